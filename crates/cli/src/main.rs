@@ -1,0 +1,2 @@
+//! dataflow-cli
+fn main() {}

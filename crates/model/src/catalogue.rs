@@ -1,0 +1,327 @@
+//! Connection types: what the form asks, which fields are secret, which protocol tests them. One TOML file each, in `catalog/`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::{FieldPath, FieldValue};
+
+const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/catalog.rs"));
+
+/// The name of the Rust code that speaks a type's protocol, as listed in the connectors' registry.
+pub type Connector = String;
+
+/// Why a catalogue file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    #[error("catalog/{file}.toml cannot be read")]
+    Syntax {
+        file: String,
+        #[source]
+        source: toml::de::Error,
+    },
+    #[error("catalog/{file}.toml: {problem}")]
+    Rule { file: String, problem: String },
+}
+
+/// What a field holds. The kind decides the control of the form and the rule for the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldKind {
+    /// One line of text.
+    Text,
+    /// A host name or an IP address.
+    Host,
+    /// 1 to 65535.
+    Port,
+    Integer,
+    Boolean,
+    /// One of `choices`.
+    Choice,
+    /// A secret in one line.
+    Password,
+    /// Certificates in PEM form.
+    Certificate,
+    /// A private key in PEM form.
+    PrivateKey,
+    /// A path relative to the server's folder for files of this type.
+    File,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Section {
+    Main,
+    Security,
+    Extra,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    pub value: String,
+    pub label: String,
+    /// Shown marked in the Studio, audited and linted: it weakens the protection of the secret.
+    #[serde(default)]
+    pub weak: bool,
+}
+
+/// One field of a connection type.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Field {
+    pub path: FieldPath,
+    pub label: String,
+    pub kind: FieldKind,
+    pub section: Section,
+    #[serde(default)]
+    pub required: bool,
+    /// Write-only: sealed in the store, never in an answer but `…/credentials`.
+    #[serde(default)]
+    pub secret: bool,
+    /// Directs the secret: a change of it demands the secret again.
+    #[serde(default)]
+    pub endpoint: bool,
+    /// Only an admin may set it.
+    #[serde(default)]
+    pub admin: bool,
+    pub default: Option<FieldValue>,
+    /// The default where the host is on loopback, if another.
+    pub default_on_loopback: Option<FieldValue>,
+    #[serde(default)]
+    pub choices: Vec<Choice>,
+    /// Smallest and largest integer.
+    pub min: Option<i64>,
+    pub max: Option<i64>,
+    /// Longest text in characters; [`Field::length_limit`] knows the default of each kind.
+    pub max_length: Option<usize>,
+    pub unit: Option<String>,
+    pub help: Option<String>,
+    pub placeholder: Option<String>,
+    /// Columns of the form's six that it takes.
+    #[serde(default = "six")]
+    pub span: u8,
+}
+
+fn six() -> u8 {
+    6
+}
+
+impl Field {
+    /// Longest value in characters.
+    #[must_use]
+    pub fn length_limit(&self) -> usize {
+        self.max_length.unwrap_or(match self.kind {
+            FieldKind::Certificate | FieldKind::PrivateKey => 16_384,
+            FieldKind::Password => 4_096,
+            FieldKind::File => 1_000,
+            FieldKind::Host => 253,
+            _ => 255,
+        })
+    }
+}
+
+/// The picture of a type where there is room for two letters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Glyph {
+    pub text: String,
+    /// A CSS hex colour on which white text has at least 4.5:1.
+    pub color: String,
+}
+
+/// One connection type.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionType {
+    /// The file's name without its ending; Airflow's `conn_type` where one exists.
+    #[serde(skip)]
+    pub id: String,
+    pub label: String,
+    pub summary: String,
+    pub category: String,
+    pub connector: Connector,
+    /// SQLAlchemy's dialect.
+    pub dialect: Option<String>,
+    pub docs: String,
+    pub glyph: Glyph,
+    /// Schemes that a pasted URL of this type begins with.
+    #[serde(default)]
+    pub url_schemes: Vec<String>,
+    pub fields: Vec<Field>,
+}
+
+impl ConnectionType {
+    #[must_use]
+    pub fn field(&self, path: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| field.path.as_str() == path)
+    }
+
+    /// Fields of one section of the form, in order.
+    pub fn section(&self, section: Section) -> impl Iterator<Item = &Field> {
+        self.fields.iter().filter(move |field| field.section == section)
+    }
+}
+
+/// All connection types, by id.
+#[derive(Debug)]
+pub struct Catalogue {
+    types: BTreeMap<String, ConnectionType>,
+}
+
+impl Catalogue {
+    /// The catalogue that is built into the binary.
+    ///
+    /// # Errors
+    /// Names the file and the rule it breaks; a test of this crate makes sure that no build has one.
+    pub fn built_in() -> Result<Self, CatalogueError> {
+        Self::read(FILES)
+    }
+
+    /// Reads `(id, TOML text)` pairs.
+    ///
+    /// # Errors
+    /// Names the file and the rule it breaks.
+    pub fn read(files: &[(&str, &str)]) -> Result<Self, CatalogueError> {
+        let mut tables = BTreeMap::new();
+        for (id, text) in files {
+            let table: toml::Table = text.parse().map_err(|source| CatalogueError::Syntax { file: (*id).to_owned(), source })?;
+            tables.insert((*id).to_owned(), table);
+        }
+        let mut types = BTreeMap::new();
+        for (id, table) in &tables {
+            let merged = inherit(id, table, &tables)?;
+            let mut kind: ConnectionType =
+                merged.try_into().map_err(|source| CatalogueError::Syntax { file: id.clone(), source })?;
+            kind.id.clone_from(id);
+            check(&kind)?;
+            types.insert(id.clone(), kind);
+        }
+        Ok(Self { types })
+    }
+
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<&ConnectionType> {
+        self.types.get(id)
+    }
+
+    /// All types, sorted by label.
+    #[must_use]
+    pub fn all(&self) -> Vec<&ConnectionType> {
+        let mut all: Vec<_> = self.types.values().collect();
+        all.sort_by_key(|kind| kind.label.to_lowercase());
+        all
+    }
+}
+
+/// A file with `extends = "postgres"` holds only what differs: its keys replace, and its fields replace or remove
+/// (`remove = ["database"]`) those of the same path, or are appended.
+fn inherit(id: &str, table: &toml::Table, all: &BTreeMap<String, toml::Table>) -> Result<toml::Table, CatalogueError> {
+    let rule = |problem: &str| CatalogueError::Rule { file: id.to_owned(), problem: problem.to_owned() };
+    let Some(parent) = table.get("extends") else { return Ok(table.clone()) };
+    let parent = parent.as_str().and_then(|parent| all.get(parent)).ok_or_else(|| rule("`extends` names no other file"))?;
+    if parent.contains_key("extends") {
+        return Err(rule("`extends` names a file that extends another"));
+    }
+    let mut merged = parent.clone();
+    let mut fields = merged.remove("fields").and_then(|f| f.as_array().cloned()).unwrap_or_default();
+    for (key, value) in table {
+        match key.as_str() {
+            "extends" => {}
+            "remove" => {
+                let gone: Vec<_> = value.as_array().into_iter().flatten().collect();
+                fields.retain(|field| !field.get("path").is_some_and(|path| gone.contains(&path)));
+            }
+            "fields" => {
+                for own in value.as_array().into_iter().flatten() {
+                    overlay(&mut fields, own);
+                }
+            }
+            _ => {
+                merged.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    merged.insert("fields".to_owned(), toml::Value::Array(fields));
+    Ok(merged)
+}
+
+fn overlay(fields: &mut Vec<toml::Value>, own: &toml::Value) {
+    let same = fields.iter_mut().find(|field| field.get("path") == own.get("path"));
+    match (same.and_then(toml::Value::as_table_mut), own.as_table()) {
+        (Some(inherited), Some(own)) => inherited.extend(own.clone()),
+        _ => fields.push(own.clone()),
+    }
+}
+
+fn check(kind: &ConnectionType) -> Result<(), CatalogueError> {
+    let rule = |problem: String| Err(CatalogueError::Rule { file: kind.id.clone(), problem });
+    let mut seen = std::collections::BTreeSet::new();
+    for field in &kind.fields {
+        let path = field.path.as_str();
+        if !seen.insert(path) {
+            return rule(format!("field `{path}` stands twice"));
+        }
+        if field.path.group().is_some_and(|(group, _)| !matches!(group, "tls" | "extra")) {
+            return rule(format!("field `{path}` is in a group other than `tls` and `extra`"));
+        }
+        if matches!(field.kind, FieldKind::Password | FieldKind::PrivateKey) != field.secret {
+            return rule(format!("field `{path}`: the kinds `password` and `private_key` are secret, and no other"));
+        }
+        if field.secret && (field.endpoint || field.default.is_some()) {
+            return rule(format!("field `{path}`: a secret has no default and is no endpoint"));
+        }
+        if (field.kind == FieldKind::Choice) == field.choices.is_empty() {
+            return rule(format!("field `{path}`: `choices` go with the kind `choice`"));
+        }
+        if matches!(field.kind, FieldKind::Host | FieldKind::Port | FieldKind::File) && !field.endpoint {
+            return rule(format!("field `{path}` directs the connection and must be marked `endpoint`"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_catalogue_is_sound() {
+        let catalogue = Catalogue::built_in().expect("every file follows the rules");
+        assert!(catalogue.get("postgres").is_some());
+        for kind in catalogue.all() {
+            assert!(kind.docs.starts_with("https://"), "{}", kind.id);
+            for path in ["host", "port", "database", "username", "tls.mode"] {
+                assert!(kind.field(path).is_none_or(|field| field.endpoint), "{}: `{path}` is an endpoint", kind.id);
+            }
+        }
+    }
+
+    #[test]
+    fn a_type_that_extends_another_changes_only_what_it_says() {
+        let catalogue = Catalogue::built_in().expect("sound");
+        let (postgres, redshift) = (catalogue.get("postgres").expect("there"), catalogue.get("redshift").expect("there"));
+        assert_eq!(redshift.connector, postgres.connector);
+        assert_eq!(redshift.field("port").and_then(|f| f.default.clone()), Some(FieldValue::Integer(5439)));
+        assert_eq!(redshift.field("password").map(|f| f.secret), Some(true));
+    }
+
+    #[test]
+    fn an_unmarked_secret_is_refused() {
+        let text = r#"
+            label = "X"
+            summary = "x"
+            category = "Databases"
+            connector = "x"
+            docs = "https://example.org"
+            glyph = { text = "X", color = "\#000000" }
+            [[fields]]
+            path = "password"
+            label = "Password"
+            kind = "password"
+            section = "main"
+        "#
+        .replace("\\#", "#");
+        assert!(matches!(Catalogue::read(&[("x", &text)]), Err(CatalogueError::Rule { .. })));
+    }
+}

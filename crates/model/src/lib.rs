@@ -1,0 +1,25 @@
+//! The words of Dataflow Connections: names, fields, catalogue, bodies, error codes, secret types, URL forms.
+//!
+//! What belongs here is shared by server, connectors and clients and does no I/O. What does not: ciphers (vault), SQL and
+//! rules (server), anything that opens a socket (connectors, client).
+
+pub mod catalogue;
+pub mod code;
+pub mod credentials;
+pub mod draft;
+pub mod endpoint;
+pub mod field;
+pub mod name;
+pub mod report;
+pub mod secret;
+pub mod workflow;
+
+pub use catalogue::{Catalogue, ConnectionType, Connector, Field, FieldKind};
+pub use code::Code;
+pub use credentials::Credentials;
+pub use draft::{Draft, FieldError, FieldInput};
+pub use field::{FieldPath, FieldValue, PublicFields, SecretFields};
+pub use name::{ConnectionName, NameError, Tag, WorkspaceName};
+pub use report::{Cause, Step, StepName, StepStatus, TestError, TestReport, TestStatus};
+pub use secret::Secret;
+pub use workflow::{Workflow, WorkflowKind};

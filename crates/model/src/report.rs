@@ -1,0 +1,163 @@
+//! What a test of a connection says, as it is answered, streamed and kept.
+
+use serde::{Deserialize, Serialize};
+
+/// The steps of a test, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StepName {
+    Resolve,
+    Reach,
+    Secure,
+    SignIn,
+    OpenDatabase,
+    Read,
+}
+
+impl StepName {
+    pub const ALL: [Self; 6] = [Self::Resolve, Self::Reach, Self::Secure, Self::SignIn, Self::OpenDatabase, Self::Read];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Reach => "reach",
+            Self::Secure => "secure",
+            Self::SignIn => "sign_in",
+            Self::OpenDatabase => "open_database",
+            Self::Read => "read",
+        }
+    }
+
+    /// The step as a person reads it, once it is done.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Resolve => "Name found",
+            Self::Reach => "Host reached",
+            Self::Secure => "Connection secured",
+            Self::SignIn => "Signed in",
+            Self::OpenDatabase => "Database opened",
+            Self::Read => "Read one row",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StepStatus {
+    Ok,
+    Failed,
+    Skipped,
+}
+
+/// One step. `duration_ms` is absent for a step that was skipped.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Step {
+    pub step: StepName,
+    pub status: StepStatus,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub duration_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<String>,
+}
+
+/// `ok`: signed in and read. `failed`: see the error. `unproven`: reached, but nothing there checks the password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TestStatus {
+    Ok,
+    Failed,
+    Unproven,
+}
+
+impl TestStatus {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Unproven => "unproven",
+        }
+    }
+}
+
+/// Why a test failed, in one stable word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Cause {
+    NameNotFound,
+    AddressNotAllowed,
+    HostUnreachable,
+    PortClosed,
+    TimedOut,
+    NotThatDatabase,
+    TlsNotOffered,
+    CertificateUntrusted,
+    CertificateExpired,
+    CertificateWrongHost,
+    ClientCertificateRefused,
+    CredentialsRefused,
+    InsecureAuthenticationRefused,
+    AddressNotPermitted,
+    DatabaseMissing,
+    NoRightToConnect,
+    TooManyConnections,
+    ServerStarting,
+    ProtocolTooOld,
+    FileMissing,
+    FileOutsideFolder,
+    FileNotADatabase,
+    ReadRefused,
+    InvalidSettings,
+    Cancelled,
+    ConnectionLost,
+    /// The server said something that no other cause covers; the message carries its scrubbed words.
+    ServerError,
+    /// The test itself broke (its process died, or could not start); says nothing about the database.
+    TestBroken,
+}
+
+/// One certificate of a refused chain, leaf first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Certificate {
+    pub subject: String,
+    pub issuer: String,
+    /// Host names and addresses it is made for.
+    pub names: Vec<String>,
+    /// RFC 3339, UTC.
+    pub not_before: String,
+    /// RFC 3339, UTC.
+    pub not_after: String,
+    /// SHA-256 of the DER form, lower-case hex in pairs with colons.
+    pub fingerprint: String,
+    /// The certificate itself, so that it can be pinned as the CA.
+    pub pem: String,
+}
+
+/// What went wrong and what to do. `field` is the catalogue path to change, where one field would mend it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TestError {
+    pub code: Cause,
+    pub message: String,
+    pub hint: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub field: Option<String>,
+    /// The chain that was refused, leaf first; empty for causes that are not about a certificate.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub certificates: Vec<Certificate>,
+}
+
+/// The whole answer of a test. `checked_at` is RFC 3339 in UTC; durations are milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TestReport {
+    pub status: TestStatus,
+    pub duration_ms: f64,
+    pub server_version: Option<String>,
+    pub checked_at: String,
+    /// Where the test ran: `server` or `client`.
+    pub from: String,
+    pub steps: Vec<Step>,
+    pub error: Option<TestError>,
+}
