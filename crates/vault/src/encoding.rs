@@ -1,0 +1,123 @@
+//! Bytes as text: hex, Crockford's base32, base62, and the CRC-32 of tokens.
+
+use zeroize::Zeroizing;
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+const BASE32: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+fn digit(alphabet: &[u8], value: impl Into<usize>) -> char {
+    alphabet.get(value.into()).copied().map(char::from).expect("a digit is smaller than the alphabet")
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|byte| [digit(HEX, byte >> 4), digit(HEX, byte & 15)]).collect()
+}
+
+/// The bytes of a hex text in either case; `None` if it is not one.
+pub(crate) fn unhex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let digits = text.as_bytes();
+    if !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(digits.len() / 2));
+    for pair in digits.chunks_exact(2) {
+        let [high, low] = pair else { return None };
+        bytes.push(hex_value(*high)? << 4 | hex_value(*low)?);
+    }
+    Some(bytes)
+}
+
+fn hex_value(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+/// Crockford's base32 of a whole number of 5-byte groups, most significant first.
+pub(crate) fn base32(bytes: &[u8]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(bytes.len() / 5 * 8));
+    for group in bytes.chunks_exact(5) {
+        let number = group.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        for place in (0..8).rev() {
+            let value = u8::try_from(number >> (5 * place) & 31).expect("five bits");
+            text.push(digit(BASE32, value));
+        }
+    }
+    text
+}
+
+/// The value of one base32 character in either case; `I` and `L` are read as 1, `O` as 0.
+pub(crate) fn base32_value(character: char) -> Option<u8> {
+    let character = match character.to_ascii_uppercase() {
+        'I' | 'L' => '1',
+        'O' => '0',
+        other => other,
+    };
+    BASE32.iter().position(|digit| char::from(*digit) == character).and_then(|at| u8::try_from(at).ok())
+}
+
+/// The bytes of base32 values, in whole groups of eight.
+pub(crate) fn unbase32(values: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(values.len() / 8 * 5));
+    for group in values.chunks_exact(8) {
+        let number = group.iter().fold(0_u64, |number, value| number << 5 | u64::from(*value));
+        bytes.extend_from_slice(number.to_be_bytes().split_at(3).1);
+    }
+    bytes
+}
+
+/// The base62 digit that a random byte stands for; `None` for the eight bytes that would make some digits likelier.
+pub(crate) fn base62_from_random(byte: u8) -> Option<char> {
+    (byte < 248).then(|| digit(BASE62, byte % 62))
+}
+
+/// A 32-bit number as six base62 digits, most significant first.
+pub(crate) fn base62_of(mut number: u32) -> [char; 6] {
+    let mut digits = ['0'; 6];
+    for place in digits.iter_mut().rev() {
+        *place = digit(BASE62, u8::try_from(number % 62).expect("below 62"));
+        number /= 62;
+    }
+    digits
+}
+
+/// CRC-32 as in zip and Ethernet (reflected, polynomial 0xEDB88320).
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| sum >> 1 ^ (0xEDB8_8320 & (sum & 1).wrapping_neg()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_check_values_hold() {
+        assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+        assert_eq!(base32(b"\x00\x44\x32\x14\xc7").as_str(), "01234567");
+        assert_eq!(base62_of(0).iter().collect::<String>(), "000000");
+        assert_eq!(base62_of(u32::MAX).iter().collect::<String>(), "4gfFC3");
+    }
+
+    #[test]
+    fn hex_and_base32_round_trip_and_refuse_what_is_not() {
+        let bytes: Vec<u8> = (0..=255).chain(0..=4).collect();
+        let text = base32(&bytes[..255]);
+        let values: Vec<u8> = text.chars().filter_map(base32_value).collect();
+        assert_eq!(unbase32(&values).as_slice(), &bytes[..255]);
+        assert_eq!(unhex(&hex(&bytes)).as_deref(), Some(&bytes));
+        assert!(unhex("0").is_none() && unhex("0g").is_none() && unhex("é").is_none());
+        assert_eq!((base32_value('l'), base32_value('O'), base32_value('u')), (Some(1), Some(0), None));
+    }
+
+    #[test]
+    fn every_base62_digit_is_equally_likely() {
+        let mut counts = std::collections::BTreeMap::new();
+        for character in (0..=255).filter_map(base62_from_random) {
+            *counts.entry(character).or_insert(0) += 1;
+        }
+        assert_eq!(counts.len(), 62);
+        assert!(counts.values().all(|count| *count == 4));
+    }
+}

@@ -1,0 +1,154 @@
+//! The sealed record: one form for root keys, workspace keys and fields. Specified in [`format`](mod@crate::format).
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use zeroize::Zeroizing;
+
+use crate::{
+    VaultError,
+    format::{self, ALGORITHM, FORMAT, Reader},
+    key::{KEY_LENGTH, Key},
+    mac,
+    random::random_bytes,
+};
+
+const PREFIX_LENGTH: usize = 7;
+const SALT_LENGTH: usize = 32;
+const COMMITMENT_LENGTH: usize = 32;
+
+/// What is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    RootKey,
+    WorkspaceKey,
+    Field,
+}
+
+impl Content {
+    fn byte(self) -> u8 {
+        match self {
+            Self::RootKey => 1,
+            Self::WorkspaceKey => 2,
+            Self::Field => 3,
+        }
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::RootKey => "dataflow vault 1: seal root key",
+            Self::WorkspaceKey => "dataflow vault 1: seal workspace key",
+            Self::Field => "dataflow vault 1: seal field",
+        }
+    }
+
+    /// As errors call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::RootKey => "the key ring's root key",
+            Self::WorkspaceKey => "the workspace key",
+            Self::Field => "the stored secret",
+        }
+    }
+
+    pub(crate) fn damaged(self, problem: &'static str) -> VaultError {
+        VaultError::Damaged { what: self.name(), problem }
+    }
+}
+
+/// The random part of a record. Made afresh for each; frozen-bytes tests alone give their own.
+pub(crate) struct Fresh {
+    pub(crate) salt: [u8; SALT_LENGTH],
+    pub(crate) nonce: [u8; NONCE_LEN],
+}
+
+impl Fresh {
+    pub(crate) fn random() -> Self {
+        Self { salt: random_bytes(), nonce: random_bytes() }
+    }
+}
+
+/// A key in its role of sealing one kind of content. `version` is the key's own.
+pub(crate) struct Sealer<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) version: u32,
+    pub(crate) content: Content,
+}
+
+impl Sealer<'_> {
+    /// Seals for the place that `parts` name; it opens under the same parts alone.
+    pub(crate) fn seal(&self, parts: &[&[u8]], mut plain: Zeroizing<Vec<u8>>, fresh: &Fresh) -> Result<Vec<u8>, VaultError> {
+        let library = |_| VaultError::Library { what: self.content.name() };
+        let prefix = self.prefix();
+        let (record_key, commitment) = self.record_key(&fresh.salt).map_err(library)?;
+        let nonce = Nonce::assume_unique_for_key(fresh.nonce);
+        let aad = Aad::from(associated_data(prefix, parts));
+        let tag = record_key.seal_in_place_separate_tag(nonce, aad, plain.as_mut_slice()).map_err(library)?;
+        Ok([&prefix, fresh.salt.as_slice(), &fresh.nonce, commitment.as_slice(), plain.as_slice(), tag.as_ref()].concat())
+    }
+
+    /// Opens what [`Sealer::seal`] made under the same key and for the same parts.
+    pub(crate) fn open(&self, parts: &[&[u8]], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let short = || self.content.damaged("it is cut short");
+        let mut reader = Reader::new(sealed);
+        let prefix = *reader.take::<PREFIX_LENGTH>().ok_or_else(short)?;
+        self.check_prefix(prefix)?;
+        let salt = reader.take::<SALT_LENGTH>().ok_or_else(short)?;
+        let nonce = reader.take::<NONCE_LEN>().ok_or_else(short)?;
+        let stored_commitment = reader.take::<COMMITMENT_LENGTH>().ok_or_else(short)?;
+        let mut body = Zeroizing::new(reader.rest().to_vec());
+        if body.len() < AES_256_GCM.tag_len() {
+            return Err(short());
+        }
+
+        let (record_key, commitment) = self.record_key(salt).map_err(|_| VaultError::Library { what: self.content.name() })?;
+        if !mac::equal(commitment.as_slice(), stored_commitment) {
+            return Err(VaultError::WrongKey { what: self.content.name() });
+        }
+        let aad = Aad::from(associated_data(prefix, parts));
+        let length = record_key
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), aad, body.as_mut_slice())
+            .map_err(|_| VaultError::Refused { what: self.content.name() })?
+            .len();
+        body.truncate(length);
+        Ok(body)
+    }
+
+    fn prefix(&self) -> [u8; PREFIX_LENGTH] {
+        let [a, b, c, d] = self.version.to_be_bytes();
+        [self.content.byte(), FORMAT, ALGORITHM, a, b, c, d]
+    }
+
+    fn check_prefix(&self, prefix: [u8; PREFIX_LENGTH]) -> Result<(), VaultError> {
+        let what = self.content.name();
+        let [content, format, algorithm, version @ ..] = prefix;
+        if content != self.content.byte() {
+            return Err(self.content.damaged("it is a record of another kind"));
+        }
+        for (found, known) in [(format, FORMAT), (algorithm, ALGORITHM)] {
+            if found != known {
+                return Err(VaultError::UnknownFormat { what, found });
+            }
+        }
+        match u32::from_be_bytes(version) {
+            sealed_under if sealed_under == self.version => Ok(()),
+            sealed_under => Err(VaultError::OtherKeyVersion { what, sealed_under, at_hand: self.version }),
+        }
+    }
+
+    /// The record's own key and its commitment.
+    fn record_key(
+        &self,
+        salt: &[u8; SALT_LENGTH],
+    ) -> Result<(LessSafeKey, [u8; COMMITMENT_LENGTH]), aws_lc_rs::error::Unspecified> {
+        let derived = self.key.derive::<{ KEY_LENGTH + COMMITMENT_LENGTH }>(salt, self.content.label());
+        let (key, commitment) = derived.split_first_chunk::<KEY_LENGTH>().ok_or(aws_lc_rs::error::Unspecified)?;
+        let commitment = commitment.try_into().map_err(|_| aws_lc_rs::error::Unspecified)?;
+        Ok((LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key)?), commitment))
+    }
+}
+
+fn associated_data(prefix: [u8; PREFIX_LENGTH], parts: &[&[u8]]) -> Vec<u8> {
+    let mut all: Vec<&[u8]> = Vec::with_capacity(1 + parts.len());
+    all.push(&prefix);
+    all.extend_from_slice(parts);
+    format::frame(&all)
+}

@@ -1,0 +1,124 @@
+//! A workspace's key: seals and opens secret fields, and makes fingerprints.
+
+use std::fmt;
+
+use dataflow_model::{FieldValue, PublicFields, Secret, SecretFields};
+use uuid::Uuid;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::{
+    EndpointDigest, VaultError, encoding,
+    format::{self, FIELD_BLOCK, Label},
+    mac::MacKey,
+    sealed::{Content, Fresh, Sealer},
+    vault::VersionedKey,
+};
+
+/// The place that a secret is sealed for; it opens for no other.
+#[derive(Debug, Clone, Copy)]
+pub struct SealContext<'a> {
+    pub connection: Uuid,
+    /// The version at which the secret was sealed. A later version that keeps the secret keeps the record and this number.
+    pub version: u64,
+    /// The field's path, for example `password`.
+    pub field: &'a str,
+    /// Where the secret may be sent.
+    pub endpoint: &'a EndpointDigest,
+}
+
+/// The open key of one workspace. Sealing and opening take about 2 µs.
+pub struct WorkspaceKey {
+    instance: Uuid,
+    workspace: Uuid,
+    key: VersionedKey,
+    fingerprint_key: MacKey,
+}
+
+impl WorkspaceKey {
+    pub(crate) fn new(instance: Uuid, workspace: Uuid, key: VersionedKey) -> Self {
+        Self { instance, workspace, fingerprint_key: MacKey::derived(&key.key, Label::Fingerprint), key }
+    }
+
+    /// The key's version, which stands in every record that it seals.
+    pub fn version(&self) -> u32 {
+        self.key.version
+    }
+
+    /// Seals a secret for its place. Each call gives other bytes.
+    ///
+    /// # Errors
+    /// `Library` alone.
+    pub fn seal(&self, context: &SealContext<'_>, secret: &Secret) -> Result<Vec<u8>, VaultError> {
+        self.seal_with(context, secret, &Fresh::random())
+    }
+
+    pub(crate) fn seal_with(&self, context: &SealContext<'_>, secret: &Secret, fresh: &Fresh) -> Result<Vec<u8>, VaultError> {
+        self.in_place(context, |sealer, parts| sealer.seal(parts, padded(secret.expose_secret()), fresh))
+    }
+
+    /// Opens a stored secret.
+    ///
+    /// # Errors
+    /// `WrongKey` if another key sealed it, `Refused` if it was changed or sealed for another place, `OtherKeyVersion` if another version of
+    /// the workspace's key is needed, `Damaged` and `UnknownFormat` for bytes that are no record.
+    pub fn open(&self, context: &SealContext<'_>, sealed: &[u8]) -> Result<Secret, VaultError> {
+        let mut plain = self.in_place(context, |sealer, parts| sealer.open(parts, sealed))?;
+        let end = plain.iter().rposition(|byte| *byte != 0).filter(|end| plain.get(*end) == Some(&0x80));
+        plain.truncate(end.ok_or_else(|| Content::Field.damaged("its padding is not one of this program"))?);
+        String::from_utf8(std::mem::take(&mut *plain)).map(Secret::new).map_err(|error| {
+            error.into_bytes().zeroize();
+            Content::Field.damaged("it is not text")
+        })
+    }
+
+    fn in_place<T>(&self, context: &SealContext<'_>, act: impl FnOnce(Sealer<'_>, &[&[u8]]) -> T) -> T {
+        let sealer = Sealer { key: &self.key.key, version: self.key.version, content: Content::Field };
+        let parts: [&[u8]; 6] = [
+            self.instance.as_bytes(),
+            self.workspace.as_bytes(),
+            context.connection.as_bytes(),
+            &context.version.to_be_bytes(),
+            context.field.as_bytes(),
+            context.endpoint.as_bytes(),
+        ];
+        act(sealer, &parts)
+    }
+
+    /// The fingerprint of what a client needs to connect, 32 hex digits. Equal inputs give equal texts in this workspace for ever; nothing
+    /// follows from it without the key.
+    ///
+    /// Show it only to who may read the secrets: it confirms a guess to an editor who saves guesses and compares.
+    #[must_use]
+    pub fn fingerprint(&self, type_id: &str, connector: &str, public: &PublicFields, secret: &SecretFields) -> String {
+        let count = format::number(public.0.len());
+        let values: Vec<_> = public.0.iter().map(|(path, value)| (path.as_str(), tagged(value))).collect();
+        let public = values.iter().flat_map(|(path, (tag, value))| [path.as_bytes(), tag.as_slice(), value.as_slice()]);
+        let secret = secret.0.iter().flat_map(|(path, secret)| [path.as_str(), secret.expose_secret()].map(str::as_bytes));
+        let head = [type_id.as_bytes(), connector.as_bytes(), &count];
+        let mac = self.fingerprint_key.of_parts(head.into_iter().chain(public).chain(secret));
+        encoding::hex(mac.split_at(16).0)
+    }
+}
+
+impl fmt::Debug for WorkspaceKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("WorkspaceKey").field("workspace", &self.workspace).finish_non_exhaustive()
+    }
+}
+
+fn tagged(value: &FieldValue) -> ([u8; 1], Vec<u8>) {
+    match value {
+        FieldValue::Text(text) => ([1], text.as_bytes().to_vec()),
+        FieldValue::Integer(number) => ([2], number.to_be_bytes().to_vec()),
+        FieldValue::Boolean(value) => ([3], vec![u8::from(*value)]),
+    }
+}
+
+fn padded(text: &str) -> Zeroizing<Vec<u8>> {
+    let length = (text.len() + 1).next_multiple_of(FIELD_BLOCK);
+    let mut padded = Zeroizing::new(Vec::with_capacity(length));
+    padded.extend_from_slice(text.as_bytes());
+    padded.push(0x80);
+    padded.resize(length, 0);
+    padded
+}
