@@ -16,8 +16,9 @@ fn main() {
     for file in files {
         let id = file.file_stem().and_then(|stem| stem.to_str()).expect("a type id is ASCII").to_owned();
         println!("cargo:rerun-if-changed={}", file.display());
-        writeln!(code, "    ({id:?}, include_str!({:?})),", file.canonicalize().expect("it was just listed"))
-            .expect("a String takes all");
+        let path = file.canonicalize().expect("it was just listed");
+        let path = path.to_str().expect("the repository lies under a path in UTF-8");
+        writeln!(code, "    ({id:?}, include_str!({path:?})),").expect("a String takes all");
     }
     code.push_str("]\n");
     let out = Path::new(&env::var("OUT_DIR").expect("cargo sets it")).join("catalog.rs");

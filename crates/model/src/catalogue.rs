@@ -67,6 +67,7 @@ pub struct Choice {
 }
 
 /// One field of a connection type.
+#[expect(clippy::struct_excessive_bools, reason = "one flag per mark of the catalogue's TOML")]
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Field {
