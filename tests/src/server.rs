@@ -1,0 +1,129 @@
+//! A running `dataflow serve`, with its first admin.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::PathBuf,
+    time::Duration,
+};
+
+use crate::{
+    binary::dataflow_bin,
+    folder::TempDir,
+    port::Port,
+    process::{Process, Spawn, Stop},
+};
+
+/// The first admin of every test server.
+pub const ADMIN_EMAIL: &str = "admin@example.org";
+/// The admin's password.
+pub const ADMIN_PASSWORD: &str = "correct horse battery staple";
+
+/// How the server differs from `dataflow serve --data FOLDER --listen 127.0.0.1:PORT`.
+#[derive(Debug, Default, Clone)]
+pub struct TestServerOptions {
+    /// A PostgreSQL store instead of the SQLite file.
+    pub database_url: Option<String>,
+    /// More arguments of `dataflow serve`.
+    pub arguments: Vec<String>,
+}
+
+/// A running server of the product.
+#[derive(Debug)]
+pub struct TestServer {
+    process: Process,
+    port: Port,
+    folder: TempDir,
+    options: TestServerOptions,
+    setup_output: String,
+}
+
+impl TestServer {
+    /// Makes the store and its first admin, starts the server and waits until it is ready.
+    ///
+    /// # Panics
+    /// With what the binary printed, if it does not get ready.
+    pub fn start(options: TestServerOptions) -> Self {
+        let (folder, port) = (TempDir::new(), Port::free());
+        let mut setup =
+            Spawn::new(dataflow_bin(), Stop::Kill).args(["setup", "--email", ADMIN_EMAIL, "--password-stdin", "--data"]);
+        setup = setup.arg(folder.join("data")).args(store(&options));
+        let setup_output = setup.start(&folder.join("setup.log"), Some(&format!("{ADMIN_PASSWORD}\n"))).finish();
+        let process = serve(&folder, &port, &options);
+        let mut server = Self { process, port, folder, options, setup_output };
+        server.wait();
+        server
+    }
+
+    /// Its address, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port.number())
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// What `dataflow setup` printed; the recovery key is in it.
+    pub fn setup_output(&self) -> &str {
+        &self.setup_output
+    }
+
+    /// A new token, made beside the running server.
+    pub fn token(&self, workspace: &str, role: &str, name: &str) -> String {
+        let out = Spawn::new(dataflow_bin(), Stop::Kill)
+            .args(["token", "create", "--workspace", workspace, "--role", role, "--name", name, "--data"])
+            .arg(self.data())
+            .args(store(&self.options))
+            .run();
+        out.trim().to_owned()
+    }
+
+    /// Starts it again on the same data and port, after [`Process::stop`] or [`Process::kill`].
+    pub fn restart(&mut self) {
+        self.process.stop();
+        self.process = serve(&self.folder, &self.port, &self.options);
+        self.wait();
+    }
+
+    /// What it has printed, on both streams.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    fn wait(&mut self) {
+        let port = self.port.number();
+        self.process.wait_until("`dataflow serve`", |_| is_ready(port));
+    }
+}
+
+fn store(options: &TestServerOptions) -> Vec<String> {
+    options.database_url.iter().flat_map(|url| ["--database-url".to_owned(), url.clone()]).collect()
+}
+
+fn serve(folder: &TempDir, port: &Port, options: &TestServerOptions) -> Process {
+    Spawn::new(dataflow_bin(), Stop::Terminate)
+        .args(["serve", "--data"])
+        .arg(folder.join("data"))
+        .args(["--listen".to_owned(), format!("127.0.0.1:{}", port.number())])
+        .args(store(options))
+        .args(&options.arguments)
+        .start(&folder.join("log"), None)
+}
+
+#[expect(clippy::disallowed_methods, reason = "asks a server that this test started")]
+fn is_ready(port: u16) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        write!(stream, "GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
