@@ -1,0 +1,51 @@
+//! The app's clock. Nothing else asks the system for the time, so that a test can set it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// Microseconds in a second.
+pub const SECOND: i64 = 1_000_000;
+/// Microseconds in a day.
+pub const DAY: i64 = 86_400 * SECOND;
+
+/// Tells the time as integer microseconds UTC.
+#[derive(Debug, Clone, Default)]
+pub struct Clock {
+    /// Added to the system's time; tests move it.
+    offset: Arc<AtomicI64>,
+}
+
+impl Clock {
+    /// Microseconds since 1970, UTC.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn now(&self) -> i64 {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_micros()).unwrap_or(i64::MAX) + self.offset.load(Ordering::Relaxed)
+    }
+
+    /// Moves the clock ahead, for tests of expiry.
+    pub fn advance(&self, micros: i64) {
+        self.offset.fetch_add(micros, Ordering::Relaxed);
+    }
+}
+
+/// RFC 3339 in UTC with microseconds, for answers and pages.
+#[must_use]
+pub fn rfc3339(micros: i64) -> String {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}
+
+/// Reads RFC 3339 with any offset.
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<i64> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    i64::try_from(time.unix_timestamp_nanos() / 1000).ok()
+}

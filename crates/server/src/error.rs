@@ -1,0 +1,190 @@
+//! Errors of the rules, and the one table that decides what of them leaves the process.
+//!
+//! An [`Error`] has no `Display`: its public half is [`Error::problem`], its private half goes to the log through [`Error::cause`].
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use dataflow_model::{Code, FieldError};
+use serde::{Deserialize, Serialize};
+
+use crate::store::StoreError;
+
+/// What a deleted connection left, as told to those who may see it.
+#[derive(Debug, Clone)]
+pub struct Tombstone {
+    pub name: String,
+    pub deleted_by: String,
+    /// RFC 3339, UTC.
+    pub deleted_at: String,
+    pub reason: Option<String>,
+}
+
+/// Why an act did not happen.
+#[derive(Debug)]
+pub enum Error {
+    Malformed(&'static str),
+    BodyTooLarge,
+    UnsupportedMediaType,
+    Invalid(Vec<FieldError>),
+    Unauthenticated,
+    /// The caller sees the thing but lacks the right to `act`.
+    Forbidden(&'static str),
+    NotFound(&'static str),
+    MethodNotAllowed,
+    Deleted(Tombstone),
+    NameTaken(String),
+    PreconditionRequired,
+    VersionConflict,
+    /// The secrets that must be typed again, by path.
+    SecretReentry(Vec<String>),
+    IdempotencyConflict,
+    TestsDisabled,
+    TooManyRequests(&'static str),
+    UnsupportedByType(String),
+    HostNotAllowed,
+    OriginNotAllowed,
+    SetupDone,
+    SecretUnreadable(anyhow::Error),
+    Unavailable(anyhow::Error),
+    Internal(anyhow::Error),
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self::Unavailable(error.into()),
+            _ => Self::Internal(error.into()),
+        }
+    }
+}
+
+/// An RFC 9457 problem document. Members besides the standard ones are stable.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Problem {
+    /// Always `about:blank`; `code` tells problems apart.
+    #[serde(rename = "type")]
+    #[schema(example = "about:blank")]
+    pub type_uri: String,
+    pub title: String,
+    #[schema(example = 422)]
+    pub status: u16,
+    #[schema(example = "invalid_fields")]
+    pub code: String,
+    pub detail: String,
+    /// What to do about it.
+    pub hint: String,
+    /// Each refused field, for `invalid_fields` and `secret_reentry_required`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub errors: Vec<FieldError>,
+    /// Who deleted the connection, when (RFC 3339) and why, for `connection_deleted`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub deleted_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub deleted_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+}
+
+impl Error {
+    /// Status, code, text and hint: the table. Nothing in it repeats a secret or an internal cause.
+    #[must_use]
+    pub fn describe(&self) -> (StatusCode, Code, String, &'static str) {
+        use StatusCode as S;
+        let (status, code, detail, hint) = match self {
+            Self::Malformed(what) => (S::BAD_REQUEST, Code::MalformedRequest, *what, "Send what the API's description at /api/v1/openapi.json asks for."),
+            Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, Code::BodyTooLarge, "The request's body is larger than 64 KiB.", "Send less; a connection fits with room to spare."),
+            Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, Code::UnsupportedMediaType, "The request's body is not declared as JSON.", "Send it with “Content-Type: application/json”."),
+            Self::Invalid(_) => (S::UNPROCESSABLE_ENTITY, Code::InvalidFields, "Some fields were refused; nothing was changed.", "Correct the fields in “errors” and send it again."),
+            Self::Unauthenticated => (S::UNAUTHORIZED, Code::Unauthenticated, "The request carries no valid token.", "Send “Authorization: Bearer TOKEN” with a token that is neither expired nor revoked."),
+            Self::Forbidden(act) => return (S::FORBIDDEN, Code::Forbidden, format!("Your role does not allow to {act}."), "Ask an admin of the workspace for the role that does."),
+            Self::NotFound(what) => return (S::NOT_FOUND, Code::NotFound, format!("There is no such {what} here, or none that you may see."), "Check the spelling, upper and lower case included, and the workspace."),
+            Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, Code::MethodNotAllowed, "This address does not take this method.", "See the API's description at /api/v1/openapi.json."),
+            Self::Deleted(tombstone) => {
+                return (S::GONE, Code::ConnectionDeleted, format!("The connection “{}” was deleted by {} at {}.", tombstone.name, tombstone.deleted_by, tombstone.deleted_at), "Create a connection of the same name: everything that used this one then works again, without a restart.");
+            }
+            Self::NameTaken(name) => return (S::CONFLICT, Code::NameTaken, format!("The name “{name}” is taken."), "Choose another name. Names differ by more than upper and lower case."),
+            Self::PreconditionRequired => (S::PRECONDITION_REQUIRED, Code::PreconditionRequired, "A change must name the version that it changes.", "Read it, and send its ETag as “If-Match”."),
+            Self::VersionConflict => (S::PRECONDITION_FAILED, Code::VersionConflict, "Somebody changed it since you read it; nothing was changed.", "Read it again, look at what is new, and repeat your change."),
+            Self::SecretReentry(_) => (S::UNPROCESSABLE_ENTITY, Code::SecretReentryRequired, "This change would send the stored secret elsewhere; nothing was changed.", "Type the secrets in “errors” again, or clear them with null."),
+            Self::IdempotencyConflict => (S::CONFLICT, Code::IdempotencyConflict, "This Idempotency-Key was used for another request.", "Use a new key for each change."),
+            Self::TestsDisabled => (S::FORBIDDEN, Code::TestsDisabled, "Tests of connections are switched off on this server.", "The operator can switch them on: start it without --no-tests."),
+            Self::TooManyRequests(what) => (S::TOO_MANY_REQUESTS, Code::TooManyRequests, *what, "Wait a few seconds and try again."),
+            Self::UnsupportedByType(what) => return (S::UNPROCESSABLE_ENTITY, Code::UnsupportedByType, what.clone(), "See GET /api/v1/types for what each type can do."),
+            Self::HostNotAllowed => (S::MISDIRECTED_REQUEST, Code::HostNotAllowed, "This server does not answer to that host name.", "Use the address that the operator gave in --public-url."),
+            Self::OriginNotAllowed => (S::FORBIDDEN, Code::OriginNotAllowed, "The request came from another web site.", "Open the Studio at its own address and repeat the step there."),
+            Self::SetupDone => (S::GONE, Code::SetupDone, "This link was used, or it has expired.", "Sign in with e-mail and password, or make a new link in a shell with “dataflow sign-in-link”."),
+            Self::SecretUnreadable(_) => (S::INTERNAL_SERVER_ERROR, Code::SecretUnreadable, "The stored connection does not open: its row or its key is not what it was.", "Save it again with its secrets; ask the operator to look at the server's log."),
+            Self::Unavailable(_) => (S::SERVICE_UNAVAILABLE, Code::Unavailable, "The server's store does not answer.", "Try again in a moment; ask the operator if it stays so."),
+            Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, Code::Internal, "The server failed at this request.", "Try again; ask the operator to look at the server's log if it stays so."),
+        };
+        (status, code, detail.to_owned(), hint)
+    }
+
+    /// The private cause, for the log alone.
+    #[must_use]
+    pub fn cause(&self) -> Option<&anyhow::Error> {
+        match self {
+            Self::SecretUnreadable(cause) | Self::Unavailable(cause) | Self::Internal(cause) => Some(cause),
+            _ => None,
+        }
+    }
+
+    /// The public half as a document.
+    #[must_use]
+    pub fn problem(self) -> Problem {
+        let (status, code, detail, hint) = self.describe();
+        let mut problem = Problem {
+            type_uri: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or_default().to_owned(),
+            status: status.as_u16(),
+            code: code.as_str().to_owned(),
+            detail,
+            hint: hint.to_owned(),
+            errors: Vec::new(),
+            deleted_by: None,
+            deleted_at: None,
+            reason: None,
+        };
+        match self {
+            Self::Invalid(errors) => problem.errors = errors,
+            Self::SecretReentry(paths) => {
+                problem.errors = paths.into_iter().map(|path| FieldError::new(path, code.as_str(), "must be typed again")).collect();
+            }
+            Self::Deleted(tombstone) => {
+                problem.deleted_by = Some(tombstone.deleted_by);
+                problem.deleted_at = Some(tombstone.deleted_at);
+                problem.reason = tombstone.reason;
+            }
+            _ => {}
+        }
+        problem
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        if let Some(cause) = self.cause() {
+            tracing::error!(error.code = self.describe().1.as_str(), error.cause = format!("{cause:#}"), "a request failed");
+        }
+        let retry = matches!(self, Self::TooManyRequests(_) | Self::Unavailable(_));
+        let challenge = matches!(self, Self::Unauthenticated);
+        let problem = self.problem();
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if retry {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        if challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

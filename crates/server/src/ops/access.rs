@@ -1,0 +1,293 @@
+//! Who may do what: callers, roles, and the one table of actions.
+
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
+
+use dataflow_model::Workflow;
+use uuid::Uuid;
+
+use crate::{
+    app::{App, Workspace},
+    error::{Error, Result},
+};
+
+/// The four roles of a workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Sees public fields.
+    Viewer,
+    /// Viewer, and tests and uses connections from code.
+    User,
+    /// Viewer, and tests, creates, edits and deletes; cannot read a stored secret.
+    Editor,
+    /// Everything in the workspace.
+    Admin,
+}
+
+impl Role {
+    pub const ALL: [Self; 4] = [Self::Viewer, Self::User, Self::Editor, Self::Admin];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::User => "user",
+            Self::Editor => "editor",
+            Self::Admin => "admin",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text)
+    }
+
+    fn bit(self) -> u8 {
+        match self {
+            Self::Viewer => 1,
+            Self::User => 2,
+            Self::Editor => 4,
+            Self::Admin => 8,
+        }
+    }
+}
+
+/// A set of roles. Empty: not in the workspace at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Roles(u8);
+
+impl Roles {
+    pub const NONE: Self = Self(0);
+
+    #[must_use]
+    pub fn of(roles: &[Role]) -> Self {
+        Self(roles.iter().fold(0, |bits, role| bits | role.bit()))
+    }
+
+    #[must_use]
+    pub fn all() -> Self {
+        Self::of(&Role::ALL)
+    }
+
+    /// Reads `user,editor`; unknown words are left out, so that a damaged row grants less, never more.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        Self(text.split(',').filter_map(Role::parse).fold(0, |bits, role| bits | role.bit()))
+    }
+
+    #[must_use]
+    pub fn has(self, role: Role) -> bool {
+        self.0 & role.bit() != 0
+    }
+
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = Role> {
+        Role::ALL.into_iter().filter(move |role| self.has(*role))
+    }
+
+    /// Whether these roles may do everything that `other` may: nobody grants more than he has.
+    #[must_use]
+    pub fn cover(self, other: Self) -> bool {
+        TABLE.iter().all(|(_, allowed)| !allowed.iter().any(|role| other.has(*role)) || allowed.iter().any(|role| self.has(*role)))
+    }
+}
+
+impl fmt::Display for Roles {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.iter().map(Role::as_str).collect();
+        formatter.write_str(&names.join(","))
+    }
+}
+
+/// What can be done in a workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    SeeConnections,
+    UseCredentials,
+    TestConnections,
+    CreateConnections,
+    EditConnections,
+    DeleteConnections,
+    CreateOwnTokens,
+    ManageTokens,
+    ManagePeople,
+    SetAdminFields,
+}
+
+use Role::{Admin, Editor, User, Viewer};
+
+/// The table: each action with the roles that may do it.
+pub const TABLE: &[(Action, &[Role])] = &[
+    (Action::SeeConnections, &[Viewer, User, Editor, Admin]),
+    (Action::UseCredentials, &[User, Admin]),
+    (Action::TestConnections, &[User, Editor, Admin]),
+    (Action::CreateConnections, &[Editor, Admin]),
+    (Action::EditConnections, &[Editor, Admin]),
+    (Action::DeleteConnections, &[Editor, Admin]),
+    (Action::CreateOwnTokens, &[Viewer, User, Editor, Admin]),
+    (Action::ManageTokens, &[Admin]),
+    (Action::ManagePeople, &[Admin]),
+    (Action::SetAdminFields, &[Admin]),
+];
+
+impl Action {
+    /// The act in the sentence “Your role does not allow to …”.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::SeeConnections => "see connections",
+            Self::UseCredentials => "use connections from code",
+            Self::TestConnections => "test connections",
+            Self::CreateConnections => "create connections",
+            Self::EditConnections => "edit connections",
+            Self::DeleteConnections => "delete connections",
+            Self::CreateOwnTokens => "create tokens",
+            Self::ManageTokens => "manage the tokens of others",
+            Self::ManagePeople => "manage people",
+            Self::SetAdminFields => "set fields that are for admins",
+        }
+    }
+
+    /// Whether one of `roles` stands beside this action in the table.
+    #[must_use]
+    pub fn allowed_to(self, roles: Roles) -> bool {
+        TABLE.iter().any(|(action, allowed)| *action == self && allowed.iter().any(|role| roles.has(*role)))
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub enum Who {
+    Person(Arc<Person>),
+    Token(Arc<TokenIdentity>),
+    /// A shell on the server's machine, through the admin socket or with the data folder in hand.
+    Shell,
+}
+
+/// A signed-in person. `roles` by workspace id; an owner is admin everywhere.
+#[derive(Debug, Clone)]
+pub struct Person {
+    pub id: Uuid,
+    pub email: String,
+    pub is_owner: bool,
+    pub roles: BTreeMap<Uuid, Roles>,
+}
+
+/// What a valid token stands for.
+#[derive(Debug, Clone)]
+pub struct TokenIdentity {
+    pub id: Uuid,
+    pub name: String,
+    pub workspace_id: Uuid,
+    pub roles: Roles,
+    /// Names that it is narrowed to; `None`: all of the workspace.
+    pub connections: Option<Vec<String>>,
+    /// Microseconds UTC.
+    pub expires_at: i64,
+}
+
+/// One request's caller: who, from where, for which workflow.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub who: Who,
+    pub workflow: Option<Workflow>,
+    pub address: Option<IpAddr>,
+}
+
+impl Caller {
+    #[must_use]
+    pub fn shell() -> Self {
+        Self { who: Who::Shell, workflow: None, address: None }
+    }
+
+    /// The name in audit events and “by whom” columns.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match &self.who {
+            Who::Person(person) => person.email.clone(),
+            Who::Token(token) => format!("token {}", token.name),
+            Who::Shell => "shell".to_owned(),
+        }
+    }
+
+    #[must_use]
+    pub fn is_owner(&self) -> bool {
+        match &self.who {
+            Who::Person(person) => person.is_owner,
+            Who::Shell => true,
+            Who::Token(_) => false,
+        }
+    }
+
+    #[must_use]
+    pub fn roles_in(&self, workspace_id: Uuid) -> Roles {
+        match &self.who {
+            Who::Person(person) if person.is_owner => Roles::all(),
+            Who::Person(person) => person.roles.get(&workspace_id).copied().unwrap_or(Roles::NONE),
+            Who::Token(token) if token.workspace_id == workspace_id => token.roles,
+            Who::Token(_) => Roles::NONE,
+            Who::Shell => Roles::all(),
+        }
+    }
+
+    /// Whether a narrowed token names this connection; everybody else sees all.
+    #[must_use]
+    pub fn may_see_name(&self, name: &str) -> bool {
+        match &self.who {
+            Who::Token(token) => token.connections.as_ref().is_none_or(|names| names.iter().any(|allowed| allowed == name)),
+            Who::Person(_) | Who::Shell => true,
+        }
+    }
+}
+
+/// The workspace, if the caller may do `action` there. A workspace that he is not in looks absent.
+pub async fn authorise(app: &App, caller: &Caller, workspace: &str, action: Action) -> Result<Arc<Workspace>> {
+    let workspace = app.workspace(workspace).await?.ok_or(Error::NotFound("workspace"))?;
+    let roles = caller.roles_in(workspace.id);
+    if roles.is_empty() {
+        return Err(Error::NotFound("workspace"));
+    }
+    if !action.allowed_to(roles) {
+        return Err(Error::Forbidden(action.words()));
+    }
+    Ok(workspace)
+}
+
+/// The same over one connection's name: what a narrowed token does not name looks absent.
+pub async fn authorise_name(app: &App, caller: &Caller, workspace: &str, name: &str, action: Action) -> Result<Arc<Workspace>> {
+    let workspace = authorise(app, caller, workspace, action).await?;
+    if caller.may_see_name(name) { Ok(workspace) } else { Err(Error::NotFound("connection")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_says_what_the_roles_are_for() {
+        let may = |role: Role| -> Vec<Action> { TABLE.iter().filter(|(_, roles)| roles.contains(&role)).map(|(action, _)| *action).collect() };
+        assert_eq!(may(Viewer), [Action::SeeConnections, Action::CreateOwnTokens]);
+        assert_eq!(may(User), [Action::SeeConnections, Action::UseCredentials, Action::TestConnections, Action::CreateOwnTokens]);
+        assert!(!may(Editor).contains(&Action::UseCredentials), "an editor cannot read a stored secret");
+        assert_eq!(may(Admin).len(), TABLE.len(), "an admin has all");
+    }
+
+    #[test]
+    fn nobody_grants_more_than_he_has() {
+        let [viewer, user, editor, admin] = Role::ALL.map(|role| Roles::of(&[role]));
+        assert!(admin.cover(user) && admin.cover(editor) && user.cover(viewer) && editor.cover(viewer));
+        assert!(!editor.cover(user) && !user.cover(editor) && !Roles::of(&[User, Editor]).cover(admin) && !viewer.cover(user));
+        assert!(Roles::of(&[User, Editor]).cover(user));
+    }
+
+    #[test]
+    fn roles_read_what_they_write() {
+        let roles = Roles::of(&[User, Editor]);
+        assert_eq!(Roles::parse(&roles.to_string()), roles);
+        assert_eq!(Roles::parse("root,admin "), Roles::NONE);
+    }
+}

@@ -1,0 +1,444 @@
+//! Connections: create, show, edit, delete. Every save is a version; a save that redirects a secret must bring it again.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use anyhow::Context;
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use dataflow_model::{
+    ConnectionName, ConnectionType, Draft, FieldError, FieldInput, FieldPath, FieldValue, PublicFields, Secret, SecretFields, Tag,
+    draft::{SecretChange, Settled, check_description, check_tags},
+    endpoint::Endpoint,
+};
+use dataflow_vault::{EndpointDigest, SealContext, random_uuid};
+use uuid::Uuid;
+
+use super::{
+    access::{Action, Caller, authorise, authorise_name},
+    list::search_terms,
+    rows::{Sealed as _, SealedSecret, VersionContent},
+};
+use crate::{
+    app::{App, Workspace},
+    audit::{self, Event},
+    clock::rfc3339,
+    error::{Error, Result, Tombstone},
+    store::{self, ConnectionRow, Read, StoreError, VersionRow, Write},
+};
+
+/// A connection as those who may see it see it: no secret, only which are set.
+#[derive(Debug)]
+pub struct Connection {
+    pub row: ConnectionRow,
+    pub tags: Vec<Tag>,
+    pub public: PublicFields,
+    /// Every secret field of the type, and whether it is set.
+    pub secrets: BTreeMap<FieldPath, bool>,
+}
+
+impl Connection {
+    /// Changes with every version, and differs between two connections that had the same name.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        etag(&self.row)
+    }
+}
+
+fn etag(row: &ConnectionRow) -> String {
+    format!("\"{}.{}\"", row.id, row.version)
+}
+
+/// What `If-Match` may say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precondition {
+    Missing,
+    /// `*`: whatever is there.
+    Any,
+    /// One entity tag, quotes included.
+    Tag(String),
+}
+
+impl Precondition {
+    fn check(&self, row: &ConnectionRow) -> Result<()> {
+        match self {
+            Self::Missing => Err(Error::PreconditionRequired),
+            Self::Any => Ok(()),
+            Self::Tag(tag) if *tag == etag(row) => Ok(()),
+            Self::Tag(_) => Err(Error::VersionConflict),
+        }
+    }
+}
+
+/// Creates a connection. The name must be free; the first of two at the same instant wins.
+pub async fn create(app: &App, caller: &Caller, workspace: &str, draft: Draft) -> Result<Connection> {
+    let workspace = authorise(app, caller, workspace, Action::CreateConnections).await?;
+    let is_admin = Action::SetAdminFields.allowed_to(caller.roles_in(workspace.id));
+    let (name, kind) = match (read_name(&draft), read_type(app, draft.type_id.as_deref())) {
+        (Ok(name), Ok(kind)) => (name, kind),
+        (name, kind) => return Err(Error::Invalid(draft.errors.into_iter().chain(name.err()).chain(kind.err()).collect())),
+    };
+    if !caller.may_see_name(name.as_str()) {
+        return Err(Error::Forbidden("create connections of this name"));
+    }
+    let content = read_content(draft, kind, None, is_admin)?;
+    let id = random_uuid();
+    let now = app.clock.now();
+    let by = caller.label();
+    let secrets = Sealing { workspace: &workspace, id, version: 1, kept: None }.apply(kind, &content.settled)?;
+    let row = ConnectionRow {
+        id: id.to_string(),
+        workspace_id: workspace.id.to_string(),
+        name_key: name.key(),
+        name: name.into(),
+        version: 1,
+        type_id: kind.id.clone(),
+        address: address(&content.settled.public),
+        tags: json(&content.tags)?,
+        description: content.description,
+        created_at: now,
+        created_by: by.clone(),
+        updated_at: now,
+        updated_by: by,
+        checked_at: None,
+        check_status: None,
+        check_summary: None,
+        check_micros: None,
+        recent_checks: "[]".to_owned(),
+        deleted_at: None,
+        deleted_by: None,
+        deleted_reason: None,
+        mac: Vec::new(),
+    }
+    .sealed(&app.vault);
+    let version = version_row(&row, kind, &content.settled.public, &secrets)?.sealed(&app.vault);
+
+    let mut write = app.store.write().await?;
+    store::insert_connection(&mut write, &row).await.map_err(|error| name_taken(error, &row.name))?;
+    store::insert_version(&mut write, &version).await?;
+    store::put_terms(&mut write, &row, &search_terms(kind, &row, &content.settled.public)).await?;
+    let event = Event { at: now, workspace_id: Some(row.workspace_id.clone()), action: "connection.create", object: &row.name, detail: serde_json::json!({"type": kind.id, "version": 1}) };
+    audit::record(&mut write, &app.vault, caller, event).await?;
+    write.commit().await.map_err(|error| name_taken(error, &row.name))?;
+    app.caches.forget_connection(workspace.id, &row.name);
+    view(app, row, version)
+}
+
+/// One connection by its exact name. A deleted one is an error that says who and when.
+pub async fn show(app: &App, caller: &Caller, workspace: &str, name: &str) -> Result<Connection> {
+    let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
+    let mut read = app.store.read().await?;
+    let (row, version) = current(app, &mut read, &workspace, name).await?;
+    view(app, row, version)
+}
+
+/// Saves a change as the next version. Absent members stay, `null` clears, a secret left out is kept.
+pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, change: Change) -> Result<Connection> {
+    let workspace = authorise_name(app, caller, workspace, name, Action::EditConnections).await?;
+    let is_admin = Action::SetAdminFields.allowed_to(caller.roles_in(workspace.id));
+    let (before, old_version) = current(app, &mut app.store.read().await?, &workspace, name).await?;
+    change.precondition.check(&before)?;
+    let mut draft = change.draft;
+    if draft.name.as_deref().is_some_and(|name| name != before.name) {
+        draft.errors.push(FieldError::new("name", "invalid", "cannot be changed here: code finds the connection by it"));
+    }
+    let old = VersionContent::read(&old_version)?;
+    let type_id = draft.type_id.take().unwrap_or_else(|| before.type_id.clone());
+    let kind = read_type(app, Some(&type_id)).map_err(|error| Error::Invalid(vec![error]))?;
+    let earlier = Earlier { row: &before, public: &old.public };
+    let content = read_content(draft, kind, Some(&earlier), is_admin)?;
+
+    let id = super::rows::uuid(&before.id)?;
+    let next = before.version + 1;
+    let secrets = Sealing { workspace: &workspace, id, version: next, kept: Some(&old) }.apply(kind, &content.settled)?;
+    let now = app.clock.now();
+    let row = ConnectionRow {
+        version: next,
+        type_id: kind.id.clone(),
+        address: address(&content.settled.public),
+        tags: json(&content.tags)?,
+        description: content.description,
+        updated_at: now,
+        updated_by: caller.label(),
+        ..before.clone()
+    }
+    .sealed(&app.vault);
+    let version = version_row(&row, kind, &content.settled.public, &secrets)?.sealed(&app.vault);
+
+    let mut write = app.store.write().await?;
+    if !store::update_connection(&mut write, &row, before.version).await? {
+        return Err(Error::VersionConflict);
+    }
+    store::insert_version(&mut write, &version).await?;
+    replace_terms(&mut write, &row, kind, &content.settled.public).await?;
+    let detail = serde_json::json!({"version": next, "fields": changed_fields(&old, &version)?});
+    let event = Event { at: now, workspace_id: Some(row.workspace_id.clone()), action: "connection.edit", object: &row.name, detail };
+    audit::record(&mut write, &app.vault, caller, event).await?;
+    write.commit().await?;
+    app.caches.forget_connection(workspace.id, &row.name);
+    view(app, row, version)
+}
+
+/// A change of a connection as it was asked for.
+#[derive(Debug)]
+pub struct Change {
+    pub draft: Draft,
+    pub precondition: Precondition,
+}
+
+/// Deletes a connection; it leaves a tombstone. Who uses the name fails, until a connection of the same name exists.
+pub async fn delete(app: &App, caller: &Caller, workspace: &str, name: &str, removal: Removal) -> Result<()> {
+    let workspace = authorise_name(app, caller, workspace, name, Action::DeleteConnections).await?;
+    let (before, _) = current(app, &mut app.store.read().await?, &workspace, name).await?;
+    removal.precondition.check(&before)?;
+    if removal.reason.as_deref().is_some_and(|reason| reason.chars().count() > REASON_MAX) {
+        return Err(Error::Invalid(vec![FieldError::new("reason", "too_long", format!("must have at most {REASON_MAX} characters"))]));
+    }
+    let now = app.clock.now();
+    let row = ConnectionRow { deleted_at: Some(now), deleted_by: Some(caller.label()), deleted_reason: removal.reason, ..before }.sealed(&app.vault);
+    let mut write = app.store.write().await?;
+    if !store::delete_connection(&mut write, &row).await? {
+        return Err(Error::VersionConflict);
+    }
+    store::remove_terms(&mut write, &row.id).await?;
+    let event = Event { at: now, workspace_id: Some(row.workspace_id.clone()), action: "connection.delete", object: &row.name, detail: serde_json::json!({"version": row.version}) };
+    audit::record(&mut write, &app.vault, caller, event).await?;
+    write.commit().await?;
+    app.caches.forget_connection(workspace.id, &row.name);
+    Ok(())
+}
+
+/// Longest reason of a deletion, in characters.
+pub const REASON_MAX: usize = 500;
+
+/// A deletion as it was asked for.
+#[derive(Debug)]
+pub struct Removal {
+    pub precondition: Precondition,
+    pub reason: Option<String>,
+}
+
+/// What a deleted connection's row says to those who ask for it.
+pub(super) fn tombstone(row: &ConnectionRow) -> Tombstone {
+    Tombstone {
+        name: row.name.clone(),
+        deleted_by: row.deleted_by.clone().unwrap_or_default(),
+        deleted_at: row.deleted_at.map(rfc3339).unwrap_or_default(),
+        reason: row.deleted_reason.clone(),
+    }
+}
+
+/// The live connection of a name with its current version, both with their MACs checked.
+pub(super) async fn current(app: &App, read: &mut Read, workspace: &Workspace, name: &str) -> Result<(ConnectionRow, VersionRow)> {
+    let row = store::newest_connection(read, &workspace.id.to_string(), name, &name.to_ascii_lowercase())
+        .await?
+        .ok_or(Error::NotFound("connection"))?
+        .checked(&app.vault)?;
+    if row.deleted_at.is_some() {
+        return Err(Error::Deleted(tombstone(&row)));
+    }
+    let version = store::version(read, &row.id, row.version)
+        .await?
+        .context("a connection points to no version")
+        .map_err(Error::Internal)?
+        .checked(&app.vault)?;
+    Ok((row, version))
+}
+
+fn view(app: &App, row: ConnectionRow, version: VersionRow) -> Result<Connection> {
+    let content = VersionContent::read(&version)?;
+    let tags = serde_json::from_str(&row.tags).context("a connection's tags do not parse").map_err(Error::Internal)?;
+    let fields = app.catalogue.get(&row.type_id).map(|kind| kind.fields.as_slice()).unwrap_or_default();
+    let secrets = fields.iter().filter(|field| field.secret).map(|field| (field.path.clone(), content.secrets.contains_key(&field.path))).collect();
+    Ok(Connection { row, tags, public: content.public, secrets })
+}
+
+fn name_taken(error: StoreError, name: &str) -> Error {
+    match error {
+        StoreError::Unique(_) => Error::NameTaken(name.to_owned()),
+        other => other.into(),
+    }
+}
+
+fn read_name(draft: &Draft) -> std::result::Result<ConnectionName, FieldError> {
+    let name = draft.name.as_deref().ok_or_else(|| FieldError::new("name", "required", "is needed"))?;
+    ConnectionName::new(name).map_err(|error| FieldError::new("name", "invalid", error.to_string()))
+}
+
+pub(super) fn read_type<'a>(app: &'a App, id: Option<&str>) -> std::result::Result<&'a ConnectionType, FieldError> {
+    let id = id.ok_or_else(|| FieldError::new("type", "required", "is needed"))?;
+    app.catalogue.get(id).ok_or_else(|| FieldError::new("type", "not_a_choice", "is not a known connection type; see GET /api/v1/types"))
+}
+
+/// What a draft settles to.
+struct Content {
+    description: String,
+    tags: Vec<Tag>,
+    settled: Settled,
+}
+
+/// The version that a change is made over.
+struct Earlier<'e> {
+    row: &'e ConnectionRow,
+    public: &'e PublicFields,
+}
+
+fn read_content(draft: Draft, kind: &ConnectionType, earlier: Option<&Earlier<'_>>, is_admin: bool) -> Result<Content> {
+    let mut errors = draft.errors;
+    let description = draft.description.or_else(|| earlier.map(|earlier| earlier.row.description.clone())).unwrap_or_default();
+    errors.extend(check_description(&description).err());
+    let tags = match (&draft.tags, earlier) {
+        (Some(tags), _) => check_tags(tags).unwrap_or_else(|error| {
+            errors.push(error);
+            Vec::new()
+        }),
+        (None, Some(earlier)) => serde_json::from_str(&earlier.row.tags).context("a connection's tags do not parse").map_err(Error::Internal)?,
+        (None, None) => Vec::new(),
+    };
+    let settled = settle(draft.fields, kind, earlier, is_admin).map_err(|refused| {
+        errors.extend(refused);
+    });
+    match settled {
+        Ok(settled) if errors.is_empty() => Ok(Content { description, tags, settled }),
+        _ => Err(Error::Invalid(errors)),
+    }
+}
+
+/// Over another type, the values that both types know are held against the new one like typed ones.
+fn settle(
+    mut fields: BTreeMap<FieldPath, FieldInput>,
+    kind: &ConnectionType,
+    earlier: Option<&Earlier<'_>>,
+    is_admin: bool,
+) -> std::result::Result<Settled, Vec<FieldError>> {
+    let Some(earlier) = earlier else { return kind.settle(fields, None, is_admin) };
+    if earlier.row.type_id == kind.id {
+        return kind.settle(fields, Some(earlier.public), is_admin);
+    }
+    for (path, value) in &earlier.public.0 {
+        if kind.field(path.as_str()).is_some() && !fields.contains_key(path) {
+            fields.insert(path.clone(), input(value));
+        }
+    }
+    kind.settle(fields, None, is_admin)
+}
+
+fn input(value: &FieldValue) -> FieldInput {
+    match value {
+        FieldValue::Boolean(value) => FieldInput::Boolean(*value),
+        FieldValue::Integer(value) => FieldInput::Integer(*value),
+        FieldValue::Text(value) => FieldInput::Text(Secret::new(value.clone())),
+    }
+}
+
+/// Seals the secrets of one version.
+struct Sealing<'s> {
+    workspace: &'s Arc<Workspace>,
+    id: Uuid,
+    version: i64,
+    /// The version before, whose sealed records stay where a secret is kept.
+    kept: Option<&'s VersionContent>,
+}
+
+/// The sealed secrets of a version, and the fingerprint over them and its public fields.
+struct SealedVersion {
+    secrets: BTreeMap<FieldPath, SealedSecret>,
+    fingerprint: String,
+}
+
+impl Sealing<'_> {
+    /// A kept secret's record is copied as it is, and only if the endpoint is the one that it was sealed for.
+    fn apply(&self, kind: &ConnectionType, settled: &Settled) -> Result<SealedVersion> {
+        let endpoint = EndpointDigest::of(&Endpoint::of(&kind.id, &kind.endpoint_paths(), &settled.public));
+        let redirected = self.kept.is_some_and(|kept| kept.endpoint != endpoint);
+        let (mut secrets, mut clear, mut missing) = (BTreeMap::new(), SecretFields::default(), Vec::new());
+        for (path, change) in &settled.secrets {
+            match (change, self.kept.and_then(|kept| kept.secrets.get(path))) {
+                (SecretChange::Set(secret), _) => {
+                    secrets.insert(path.clone(), self.seal(path, secret, &endpoint)?);
+                    clear.0.insert(path.clone(), secret.duplicate_secret());
+                }
+                (SecretChange::Keep, Some(_)) if redirected => missing.push(path.as_str().to_owned()),
+                (SecretChange::Keep, Some(kept)) => {
+                    clear.0.insert(path.clone(), self.open(path, kept, &endpoint)?);
+                    secrets.insert(path.clone(), kept.clone());
+                }
+                (SecretChange::Keep | SecretChange::Clear, _) => {}
+            }
+        }
+        if !missing.is_empty() {
+            return Err(Error::SecretReentry(missing));
+        }
+        let fingerprint = self.workspace.key.fingerprint(&kind.connector, &settled.public, &clear);
+        Ok(SealedVersion { secrets, fingerprint })
+    }
+
+    fn seal(&self, path: &FieldPath, secret: &Secret, endpoint: &EndpointDigest) -> Result<SealedSecret> {
+        let context = SealContext { connection: self.id, version: sealed_at(self.version), field: path.as_str(), endpoint };
+        let sealed = self.workspace.key.seal(&context, secret).context("seal a secret").map_err(Error::Internal)?;
+        Ok(SealedSecret { version: self.version, sealed: BASE64.encode(sealed) })
+    }
+
+    fn open(&self, path: &FieldPath, kept: &SealedSecret, endpoint: &EndpointDigest) -> Result<Secret> {
+        let sealed = BASE64.decode(&kept.sealed).context("a sealed secret is no base64").map_err(Error::Internal)?;
+        let context = SealContext { connection: self.id, version: sealed_at(kept.version), field: path.as_str(), endpoint };
+        self.workspace.key.open(&context, &sealed).context("open a stored secret").map_err(Error::SecretUnreadable)
+    }
+}
+
+fn sealed_at(version: i64) -> u64 {
+    u64::try_from(version).unwrap_or_default()
+}
+
+fn version_row(row: &ConnectionRow, kind: &ConnectionType, public: &PublicFields, sealed: &SealedVersion) -> Result<VersionRow> {
+    Ok(VersionRow {
+        connection_id: row.id.clone(),
+        version: row.version,
+        name: row.name.clone(),
+        type_id: row.type_id.clone(),
+        description: row.description.clone(),
+        tags: row.tags.clone(),
+        fields: json(public)?,
+        endpoint_paths: json(&kind.endpoint_paths())?,
+        secrets: json(&sealed.secrets)?,
+        fingerprint: sealed.fingerprint.clone(),
+        saved_at: row.updated_at,
+        saved_by: row.updated_by.clone(),
+        mac: Vec::new(),
+    })
+}
+
+/// Rewrites the search terms of a connection, where they changed.
+pub(super) async fn replace_terms(write: &mut Write, row: &ConnectionRow, kind: &ConnectionType, public: &PublicFields) -> Result<()> {
+    store::remove_terms(write, &row.id).await?;
+    store::put_terms(write, row, &search_terms(kind, row, public)).await?;
+    Ok(())
+}
+
+/// Paths of the fields that differ between two versions, for the audit; of a secret only that it changed.
+fn changed_fields(old: &VersionContent, new: &VersionRow) -> Result<Vec<String>> {
+    let new = VersionContent::read(new)?;
+    let public = old.public.0.keys().chain(new.public.0.keys()).filter(|path| old.public.get(path.as_str()) != new.public.get(path.as_str()));
+    let sealed = |content: &VersionContent, path: &FieldPath| content.secrets.get(path).map(|secret| secret.version);
+    let secret = old.secrets.keys().chain(new.secrets.keys()).filter(|path| sealed(old, path) != sealed(&new, path));
+    let mut paths: Vec<_> = public.chain(secret).map(|path| path.as_str().to_owned()).collect();
+    paths.sort();
+    paths.dedup();
+    Ok(paths)
+}
+
+/// What the list shows under “Host”: `db.example.org:5432 / sales`, or the file.
+fn address(public: &PublicFields) -> String {
+    let database = public.text("database");
+    match (public.text("host"), public.integer("port")) {
+        (Some(host), port) => {
+            let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
+            let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+            let database = database.map(|database| format!(" / {database}")).unwrap_or_default();
+            format!("{host}{port}{database}")
+        }
+        (None, _) => database.unwrap_or_default().to_owned(),
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).context("write a column as JSON").map_err(Error::Internal)
+}

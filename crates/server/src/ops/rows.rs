@@ -1,0 +1,149 @@
+//! Rows that grant or direct, with their MACs: made here, checked here. `store` only carries them.
+
+use anyhow::{Context, anyhow};
+use dataflow_model::{FieldPath, PublicFields, endpoint::Endpoint};
+use dataflow_vault::{EndpointDigest, Vault};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+use crate::{
+    error::{Error, Result},
+    store::{ConnectionRow, LinkRow, MemberRow, PersonRow, SessionRow, TokenRow, VersionRow, WorkspaceRow},
+};
+
+/// A row with a MAC over all that it grants or directs.
+pub trait Sealed {
+    const TABLE: &'static str;
+    fn parts(&self) -> Vec<Vec<u8>>;
+    fn mac(&self) -> &[u8];
+    fn set_mac(&mut self, mac: Vec<u8>);
+
+    /// Gives the row its MAC; call it last, before the row goes to the store.
+    #[must_use]
+    fn sealed(mut self, vault: &Vault) -> Self
+    where
+        Self: Sized,
+    {
+        let parts = self.parts();
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        self.set_mac(vault.row_mac(Self::TABLE, &parts).to_vec());
+        self
+    }
+
+    /// Takes a row that came from the store only if its MAC holds: who can write the store cannot mint rights.
+    fn checked(self, vault: &Vault) -> Result<Self>
+    where
+        Self: Sized,
+    {
+        let parts = self.parts();
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        vault
+            .verify_row_mac(Self::TABLE, &parts, self.mac())
+            .with_context(|| format!("a row of {} was changed outside of this program", Self::TABLE))
+            .map_err(Error::SecretUnreadable)?;
+        Ok(self)
+    }
+}
+
+macro_rules! sealed_rows {
+    ($($row:ty, $table:literal, |$this:ident| [$($part:expr),* $(,)?];)*) => {
+        $(impl Sealed for $row {
+            const TABLE: &'static str = $table;
+            fn parts(&self) -> Vec<Vec<u8>> {
+                let $this = self;
+                vec![$(Part::bytes(&$part)),*]
+            }
+            fn mac(&self) -> &[u8] {
+                &self.mac
+            }
+            fn set_mac(&mut self, mac: Vec<u8>) {
+                self.mac = mac;
+            }
+        })*
+    };
+}
+
+sealed_rows! {
+    WorkspaceRow, "workspaces", |row| [row.id, row.name, row.wrapped_key];
+    PersonRow, "people", |row| [row.id, row.email_key, row.password_hash, row.is_owner, row.disabled_at];
+    MemberRow, "members", |row| [row.workspace_id, row.person_id, row.roles];
+    SessionRow, "sessions", |row| [row.hash, row.person_id, row.created_at];
+    LinkRow, "links", |row| [row.hash, row.kind, row.person_id, row.expires_at];
+    TokenRow, "tokens", |row| [row.id, row.workspace_id, row.name, row.hash, row.roles, row.connections, row.expires_at, row.revoked_at];
+    ConnectionRow, "connections", |row| [row.id, row.workspace_id, row.name, row.version, row.type_id, row.deleted_at, row.deleted_by, row.deleted_reason];
+    VersionRow, "connection_versions", |row| [row.connection_id, row.version, row.name, row.type_id, row.fields, row.endpoint_paths, row.secrets, row.fingerprint];
+}
+
+/// One column as bytes; an absent value differs from an empty one.
+trait Part {
+    fn bytes(&self) -> Vec<u8>;
+}
+
+impl Part for String {
+    fn bytes(&self) -> Vec<u8> {
+        self.as_bytes().to_vec()
+    }
+}
+
+impl Part for Vec<u8> {
+    fn bytes(&self) -> Vec<u8> {
+        self.clone()
+    }
+}
+
+impl Part for i64 {
+    fn bytes(&self) -> Vec<u8> {
+        self.to_be_bytes().to_vec()
+    }
+}
+
+impl Part for bool {
+    fn bytes(&self) -> Vec<u8> {
+        vec![u8::from(*self)]
+    }
+}
+
+impl<P: Part> Part for Option<P> {
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            None => vec![0],
+            Some(value) => [vec![1], value.bytes()].concat(),
+        }
+    }
+}
+
+/// A sealed secret in a version row.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SealedSecret {
+    /// The version that it was sealed at; part of its associated data.
+    pub version: i64,
+    /// Base64 of the sealed bytes.
+    pub sealed: String,
+}
+
+/// The JSON columns of a version, read.
+#[derive(Debug)]
+pub struct VersionContent {
+    pub public: PublicFields,
+    pub endpoint_paths: Vec<FieldPath>,
+    pub secrets: BTreeMap<FieldPath, SealedSecret>,
+    pub endpoint: EndpointDigest,
+}
+
+impl VersionContent {
+    /// Reads a version whose MAC was checked.
+    pub fn read(row: &VersionRow) -> Result<Self> {
+        let damaged = |error: serde_json::Error| Error::Internal(anyhow!(error).context("a version's JSON does not parse"));
+        let public: PublicFields = serde_json::from_str(&row.fields).map_err(damaged)?;
+        let endpoint_paths: Vec<FieldPath> = serde_json::from_str(&row.endpoint_paths).map_err(damaged)?;
+        let secrets = serde_json::from_str(&row.secrets).map_err(damaged)?;
+        let endpoint = EndpointDigest::of(&Endpoint::of(&row.type_id, &endpoint_paths, &public));
+        Ok(Self { public, endpoint_paths, secrets, endpoint })
+    }
+}
+
+/// Reads an id column.
+pub fn uuid(text: &str) -> Result<Uuid> {
+    Uuid::parse_str(text).context("an id column holds no id").map_err(Error::Internal)
+}

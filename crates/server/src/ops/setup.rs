@@ -1,0 +1,69 @@
+//! The first admin and the first workspace.
+
+use dataflow_model::{Secret, WorkspaceName};
+use dataflow_vault::hash_password;
+
+use super::{
+    access::Caller,
+    people::{LinkKind, NewPerson, OneTimeLink, check_password, insert_link, insert_person, look_at_link, read_email},
+    workspaces,
+};
+use crate::{
+    app::App,
+    clock::DAY,
+    error::{Error, Result},
+    store::{self, Write},
+};
+
+/// The workspace that set-up makes.
+pub const DEFAULT_WORKSPACE: &str = "default";
+
+/// Whether nobody has an account yet.
+pub async fn is_needed(app: &App) -> Result<bool> {
+    Ok(store::people(&mut app.store.read().await?).await?.is_empty())
+}
+
+/// A link that makes the first admin. From the server's own start alone.
+pub async fn create_link(app: &App) -> Result<OneTimeLink> {
+    let mut write = app.store.write().await?;
+    let link = insert_link(app, &mut write, LinkKind::Setup, None, DAY).await?;
+    write.commit().await?;
+    Ok(link)
+}
+
+/// Makes the first admin, an owner, and the default workspace, from a shell with the data in hand.
+pub async fn from_shell(app: &App, caller: &Caller, email: &str, password: &Secret) -> Result<()> {
+    if !matches!(caller.who, super::Who::Shell) {
+        return Err(Error::Forbidden("set the server up"));
+    }
+    let mut write = app.store.write().await?;
+    first_admin(app, caller, &mut write, email, password).await?;
+    write.commit().await?;
+    Ok(())
+}
+
+/// The same by the one-time link that the server printed. Two at the same instant: one wins.
+pub async fn from_link(app: &App, code: &str, email: &str, password: &Secret) -> Result<()> {
+    if look_at_link(app, code).await? != LinkKind::Setup {
+        return Err(Error::SetupDone);
+    }
+    let mut write = app.store.write().await?;
+    first_admin(app, &Caller::shell(), &mut write, email, password).await?;
+    if !store::use_link(&mut write, &app.vault.token_hash(code), app.clock.now()).await? {
+        return Err(Error::SetupDone);
+    }
+    write.commit().await?;
+    Ok(())
+}
+
+async fn first_admin(app: &App, caller: &Caller, write: &mut Write, email: &str, password: &Secret) -> Result<()> {
+    if !store::people(write).await?.is_empty() {
+        return Err(Error::SetupDone);
+    }
+    let email = read_email(email)?;
+    check_password(password)?;
+    insert_person(app, caller, write, NewPerson { email: &email, password_hash: hash_password(password), is_owner: true }).await?;
+    let name = WorkspaceName::new(DEFAULT_WORKSPACE).map_err(|error| Error::Internal(error.into()))?;
+    workspaces::insert(app, caller, write, &name).await?;
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! Checks: one row per run of a test.
+
+use super::{Handle, Result, Write, execute, fetch};
+
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct CheckRow {
+    pub id: String,
+    pub connection_id: String,
+    pub version: i64,
+    pub status: String,
+    /// The whole report as JSON.
+    pub report: String,
+    pub checked_at: i64,
+    pub checked_by: String,
+}
+
+pub async fn insert_check(write: &mut Write, row: &CheckRow) -> Result<()> {
+    execute!(
+        write,
+        "INSERT INTO checks (id, connection_id, version, status, report, checked_at, checked_by) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        &row.id,
+        &row.connection_id,
+        row.version,
+        &row.status,
+        &row.report,
+        row.checked_at,
+        &row.checked_by,
+    )?;
+    Ok(())
+}
+
+/// Checks of a connection before the place `(checked_at, id)`, newest first.
+pub async fn list_checks(
+    handle: &mut impl Handle,
+    connection_id: &str,
+    before: (i64, &str),
+    limit: i64,
+) -> Result<Vec<CheckRow>> {
+    fetch!(
+        handle,
+        fetch_all,
+        CheckRow,
+        "SELECT id, connection_id, version, status, report, checked_at, checked_by FROM checks WHERE connection_id = $1 \
+         AND (checked_at < $2 OR (checked_at = $2 AND id < $3)) ORDER BY checked_at DESC, id DESC LIMIT $4",
+        connection_id,
+        before.0,
+        before.1,
+        limit
+    )
+}

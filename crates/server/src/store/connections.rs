@@ -1,0 +1,203 @@
+//! Connections and their versions. A version is written once; the connection's row points to the current one.
+
+use super::{Handle, Result, Write, execute, fetch};
+
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct ConnectionRow {
+    pub id: String,
+    pub workspace_id: String,
+    pub name: String,
+    pub name_key: String,
+    pub version: i64,
+    #[sqlx(rename = "type")]
+    pub type_id: String,
+    pub description: String,
+    /// JSON list.
+    pub tags: String,
+    /// What the list shows under “Host”.
+    pub address: String,
+    pub created_at: i64,
+    pub created_by: String,
+    pub updated_at: i64,
+    pub updated_by: String,
+    pub checked_at: Option<i64>,
+    pub check_status: Option<String>,
+    pub check_summary: Option<String>,
+    pub check_micros: Option<i64>,
+    /// JSON list of the last 20 checks, oldest first: `[["ok", 12.3], …]`, milliseconds.
+    pub recent_checks: String,
+    pub deleted_at: Option<i64>,
+    pub deleted_by: Option<String>,
+    pub deleted_reason: Option<String>,
+    pub mac: Vec<u8>,
+}
+
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct VersionRow {
+    pub connection_id: String,
+    pub version: i64,
+    pub name: String,
+    #[sqlx(rename = "type")]
+    pub type_id: String,
+    pub description: String,
+    pub tags: String,
+    /// JSON of the public fields, flat.
+    pub fields: String,
+    /// JSON list of the paths that were endpoints when it was saved.
+    pub endpoint_paths: String,
+    /// JSON: `{"password": {"version": 3, "sealed": "base64"}}`; the version is the one that the secret was sealed at.
+    pub secrets: String,
+    pub fingerprint: String,
+    pub saved_at: i64,
+    pub saved_by: String,
+    pub mac: Vec<u8>,
+}
+
+pub async fn insert_connection(write: &mut Write, row: &ConnectionRow) -> Result<()> {
+    execute!(
+        write,
+        "INSERT INTO connections (id, workspace_id, name, name_key, version, type, description, tags, address, created_at, created_by, \
+         updated_at, updated_by, recent_checks, mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+        &row.id,
+        &row.workspace_id,
+        &row.name,
+        &row.name_key,
+        row.version,
+        &row.type_id,
+        &row.description,
+        &row.tags,
+        &row.address,
+        row.created_at,
+        &row.created_by,
+        row.updated_at,
+        &row.updated_by,
+        &row.recent_checks,
+        &row.mac,
+    )?;
+    Ok(())
+}
+
+/// Points a connection to its next version; `false` if `from_version` is no longer the current one.
+pub async fn update_connection(write: &mut Write, row: &ConnectionRow, from_version: i64) -> Result<bool> {
+    let changed = execute!(
+        write,
+        "UPDATE connections SET version = $3, type = $4, description = $5, tags = $6, address = $7, updated_at = $8, updated_by = $9, \
+         mac = $10 WHERE id = $1 AND version = $2 AND deleted_at IS NULL",
+        &row.id,
+        from_version,
+        row.version,
+        &row.type_id,
+        &row.description,
+        &row.tags,
+        &row.address,
+        row.updated_at,
+        &row.updated_by,
+        &row.mac,
+    )?;
+    Ok(changed == 1)
+}
+
+/// Turns a connection into its tombstone; `false` if `row.version` is no longer the current one.
+pub async fn delete_connection(write: &mut Write, row: &ConnectionRow) -> Result<bool> {
+    let changed = execute!(
+        write,
+        "UPDATE connections SET deleted_at = $3, deleted_by = $4, deleted_reason = $5, mac = $6 \
+         WHERE id = $1 AND version = $2 AND deleted_at IS NULL",
+        &row.id,
+        row.version,
+        row.deleted_at,
+        row.deleted_by.as_deref(),
+        row.deleted_reason.as_deref(),
+        &row.mac,
+    )?;
+    Ok(changed == 1)
+}
+
+/// What the last check of a connection said. Not under the MAC: it directs nothing.
+pub async fn record_check_on_connection(write: &mut Write, row: &ConnectionRow) -> Result<()> {
+    execute!(
+        write,
+        "UPDATE connections SET checked_at = $2, check_status = $3, check_summary = $4, check_micros = $5, recent_checks = $6 WHERE id = $1",
+        &row.id,
+        row.checked_at,
+        row.check_status.as_deref(),
+        row.check_summary.as_deref(),
+        row.check_micros,
+        &row.recent_checks,
+    )?;
+    Ok(())
+}
+
+/// The live connection of exactly this name.
+pub async fn live_connection(
+    handle: &mut impl Handle,
+    workspace_id: &str,
+    name: &str,
+    name_key: &str,
+) -> Result<Option<ConnectionRow>> {
+    fetch!(
+        handle,
+        fetch_optional,
+        ConnectionRow,
+        "SELECT * FROM connections WHERE workspace_id = $1 AND name_key = $3 AND name = $2 AND deleted_at IS NULL",
+        workspace_id,
+        name,
+        name_key
+    )
+}
+
+/// The newest connection of exactly this name, live or deleted: the live one, else the last tombstone.
+pub async fn newest_connection(
+    handle: &mut impl Handle,
+    workspace_id: &str,
+    name: &str,
+    name_key: &str,
+) -> Result<Option<ConnectionRow>> {
+    fetch!(
+        handle,
+        fetch_optional,
+        ConnectionRow,
+        "SELECT * FROM connections WHERE workspace_id = $1 AND name_key = $3 AND name = $2 \
+         ORDER BY CASE WHEN deleted_at IS NULL THEN 0 ELSE 1 END, deleted_at DESC LIMIT 1",
+        workspace_id,
+        name,
+        name_key
+    )
+}
+
+pub async fn connection_by_id(handle: &mut impl Handle, id: &str) -> Result<Option<ConnectionRow>> {
+    fetch!(handle, fetch_optional, ConnectionRow, "SELECT * FROM connections WHERE id = $1", id)
+}
+
+pub async fn insert_version(write: &mut Write, row: &VersionRow) -> Result<()> {
+    execute!(
+        write,
+        "INSERT INTO connection_versions (connection_id, version, name, type, description, tags, fields, endpoint_paths, secrets, \
+         fingerprint, saved_at, saved_by, mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        &row.connection_id,
+        row.version,
+        &row.name,
+        &row.type_id,
+        &row.description,
+        &row.tags,
+        &row.fields,
+        &row.endpoint_paths,
+        &row.secrets,
+        &row.fingerprint,
+        row.saved_at,
+        &row.saved_by,
+        &row.mac,
+    )?;
+    Ok(())
+}
+
+pub async fn version(handle: &mut impl Handle, connection_id: &str, version: i64) -> Result<Option<VersionRow>> {
+    fetch!(
+        handle,
+        fetch_optional,
+        VersionRow,
+        "SELECT * FROM connection_versions WHERE connection_id = $1 AND version = $2",
+        connection_id,
+        version
+    )
+}

@@ -1,0 +1,34 @@
+//! The instance: its id, its key ring, and the clock of changes.
+
+use super::{Handle, Result, Write, execute, fetch};
+
+#[derive(Debug, sqlx::FromRow)]
+pub struct InstanceRow {
+    pub id: String,
+    pub key_ring: Vec<u8>,
+}
+
+pub async fn instance(handle: &mut impl Handle) -> Result<Option<InstanceRow>> {
+    fetch!(handle, fetch_optional, InstanceRow, "SELECT id, key_ring FROM instance")
+}
+
+pub async fn insert_instance(write: &mut Write, id: &str, key_ring: &[u8], now: i64) -> Result<()> {
+    execute!(write, "INSERT INTO instance (id, key_ring, created_at) VALUES ($1, $2, $3)", id, key_ring, now)?;
+    Ok(())
+}
+
+pub async fn replace_key_ring(write: &mut Write, key_ring: &[u8]) -> Result<()> {
+    execute!(write, "UPDATE instance SET key_ring = $1", key_ring)?;
+    Ok(())
+}
+
+/// The change clock: a number that grows with every committed change that a cache could hold.
+pub async fn tick(handle: &mut impl Handle) -> Result<i64> {
+    let (tick,) = fetch!(handle, fetch_one, (i64,), "SELECT tick FROM change_clock WHERE id = 1")?;
+    Ok(tick)
+}
+
+pub(super) async fn advance_clock(write: &mut Write) -> Result<()> {
+    execute!(write, "UPDATE change_clock SET tick = tick + 1 WHERE id = 1")?;
+    Ok(())
+}

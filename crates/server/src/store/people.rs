@@ -1,0 +1,219 @@
+//! People, their memberships, sessions, and one-time links.
+
+use super::{Handle, Result, Write, execute, fetch};
+
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct PersonRow {
+    pub id: String,
+    pub email: String,
+    pub email_key: String,
+    pub password_hash: String,
+    pub is_owner: bool,
+    pub disabled_at: Option<i64>,
+    pub created_at: i64,
+    pub created_by: String,
+    pub mac: Vec<u8>,
+}
+
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct MemberRow {
+    pub workspace_id: String,
+    pub person_id: String,
+    pub roles: String,
+    pub added_at: i64,
+    pub added_by: String,
+    pub mac: Vec<u8>,
+}
+
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct SessionRow {
+    pub hash: Vec<u8>,
+    pub person_id: String,
+    pub created_at: i64,
+    pub seen_at: i64,
+    pub mac: Vec<u8>,
+}
+
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct LinkRow {
+    pub hash: Vec<u8>,
+    pub kind: String,
+    pub person_id: Option<String>,
+    pub expires_at: i64,
+    pub used_at: Option<i64>,
+    pub mac: Vec<u8>,
+}
+
+pub async fn insert_person(write: &mut Write, row: &PersonRow) -> Result<()> {
+    execute!(
+        write,
+        "INSERT INTO people (id, email, email_key, password_hash, is_owner, disabled_at, created_at, created_by, mac) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        &row.id,
+        &row.email,
+        &row.email_key,
+        &row.password_hash,
+        row.is_owner,
+        row.disabled_at,
+        row.created_at,
+        &row.created_by,
+        &row.mac,
+    )?;
+    Ok(())
+}
+
+/// Replaces what can change of a person: password, ownership, disabled.
+pub async fn update_person(write: &mut Write, row: &PersonRow) -> Result<()> {
+    execute!(
+        write,
+        "UPDATE people SET password_hash = $2, is_owner = $3, disabled_at = $4, mac = $5 WHERE id = $1",
+        &row.id,
+        &row.password_hash,
+        row.is_owner,
+        row.disabled_at,
+        &row.mac,
+    )?;
+    Ok(())
+}
+
+pub async fn person(handle: &mut impl Handle, id: &str) -> Result<Option<PersonRow>> {
+    fetch!(
+        handle,
+        fetch_optional,
+        PersonRow,
+        "SELECT id, email, email_key, password_hash, is_owner, disabled_at, created_at, created_by, mac FROM people WHERE id = $1",
+        id
+    )
+}
+
+pub async fn person_by_email(handle: &mut impl Handle, email_key: &str) -> Result<Option<PersonRow>> {
+    fetch!(
+        handle,
+        fetch_optional,
+        PersonRow,
+        "SELECT id, email, email_key, password_hash, is_owner, disabled_at, created_at, created_by, mac FROM people WHERE email_key = $1",
+        email_key
+    )
+}
+
+/// Everybody, by e-mail.
+pub async fn people(handle: &mut impl Handle) -> Result<Vec<PersonRow>> {
+    fetch!(
+        handle,
+        fetch_all,
+        PersonRow,
+        "SELECT id, email, email_key, password_hash, is_owner, disabled_at, created_at, created_by, mac FROM people ORDER BY email_key"
+    )
+}
+
+/// Adds a membership or replaces its roles.
+pub async fn put_member(write: &mut Write, row: &MemberRow) -> Result<()> {
+    execute!(
+        write,
+        "INSERT INTO members (workspace_id, person_id, roles, added_at, added_by, mac) VALUES ($1, $2, $3, $4, $5, $6) \
+         ON CONFLICT (workspace_id, person_id) DO UPDATE SET roles = excluded.roles, added_at = excluded.added_at, \
+         added_by = excluded.added_by, mac = excluded.mac",
+        &row.workspace_id,
+        &row.person_id,
+        &row.roles,
+        row.added_at,
+        &row.added_by,
+        &row.mac,
+    )?;
+    Ok(())
+}
+
+/// Whether there was one.
+pub async fn remove_member(write: &mut Write, workspace_id: &str, person_id: &str) -> Result<bool> {
+    let gone = execute!(write, "DELETE FROM members WHERE workspace_id = $1 AND person_id = $2", workspace_id, person_id)?;
+    Ok(gone > 0)
+}
+
+pub async fn members(handle: &mut impl Handle, workspace_id: &str) -> Result<Vec<MemberRow>> {
+    fetch!(
+        handle,
+        fetch_all,
+        MemberRow,
+        "SELECT workspace_id, person_id, roles, added_at, added_by, mac FROM members WHERE workspace_id = $1",
+        workspace_id
+    )
+}
+
+pub async fn memberships(handle: &mut impl Handle, person_id: &str) -> Result<Vec<MemberRow>> {
+    fetch!(
+        handle,
+        fetch_all,
+        MemberRow,
+        "SELECT workspace_id, person_id, roles, added_at, added_by, mac FROM members WHERE person_id = $1",
+        person_id
+    )
+}
+
+pub async fn insert_session(write: &mut Write, row: &SessionRow) -> Result<()> {
+    execute!(
+        write,
+        "INSERT INTO sessions (hash, person_id, created_at, seen_at, mac) VALUES ($1, $2, $3, $4, $5)",
+        &row.hash,
+        &row.person_id,
+        row.created_at,
+        row.seen_at,
+        &row.mac,
+    )?;
+    Ok(())
+}
+
+pub async fn session(handle: &mut impl Handle, hash: &[u8]) -> Result<Option<SessionRow>> {
+    fetch!(
+        handle,
+        fetch_optional,
+        SessionRow,
+        "SELECT hash, person_id, created_at, seen_at, mac FROM sessions WHERE hash = $1",
+        hash
+    )
+}
+
+pub async fn touch_session(write: &mut Write, hash: &[u8], now: i64) -> Result<()> {
+    execute!(write, "UPDATE sessions SET seen_at = $2 WHERE hash = $1", hash, now)?;
+    Ok(())
+}
+
+pub async fn delete_session(write: &mut Write, hash: &[u8]) -> Result<()> {
+    execute!(write, "DELETE FROM sessions WHERE hash = $1", hash)?;
+    Ok(())
+}
+
+/// Signs a person out everywhere.
+pub async fn delete_sessions_of(write: &mut Write, person_id: &str) -> Result<()> {
+    execute!(write, "DELETE FROM sessions WHERE person_id = $1", person_id)?;
+    Ok(())
+}
+
+pub async fn insert_link(write: &mut Write, row: &LinkRow) -> Result<()> {
+    execute!(
+        write,
+        "INSERT INTO links (hash, kind, person_id, expires_at, used_at, mac) VALUES ($1, $2, $3, $4, $5, $6)",
+        &row.hash,
+        &row.kind,
+        row.person_id.as_deref(),
+        row.expires_at,
+        row.used_at,
+        &row.mac,
+    )?;
+    Ok(())
+}
+
+pub async fn link(handle: &mut impl Handle, hash: &[u8]) -> Result<Option<LinkRow>> {
+    fetch!(
+        handle,
+        fetch_optional,
+        LinkRow,
+        "SELECT hash, kind, person_id, expires_at, used_at, mac FROM links WHERE hash = $1",
+        hash
+    )
+}
+
+/// Uses a link up; `false` if it was used already.
+pub async fn use_link(write: &mut Write, hash: &[u8], now: i64) -> Result<bool> {
+    let used = execute!(write, "UPDATE links SET used_at = $2 WHERE hash = $1 AND used_at IS NULL", hash, now)?;
+    Ok(used == 1)
+}
