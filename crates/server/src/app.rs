@@ -20,7 +20,7 @@ use crate::{
     error::Result,
     ops::{access::TokenIdentity, credentials::Servable, rows::Sealed as _},
     store::{self, Store},
-    tests::TestRunner,
+
     uses::Uses,
 };
 
@@ -40,7 +40,6 @@ pub struct App {
     pub caches: Caches,
     pub use_log: Arc<UseLog>,
     pub uses: Uses,
-    pub tests: TestRunner,
 }
 
 /// What to build an [`App`] from.
@@ -71,7 +70,6 @@ impl App {
             caches: Caches::default(),
             use_log,
             uses: Uses::default(),
-            tests: TestRunner::new(config.tests.clone()),
         };
         Ok((Arc::new(app), recovery))
     }
@@ -104,11 +102,11 @@ async fn open_vault(store: &Store, data: &DataConfig, clock: &Clock) -> anyhow::
         if !path.exists() {
             bail!("The store is encrypted and its key file {} is not there. Put it back, name it with --key-file, or recover with “dataflow recover”.", path.display());
         }
-        let key = KeyFile::open(&path).with_context(|| format!("read the key file {}", path.display()))?;
+        let key = KeyFile::read(&path).with_context(|| format!("read the key file {}", path.display()))?;
         let vault = Vault::open(&ring, &key).with_context(|| format!("open the key ring with the key file {}", path.display()))?;
         return Ok((vault, None));
     }
-    let key = if path.exists() { KeyFile::open(&path) } else { KeyFile::create(&path) };
+    let key = if path.exists() { KeyFile::read(&path) } else { KeyFile::create(&path) };
     let key = key.with_context(|| format!("make the key file {}", path.display()))?;
     let instance = dataflow_vault::random_uuid();
     let (vault, ring, recovery) = Vault::create(instance, &key).context("make the key ring")?;

@@ -1,3 +1,11 @@
 //! The server: rules (`ops`), their two faces (`api`, `studio`), the store, jobs, and the accept loop.
 
+pub mod app;
+pub mod audit;
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod ops;
 pub mod store;
+pub mod tests;
+pub mod uses;
