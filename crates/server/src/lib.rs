@@ -2,10 +2,13 @@
 
 pub mod app;
 pub mod audit;
+pub mod api;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod listen;
 pub mod ops;
+pub mod router;
 pub mod store;
 pub mod tests;
 pub mod uses;
