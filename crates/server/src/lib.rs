@@ -5,6 +5,7 @@ pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod listen;
 pub mod ops;
 pub mod store;
 pub mod tests;
