@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod audit;
+pub mod admin;
 pub mod api;
 pub mod clock;
 pub mod config;
@@ -9,6 +10,7 @@ pub mod error;
 pub mod listen;
 pub mod ops;
 pub mod router;
+pub mod serve;
 pub mod store;
 pub mod tests;
 pub mod uses;

@@ -39,6 +39,7 @@ pub struct ConnectionAnswer {
     #[serde(rename = "type")]
     pub type_id: String,
     pub description: String,
+    #[schema(value_type = Vec<String>)]
     pub tags: Vec<Tag>,
     /// The fields of the type; secret ones as `{"set": true}`.
     #[serde(flatten)]
@@ -70,6 +71,7 @@ pub struct ConnectionSummary {
     #[serde(rename = "type")]
     pub type_id: String,
     pub description: String,
+    #[schema(value_type = Vec<String>)]
     pub tags: Vec<Tag>,
     /// Host, port and database in one line, or the file.
     #[schema(example = "db.internal:5432 / sales")]

@@ -17,7 +17,7 @@ use crate::{
 
 /// What a client needs to connect, secrets in clear.
 #[derive(Debug, utoipa::ToSchema)]
-#[schema(example = serde_json::json!({
+#[schema(example = json!({
     "name": "sales", "type": "postgres", "base": "postgres", "sqlalchemy": "postgresql",
     "fields": {"host": "db.internal", "port": 5432, "database": "sales", "username": "analytics", "password": "…", "tls": {"mode": "verify-full"}, "extra": {}},
     "fingerprint": "k3v9…", "version": 3

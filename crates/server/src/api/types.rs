@@ -97,6 +97,6 @@ fn answer(kind: &ConnectionType) -> TypeAnswer {
 
 /// Lists the connection types with their fields.
 #[utoipa::path(get, path = "/types", operation_id = "list_types", tag = "types", responses((status = 200, body = ListAnswer<TypeAnswer>), (status = 401, body = Problem)))]
-pub async fn list_types(State(app): State<Arc<App>>, Authenticated(_): Authenticated) -> Result<Json<ListAnswer<TypeAnswer>>> {
+pub async fn list_types(State(app): State<Arc<App>>, Authenticated(_caller): Authenticated) -> Result<Json<ListAnswer<TypeAnswer>>> {
     Ok(Json(ListAnswer { items: app.catalogue.all().into_iter().map(answer).collect(), next: None }))
 }
