@@ -1,9 +1,9 @@
 //! The one list of connectors.
 
-use crate::Connector;
+use crate::{Connector, postgres::Postgres, sqlite::Sqlite};
 
 /// Every connector. Catalogue entries name one of these.
-pub const ALL: &[&dyn Connector] = &[];
+pub const ALL: &[&dyn Connector] = &[&Postgres, &Sqlite];
 
 /// The connector called `name`, as in a catalogue entry's `connector`.
 #[must_use]
