@@ -1,1 +1,22 @@
-//! dataflow-connectors
+//! What speaks to databases: one file per wire protocol, the guarded dialer, TLS, and both ends of a test in a process of
+//! its own.
+//!
+//! What belongs here opens a socket or a file that a connection names. What does not: SQL of our own store, HTTP, rules about
+//! who may test what (server).
+//!
+//! A test goes through [`child::Pool::run`]; connectors are called directly only inside that child.
+
+pub mod causes;
+pub mod connector;
+pub mod dialer;
+pub mod policy;
+pub mod registry;
+pub mod scrub;
+pub mod steps;
+pub mod tls;
+
+pub use connector::{Connector, Outcome, Target};
+pub use dialer::Dialer;
+pub use policy::{Cidr, DialPolicy};
+pub use registry::connector;
+pub use steps::Steps;

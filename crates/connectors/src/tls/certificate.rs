@@ -1,0 +1,158 @@
+//! Reads certificates that a server presented: to show them, and for what webpki does not answer. All of it is foreign.
+
+use std::{fmt::Write as _, net::IpAddr};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use dataflow_model::report::Certificate;
+use rustls::{
+    CertificateError, Error,
+    pki_types::{CertificateDer, UnixTime},
+};
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+
+use crate::scrub::printable;
+
+/// Most certificates of a chain that are shown; a longer chain is no honest server's.
+const SHOWN: usize = 8;
+/// Most names of a certificate that are shown.
+const NAMES: usize = 20;
+
+fn parse<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
+    X509Certificate::from_der(der.as_ref()).ok().map(|(_, certificate)| certificate)
+}
+
+/// The chain as a person reads it, leaf first.
+pub(super) fn describe(chain: &[CertificateDer<'_>]) -> Vec<Certificate> {
+    chain.iter().take(SHOWN).map(describe_one).collect()
+}
+
+fn describe_one(der: &CertificateDer<'_>) -> Certificate {
+    let parsed = parse(der);
+    let text = |read: fn(&X509Certificate<'_>) -> String| parsed.as_ref().map(read).unwrap_or_default();
+    Certificate {
+        subject: printable(&text(|certificate| certificate.subject().to_string())),
+        issuer: printable(&text(|certificate| certificate.issuer().to_string())),
+        names: parsed.as_ref().map(|certificate| names(certificate)).unwrap_or_default(),
+        not_before: text(|certificate| timestamp(certificate.validity().not_before.timestamp())),
+        not_after: text(|certificate| timestamp(certificate.validity().not_after.timestamp())),
+        fingerprint: fingerprint(der),
+        pem: pem(der),
+    }
+}
+
+/// Host names and addresses: the alternative names, or the common name where there are none.
+fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let listed = alternative_names(certificate);
+    let all = if listed.is_empty() { common_names(certificate) } else { listed };
+    all.into_iter().take(NAMES).map(|name| printable(&name)).collect()
+}
+
+fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
+    extension
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            GeneralName::IPAddress(bytes) => <[u8; 4]>::try_from(*bytes)
+                .map(IpAddr::from)
+                .or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from))
+                .ok()
+                .map(|address| address.to_string()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn common_names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok()).map(str::to_owned).collect()
+}
+
+/// Whether the certificate lists no host name or address, and its common name is `host`, or covers it as `*.example.org` does.
+pub(super) fn matches_common_name(der: &CertificateDer<'_>, host: &str) -> bool {
+    let Some(certificate) = parse(der) else { return false };
+    alternative_names(&certificate).is_empty()
+        && common_names(&certificate).iter().any(|name| {
+            name.eq_ignore_ascii_case(host)
+                || name.strip_prefix("*.").zip(host.split_once('.')).is_some_and(|(domain, (label, rest))| {
+                    host.parse::<IpAddr>().is_err()
+                        && !label.is_empty()
+                        && domain.contains('.')
+                        && domain.eq_ignore_ascii_case(rest)
+                })
+        })
+}
+
+/// Whether issuer and subject are the same, which is what OpenSSL asks of the end of a chain. `None` if it cannot be read.
+pub(super) fn is_self_signed(der: &CertificateDer<'_>) -> Option<bool> {
+    parse(der).map(|certificate| certificate.issuer().as_raw() == certificate.subject().as_raw())
+}
+
+/// For a certificate that is trusted as it is, so that no chain is checked.
+pub(super) fn check_dates(der: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    let certificate = parse(der).ok_or(CertificateError::BadEncoding)?;
+    let unix = |seconds: i64| UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+    let not_before = unix(certificate.validity().not_before.timestamp());
+    let not_after = unix(certificate.validity().not_after.timestamp());
+    if now < not_before {
+        return Err(CertificateError::NotValidYetContext { time: now, not_before }.into());
+    }
+    if now > not_after {
+        return Err(CertificateError::ExpiredContext { time: now, not_after }.into());
+    }
+    Ok(())
+}
+
+/// The hash of RFC 5929, section 4.1: that of the certificate's signature, with MD5 and SHA-1 lifted to SHA-256.
+pub(super) fn end_point_hash(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    let certificate = parse(der)?;
+    let hash = match certificate.signature_algorithm.algorithm.to_id_string().as_str() {
+        // md5, sha1 and sha256 with RSA; sha1 and sha256 with ECDSA
+        "1.2.840.113549.1.1.4"
+        | "1.2.840.113549.1.1.5"
+        | "1.2.840.113549.1.1.11"
+        | "1.2.840.10045.4.1"
+        | "1.2.840.10045.4.3.2" => Sha256::digest(der).to_vec(),
+        "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => Sha384::digest(der).to_vec(),
+        "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => Sha512::digest(der).to_vec(),
+        // Ed25519 and RSA-PSS name no single hash.
+        _ => return None,
+    };
+    Some(hash)
+}
+
+fn fingerprint(der: &CertificateDer<'_>) -> String {
+    let mut out = String::with_capacity(95);
+    for byte in Sha256::digest(der) {
+        if !out.is_empty() {
+            out.push(':');
+        }
+        let _ = write!(out, "{byte:02x}");
+    }
+    out
+}
+
+fn pem(der: &CertificateDer<'_>) -> String {
+    let mut out = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    let mut rest = STANDARD.encode(der);
+    while !rest.is_empty() {
+        let tail = rest.split_off(rest.len().min(64));
+        out.push_str(&rest);
+        out.push('\n');
+        rest = tail;
+    }
+    out.push_str("-----END CERTIFICATE-----\n");
+    out
+}
+
+fn timestamp(seconds: i64) -> String {
+    OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
+}
+
+/// The day of a Unix time: `2026-11-22`.
+pub(super) fn date(seconds: i64) -> String {
+    timestamp(seconds).split('T').next().unwrap_or_default().to_owned()
+}

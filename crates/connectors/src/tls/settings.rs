@@ -1,0 +1,125 @@
+//! The TLS fields of a connection, read into what rustls needs.
+
+use std::sync::Arc;
+
+use dataflow_model::TestError;
+use rustls::{
+    ClientConfig, RootCertStore,
+    client::Resumption,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+
+use super::{
+    provider,
+    verifier::{Trust, Verifier},
+};
+use crate::{Target, causes};
+
+/// How much of the server's certificate is verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    VerifyFull,
+    VerifyCa,
+    Require,
+    Disable,
+}
+
+impl TlsMode {
+    /// Whether a third party on the way is kept out: only then may a password be sent as it is.
+    #[must_use]
+    pub fn is_verified(self) -> bool {
+        matches!(self, Self::VerifyFull | Self::VerifyCa)
+    }
+}
+
+/// `tls.mode`, `tls.ca`, `tls.cert` and `tls.key` of a connection.
+#[derive(Debug)]
+pub struct TlsSettings<'a> {
+    mode: TlsMode,
+    target: &'a Target,
+}
+
+impl<'a> TlsSettings<'a> {
+    /// A mode that is absent or unknown is the strictest.
+    #[must_use]
+    pub fn of(target: &'a Target) -> Self {
+        let mode = match target.text("tls.mode") {
+            "disable" => TlsMode::Disable,
+            "require" => TlsMode::Require,
+            "verify-ca" => TlsMode::VerifyCa,
+            _ => TlsMode::VerifyFull,
+        };
+        Self { mode, target }
+    }
+
+    #[must_use]
+    pub fn mode(&self) -> TlsMode {
+        self.mode
+    }
+
+    #[must_use]
+    pub fn has_client_certificate(&self) -> bool {
+        !self.target.text("tls.cert").is_empty()
+    }
+
+    /// The configuration for one connection, and the verifier in it, which can be asked afterwards what it refused.
+    ///
+    /// # Errors
+    /// A pasted certificate or key cannot be used.
+    pub fn client_config(&self) -> Result<(Arc<ClientConfig>, Arc<Verifier>), TestError> {
+        let provider = provider();
+        let verifier = Arc::new(Verifier::new(self.mode, self.trust()?, provider.signature_verification_algorithms));
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|_| causes::test_broken("TLS cannot be set up"))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<_>);
+        let mut config = match self.client_certificate()? {
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|_| {
+                causes::invalid_tls_material("tls.key", "The client key does not belong to the client certificate.")
+            })?,
+            None => builder.with_no_client_auth(),
+        };
+        config.resumption = Resumption::disabled();
+        Ok((Arc::new(config), verifier))
+    }
+
+    /// What is trusted: the pasted CA alone if there is one, else what the machine trusts. Nothing is loaded for a mode that
+    /// verifies nothing.
+    fn trust(&self) -> Result<Trust, TestError> {
+        let mut roots = RootCertStore::empty();
+        if !self.mode.is_verified() {
+            return Ok(Trust::of_the_system(roots));
+        }
+        let pasted = self.target.text("tls.ca");
+        if !pasted.is_empty() {
+            return Trust::pasted(certificates("tls.ca", pasted)?)
+                .ok_or_else(|| causes::invalid_tls_material("tls.ca", "The server CA holds a certificate that cannot be read."));
+        }
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        Ok(Trust::of_the_system(roots))
+    }
+
+    fn client_certificate(&self) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>, TestError> {
+        if !self.has_client_certificate() {
+            return Ok(None);
+        }
+        let chain = certificates("tls.cert", self.target.text("tls.cert"))?;
+        let key = self.target.expose_secret("tls.key");
+        if key.is_empty() {
+            return Err(causes::invalid_tls_material("tls.key", "There is a client certificate, but no client key."));
+        }
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| {
+            causes::invalid_tls_material("tls.key", "The client key cannot be read. An encrypted key must be decrypted first.")
+        })?;
+        Ok(Some((chain, key)))
+    }
+}
+
+fn certificates(field: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>, TestError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(causes::invalid_tls_material(field, "The certificate cannot be read.")),
+    }
+}
