@@ -9,6 +9,7 @@
 pub mod causes;
 pub mod connector;
 pub mod dialer;
+mod mysql;
 pub mod policy;
 pub mod registry;
 pub mod scrub;

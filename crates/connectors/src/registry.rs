@@ -1,9 +1,9 @@
 //! The one list of connectors.
 
-use crate::Connector;
+use crate::{Connector, mysql::MySql};
 
 /// Every connector. Catalogue entries name one of these.
-pub const ALL: &[&dyn Connector] = &[];
+pub const ALL: &[&dyn Connector] = &[&MySql];
 
 /// The connector called `name`, as in a catalogue entry's `connector`.
 #[must_use]
