@@ -291,6 +291,51 @@ pub fn address_not_permitted_without_tls(username: &str) -> TestError {
     )
 }
 
+pub fn address_blocked() -> TestError {
+    because(
+        Cause::AddressNotPermitted,
+        "The server has blocked this address after too many broken connections.",
+        "Ask the server's administrator to unblock it (FLUSH HOSTS) and to look for what broke them.",
+    )
+}
+
+pub fn account_locked(username: &str) -> TestError {
+    at(
+        "username",
+        Cause::CredentialsRefused,
+        format!("The account of “{username}” is locked."),
+        "Ask the server's administrator to unlock it, or use another user.",
+    )
+}
+
+pub fn password_expired(username: &str) -> TestError {
+    at(
+        "password",
+        Cause::CredentialsRefused,
+        format!("The password of “{username}” has expired."),
+        "Set a new password at the server, then type it here.",
+    )
+}
+
+/// The account's password is kept in the form of before MySQL 4.1, whose proof tells the password.
+pub fn old_password(username: &str) -> TestError {
+    at(
+        "username",
+        Cause::ProtocolTooOld,
+        format!("The server keeps the password of “{username}” in a form from before MySQL 4.1, which is not safe to use."),
+        "Set the password again at the server, so that it is kept in a newer form.",
+    )
+}
+
+pub fn tls_demanded() -> TestError {
+    at(
+        "tls.mode",
+        Cause::InvalidSettings,
+        "The server takes only connections with TLS.",
+        "Choose a TLS mode that encrypts, best “Verify server and host name”.",
+    )
+}
+
 // The database.
 
 pub fn database_missing(database: &str) -> TestError {
@@ -308,6 +353,16 @@ pub fn no_right_to_connect(username: &str, database: &str) -> TestError {
         Cause::NoRightToConnect,
         format!("“{username}” signed in, but has no right to connect to the database “{database}”."),
         "Ask the database's owner to grant the right to connect, or use another user.",
+    )
+}
+
+/// As [`no_right_to_connect`], from a server that says the same where the database does not exist.
+pub fn no_right_or_missing(username: &str, database: &str) -> TestError {
+    at(
+        "database",
+        Cause::NoRightToConnect,
+        format!("“{username}” signed in, but has no right to use the database “{database}”, or it does not exist."),
+        "Check the spelling, also upper and lower case. If it is right, ask the database's owner to grant the right.",
     )
 }
 
@@ -341,6 +396,15 @@ pub fn read_refused(said: &str) -> TestError {
         Cause::ReadRefused,
         format!("Signed in, but the server refused to read one row: {said}"),
         "Ask the database's owner for the right to read.",
+    )
+}
+
+/// A server that asks a client for a file is hostile, or tampered with: none was offered.
+pub fn file_asked_for() -> TestError {
+    because(
+        Cause::ServerError,
+        "The server asked for a file of the machine that ran the test. It was not given.",
+        "No server does this by itself. Ask its administrator what answers there before you use the connection.",
     )
 }
 

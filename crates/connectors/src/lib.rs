@@ -10,6 +10,7 @@ pub mod causes;
 pub mod child;
 pub mod connector;
 pub mod dialer;
+mod mysql;
 pub mod policy;
 mod postgres;
 pub mod registry;

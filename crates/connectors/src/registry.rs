@@ -1,9 +1,9 @@
 //! The one list of connectors.
 
-use crate::{Connector, postgres::Postgres, sqlite::Sqlite};
+use crate::{Connector, mysql::MySql, postgres::Postgres, sqlite::Sqlite};
 
 /// Every connector. Catalogue entries name one of these.
-pub const ALL: &[&dyn Connector] = &[&Postgres, &Sqlite];
+pub const ALL: &[&dyn Connector] = &[&MySql, &Postgres, &Sqlite];
 
 /// The connector called `name`, as in a catalogue entry's `connector`.
 #[must_use]

@@ -1,0 +1,183 @@
+//! MySQL, MariaDB and services that speak their protocol.
+//!
+//! The connection phase is written here and not left to a driver: `mysql_async` opens its own sockets, past the guarded dialer,
+//! answers a server that offers no TLS with the password under that server's own key, and bounds no packet. What is hard about
+//! it, the proofs of a challenge, is taken from `mysql_common`.
+
+mod packet;
+mod refusal;
+mod session;
+mod sign_in;
+mod wire;
+
+use std::{pin::pin, time::Duration};
+
+use dataflow_model::{StepName, TestError, TestStatus};
+use futures_util::future::BoxFuture;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::{
+    Connector, Dialer, Outcome, Steps, Target, causes,
+    scrub::printable,
+    tls::{self, TlsMode, TlsSettings},
+};
+use packet::{Greeting, Hello};
+use refusal::{Failure, PRODUCT};
+use sign_in::Identity;
+use wire::Wire;
+
+const PORT: u16 = 3306;
+
+/// The connector `mysql`.
+pub struct MySql;
+
+impl Connector for MySql {
+    fn name(&self) -> &'static str {
+        "mysql"
+    }
+
+    fn test<'a>(
+        &'a self,
+        target: &'a Target,
+        dialer: &'a Dialer,
+        steps: &'a mut Steps,
+    ) -> BoxFuture<'a, Result<Outcome, TestError>> {
+        Box::pin(async move {
+            let outcome = run(target, dialer, steps).await;
+            outcome.map_err(|failure| refusal::explain(failure, target, steps.current()))
+        })
+    }
+}
+
+async fn run(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<Outcome, Failure> {
+    let connected = connect(target, dialer, steps);
+    let (mut wire, greeting) = match seconds(target, "extra.connect_timeout") {
+        Some(limit) => tokio::time::timeout(limit, connected).await.map_err(|_| Failure::TimedOut)??,
+        None => connected.await?,
+    };
+    wire.set_patience(seconds(target, "extra.read_timeout"));
+    steps.begin(StepName::OpenDatabase);
+    match target.text("database") {
+        "" => steps.done("none chosen".to_owned()),
+        database => {
+            session::open_database(&mut wire, database).await?;
+            steps.done(None);
+        }
+    }
+    steps.begin(StepName::Read);
+    session::set_up(&mut wire, target).await?;
+    session::read_one_row(&mut wire).await?;
+    steps.done(None);
+    session::quit(&mut wire).await;
+    Ok(Outcome { status: TestStatus::Ok, server_version: Some(product_and_version(&greeting.version)) })
+}
+
+fn seconds(target: &Target, field: &str) -> Option<Duration> {
+    target.public.integer(field).and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs)
+}
+
+/// Up to and with the sign-in.
+async fn connect(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<(Wire, Greeting), Failure> {
+    let host = target.text("host");
+    let settings = TlsSettings::of(target);
+    let mut wire = Wire::new(dialer.dial(host, target.port(PORT), steps).await?);
+    if settings.mode() == TlsMode::Disable {
+        steps.skip(StepName::Secure, "no TLS".to_owned());
+        steps.begin(StepName::SignIn);
+    }
+    let greeting = match greet(&mut wire, target, dialer).await? {
+        Hello::Greeting(greeting) => greeting,
+        Hello::TooOld => return Err(causes::protocol_too_old("MySQL").into()),
+        Hello::Refused(error) => {
+            if settings.mode() != TlsMode::Disable {
+                steps.skip(StepName::Secure, None);
+                steps.begin(StepName::SignIn);
+            }
+            return Err(Failure::Refused(error));
+        }
+    };
+    if settings.mode() != TlsMode::Disable {
+        steps.begin(StepName::Secure);
+        if !greeting.offers_tls() {
+            return Err(causes::tls_not_offered().into());
+        }
+        wire.write(&packet::tls_request()).await?;
+        let (plain, sequence) = wire.suspend();
+        let stream = tls::secure(&settings, host, PRODUCT, plain).await?;
+        steps.done(tls::version(&stream));
+        wire = Wire::resume(stream, sequence);
+        steps.begin(StepName::SignIn);
+    }
+    let identity = Identity {
+        username: target.text("username"),
+        password: target.expose_secret("password"),
+        tls: settings.mode() != TlsMode::Disable,
+        verified: settings.mode().is_verified(),
+        own_key_allowed: target.text("extra.insecure_auth") == "mysql_rsa",
+    };
+    identity.sign_in(&mut wire, &greeting).await?;
+    steps.done(None);
+    Ok((wire, greeting))
+}
+
+/// How long a server may be silent before the question is put whether it is a database at all.
+const SILENCE: Duration = Duration::from_secs(2);
+/// PostgreSQL's request for TLS, and the end of a line: one or the other is answered by whatever waits for its client to speak.
+const QUESTION: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f\r\n\r\n";
+
+/// Reads the greeting. A database speaks first; one that is slow to do so is waited for until the deadline, a service that
+/// waits for its client is found out.
+async fn greet(wire: &mut Wire, target: &Target, dialer: &Dialer) -> Result<Hello, Failure> {
+    let greeting = pin!(wire.read());
+    tokio::select! {
+        first = greeting => packet::hello(&first?).ok_or(Failure::Malformed),
+        () = another_service(target, dialer) => Err(Failure::Malformed),
+    }
+}
+
+/// Ends once something on the port has answered a question that no database of this kind answers. Asks on a connection of its
+/// own, so that a slow database is not disturbed.
+async fn another_service(target: &Target, dialer: &Dialer) {
+    tokio::time::sleep(SILENCE).await;
+    if answers(target, dialer).await != Some(true) {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn answers(target: &Target, dialer: &Dialer) -> Option<bool> {
+    let host = target.text("host");
+    let checked = dialer.resolve(host, target.port(PORT)).await.ok()?;
+    let mut stream = dialer.reach(host, &checked).await.ok()?;
+    stream.write_all(QUESTION).await.ok()?;
+    let mut answer = [0; 5];
+    let length = stream.read(&mut answer).await.ok()?;
+    // The head of a greeting or of an error: length, sequence 0, and the packet's kind.
+    let is_late_greeting = matches!(answer, [_, _, 0, 0, 9 | 10 | 0xff]);
+    Some(length > 0 && !is_late_greeting)
+}
+
+/// `MySQL 9.7.1` from `9.7.1`, `MariaDB 10.11.19` from `5.5.5-10.11.19-MariaDB-0+deb12u1`.
+fn product_and_version(greeting: &str) -> String {
+    let product = if greeting.contains("MariaDB") { "MariaDB" } else { "MySQL" };
+    // MariaDB before 11.0 says that it is 5.5.5, for clients that know no version of two digits.
+    let version = greeting.strip_prefix("5.5.5-").unwrap_or(greeting);
+    printable(&format!("{product} {}", version.split('-').next().unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::product_and_version;
+
+    #[test]
+    fn a_version_is_told_without_its_packaging() {
+        for (greeting, told) in [
+            ("9.7.1", "MySQL 9.7.1"),
+            ("8.0.39-0ubuntu0.22.04.1", "MySQL 8.0.39"),
+            ("5.5.5-10.11.19-MariaDB-0+deb12u1", "MariaDB 10.11.19"),
+            ("11.8.2-MariaDB-ubu2404", "MariaDB 11.8.2"),
+            ("", "MySQL"),
+        ] {
+            assert_eq!(product_and_version(greeting), told);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Why a test failed: a server's error numbers, and everything else that can go wrong on the wire, as causes.
+//!
+//! The numbers are MySQL's and MariaDB's; below 1900 both use the same.
+
+use std::io;
+
+use dataflow_model::{StepName, TestError};
+
+use super::packet::ServerError;
+use crate::{Target, causes, scrub::Scrubber, tls};
+
+/// As a person calls what this connector speaks to.
+pub const PRODUCT: &str = "MySQL or MariaDB";
+
+/// What went wrong, before it is told in words.
+#[derive(Debug)]
+pub enum Failure {
+    /// The stream ended or broke.
+    Lost(io::Error),
+    /// The answer is not of this protocol.
+    Malformed,
+    /// An answer took longer than the connection's own settings allow.
+    TimedOut,
+    /// The server said no.
+    Refused(ServerError),
+    /// The server does not take the value of one field.
+    SettingRefused(&'static str, ServerError),
+    /// Already in words.
+    Told(Box<TestError>),
+}
+
+impl From<TestError> for Failure {
+    fn from(error: TestError) -> Self {
+        Self::Told(Box::new(error))
+    }
+}
+
+/// The cause of `failure`, which happened in `step`.
+pub fn explain(failure: Failure, target: &Target, step: StepName) -> TestError {
+    let scrubber = Scrubber::new(&target.secrets);
+    match failure {
+        Failure::Told(error) => *error,
+        Failure::Malformed => causes::not_that_database(PRODUCT),
+        Failure::TimedOut => causes::timed_out(step),
+        Failure::Lost(error) => {
+            tls::refused_by_server(&error, &tls::TlsSettings::of(target)).unwrap_or_else(|| causes::connection_lost(step))
+        }
+        Failure::SettingRefused(field, error) => causes::invalid_settings(Some(field), &scrubber.clean(&error.message)),
+        Failure::Refused(error) => refused(&error, target, step, &scrubber),
+    }
+}
+
+fn refused(error: &ServerError, target: &Target, step: StepName, scrubber: &Scrubber) -> TestError {
+    let (username, database) = (target.text("username"), target.text("database"));
+    match error.code {
+        // ACCESS_DENIED, ACCESS_DENIED_NO_PASSWORD
+        1045 | 1698 if target.expose_secret("password").is_empty() => causes::password_missing(username),
+        1045 | 1698 => causes::credentials_refused(username),
+        // HOST_NOT_PRIVILEGED
+        1130 => causes::address_not_permitted(username),
+        // HOST_IS_BLOCKED
+        1129 => causes::address_blocked(),
+        // CON_COUNT, TOO_MANY_USER_CONNECTIONS, USER_LIMIT_REACHED
+        1040 | 1203 | 1226 => causes::too_many_connections(),
+        // BAD_DB
+        1049 => causes::database_missing(database),
+        // DBACCESS_DENIED
+        1044 => causes::no_right_or_missing(username, database),
+        // NOT_SUPPORTED_AUTH_MODE, SERVER_IS_IN_SECURE_AUTH_MODE
+        1251 | 1275 => causes::protocol_too_old("MySQL"),
+        // SERVER_SHUTDOWN, SERVER_OFFLINE_MODE, SERVER_ISNT_AVAILABLE, and 1047 of a Galera node that is joining
+        1053 | 3032 | 3168 => causes::server_starting(),
+        1047 if step >= StepName::OpenDatabase => causes::server_starting(),
+        // MUST_CHANGE_PASSWORD, MUST_CHANGE_PASSWORD_LOGIN
+        1820 | 1862 => causes::password_expired(username),
+        // ACCOUNT_HAS_BEEN_LOCKED in MySQL and in MariaDB
+        3118 | 4151 => causes::account_locked(username),
+        // SECURE_TRANSPORT_REQUIRED
+        3159 => causes::tls_demanded(),
+        _ if step == StepName::Read => causes::read_refused(&scrubber.clean(&error.message)),
+        _ => causes::server_error(&scrubber.clean(&error.message)),
+    }
+}

@@ -1,0 +1,93 @@
+//! What is asked once signed in: the session's settings, the database, one row.
+
+use std::fmt::Write as _;
+
+use super::{packet, refusal::Failure, wire::Wire};
+use crate::{Target, causes};
+
+/// The choices of `extra.charset`.
+const CHARSETS: [&str; 4] = ["utf8mb4", "utf8mb3", "latin1", "ascii"];
+
+const QUIT: u8 = 1;
+const OPEN_DATABASE: u8 = 2;
+const QUERY: u8 = 3;
+
+/// Sets what a driver of the SDK would set for every session.
+pub async fn set_up(wire: &mut Wire, target: &Target) -> Result<(), Failure> {
+    match target.text("extra.charset") {
+        "" => {}
+        charset if CHARSETS.contains(&charset) => setting(wire, "extra.charset", &format!("SET NAMES {charset}")).await?,
+        _ => return Err(causes::invalid_settings(Some("extra.charset"), "this character set is not known here").into()),
+    }
+    for (field, variable) in [("extra.sql_mode", "sql_mode"), ("extra.time_zone", "time_zone")] {
+        let value = target.text(field);
+        if !value.is_empty() {
+            setting(wire, field, &format!("SET SESSION {variable} = {}", literal(value))).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn setting(wire: &mut Wire, field: &'static str, sql: &str) -> Result<(), Failure> {
+    wire.command(QUERY, sql.as_bytes()).await?;
+    done(wire).await.map_err(|failure| match failure {
+        Failure::Refused(error) => Failure::SettingRefused(field, error),
+        other => other,
+    })
+}
+
+/// Makes `database` the session's own.
+pub async fn open_database(wire: &mut Wire, database: &str) -> Result<(), Failure> {
+    wire.command(OPEN_DATABASE, database.as_bytes()).await?;
+    done(wire).await
+}
+
+async fn done(wire: &mut Wire) -> Result<(), Failure> {
+    match wire.read().await?.as_slice() {
+        [0x00, ..] => Ok(()),
+        other => Err(refused(other)),
+    }
+}
+
+/// Why a command was not answered as it should be.
+fn refused(answer: &[u8]) -> Failure {
+    match answer {
+        [0xff, rest @ ..] => packet::server_error(rest).map_or(Failure::Malformed, Failure::Refused),
+        // LOAD DATA LOCAL, which was never offered.
+        [0xfb, ..] => causes::file_asked_for().into(),
+        _ => Failure::Malformed,
+    }
+}
+
+/// `SELECT 1`, and nothing but a row with a 1 is right.
+pub async fn read_one_row(wire: &mut Wire) -> Result<(), Failure> {
+    wire.command(QUERY, b"SELECT 1").await?;
+    expect(wire, |columns| columns == [1]).await?;
+    expect(wire, |_column| true).await?;
+    expect(wire, is_end).await?;
+    expect(wire, |row| row == b"\x011").await?;
+    expect(wire, is_end).await
+}
+
+async fn expect(wire: &mut Wire, right: impl Fn(&[u8]) -> bool) -> Result<(), Failure> {
+    let answer = wire.read().await?;
+    if right(&answer) && answer.first() != Some(&0xff) { Ok(()) } else { Err(refused(&answer)) }
+}
+
+fn is_end(answer: &[u8]) -> bool {
+    answer.first() == Some(&0xfe) && answer.len() < 9
+}
+
+/// Says good-bye, so that the server logs no broken connection. Whether it hears it does not matter.
+pub async fn quit(wire: &mut Wire) {
+    let _ = wire.command(QUIT, &[]).await;
+}
+
+/// A text as SQL that holds in every `sql_mode`.
+fn literal(text: &str) -> String {
+    let mut hex = String::with_capacity(text.len() * 2);
+    for byte in text.bytes() {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    format!("CONVERT(0x{hex} USING utf8mb4)")
+}
