@@ -107,14 +107,14 @@ impl Client {
         }
         let request = Request { headers, ..self.request_of(Method::GET, &url, began, self.config.timing.whole) };
         let attempts = if held.is_some() { 2 } else { ATTEMPTS };
-        match self.send_again(&request, attempts) {
+        match Self::send_again(&request, attempts) {
             Ok(answer) => self.understand(name, held, &answer),
             Err(error) => Said::Away { error: self.unavailable(error), retry_after: None },
         }
     }
 
     /// The first retry is for a kept socket that the server has closed; it follows at once.
-    fn send_again(&self, request: &Request<'_>, attempts: u32) -> Result<Answer, ureq::Error> {
+    fn send_again(request: &Request<'_>, attempts: u32) -> Result<Answer, ureq::Error> {
         let mut attempt = 1;
         loop {
             match transport::send(request) {
@@ -163,7 +163,7 @@ impl Client {
 
     fn refusal(&self, name: &str, answer: &Answer) -> ClientError {
         let (url, name) = (self.shown_url(), name.to_owned());
-        let problem = Problem::read(&answer.body);
+        let problem = Box::new(Problem::read(&answer.body));
         match answer.status {
             StatusCode::UNAUTHORIZED => ClientError::Unauthenticated { url, problem },
             StatusCode::FORBIDDEN => ClientError::Forbidden { name, problem },
