@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Literal, Optional, Union, overload
+from typing import TYPE_CHECKING, Any, Literal, Union, overload
 
 from dataflow import _native, fork, workflow
 from dataflow.errors import DataflowError
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
     from sqlalchemy.orm import Session
 
-    from dataflow.source import Source
 
 Mode = Literal["session", "engine", "url", "dict", "async_engine", "async_session"]
 Connected = Union["Session", "Engine", "URL", dict[str, Any], "AsyncEngine", "AsyncSession"]
@@ -55,10 +54,10 @@ class Dataflow:
 
     def __init__(
         self,
-        url: Optional[str] = None,
-        token: Optional[str] = None,
-        workspace: Optional[str] = None,
-        workflow: Optional[str] = None,
+        url: str | None = None,
+        token: str | None = None,
+        workspace: str | None = None,
+        workflow: str | None = None,
     ) -> None:
         self._config = _native.Config.discover(url, token, workspace, sys.prefix)
         self._client = _clients.get(self._config)
@@ -83,8 +82,8 @@ class Dataflow:
     def connection(self, conn_id: str, mode: Mode = "session") -> Connected:
         """The database that is named `conn_id`.
 
-        `session`: a new SQLAlchemy `Session`; close it, or use it in a `with` statement. `engine`: the engine behind it, shared by
-        all who name this connection; it takes the current password for each new database session, however long it is kept.
+        `session`: a new SQLAlchemy `Session`; close it, or use it in a `with` statement. `engine`: the engine behind it, shared
+        by all who name this connection; it takes the current password for each new database session, however long it is kept.
         `async_engine` and `async_session`: the same for asyncio. `url`: an `sqlalchemy.URL` with the password, which its `str`
         hides; unlike an engine it goes out of date. `dict`: the bare values.
 

@@ -11,10 +11,10 @@ import select
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Optional, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import create_engine, event, exc
-from sqlalchemy.engine import URL, Engine
+from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session
 
 from dataflow import drivers, fork
@@ -26,7 +26,7 @@ from dataflow.source import Source
 from dataflow.tls import Material
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+    from sqlalchemy.ext.asyncio import AsyncSession
 
     from dataflow._native import Credentials
 
@@ -80,9 +80,7 @@ class NamedEngine:
             raise error
         return connection
 
-    def _attempt(
-        self, dialect: Any, record: Any, positional: Any, arguments: dict[str, Any]
-    ) -> tuple[Any, Optional[Exception]]:
+    def _attempt(self, dialect: Any, record: Any, positional: Any, arguments: dict[str, Any]) -> tuple[Any, Exception | None]:
         """One try, and a second if the database refuses and the name stands for something else by now.
 
         The error's text is not looked at: libpq gives no code for a refused password.
@@ -103,14 +101,14 @@ class NamedEngine:
 
     def _open(
         self, credentials: Credentials, dialect: Any, record: Any, positional: Any, arguments: dict[str, Any]
-    ) -> tuple[Any, Optional[Exception]]:
+    ) -> tuple[Any, Exception | None]:
         kept = {name: value for name, value in arguments.items() if name not in _PLACE}
         try:
             given = self._driver.arguments(credentials, self._machine)
             connection = self._driver.connect(dialect, positional, {**kept, **given})
         except DataflowError as error:
             return None, error
-        except Exception as error:  # noqa: BLE001 - asyncpg's and SQLAlchemy's own errors have no class in common
+        except Exception as error:
             return None, scrub(error, dialect.loaded_dbapi)
         if record is not None:
             record.info[_FINGERPRINT] = credentials.fingerprint
@@ -150,7 +148,7 @@ class NamedEngine:
         return credentials
 
 
-def _is_doubtful(descriptor: Optional[int], idle_since: float) -> bool:
+def _is_doubtful(descriptor: int | None, idle_since: float) -> bool:
     if descriptor is None or time.monotonic() - idle_since > _ASK_AFTER_IDLE or not hasattr(select, "poll"):
         return True
     poll = select.poll()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 
 class DataflowError(RuntimeError):
     """Any error of this package. Errors of a database itself stay SQLAlchemy's."""
@@ -44,9 +42,9 @@ class ConnectionDeleted(ConnectionNotFound):
         self,
         message: str,
         name: str = "",
-        deleted_by: Optional[str] = None,
-        deleted_at: Optional[str] = None,
-        reason: Optional[str] = None,
+        deleted_by: str | None = None,
+        deleted_at: str | None = None,
+        reason: str | None = None,
     ) -> None:
         super().__init__(message, name)
         self.deleted_by = deleted_by

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Optional
+from typing import Any
 
 from sqlalchemy.engine import URL
 
@@ -42,7 +42,7 @@ def address(credentials: Credentials) -> dict[str, Any]:
     }
 
 
-def _unbracketed(host: Optional[str]) -> Optional[str]:
+def _unbracketed(host: str | None) -> str | None:
     return host.strip("[]") if host else host
 
 

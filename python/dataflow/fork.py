@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 _renewals: list[Callable[[], None]] = []
 _sockets: weakref.WeakKeyDictionary[Any, tuple[int, int, int]] = weakref.WeakKeyDictionary()
@@ -21,7 +21,7 @@ def in_child(renew: Callable[[], None]) -> None:
     _renewals.append(renew)
 
 
-def record_socket(driver_connection: Any) -> Optional[int]:
+def record_socket(driver_connection: Any) -> int | None:
     """Remembers the connection's socket for as long as the connection lives. Returns its descriptor, if the driver shows it."""
     descriptor = _descriptor(driver_connection)
     if descriptor is None or descriptor <= 2:
@@ -39,11 +39,11 @@ _WAYS: tuple[Callable[[Any], Any], ...] = (
 )
 
 
-def _descriptor(driver_connection: Any) -> Optional[int]:
+def _descriptor(driver_connection: Any) -> int | None:
     for way in _WAYS:
         try:
             return int(way(driver_connection))
-        except Exception:  # noqa: BLE001, S112 - each driver has one of these ways
+        except Exception:  # noqa: S112 - each driver has one of these ways
             continue
     return None
 

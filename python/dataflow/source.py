@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, Optional, Union
+from typing import Callable
 
 from dataflow import _native
 from dataflow.workflow import Workflow
@@ -18,8 +18,8 @@ class Source:
         self,
         client: _native.Client,
         name: str,
-        workflow: Union[Workflow, Callable[[], Workflow]],
-        sqlite_folder: Optional[Path],
+        workflow: Workflow | Callable[[], Workflow],
+        sqlite_folder: Path | None,
     ) -> None:
         self._client = client
         self.name = name

@@ -12,7 +12,6 @@ import ssl
 import tempfile
 import threading
 import weakref
-from typing import Optional
 
 from dataflow._native import Credentials
 from dataflow.errors import InvalidConfiguration
@@ -50,7 +49,7 @@ def system_bundle() -> str:
     )
 
 
-def context(credentials: Credentials, material: Material) -> Optional[ssl.SSLContext]:
+def context(credentials: Credentials, material: Material) -> ssl.SSLContext | None:
     """The context for a connection's mode; `None` for `disable`."""
     wanted = mode(credentials)
     if wanted == "disable":

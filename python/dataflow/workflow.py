@@ -21,19 +21,19 @@ def current() -> Workflow:
             continue
         try:
             found = find(loaded)
-        except Exception:  # noqa: BLE001, S112 - a host's insides differ between its versions, and a name is not worth a failure
+        except Exception:  # noqa: S112 - a host's insides differ between its versions, and a name is not worth a failure
             continue
         if found is not None and found[1]:
             return found
     return _from_environment() or _script()
 
 
-def _celery(celery_state: Any) -> Optional[Workflow]:
+def _celery(celery_state: Any) -> Workflow | None:
     task = celery_state.get_current_task()
     return None if task is None else ("pipeline", str(task.name), _text(task.request.id))
 
 
-def _dbt(contextvars: Any) -> Optional[Workflow]:
+def _dbt(contextvars: Any) -> Workflow | None:
     node = contextvars.get_node_info().get("unique_id")
     if not node:
         return None
@@ -41,18 +41,18 @@ def _dbt(contextvars: Any) -> Optional[Workflow]:
     return "pipeline", str(node), _text(invocation.get_invocation_id()) if invocation else None
 
 
-def _streamlit(scriptrunner: Any) -> Optional[Workflow]:
+def _streamlit(scriptrunner: Any) -> Workflow | None:
     context = scriptrunner.get_script_run_ctx(suppress_warning=True)
     return None if context is None else ("app", os.path.basename(context.main_script_path), None)
 
 
-def _vscode_notebook(ipython: Any) -> Optional[Workflow]:
+def _vscode_notebook(ipython: Any) -> Workflow | None:
     shell = ipython.get_ipython()
     path = None if shell is None else shell.user_ns.get("__vsc_ipynb_file__")
     return ("notebook", os.path.basename(path), None) if path else None
 
 
-_HOSTS: tuple[tuple[str, Callable[[Any], Optional[Workflow]]], ...] = (
+_HOSTS: tuple[tuple[str, Callable[[Any], Workflow | None]], ...] = (
     ("celery._state", _celery),
     ("dbt_common.events.contextvars", _dbt),
     ("streamlit.runtime.scriptrunner", _streamlit),
@@ -60,7 +60,7 @@ _HOSTS: tuple[tuple[str, Callable[[Any], Optional[Workflow]]], ...] = (
 )
 
 
-def _from_environment() -> Optional[Workflow]:
+def _from_environment() -> Workflow | None:
     environment = os.environ
     dag = environment.get("AIRFLOW_CTX_DAG_ID")
     if dag:
@@ -73,7 +73,7 @@ def _from_environment() -> Optional[Workflow]:
     return ("script", test.rsplit(" (", 1)[0], None) if test else None
 
 
-def _airflow_run(run: Optional[str]) -> Optional[str]:
+def _airflow_run(run: str | None) -> str | None:
     attempt = os.environ.get("AIRFLOW_CTX_TRY_NUMBER")
     return f"{run}#{attempt}" if run and attempt else run
 
@@ -85,5 +85,5 @@ def _script() -> Workflow:
     return "script", os.path.abspath(main) if main else "interactive", None
 
 
-def _text(value: Any) -> Optional[str]:
+def _text(value: Any) -> str | None:
     return None if value is None else str(value)

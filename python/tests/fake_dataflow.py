@@ -82,7 +82,7 @@ class FakeDataflow:
             return 304, {"ETag": etag}, None
         return 200, {"ETag": etag, "Cache-Control": "no-store"}, found
 
-    def _handler(fake) -> type[BaseHTTPRequestHandler]:  # noqa: N805
+    def _handler(fake) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True

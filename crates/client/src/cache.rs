@@ -27,17 +27,15 @@ pub(crate) enum Want {
 #[derive(Debug)]
 pub(crate) enum Decision {
     Settled(Outcome),
-    /// Ask the server, saying which fingerprint is held.
-    Ask {
-        fingerprint: Option<String>,
-    },
+    /// Ask the server, saying what is held.
+    Ask(Option<Arc<Resolved>>),
 }
 
 /// What the server said, once it was asked.
 pub(crate) enum Said {
     New(Resolved),
-    /// 304: what is held still stands.
-    Same,
+    /// 304: what is held, and was told, still stands.
+    Same(Arc<Resolved>),
     /// No network, a time-out, 5xx or 429, the latter perhaps with the time to wait.
     Away {
         error: ClientError,
@@ -87,7 +85,7 @@ impl Slot {
         {
             return Decision::Settled(Ok(answer));
         }
-        Decision::Ask { fingerprint: self.held.as_ref().map(|(answer, _)| answer.fingerprint().to_owned()) }
+        Decision::Ask(self.held.as_ref().map(|(answer, _)| Arc::clone(answer)))
     }
 
     /// Takes in what the server said to a request that began at `began`.
@@ -98,17 +96,10 @@ impl Slot {
                 self.held = Some((Arc::clone(&answer), began));
                 Ok(answer)
             }
-            Said::Same => match &mut self.held {
-                Some((answer, confirmed)) => {
-                    *confirmed = began;
-                    Ok(Arc::clone(answer))
-                }
-                None => Err(ClientError::Unavailable {
-                    url: String::new(),
-                    reason: "it says that nothing changed, to a client that holds nothing".to_owned(),
-                    source: None,
-                }),
-            },
+            Said::Same(answer) => {
+                self.held = Some((Arc::clone(&answer), began));
+                Ok(answer)
+            }
             Said::Away { error, retry_after } => {
                 self.failures = self.failures.saturating_add(1);
                 let pause = timing.back_off(self.failures).max(retry_after.unwrap_or_default().min(timing.longest_pause));

@@ -84,8 +84,8 @@ impl Client {
         let began = Instant::now();
         match slot.decide(want, asked, began, &self.config.timing) {
             Decision::Settled(outcome) => outcome,
-            Decision::Ask { fingerprint } => {
-                let said = self.ask(&name, fingerprint.as_deref(), workflow, began);
+            Decision::Ask(held) => {
+                let said = self.ask(&name, held, workflow, began);
                 slot.settle(said, began, Instant::now(), &self.config.timing)
             }
         }
@@ -99,22 +99,22 @@ impl Client {
         Arc::clone(slots.entry(name.clone()).or_default())
     }
 
-    fn ask(&self, name: &ConnectionName, fingerprint: Option<&str>, workflow: Option<&Workflow>, began: Instant) -> Said {
+    fn ask(&self, name: &ConnectionName, held: Option<Arc<Resolved>>, workflow: Option<&Workflow>, began: Instant) -> Said {
         let url = self.url(&format!("connections/{name}/credentials"));
         let mut headers = self.headers(workflow);
-        if let Some(fingerprint) = fingerprint {
-            headers.push(("If-None-Match", Zeroizing::new(format!("\"{fingerprint}\""))));
+        if let Some(held) = &held {
+            headers.push(("If-None-Match", Zeroizing::new(format!("\"{}\"", held.fingerprint()))));
         }
         let request = Request { headers, ..self.request_of(Method::GET, &url, began, self.config.timing.whole) };
-        let attempts = if fingerprint.is_some() { 2 } else { ATTEMPTS };
-        match self.send_again(&request, attempts) {
-            Ok(answer) => self.understand(name, &answer),
+        let attempts = if held.is_some() { 2 } else { ATTEMPTS };
+        match Self::send_again(&request, attempts) {
+            Ok(answer) => self.understand(name, held, &answer),
             Err(error) => Said::Away { error: self.unavailable(error), retry_after: None },
         }
     }
 
     /// The first retry is for a kept socket that the server has closed; it follows at once.
-    fn send_again(&self, request: &Request<'_>, attempts: u32) -> Result<Answer, ureq::Error> {
+    fn send_again(request: &Request<'_>, attempts: u32) -> Result<Answer, ureq::Error> {
         let mut attempt = 1;
         loop {
             match transport::send(request) {
@@ -131,17 +131,19 @@ impl Client {
         }
     }
 
-    fn understand(&self, name: &ConnectionName, answer: &Answer) -> Said {
+    fn understand(&self, name: &ConnectionName, held: Option<Arc<Resolved>>, answer: &Answer) -> Said {
         let status = answer.status;
+        if let (StatusCode::NOT_MODIFIED, Some(held)) = (status, held) {
+            return Said::Same(held);
+        }
         match status {
             StatusCode::OK => match Resolved::read(&self.shown_url(), &answer.body) {
                 Ok(resolved) => Said::New(resolved),
                 Err(error) => Said::Away { error, retry_after: None },
             },
-            StatusCode::NOT_MODIFIED => Said::Same,
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => self.away(answer),
             _ if status.is_server_error() => self.away(answer),
-            // A proxy's sign-in page, say. The server itself never redirects.
+            // A proxy's sign-in page, say: the server itself never redirects.
             _ if !status.is_client_error() => {
                 Said::Away { error: ClientError::NotDataflow { url: self.shown_url() }, retry_after: None }
             }
@@ -161,7 +163,7 @@ impl Client {
 
     fn refusal(&self, name: &str, answer: &Answer) -> ClientError {
         let (url, name) = (self.shown_url(), name.to_owned());
-        let problem = Problem::read(&answer.body);
+        let problem = Box::new(Problem::read(&answer.body));
         match answer.status {
             StatusCode::UNAUTHORIZED => ClientError::Unauthenticated { url, problem },
             StatusCode::FORBIDDEN => ClientError::Forbidden { name, problem },

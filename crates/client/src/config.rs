@@ -42,7 +42,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             fresh: Duration::from_secs(5),
-            usable: Duration::from_secs(3600),
+            usable: Duration::from_hours(1),
             connect: Duration::from_secs(2),
             whole: Duration::from_secs(5),
             first_pause: Duration::from_millis(250),

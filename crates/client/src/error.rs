@@ -22,10 +22,10 @@ pub enum ClientError {
     InvalidName { name: String, rule: NameError },
     /// 401: no such token, or it has expired or was revoked.
     #[error("{url} does not accept the token{problem}. Sign in again: run “dataflow login --url {url}”, or set DATAFLOW_TOKEN.")]
-    Unauthenticated { url: String, problem: Problem },
+    Unauthenticated { url: String, problem: Box<Problem> },
     /// 403: the caller may see the connection but not use it.
     #[error("The token may not use “{name}” from code{problem}. Ask an admin of the workspace for the role “user”.")]
-    Forbidden { name: String, problem: Problem },
+    Forbidden { name: String, problem: Box<Problem> },
     /// 404: absent, or not to be seen by this caller.
     #[error(
         "The workspace “{workspace}” at {url} has no connection named “{name}” that this token may see. Check the name (case counts), or create it in the Studio."
@@ -49,7 +49,7 @@ pub enum ClientError {
     NotDataflow { url: String },
     /// Any other refusal.
     #[error("{url} refused the request with status {status}{problem}.")]
-    Refused { url: String, status: u16, problem: Problem },
+    Refused { url: String, status: u16, problem: Box<Problem> },
 }
 
 impl ClientError {

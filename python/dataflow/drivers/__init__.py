@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from functools import lru_cache
-from typing import NamedTuple, Optional
+from functools import cache
+from typing import NamedTuple
 
 from dataflow.drivers.base import Driver
 from dataflow.errors import DriverMissing, UnsupportedConnection
@@ -15,7 +15,7 @@ class _Choice(NamedTuple):
     package: str
     """What must be installed."""
     module: str
-    extra: Optional[str]
+    extra: str | None
     """The extra of this distribution that installs it; `None` for a base dependency."""
 
 
@@ -32,16 +32,16 @@ _ASYNC: dict[str, tuple[_Choice, ...]] = {
 }
 
 
-def choose(name: str, type_id: str, dialect: Optional[str], *, is_async: bool) -> Driver:
+def choose(name: str, type_id: str, dialect: str | None, *, is_async: bool) -> Driver:
     """The preferred one of the installed drivers of a dialect."""
     if dialect is None:
         raise UnsupportedConnection(
-            f"“{name}” is of the type {type_id}, which SQLAlchemy does not open. Use mode=\"dict\" and the type's own library."
+            f'“{name}” is of the type {type_id}, which SQLAlchemy does not open. Use mode="dict" and the type\'s own library.'
         )
     return _installed(dialect, is_async)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _installed(dialect: str, is_async: bool) -> Driver:
     choices = (_ASYNC if is_async else _SYNC).get(dialect, ())
     for choice in choices:
@@ -50,7 +50,7 @@ def _installed(dialect: str, is_async: bool) -> Driver:
             return driver
     if not choices:
         raise UnsupportedConnection(
-            f"This version of the SDK has no {'async ' if is_async else ''}driver for {dialect}. Use mode=\"dict\"."
+            f'This version of the SDK has no {"async " if is_async else ""}driver for {dialect}. Use mode="dict".'
         )
     extra = choices[0].extra
     wanted = f"dataflow-connections[{extra}]" if extra else "dataflow-connections"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from dataflow._native import Credentials
 from dataflow.tls import Material
@@ -17,7 +17,7 @@ class Machine(NamedTuple):
     """What a driver may need of this machine."""
 
     material: Material
-    sqlite_folder: Optional[Path]
+    sqlite_folder: Path | None
 
 
 class Driver(Protocol):
@@ -37,8 +37,6 @@ class Driver(Protocol):
 
     def url_query(self, credentials: Credentials, machine: Machine) -> dict[str, str]:
         """What a URL must say beside host, user and database so that it connects as the engine does, as far as it can."""
-
-
 
 
 def text(credentials: Credentials, path: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 from dataflow import tls
 from dataflow._native import Credentials
@@ -45,7 +45,7 @@ def charset(credentials: Credentials) -> str:
     return credentials.expose_text("extra.charset") or "utf8mb4"
 
 
-def session_statement(credentials: Credentials) -> Optional[str]:
+def session_statement(credentials: Credentials) -> str | None:
     """One statement that applies the session settings for which drivers have no argument."""
     assignments = []
     for path, variable in (("extra.time_zone", "time_zone"), ("extra.sql_mode", "sql_mode")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from dataflow import tls
@@ -59,7 +59,7 @@ class PyMySQL:
         return query
 
 
-@lru_cache(maxsize=None)
+@cache
 def _connection_class() -> Any:
     from pymysql import err
     from pymysql.connections import Connection
