@@ -12,5 +12,6 @@ pub mod ops;
 pub mod router;
 pub mod serve;
 pub mod store;
+pub mod studio;
 pub mod tests;
 pub mod uses;

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Shell, icon, words::Status};
+use super::{Shell, words::Status};
 
 #[derive(Template)]
 #[template(path = "tokens.html")]
@@ -67,7 +67,7 @@ impl Tokens {
     }
 }
 
-/// A role, and what it may do.
+/// A role, its label, and what it may do; the one that programs need stands first.
 pub const ROLES: &[(&str, &str, &str)] = &[
     ("user", "User", "Sees connections, tests them, and uses them from code"),
     ("editor", "Editor", "Sees, tests, creates, edits and deletes connections; never reads a stored secret"),
@@ -86,6 +86,10 @@ pub struct People {
 }
 
 impl People {
+    fn chosen(&self, role: &str) -> bool {
+        self.roles.iter().any(|chosen| chosen == role)
+    }
+
     fn fault(&self, field: &str) -> Option<&str> {
         fault(&self.errors, field)
     }

@@ -3,7 +3,7 @@
 use askama::Template;
 use dataflow_model::Snippet;
 
-use super::{Glyph, Shell, form::Waiting, icon, words::Status};
+use super::{Glyph, Shell, form::Waiting, words::Status};
 
 #[derive(Debug, Template)]
 #[template(path = "connection.html")]

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Shell, connection::Dependent, icon};
+use super::{Shell, connection::Dependent};
 
 #[derive(Debug, Template)]
 #[template(path = "delete.html")]

@@ -2,8 +2,6 @@
 
 use askama::Template;
 
-use super::icon;
-
 #[derive(Debug, Default, Template)]
 #[template(path = "sign_in.html")]
 pub struct SignIn {

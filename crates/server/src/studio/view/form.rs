@@ -7,7 +7,7 @@ use dataflow_model::{
     ConnectionType, Field, FieldError, FieldKind, FieldPath, PublicFields, Snippet, StepName, catalogue::Section, name,
 };
 
-use super::{Glyph, Shell, icon};
+use super::{Glyph, Shell};
 
 /// The first page of New Connection: paste a URL, or choose a type.
 #[derive(Debug, Template)]

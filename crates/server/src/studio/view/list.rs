@@ -4,7 +4,7 @@ use askama::Template;
 use dataflow_model::TestStatus;
 
 use super::{
-    Glyph, Shell, icon,
+    Glyph, Shell,
     parts::{duration, plural},
     words::Status,
 };
