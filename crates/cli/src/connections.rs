@@ -30,7 +30,7 @@ pub fn run(arguments: Connections) -> anyhow::Result<ExitCode> {
 
 fn list(client: &Client, form: Output, filters: &[(&str, Option<String>)]) -> anyhow::Result<()> {
     let mut items = Vec::new();
-    let mut cursor = None;
+    let mut cursor: Option<String> = None;
     loop {
         let mut query = url::form_urlencoded::Serializer::new(String::from("limit=200&"));
         for (key, value) in filters {
@@ -165,7 +165,7 @@ fn accepted(answer: ApiAnswer) -> anyhow::Result<Value> {
         let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
         lines.push_str(&format!("\n  {} {}", text("field"), text("message")));
     }
-    bail!("{} {}{lines}", problem.detail, problem.hint)
+    bail!("{} {}{lines}", problem.detail.unwrap_or_default(), problem.hint.unwrap_or_default())
 }
 
 /// A connection being written: members by path. Wiped when it is sent.

@@ -17,6 +17,7 @@ use clap::Parser as _;
 use args::{Arguments, Command};
 
 fn main() -> ExitCode {
+    dataflow_connectors::child::enter();
     let arguments = Arguments::parse();
     output::log_to_stderr();
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {

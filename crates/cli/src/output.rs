@@ -32,11 +32,11 @@ pub fn complain(error: &anyhow::Error) {
 /// A table without frames.
 pub fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(head.iter().map(|word| word.to_uppercase()));
+    table.load_style(presets::NOTHING).set_header(head.iter().map(|word| word.to_uppercase()));
     for row in rows {
         table.add_row(row);
     }
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    table.trim_fmt()
 }
 
 /// Logs of the server, on standard error; `RUST_LOG` sets how much.

@@ -20,6 +20,7 @@ use crate::{
     error::Result,
     ops::{access::TokenIdentity, credentials::Servable, rows::Sealed as _},
     store::{self, Store},
+    tests::TestRunner,
 
     uses::Uses,
 };
@@ -40,6 +41,7 @@ pub struct App {
     pub caches: Caches,
     pub use_log: Arc<UseLog>,
     pub uses: Uses,
+    pub tests: TestRunner,
 }
 
 /// What to build an [`App`] from.
@@ -68,6 +70,7 @@ impl App {
             caches: Caches::default(),
             use_log,
             uses: Uses::default(),
+            tests: TestRunner::new(config.tests.clone()),
         };
         Ok(Arc::new(app))
     }

@@ -80,6 +80,7 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = config.public.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
     let admin_socket = admin::listen(&config.data.socket())?;
+    app.tests.warm();
     let jobs = [tokio::spawn(admin::serve(app.clone(), admin_socket)), tokio::spawn(flush_uses(app.clone())), tokio::spawn(follow_changes(app.clone()))];
     tell(&format!("Dataflow Connections is ready at {url}"));
     if setup::is_needed(&app).await.map_err(|error| anyhow!(error.describe().2))? {

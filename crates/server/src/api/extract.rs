@@ -53,6 +53,9 @@ impl<S: Send + Sync> FromRequestParts<S> for InWorkspace {
     }
 }
 
+/// `…/connections/test` tests unsaved values under POST; under every other method it is the connection of that name.
+pub const CONNECTION_CALLED_TEST: &str = "test";
+
 /// `…/workspaces/{workspace}/…/{name}`
 pub struct Named {
     pub workspace: String,
@@ -63,9 +66,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let Path((workspace, name)) = Path::<(String, String)>::from_request_parts(parts, state)
+        let InWorkspace(workspace) = InWorkspace::from_request_parts(parts, state).await?;
+        let Path(mut path) = Path::<std::collections::HashMap<String, String>>::from_request_parts(parts, state)
             .await
             .map_err(|_| Error::Malformed("The address is not valid UTF-8."))?;
+        let name = path.remove("name").unwrap_or_else(|| CONNECTION_CALLED_TEST.to_owned());
         Ok(Self { workspace, name })
     }
 }

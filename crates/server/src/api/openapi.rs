@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::routing::get;
 use dataflow_model::Code;
 use utoipa::openapi::{
     ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder,
@@ -9,7 +10,7 @@ use utoipa::openapi::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{connections, credentials, people, tokens, types, workspaces};
+use super::{checks, connections, credentials, people, tokens, types, workspaces};
 use crate::app::App;
 
 /// What stands above the routes: title, problem codes, how to sign in.
@@ -33,6 +34,13 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(description())
         .routes(routes!(connections::list_connections, connections::create_connection))
         .routes(routes!(connections::show_connection, connections::edit_connection, connections::delete_connection))
+        .routes(routes!(checks::test_unsaved_connection))
+        .route(
+            "/workspaces/{workspace}/connections/test",
+            get(connections::show_connection).patch(connections::edit_connection).delete(connections::delete_connection),
+        )
+        .routes(routes!(checks::test_connection))
+        .routes(routes!(checks::list_checks))
         .routes(routes!(credentials::resolve_credentials))
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::revoke_token))

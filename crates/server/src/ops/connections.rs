@@ -269,19 +269,19 @@ pub(super) fn read_type<'a>(app: &'a App, id: Option<&str>) -> std::result::Resu
 }
 
 /// What a draft settles to.
-struct Content {
-    description: String,
-    tags: Vec<Tag>,
-    settled: Settled,
+pub(super) struct Content {
+    pub description: String,
+    pub tags: Vec<Tag>,
+    pub settled: Settled,
 }
 
 /// The version that a change is made over.
-struct Earlier<'e> {
-    row: &'e ConnectionRow,
-    public: &'e PublicFields,
+pub(super) struct Earlier<'e> {
+    pub row: &'e ConnectionRow,
+    pub public: &'e PublicFields,
 }
 
-fn read_content(draft: Draft, kind: &ConnectionType, earlier: Option<&Earlier<'_>>, is_admin: bool) -> Result<Content> {
+pub(super) fn read_content(draft: Draft, kind: &ConnectionType, earlier: Option<&Earlier<'_>>, is_admin: bool) -> Result<Content> {
     let mut errors = draft.errors;
     let description = draft.description.or_else(|| earlier.map(|earlier| earlier.row.description.clone())).unwrap_or_default();
     errors.extend(check_description(&description).err());
@@ -330,12 +330,12 @@ fn input(value: &FieldValue) -> FieldInput {
 }
 
 /// Seals the secrets of one version.
-struct Sealing<'s> {
-    workspace: &'s Arc<Workspace>,
-    id: Uuid,
-    version: i64,
+pub(super) struct Sealing<'s> {
+    pub workspace: &'s Arc<Workspace>,
+    pub id: Uuid,
+    pub version: i64,
     /// The version before, whose sealed records stay where a secret is kept.
-    kept: Option<&'s VersionContent>,
+    pub kept: Option<&'s VersionContent>,
 }
 
 /// The sealed secrets of a version, and the fingerprint over them and its public fields.
@@ -347,28 +347,53 @@ struct SealedVersion {
 impl Sealing<'_> {
     /// A kept secret's record is copied as it is, and only if the endpoint is the one that it was sealed for.
     fn apply(&self, kind: &ConnectionType, settled: &Settled) -> Result<SealedVersion> {
-        let endpoint = EndpointDigest::of(&Endpoint::of(&kind.id, &kind.endpoint_paths(), &settled.public));
-        let redirected = self.kept.is_some_and(|kept| kept.endpoint != endpoint);
-        let (mut secrets, mut clear, mut missing) = (BTreeMap::new(), SecretFields::default(), Vec::new());
+        let endpoint = endpoint(kind, settled);
+        let (mut secrets, mut clear) = (BTreeMap::new(), SecretFields::default());
         for (path, change) in &settled.secrets {
-            match (change, self.kept.and_then(|kept| kept.secrets.get(path))) {
+            match (change, self.kept_secret(path)) {
                 (SecretChange::Set(secret), _) => {
                     secrets.insert(path.clone(), self.seal(path, secret, &endpoint)?);
                     clear.0.insert(path.clone(), secret.duplicate_secret());
                 }
-                (SecretChange::Keep, Some(_)) if redirected => missing.push(path.as_str().to_owned()),
                 (SecretChange::Keep, Some(kept)) => {
-                    clear.0.insert(path.clone(), self.open(path, kept, &endpoint)?);
                     secrets.insert(path.clone(), kept.clone());
                 }
                 (SecretChange::Keep | SecretChange::Clear, _) => {}
             }
         }
-        if !missing.is_empty() {
-            return Err(Error::SecretReentry(missing));
-        }
+        self.open_kept(settled, &endpoint, &mut clear)?;
         let fingerprint = self.workspace.key.fingerprint(&kind.id, &kind.connector, &settled.public, &clear);
         Ok(SealedVersion { secrets, fingerprint })
+    }
+
+    /// The fields in clear, for a test of values that are not saved: typed secrets, and kept ones under the same rule.
+    pub fn clear(&self, kind: &ConnectionType, settled: Settled) -> Result<(PublicFields, SecretFields)> {
+        let endpoint = endpoint(kind, &settled);
+        let mut clear = SecretFields::default();
+        self.open_kept(&settled, &endpoint, &mut clear)?;
+        for (path, change) in settled.secrets {
+            if let SecretChange::Set(secret) = change {
+                clear.0.insert(path, secret);
+            }
+        }
+        Ok((settled.public, clear))
+    }
+
+    fn kept_secret(&self, path: &FieldPath) -> Option<&SealedSecret> {
+        self.kept.and_then(|kept| kept.secrets.get(path))
+    }
+
+    /// Opens what is kept. If the endpoint is another one, every kept secret must be typed again.
+    fn open_kept(&self, settled: &Settled, endpoint: &EndpointDigest, clear: &mut SecretFields) -> Result<()> {
+        let keeps = settled.secrets.iter().filter(|(_, change)| matches!(change, SecretChange::Keep));
+        let kept: Vec<_> = keeps.filter_map(|(path, _)| self.kept_secret(path).map(|secret| (path, secret))).collect();
+        if !kept.is_empty() && self.kept.is_some_and(|before| before.endpoint != *endpoint) {
+            return Err(Error::SecretReentry(kept.iter().map(|(path, _)| path.as_str().to_owned()).collect()));
+        }
+        for (path, secret) in kept {
+            clear.0.insert(path.clone(), self.open(path, secret, endpoint)?);
+        }
+        Ok(())
     }
 
     fn seal(&self, path: &FieldPath, secret: &Secret, endpoint: &EndpointDigest) -> Result<SealedSecret> {
@@ -382,6 +407,10 @@ impl Sealing<'_> {
         let context = SealContext { connection: self.id, version: sealed_at(kept.version), field: path.as_str(), endpoint };
         self.workspace.key.open(&context, &sealed).context("open a stored secret").map_err(Error::SecretUnreadable)
     }
+}
+
+fn endpoint(kind: &ConnectionType, settled: &Settled) -> EndpointDigest {
+    EndpointDigest::of(&Endpoint::of(&kind.id, &kind.endpoint_paths(), &settled.public))
 }
 
 fn sealed_at(version: i64) -> u64 {

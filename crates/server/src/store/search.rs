@@ -34,6 +34,15 @@ pub async fn remove_terms(write: &mut Write, connection_id: &str) -> Result<()> 
     Ok(())
 }
 
+/// Swaps one term of a connection for another; nothing where they are the same.
+pub async fn replace_term(write: &mut Write, row: &ConnectionRow, from: &str, to: &str) -> Result<()> {
+    if from == to {
+        return Ok(());
+    }
+    execute!(write, "DELETE FROM search_terms WHERE connection_id = $1 AND term = $2", &row.id, from)?;
+    put_terms(write, row, &[to.to_owned()]).await
+}
+
 /// How many live connections have a term.
 pub async fn count_term(handle: &mut impl Handle, workspace_id: &str, term: &str) -> Result<i64> {
     let (count,) = fetch!(

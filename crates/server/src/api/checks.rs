@@ -1,0 +1,130 @@
+//! `…/test` and `…/checks`
+
+use std::{convert::Infallible, pin::Pin, sync::Arc};
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, header},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, Sse},
+    },
+};
+use dataflow_model::{Draft, Step, TestReport};
+use futures_util::{Stream, stream};
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::{
+    ListAnswer,
+    connections::ConnectionRequest,
+    extract::{Authenticated, InWorkspace, JsonBody, Named, OptionalBody},
+};
+use crate::{
+    app::App,
+    error::{Problem, Result},
+    ops::checks::{self, Keeper, Planned},
+};
+
+/// Steps that may wait to be sent; a test has six.
+const STEPS: usize = 16;
+/// Checks that are listed.
+const CHECKS: usize = 100;
+
+/// A test that was run, as it was kept.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct CheckAnswer {
+    pub id: String,
+    pub version: i64,
+    pub checked_by: String,
+    pub report: TestReport,
+}
+
+/// Tests a stored connection; with a body, those values over the stored ones, unsaved: a secret left out is the stored one.
+///
+/// Answers 200 with the report whether the test passed or failed. Under `Accept: text/event-stream` each step is an event `step`, and the
+/// last event, `report`, is the whole. Closing the connection cancels the test.
+#[utoipa::path(post, path = "/workspaces/{workspace}/connections/{name}/test", operation_id = "test_connection", tag = "tests", params(("workspace" = String, Path), ("name" = String, Path)),
+    request_body(content = Option<ConnectionRequest>),
+    responses((status = 200, body = TestReport), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, description = "`forbidden`, `tests_disabled`", body = Problem), (status = 404, body = Problem), (status = 410, body = Problem),
+        (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
+pub async fn test_connection(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, named: Named, headers: HeaderMap, OptionalBody(draft): OptionalBody<Draft>) -> Result<Response> {
+    let planned = match draft {
+        None => checks::plan_stored(&app, &caller, &named.workspace, &named.name).await?,
+        Some(draft) => checks::plan_unsaved(&app, &caller, &named.workspace, Some(&named.name), draft).await?,
+    };
+    Ok(answer(app, planned, &headers).await)
+}
+
+/// Tests values that are not saved, for a connection that does not exist yet. Answers like the test of a stored one.
+#[utoipa::path(post, path = "/workspaces/{workspace}/connections/test", operation_id = "test_unsaved_connection", tag = "tests", params(("workspace" = String, Path)), request_body = ConnectionRequest,
+    responses((status = 200, body = TestReport), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
+pub async fn test_unsaved_connection(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, InWorkspace(workspace): InWorkspace, headers: HeaderMap, JsonBody(draft): JsonBody<Draft>) -> Result<Response> {
+    let planned = checks::plan_unsaved(&app, &caller, &workspace, None, draft).await?;
+    Ok(answer(app, planned, &headers).await)
+}
+
+/// Lists the last 100 checks of a connection, newest first.
+#[utoipa::path(get, path = "/workspaces/{workspace}/connections/{name}/checks", operation_id = "list_checks", tag = "tests", params(("workspace" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = ListAnswer<CheckAnswer>), (status = 401, body = Problem), (status = 404, body = Problem), (status = 410, body = Problem)))]
+pub async fn list_checks(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, named: Named) -> Result<Json<ListAnswer<CheckAnswer>>> {
+    let checks = checks::list(&app, &caller, &named.workspace, &named.name, CHECKS).await?;
+    let items = checks.into_iter().map(|check| CheckAnswer { id: check.id, version: check.version, checked_by: check.by, report: check.report }).collect();
+    Ok(Json(ListAnswer { items, next: None }))
+}
+
+/// Runs a planned test and answers with its report, or with its steps as they happen.
+pub async fn answer(app: Arc<App>, planned: Planned, headers: &HeaderMap) -> Response {
+    let wants_events = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("text/event-stream"));
+    let (test, keeper) = planned.into_parts();
+    let (sender, steps) = mpsc::channel(STEPS);
+    let test = Box::pin(test.run(sender));
+    if wants_events {
+        return Sse::new(events(Running { app, keeper: Some(keeper), steps, test, report: None })).into_response();
+    }
+    let report = test.await;
+    keeper.keep(&app, &report);
+    Json(report).into_response()
+}
+
+struct Running {
+    app: Arc<App>,
+    keeper: Option<Keeper>,
+    steps: mpsc::Receiver<Step>,
+    test: Pin<Box<dyn Future<Output = TestReport> + Send>>,
+    /// The report, while steps that came before it are still to be sent.
+    report: Option<TestReport>,
+}
+
+/// Dropped with the client's connection, this drops the test: that cancels it.
+fn events(running: Running) -> impl Stream<Item = std::result::Result<Event, Infallible>> {
+    stream::unfold(running, async |mut running| {
+        let event = running.next().await?;
+        Some((Ok(event), running))
+    })
+}
+
+impl Running {
+    async fn next(&mut self) -> Option<Event> {
+        if self.report.is_none() && self.keeper.is_some() {
+            tokio::select! {
+                biased;
+                Some(step) = self.steps.recv() => return Some(event("step", &step)),
+                report = &mut self.test => self.report = Some(report),
+            }
+        }
+        if let Ok(step) = self.steps.try_recv() {
+            return Some(event("step", &step));
+        }
+        let report = self.report.take()?;
+        if let Some(keeper) = self.keeper.take() {
+            keeper.keep(&self.app, &report);
+        }
+        Some(event("report", &report))
+    }
+}
+
+fn event(name: &str, data: &impl Serialize) -> Event {
+    Event::default().event(name).json_data(data).unwrap_or_else(|_| Event::default().event("error"))
+}

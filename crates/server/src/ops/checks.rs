@@ -1,0 +1,202 @@
+//! Tests of connections, over stored and unsaved values, and the checks that they leave.
+
+use std::{sync::Arc, time::SystemTime};
+
+use anyhow::{Context, anyhow};
+use dataflow_model::{Draft, PublicFields, SecretFields, TestReport, TestStatus};
+use dataflow_vault::random_uuid;
+use uuid::Uuid;
+
+use super::{
+    access::{Action, Caller, authorise, authorise_name},
+    connections::{self, Earlier, read_type},
+    credentials::servable,
+    list::status_term,
+    rows::VersionContent,
+};
+use crate::{
+    app::{App, Workspace},
+    audit::UseEvent,
+    error::{Error, Result},
+    store::{self, CheckRow},
+    tests::PlannedTest,
+};
+
+/// Checks that a connection's row keeps for the picture in the list.
+const RECENT: usize = 20;
+
+/// A test that may begin, and where its report goes.
+pub struct Planned {
+    pub test: PlannedTest,
+    record: Option<Record>,
+}
+
+/// The stored version that a report is about.
+struct Record {
+    connection: Uuid,
+    version: i64,
+    by: String,
+}
+
+/// Plans a test of a stored connection.
+pub async fn plan_stored(app: &App, caller: &Caller, workspace: &str, name: &str) -> Result<Planned> {
+    let workspace = authorise_name(app, caller, workspace, name, Action::TestConnections).await?;
+    let connection = servable(app, &workspace, name).await?;
+    let secrets = connection.open_secrets(&workspace)?;
+    audit_use(app, caller, &workspace, name, connection.version)?;
+    let record = Record { connection: connection.id, version: connection.version, by: caller.label() };
+    let test = plan(app, &workspace, connection.connector(), (connection.public.clone(), secrets)).await?;
+    Ok(Planned { test, record: Some(record) })
+}
+
+/// Plans a test of values that are not saved. Over a connection that exists (`name`), a secret left out is the stored one, as long as
+/// the endpoint is the one that it was stored for.
+pub async fn plan_unsaved(app: &App, caller: &Caller, workspace: &str, name: Option<&str>, draft: Draft) -> Result<Planned> {
+    let action = if name.is_some() { Action::EditConnections } else { Action::CreateConnections };
+    let workspace = match name {
+        Some(name) => authorise_name(app, caller, workspace, name, action).await?,
+        None => authorise(app, caller, workspace, action).await?,
+    };
+    let is_admin = Action::SetAdminFields.allowed_to(caller.roles_in(workspace.id));
+    let stored = match name {
+        None => None,
+        Some(name) => {
+            let (row, version) = connections::current(app, &mut app.store.read().await?, &workspace, name).await?;
+            let content = VersionContent::read(&version)?;
+            Some((row, content))
+        }
+    };
+    let type_id = draft.type_id.clone().or_else(|| stored.as_ref().map(|(row, _)| row.type_id.clone()));
+    let kind = read_type(app, type_id.as_deref()).map_err(|error| Error::Invalid(vec![error]))?;
+    let earlier = stored.as_ref().map(|(row, content)| Earlier { row, public: &content.public });
+    let content = connections::read_content(draft, kind, earlier.as_ref(), is_admin)?;
+    let id = stored.as_ref().map_or_else(|| Ok(random_uuid()), |(row, _)| super::rows::uuid(&row.id))?;
+    let sealing = connections::Sealing { workspace: &workspace, id, version: 0, kept: stored.as_ref().map(|(_, content)| content) };
+    let secrets = sealing.clear(kind, content.settled)?;
+    if let Some((row, _)) = &stored {
+        audit_use(app, caller, &workspace, &row.name, row.version)?;
+    }
+    let test = plan(app, &workspace, &kind.connector, secrets).await?;
+    Ok(Planned { test, record: None })
+}
+
+async fn plan(app: &App, workspace: &Arc<Workspace>, connector: &str, fields: (PublicFields, SecretFields)) -> Result<PlannedTest> {
+    let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_micros(u64::try_from(app.clock.now()).unwrap_or_default());
+    app.tests.plan(workspace.id, connector, now, fields).await
+}
+
+/// A test sends the stored secret to the database: a use, and audited as one before it begins.
+fn audit_use(app: &App, caller: &Caller, workspace: &Workspace, name: &str, version: i64) -> Result<()> {
+    let event = UseEvent {
+        at: app.clock.now(),
+        action: "connection.test",
+        workspace: &workspace.name,
+        connection: name,
+        version,
+        actor: &caller.label(),
+        address: caller.address,
+        workflow: caller.workflow.as_ref(),
+    };
+    app.use_log.append(&app.vault, &event).map_err(Error::Unavailable)
+}
+
+impl Planned {
+    /// Splits into the test to run and the keeper of its report.
+    #[must_use]
+    pub fn into_parts(self) -> (PlannedTest, Keeper) {
+        (self.test, Keeper(self.record))
+    }
+}
+
+/// Keeps the report of a test over a stored version; forgets that of one over unsaved values.
+pub struct Keeper(Option<Record>);
+
+impl Keeper {
+    /// Writes the check after the answer: in a task of its own, logged if it fails.
+    pub fn keep(self, app: &Arc<App>, report: &TestReport) {
+        let Some(record) = self.0 else { return };
+        let (app, report) = (app.clone(), report.clone());
+        tokio::spawn(async move {
+            if let Err(error) = keep(&app, &record, &report).await {
+                let cause = error.cause().map(|cause| format!("{cause:#}")).unwrap_or_default();
+                tracing::error!(error.code = error.describe().1.as_str(), error.cause = cause, "the report of a test could not be kept");
+            }
+        });
+    }
+}
+
+async fn keep(app: &App, record: &Record, report: &TestReport) -> Result<()> {
+    let now = app.clock.now();
+    let mut write = app.store.write().await?;
+    let id = record.connection.to_string();
+    let Some(mut row) = store::connection_by_id(&mut write, &id).await? else { return Ok(()) };
+    let check = CheckRow {
+        id: random_uuid().to_string(),
+        connection_id: id,
+        version: record.version,
+        status: report.status.as_str().to_owned(),
+        report: serde_json::to_string(report).context("write a report as JSON").map_err(Error::Internal)?,
+        checked_at: now,
+        checked_by: record.by.clone(),
+    };
+    store::insert_check(&mut write, &check).await?;
+    if row.version == record.version && row.deleted_at.is_none() {
+        let before = status_term(row.check_status.as_deref());
+        row.checked_at = Some(now);
+        row.check_status = Some(check.status.clone());
+        row.check_summary = Some(summary(report));
+        row.check_micros = Some(micros(report.duration_ms));
+        row.recent_checks = recent(&row.recent_checks, report);
+        store::record_check_on_connection(&mut write, &row).await?;
+        store::replace_term(&mut write, &row, &before, &status_term(row.check_status.as_deref())).await?;
+    }
+    write.commit_quietly().await?;
+    Ok(())
+}
+
+/// A few words for the list: “Healthy”, or what stopped it.
+fn summary(report: &TestReport) -> String {
+    match (report.status, &report.error) {
+        (TestStatus::Ok, _) => "Healthy".to_owned(),
+        (TestStatus::Unproven, _) => "Reached, not proven".to_owned(),
+        (TestStatus::Failed, Some(error)) => error.message.clone(),
+        (TestStatus::Failed, None) => "Failed".to_owned(),
+    }
+}
+
+fn micros(millis: f64) -> i64 {
+    let duration = std::time::Duration::try_from_secs_f64(millis.max(0.0) / 1000.0).unwrap_or_default();
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn recent(before: &str, report: &TestReport) -> String {
+    let mut list: Vec<(String, f64)> = serde_json::from_str(before).unwrap_or_default();
+    list.push((report.status.as_str().to_owned(), report.duration_ms));
+    let excess = list.len().saturating_sub(RECENT);
+    list.drain(..excess);
+    serde_json::json!(list).to_string()
+}
+
+/// A check as it was kept.
+#[derive(Debug)]
+pub struct Check {
+    pub id: String,
+    pub version: i64,
+    pub by: String,
+    pub report: TestReport,
+}
+
+/// The checks of a connection, newest first, after the place `before` (`checked_at`, id) of an earlier page.
+pub async fn list(app: &App, caller: &Caller, workspace: &str, name: &str, limit: usize) -> Result<Vec<Check>> {
+    let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
+    let mut read = app.store.read().await?;
+    let (row, _) = connections::current(app, &mut read, &workspace, name).await?;
+    let rows = store::list_checks(&mut read, &row.id, (i64::MAX, ""), i64::try_from(limit).unwrap_or(i64::MAX)).await?;
+    rows.into_iter()
+        .map(|row| {
+            let report = serde_json::from_str(&row.report).map_err(|error| Error::Internal(anyhow!(error).context("a kept report does not parse")))?;
+            Ok(Check { id: row.id, version: row.version, by: row.checked_by, report })
+        })
+        .collect()
+}
+
