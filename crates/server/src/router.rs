@@ -18,7 +18,7 @@ use crate::{api, app::App, error::Error, store};
 /// The API under its prefix, and its description.
 #[must_use]
 pub fn api() -> (Router<Arc<App>>, OpenApi) {
-    OpenApiRouter::new().nest("/api/v1", api::openapi::routes()).split_for_parts()
+    OpenApiRouter::with_openapi(api::openapi::description()).nest("/api/v1", api::openapi::routes()).split_for_parts()
 }
 
 /// Every address that the server answers.

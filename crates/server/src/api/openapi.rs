@@ -14,7 +14,7 @@ use super::{checks, connections, credentials, people, tokens, types, workspaces}
 use crate::app::App;
 
 /// What stands above the routes: title, problem codes, how to sign in.
-fn description() -> OpenApi {
+pub fn description() -> OpenApi {
     let codes: Vec<_> = Code::ALL.iter().map(|code| format!("`{code}`")).collect();
     let text = format!(
         "Named, secure configurations of databases and services.\n\nErrors are RFC 9457 problem documents; `code` is one of {}. \
@@ -31,7 +31,7 @@ fn description() -> OpenApi {
 
 /// The routes under `/api/v1`, with their description.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::with_openapi(description())
+    OpenApiRouter::new()
         .routes(routes!(connections::list_connections, connections::create_connection))
         .routes(routes!(connections::show_connection, connections::edit_connection, connections::delete_connection))
         .routes(routes!(checks::test_unsaved_connection))
