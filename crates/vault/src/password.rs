@@ -68,4 +68,16 @@ mod tests {
         assert!(!verify_absent_password(&password));
         assert!(!verify_absent_password(&Secret::new(String::new())));
     }
+    #[test]
+    fn a_right_password_under_a_weaker_algorithm_is_refused() {
+        let password = Secret::new("correct horse".to_owned());
+        let under = |algorithm| {
+            let parameters = Params::new(64, 1, 1, Some(32)).expect("in the limits");
+            let argon2 = Argon2::new(algorithm, Version::V0x13, parameters);
+            argon2.hash_password_with_salt(password.expose_secret().as_bytes(), &[7; 16]).expect("hashed").to_string()
+        };
+        assert!(verify_password(&password, &under(Algorithm::Argon2id)));
+        assert!(!verify_password(&password, &under(Algorithm::Argon2i)));
+        assert!(!verify_password(&password, &under(Algorithm::Argon2d)));
+    }
 }

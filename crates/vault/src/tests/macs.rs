@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use dataflow_model::{FieldPath, FieldValue, PublicFields, SecretFields};
 
 use super::{secret, vault_of, workspace_key_of};
-use crate::{VaultError, hash_password, random_uuid, token, verify_password};
+use crate::{VaultError, encoding, hash_password, random_uuid, token, verify_password};
 
 #[test]
 fn a_row_mac_holds_for_its_table_and_values_alone() {
@@ -129,6 +129,26 @@ fn a_token_with_any_character_changed_cut_or_added_is_refused() {
         refused += 1;
     }
     println!("token: {refused} changes, all refused");
+}
+
+#[test]
+fn a_right_checksum_does_not_excuse_a_wrong_shape() {
+    let with_sum = |text: &str| text.chars().chain(encoding::base62_of(encoding::crc32(text.as_bytes()))).collect::<String>();
+    let body = "0".repeat(43);
+    assert_eq!(token::parse(&with_sum(&format!("dfc_user_{body}"))).expect("the right shape"), "user");
+    let odd = [
+        format!("dfc_User_{body}"),
+        format!("dfc__{body}"),
+        format!("dfc_abcdefghijklmnopq_{body}"),
+        format!("xyz_user_{body}"),
+        format!("dfc_user_{}", &body[1..]),
+        format!("dfc_user_0{body}"),
+        format!("dfc_user_-{}", &body[1..]),
+        format!("dfc_user{body}"),
+    ];
+    for text in odd {
+        assert!(token::parse(&with_sum(&text)).is_err(), "{text}");
+    }
 }
 
 #[test]

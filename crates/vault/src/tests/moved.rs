@@ -105,9 +105,12 @@ fn a_record_cut_anywhere_or_lengthened_is_refused() {
     let place = Place::number(0);
     let mut record = place.seal("hunter2");
     for length in 0..record.len() {
-        assert!(place.key().open(&place.context(), &record[..length]).is_err(), "cut to {length}");
+        match place.key().open(&place.context(), &record[..length]) {
+            Err(VaultError::Damaged { .. }) if length < 83 + 16 => {}
+            Err(VaultError::Refused { .. }) if length >= 83 + 16 => {}
+            other => panic!("cut to {length}: {other:?}"),
+        }
     }
-    assert!(matches!(place.key().open(&place.context(), &[]), Err(VaultError::Damaged { .. })));
     record.push(0);
     assert!(place.key().open(&place.context(), &record).is_err());
 }
