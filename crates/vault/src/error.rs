@@ -31,8 +31,6 @@ pub enum VaultError {
     /// The ring has no slot that this kind of provider could open.
     #[error("the key ring cannot be opened with a {wanted}, only with {present}")]
     NoSlot { wanted: SlotKind, present: String },
-    #[error("the key ring already has {max} slots; remove one first")]
-    NoFreeSlot { max: usize },
     #[error("the key ring's last slot cannot be removed")]
     LastSlot,
     /// The MAC over the ring fails although its root key opened: somebody changed a slot.

@@ -1,9 +1,9 @@
 //! The stored formats, byte by byte: the specification, with the constants and the two primitives that it rests on.
 //!
-//! `‖` joins bytes, numbers are unsigned big-endian, `u32(7)` is `00 00 00 07`. A UUID is its 16 bytes.
-//! `LP(x)` is `u64(length of x) ‖ x`, and `LP(x, y, …)` is `LP(x) ‖ LP(y) ‖ …`; since every part carries its length, no two lists of
-//! parts give the same bytes. `sum(x, n)` is the first n bytes of SHA-256(x); it tells damage from another key and protects
-//! nothing. HKDF is HKDF-SHA256 (RFC 5869), and HMAC is HMAC-SHA256. Format 1 is all there is today.
+//! `‖` joins bytes, numbers are unsigned big-endian, `u32(7)` is `00 00 00 07`. A UUID is its 16 bytes. `LP(x)` is `u64(length
+//! of x) ‖ x`, and `LP(x, y, …)` is `LP(x) ‖ LP(y) ‖ …`; since every part carries its length, no two lists of parts give the
+//! same bytes. `sum(x, n)` is the first n bytes of SHA-256(x); it tells damage from another key and protects nothing. HKDF is
+//! HKDF-SHA256 (RFC 5869), and HMAC is HMAC-SHA256. Format 1 is all there is today.
 //!
 //! # Keys
 //! All keys are 32 bytes. A KEK (key encryption key) comes from a provider, root and workspace keys from the system's generator.
@@ -39,10 +39,10 @@
 //! | 32 | commitment |
 //! | n + 16 | ciphertext and tag |
 //!
-//! Algorithm 1: `record key ‖ commitment = HKDF(salt, key above, info = label of the kind, 64 bytes)`; the body is AES-256-GCM under
-//! record key and nonce. The associated data is `LP(first 7 bytes, part, …)`. To open: check the first 7 bytes, derive, compare the
-//! commitment in constant time, and only then decrypt; there is no second try under another key. The commitment is the second half
-//! of the same derivation, so a record opens under one key only, although GCM alone would not promise that.
+//! Algorithm 1: `record key ‖ commitment = HKDF(salt, key above, info = label of the kind, 64 bytes)`; the body is AES-256-GCM
+//! under record key and nonce. The associated data is `LP(first 7 bytes, part, …)`. To open: check the first 7 bytes, derive,
+//! compare the commitment in constant time, and only then decrypt; there is no second try under another key. The commitment is
+//! the second half of the same derivation, so a record opens under one key only, although GCM alone would not promise that.
 //!
 //! | kind | label | parts of the associated data after the first 7 bytes | plaintext |
 //! |---|---|---|---|
@@ -50,26 +50,29 @@
 //! | 2 | `dataflow vault 1: seal workspace key` | instance, workspace | `u32(workspace key's version) ‖ workspace key` |
 //! | 3 | `dataflow vault 1: seal field` | instance, workspace, connection, u64(version), field path, endpoint digest | the secret in UTF-8, padded |
 //!
-//! A field is padded with one byte 0x80 and as many 0x00 as fill a multiple of 64, so that the length of a password stays private.
+//! A field is padded with one byte 0x80 and as many 0x00 as fill a multiple of 64, so that the length of a password stays
+//! private.
 //!
-//! The *endpoint digest* is `SHA-256(LP(u32(list version), type id, then for each endpoint field: path, present, value))`; `present` is the
-//! byte 1 or 0, the value is text, empty if absent; fields are sorted by path.
+//! The *endpoint digest* is `SHA-256(LP(u32(list version), type id, then for each endpoint field: path, present, value))`;
+//! `present` is the byte 1 or 0, the value is text, empty if absent; fields are sorted by path.
 //!
 //! # Key ring
-//! `"DFKR" ‖ format 1 (1 byte) ‖ instance ‖ number of slots (1 byte, 1 to 3) ‖ slots ‖ MAC (32) ‖ sum(all before, 4)`, where a slot is
-//! `id (1 byte) ‖ kind (1 byte) ‖ LP(parameters, sealed root key)`. Ids differ, kinds differ. The MAC is an HMAC over all bytes before it.
+//! `"DFKR" ‖ format 1 (1 byte) ‖ instance ‖ number of slots (1 byte, 1 to 3) ‖ slots ‖ MAC (32) ‖ sum(all before, 4)`, where a
+//! slot is `id (1 byte) ‖ kind (1 byte) ‖ LP(parameters, sealed root key)`. Ids differ, kinds differ. The MAC is an HMAC over
+//! all bytes before it.
 //!
 //! # Fingerprint
-//! The first 16 bytes of `HMAC(LP(type id, connector, u64(number of public fields), then for each: path, tag, value; then for each
-//! secret: path, secret))`, in 32 lower-case hex digits. Fields are sorted by path; the tag is one byte: 1 a text in UTF-8, 2 an integer as
-//! 8 bytes in two's complement, 3 a boolean as one byte 0 or 1.
+//! The first 16 bytes of `HMAC(LP(type id, connector, u64(number of public fields), then for each: path, tag, value; then for
+//! each secret: path, secret))`, in 32 lower-case hex digits. Fields are sorted by path; the tag is one byte: 1 a text in
+//! UTF-8, 2 an integer as 8 bytes in two's complement, 3 a boolean as one byte 0 or 1.
 //!
 //! # Texts
-//! - Key file: `dataflow-key-1:` ‖ 64 hex digits ‖ `:` ‖ 8 hex digits ‖ newline; the last group is `sum(all before its colon, 4)`.
-//! - Recovery key: `key ‖ sum(key, 3)`, 35 bytes, in Crockford's base32: 56 characters, printed as 14 groups of 4 with dashes. Read without
-//!   regard to case, white space and dashes; `I` and `L` are 1, `O` is 0.
-//! - Token: `dfc_` ‖ kind (1 to 16 of `a-z`) ‖ `_` ‖ 43 random base62 characters (256 bits) ‖ CRC-32 of all before, 6 base62 characters, most
-//!   significant first. The digits of base62 are `0-9A-Za-z`. The CRC is the one of zip and Ethernet.
+//! - Key file: `dataflow-key-1:` ‖ 64 hex digits ‖ `:` ‖ 8 hex digits ‖ newline; the last group is `sum(all before its colon,
+//!   4)`.
+//! - Recovery key: `key ‖ CRC-24 of the key`, 35 bytes, in Crockford's base32: 56 characters, printed as 14 groups of 4 with
+//!   dashes. Read without regard to case, white space and dashes; `I` and `L` are 1, `O` is 0. The CRC is that of RFC 4880.
+//! - Token: `dfc_` ‖ kind (1 to 16 of `a-z`) ‖ `_` ‖ 43 random base62 characters (256 bits) ‖ CRC-32 of all before, 6 base62
+//!   characters, most significant first. The digits of base62 are `0-9A-Za-z`. The CRC is the one of zip and Ethernet.
 //! - Password of a person: a PHC string, `$argon2id$v=19$m=47104,t=1,p=1$salt$hash`, with 16 and 32 bytes.
 
 /// The format that is written, of every kind of record and of the ring.

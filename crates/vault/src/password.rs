@@ -31,7 +31,8 @@ pub(crate) fn hash_with_salt(password: &Secret, salt: &[u8; 16]) -> String {
         .to_string()
 }
 
-/// Whether the password is the one that was hashed; compares in constant time. `false` also for a stored text that is no such hash.
+/// Whether the password is the one that was hashed; compares in constant time. `false` also for a stored text that is no such
+/// hash.
 #[must_use]
 pub fn verify_password(password: &Secret, stored: &str) -> bool {
     let Ok(hash) = PasswordHash::new(stored) else { return false };
@@ -43,9 +44,40 @@ pub fn verify_password(password: &Secret, stored: &str) -> bool {
         && Argon2::default().verify_password(password.expose_secret().as_bytes(), &hash).is_ok()
 }
 
-/// What to call where there is no such account: `false`, after the same work as [`verify_password`], so that the answer's time does not
-/// tell who exists.
+/// What to call where there is no such account: `false`, after the same work as [`verify_password`], so that the answer's time
+/// does not tell who exists.
 #[must_use]
 pub fn verify_absent_password(password: &Secret) -> bool {
     verify_password(password, NOBODY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A clock would show the same but for the load of the machine: the work depends on these values and on nothing else.
+    #[test]
+    fn an_absent_account_costs_what_a_present_one_does() {
+        let password = Secret::new("correct horse".to_owned());
+        let work = |stored: &str| {
+            let hash = PasswordHash::new(stored).expect("a PHC string");
+            let salt = hash.salt.expect("a salt");
+            (hash.algorithm.to_string(), hash.version, Params::try_from(&hash).expect("parameters"), salt.len())
+        };
+        assert_eq!(work(NOBODY), work(&hash_password(&password)));
+        assert!(!verify_absent_password(&password));
+        assert!(!verify_absent_password(&Secret::new(String::new())));
+    }
+    #[test]
+    fn a_right_password_under_a_weaker_algorithm_is_refused() {
+        let password = Secret::new("correct horse".to_owned());
+        let under = |algorithm| {
+            let parameters = Params::new(64, 1, 1, Some(32)).expect("in the limits");
+            let argon2 = Argon2::new(algorithm, Version::V0x13, parameters);
+            argon2.hash_password_with_salt(password.expose_secret().as_bytes(), &[7; 16]).expect("hashed").to_string()
+        };
+        assert!(verify_password(&password, &under(Algorithm::Argon2id)));
+        assert!(!verify_password(&password, &under(Algorithm::Argon2i)));
+        assert!(!verify_password(&password, &under(Algorithm::Argon2d)));
+    }
 }

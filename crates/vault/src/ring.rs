@@ -14,6 +14,9 @@ use crate::{
 const RING: &str = "the key ring";
 const SUM_LENGTH: usize = 4;
 
+// A ring has at most one slot of each kind, so all kinds must fit; a fourth needs a new format.
+const _: () = assert!(SlotKind::ALL.len() <= SLOTS_MAX);
+
 /// What opens a slot. A ring has at most one slot of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SlotKind {

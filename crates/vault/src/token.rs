@@ -11,8 +11,8 @@ const RANDOM_LENGTH: usize = 43;
 const SUM_LENGTH: usize = 6;
 
 /// A new token: `dfc_<kind>_`, 256 random bits, checksum. Show or set it once, and store
-/// [`Vault::token_hash`](crate::Vault::token_hash) of it. The kind (`user`, `session`, `setup` …) says to a person, and to a scanner of leaked
-/// secrets, what was found.
+/// [`Vault::token_hash`](crate::Vault::token_hash) of it. The kind (`user`, `session`, `setup` …) says to a person, and to a
+/// scanner of leaked secrets, what was found.
 ///
 /// # Errors
 /// `TokenKind` if the kind is not 1 to 16 of `a-z`.
@@ -28,8 +28,8 @@ pub fn generate(kind: &str) -> Result<Secret, VaultError> {
     Ok(Secret::new(text))
 }
 
-/// The kind of a token, after a look at shape and checksum that needs no store: a token that was mistyped, cut or made up is refused
-/// before anything is looked up.
+/// The kind of a token, after a look at shape and checksum that needs no store: a token that was mistyped, cut or made up is
+/// refused before anything is looked up.
 ///
 /// # Errors
 /// `TokenMalformed`.

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     Kek, KekProvider, KeyRing, RecoveryKey, Slot, SlotKind, VaultError, WorkspaceKey,
-    format::{FIRST_KEY_VERSION, Label, SLOTS_MAX},
+    format::{FIRST_KEY_VERSION, Label},
     key::Key,
     mac::{self, MAC_LENGTH, MacKey},
     ring,
@@ -64,8 +64,8 @@ impl Vault {
     /// Opens a stored ring with the slot of the provider's kind.
     ///
     /// # Errors
-    /// `NoSlot` if the ring has no slot of that kind, `WrongKey` if the provider's key is another one, `Damaged` or `Refused` if the slot was changed,
-    /// `RingRefused` if another part of the ring was.
+    /// `NoSlot` if the ring has no slot of that kind, `WrongKey` if the provider's key is another one, `Damaged` or `Refused`
+    /// if the slot was changed, `RingRefused` if another part of the ring was.
     pub fn open(ring: &KeyRing, provider: &dyn KekProvider) -> Result<Self, VaultError> {
         let slot = ring.slot(provider.kind())?;
         let Kek(key) = provider.unlock(&slot.parameters)?;
@@ -94,11 +94,11 @@ impl Vault {
         self.instance
     }
 
-    /// The ring with a slot for this provider; it replaces the one of the same kind. The root key stays, so nothing else needs to be sealed
-    /// again. The old ring, wherever a copy of it lies, keeps opening with the old key.
+    /// The ring with a slot for this provider; it replaces the one of the same kind. The root key stays, so nothing else needs
+    /// to be sealed again. The old ring, wherever a copy of it lies, keeps opening with the old key.
     ///
     /// # Errors
-    /// `RingRefused` or `RingOfAnotherInstance` if the ring is not this vault's; `NoFreeSlot`; those of the provider.
+    /// `RingRefused` or `RingOfAnotherInstance` if the ring is not this vault's; those of the provider.
     pub fn rewrap(&self, ring: &KeyRing, provider: &dyn KekProvider) -> Result<KeyRing, VaultError> {
         let (kek, parameters) = provider.enroll()?;
         self.with_slot(ring, provider.kind(), (kek, parameters), &Fresh::random())
@@ -115,8 +115,8 @@ impl Vault {
         let mut slots = ring.slots.clone();
         let replaced = slots.iter().find(|slot| slot.kind == kind).map(|slot| slot.id);
         slots.retain(|slot| slot.kind != kind);
-        let free = || (1..).take(SLOTS_MAX).find(|id| slots.iter().all(|slot| slot.id != *id));
-        let id = replaced.or_else(free).ok_or(VaultError::NoFreeSlot { max: SLOTS_MAX })?;
+        let free = || (1..=u8::MAX).find(|id| slots.iter().all(|slot| slot.id != *id));
+        let id = replaced.or_else(free).expect("a ring has one slot of each kind at most, far fewer than 255");
         let mut slot = Slot { id, kind, parameters, wrapped_root_key: Vec::new() };
         let sealer = Sealer { key: &key, version: 0, content: Content::RootKey };
         slot.wrapped_root_key =
@@ -140,7 +140,7 @@ impl Vault {
         Ok(self.ring_of(slots))
     }
 
-    fn ring_of(&self, slots: Vec<Slot>) -> KeyRing {
+    pub(crate) fn ring_of(&self, slots: Vec<Slot>) -> KeyRing {
         let mac = self.ring_key.of(&ring::authenticated(self.instance, &slots));
         KeyRing { instance: self.instance, slots, mac }
     }
@@ -168,7 +168,8 @@ impl Vault {
     /// Opens a workspace's stored key. Keep the result: it is what opens fields.
     ///
     /// # Errors
-    /// `Refused` if it is another workspace's, `WrongKey` if another root key sealed it, `Damaged`, `UnknownFormat`, `OtherKeyVersion`.
+    /// `Refused` if it is another workspace's, `WrongKey` if another root key sealed it, `Damaged`, `UnknownFormat`,
+    /// `OtherKeyVersion`.
     pub fn open_workspace_key(&self, workspace: Uuid, sealed: &[u8]) -> Result<WorkspaceKey, VaultError> {
         let plain = self.workspace_sealer().open(&[self.instance.as_bytes(), workspace.as_bytes()], sealed)?;
         let key = VersionedKey::from_plain(&plain, Content::WorkspaceKey)?;
@@ -192,7 +193,8 @@ impl Vault {
         matches.then_some(()).ok_or_else(|| VaultError::RowRefused { table: table.to_owned() })
     }
 
-    /// What is stored of a token, and looked up. Check its shape with [`token::parse`](crate::token::parse) first; that costs a tenth.
+    /// What is stored of a token, and looked up. Check its shape with
+    /// [`token::parse`](crate::token::parse) first: what is not a token needs no look-up.
     #[must_use]
     pub fn token_hash(&self, token: &str) -> [u8; MAC_LENGTH] {
         self.token_key.of(token.as_bytes())

@@ -59,8 +59,8 @@ impl WorkspaceKey {
     /// Opens a stored secret.
     ///
     /// # Errors
-    /// `WrongKey` if another key sealed it, `Refused` if it was changed or sealed for another place, `OtherKeyVersion` if another version of
-    /// the workspace's key is needed, `Damaged` and `UnknownFormat` for bytes that are no record.
+    /// `WrongKey` if another key sealed it, `Refused` if it was changed or sealed for another place, `OtherKeyVersion` if
+    /// another version of the workspace's key is needed, `Damaged` and `UnknownFormat` for bytes that are no record.
     pub fn open(&self, context: &SealContext<'_>, sealed: &[u8]) -> Result<Secret, VaultError> {
         let mut plain = self.in_place(context, |sealer, parts| sealer.open(parts, sealed))?;
         let end = plain.iter().rposition(|byte| *byte != 0).filter(|end| plain.get(*end) == Some(&0x80));
@@ -84,8 +84,8 @@ impl WorkspaceKey {
         act(sealer, &parts)
     }
 
-    /// The fingerprint of what a client needs to connect, 32 hex digits. Equal inputs give equal texts in this workspace for ever; nothing
-    /// follows from it without the key.
+    /// The fingerprint of what a client needs to connect, 32 hex digits. Equal inputs give equal texts in this workspace for
+    /// ever; nothing follows from it without the key.
     ///
     /// Show it only to who may read the secrets: it confirms a guess to an editor who saves guesses and compares.
     #[must_use]

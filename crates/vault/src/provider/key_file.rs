@@ -53,8 +53,8 @@ impl KeyFile {
     /// Reads a key file.
     ///
     /// # Errors
-    /// `KeyFileExposed` if group or others have any right to it, `KeyFileDamaged` if its checksum does not match, `UnknownFormat` if a
-    /// newer version wrote it, `KeyFile` if it cannot be read, for example because it is absent.
+    /// `KeyFileExposed` if group or others have any right to it, `KeyFileDamaged` if its checksum does not match,
+    /// `UnknownFormat` if a newer version wrote it, `KeyFile` if it cannot be read, for example because it is absent.
     pub fn read(path: &Path) -> Result<Self, VaultError> {
         let failed = |source| VaultError::KeyFile { path: path.to_owned(), doing: "reading it", source };
         let file = File::open(path).map_err(failed)?;
@@ -69,7 +69,7 @@ impl KeyFile {
         let (head, sum) = text.trim_end().rsplit_once(':').ok_or_else(|| damaged("it is not of the form of a key file"))?;
         let numbered = head.strip_prefix(KEY_FILE_WORD).and_then(|rest| rest.split_once(':'));
         let (number, digits) = numbered.ok_or_else(|| damaged("it does not begin as a key file does"))?;
-        if encoding::unhex(sum).is_none_or(|sum| *sum != key::sum::<SUM_LENGTH>(head.as_bytes())) {
+        if sum != encoding::hex(&key::sum::<SUM_LENGTH>(head.as_bytes())) {
             return Err(damaged("its checksum does not match"));
         }
         match number.parse() {

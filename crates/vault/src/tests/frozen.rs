@@ -1,0 +1,221 @@
+//! Every format ever stored, as bytes that stay as they are. The Rust code must open them and must make the same bytes again
+//! from the same keys, salts and nonces; a second implementation in Python must open them too. A new format adds a file; none
+//! is ever edited.
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use dataflow_model::{
+    FieldPath, PublicFields, SecretFields,
+    endpoint::{ENDPOINT_LIST_VERSION, Endpoint},
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::secret;
+use crate::{
+    EndpointDigest, KekProvider, KeyFile, KeyRing, Passphrase, RecoveryKey, SealContext, Vault, WorkspaceKey, encoding, key::Key,
+    password, sealed::Fresh, token, vault::VersionedKey, verify_password,
+};
+
+/// The versions of the frozen root and workspace key.
+const ROOT_VERSION: u32 = 2;
+const WORKSPACE_VERSION: u32 = 3;
+
+struct Frozen(Value);
+
+impl Frozen {
+    fn read() -> Self {
+        Self(serde_json::from_str(include_str!("../../tests/frozen_v1.json")).expect("JSON"))
+    }
+
+    fn vault(&self) -> Vault {
+        let key = Key::copied(&bytes(&self.0["root_key"])).expect("a key");
+        Vault::with_root(id(&self.0["instance"]), VersionedKey { version: ROOT_VERSION, key })
+    }
+
+    fn workspace_key(&self) -> WorkspaceKey {
+        self.vault().open_workspace_key(id(&self.0["workspace"]), &bytes(&self.0["workspace_record"])).expect("opens")
+    }
+
+    fn endpoint(&self) -> EndpointDigest {
+        let case = &self.0["endpoint"];
+        assert_eq!(case["list_version"], ENDPOINT_LIST_VERSION, "endpoints sealed under the older list must still open");
+        let pair = |pair: &Value| (FieldPath::new(text(&pair[0])), pair[1].as_str().map(str::to_owned));
+        let values = case["values"].as_array().expect("a list").iter().map(pair).collect();
+        EndpointDigest::of(&Endpoint { type_id: text(&case["type"]).to_owned(), values })
+    }
+
+    /// The frozen key file, in a place of its own.
+    fn key_file(&self) -> KeyFile {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key");
+        KeyFile::create(&path).expect("a file with the right mode");
+        std::fs::write(&path, text(&self.0["key_file"])).expect("written");
+        KeyFile::read(&path).expect("the frozen key file")
+    }
+
+    fn recovery_key(&self) -> RecoveryKey {
+        RecoveryKey::parse(text(&self.0["recovery_key"])).expect("the frozen recovery key")
+    }
+
+    fn passphrase(&self) -> Passphrase {
+        Passphrase::new(secret(text(&self.0["passphrase"]))).expect("long enough")
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("a text")
+}
+
+fn bytes(value: &Value) -> Vec<u8> {
+    encoding::unhex(text(value)).expect("hex").to_vec()
+}
+
+fn id(value: &Value) -> Uuid {
+    text(value).parse().expect("a UUID")
+}
+
+/// The salt and nonce that a record was sealed with.
+fn fresh_of(record: &[u8]) -> Fresh {
+    Fresh { salt: record[7..39].try_into().expect("32 bytes"), nonce: record[39..51].try_into().expect("12 bytes") }
+}
+
+#[test]
+fn the_key_ring_opens_with_each_of_its_slots_and_is_made_again() {
+    let frozen = Frozen::read();
+    let stored = bytes(&frozen.0["ring"]);
+    let ring = KeyRing::from_bytes(&stored).expect("the frozen ring");
+    assert_eq!(ring.to_bytes(), stored);
+
+    let (file, recovery, passphrase) = (frozen.key_file(), frozen.recovery_key(), frozen.passphrase());
+    let mut again = frozen.vault().ring_of(Vec::new());
+    let providers: [&dyn KekProvider; 3] = [&file, &recovery, &passphrase];
+    for provider in providers {
+        let vault = Vault::open(&ring, provider).expect("the slot opens");
+        vault.open_workspace_key(id(&frozen.0["workspace"]), &bytes(&frozen.0["workspace_record"])).expect("the same root key");
+        let slot = ring.slot(provider.kind()).expect("there");
+        let enrolled = (provider.unlock(&slot.parameters).expect("a KEK"), slot.parameters.clone());
+        again = vault.with_slot(&again, provider.kind(), enrolled, &fresh_of(&slot.wrapped_root_key)).expect("rewrapped");
+    }
+    assert_eq!(again.to_bytes(), stored);
+    assert_eq!(recovery.to_text().expose_secret(), text(&frozen.0["recovery_key"]));
+}
+
+#[test]
+fn the_workspace_key_opens_and_is_made_again() {
+    let frozen = Frozen::read();
+    let record = bytes(&frozen.0["workspace_record"]);
+    assert_eq!(frozen.workspace_key().version(), WORKSPACE_VERSION);
+    let key = Key::copied(&bytes(&frozen.0["workspace_key"])).expect("a key");
+    let key = VersionedKey { version: WORKSPACE_VERSION, key };
+    let again = frozen.vault().seal_workspace_key(id(&frozen.0["workspace"]), &key, &fresh_of(&record));
+    assert_eq!(again.expect("sealed"), record);
+}
+
+#[test]
+fn fields_open_and_are_made_again() {
+    let frozen = Frozen::read();
+    let (key, endpoint) = (frozen.workspace_key(), frozen.endpoint());
+    assert_eq!(endpoint.as_bytes().as_slice(), bytes(&frozen.0["endpoint"]["digest"]));
+    for case in frozen.0["fields"].as_array().expect("a list") {
+        let version = case["version"].as_u64().expect("a version");
+        let context =
+            SealContext { connection: id(&case["connection"]), version, field: text(&case["field"]), endpoint: &endpoint };
+        let record = bytes(&case["record"]);
+        let opened = key.open(&context, &record).expect("opens");
+        assert_eq!(opened.expose_secret(), text(&case["secret"]));
+        assert_eq!(key.seal_with(&context, &opened, &fresh_of(&record)).expect("sealed"), record);
+    }
+}
+
+#[test]
+fn fingerprints_macs_tokens_and_passwords_stay_the_same() {
+    let frozen = Frozen::read();
+    let (vault, key) = (frozen.vault(), frozen.workspace_key());
+    for case in frozen.0["fingerprints"].as_array().expect("a list") {
+        let public: PublicFields = serde_json::from_value(case["public"].clone()).expect("fields");
+        let secrets = case["secret"].as_object().expect("fields").iter();
+        let secrets = SecretFields(secrets.map(|(path, value)| (FieldPath::new(path), secret(text(value)))).collect());
+        assert_eq!(key.fingerprint(text(&case["type"]), text(&case["connector"]), &public, &secrets), text(&case["fingerprint"]));
+    }
+
+    let row = &frozen.0["row"];
+    let parts: Vec<_> = row["parts"].as_array().expect("a list").iter().map(bytes).collect();
+    let parts: Vec<_> = parts.iter().map(Vec::as_slice).collect();
+    vault.verify_row_mac(text(&row["table"]), &parts, &bytes(&row["mac"])).expect("the frozen row");
+
+    let (token, event, signed) = (&frozen.0["token"], &frozen.0["audit"], &frozen.0["signature"]);
+    assert_eq!(token::parse(text(&token["text"])).expect("a token"), text(&token["kind"]));
+    assert_eq!(vault.token_hash(text(&token["text"])).as_slice(), bytes(&token["hash"]));
+    assert_eq!(vault.audit_mac(text(&event["event"]).as_bytes()).as_slice(), bytes(&event["mac"]));
+    let signature = vault.verify_signature(text(&signed["purpose"]), text(&signed["bytes"]).as_bytes(), &bytes(&signed["mac"]));
+    signature.expect("the frozen signature");
+
+    let (person, stored) = (secret(text(&frozen.0["password"]["password"])), text(&frozen.0["password"]["stored"]));
+    assert!(verify_password(&person, stored));
+    assert_eq!(password::hash_with_salt(&person, &SALT), stored);
+}
+
+/// The salt in the frozen password's text.
+const SALT: [u8; 16] = [0x68, 0x99, 0xd0, 0x3d, 0xc1, 0xca, 0x13, 0x4c, 0x3f, 0xbc, 0xa5, 0xc1, 0x41, 0x8e, 0xdb, 0xb7];
+
+/// A Python that has `cryptography` with Argon2: the machine's, or one in an environment of its own that is made here.
+fn python() -> PathBuf {
+    let imports = |python: &Path| {
+        let tried = Command::new(python).args(["-c", "import cryptography.hazmat.primitives.kdf.argon2"]).output();
+        tried.is_ok_and(|output| output.status.success())
+    };
+    let run = |program: &Path, arguments: &[&OsStr]| {
+        let output = Command::new(program).args(arguments).output().expect("this test needs python3: install it");
+        let remedy = "this test needs cryptography 44 or newer: apt-get install python3-venv, or pip install 'cryptography>=44'";
+        assert!(output.status.success(), "{remedy}\n{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let system = PathBuf::from("python3");
+    if imports(&system) {
+        return system;
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/venv/vault");
+    let own = folder.join("bin/python3");
+    if !imports(&own) {
+        run(&system, &["-m", "venv", "--clear"].map(OsStr::new).into_iter().chain([folder.as_os_str()]).collect::<Vec<_>>());
+        run(&own, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "cryptography>=44"].map(OsStr::new));
+    }
+    own
+}
+
+#[test]
+fn an_independent_implementation_opens_the_same_bytes() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let python = python();
+    let run = |argument: &Path| {
+        Command::new(&python).arg("-B").arg(folder.join("vault_open.py")).arg(argument).output().expect("it ran just before")
+    };
+    let output = run(&folder.join("frozen_v1.json"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    print!("{said}");
+    assert!(said.starts_with("opened 19:"), "{said}");
+
+    // The script can fail too: a bent record, a bent MAC.
+    let scratch = tempfile::tempdir().expect("a folder");
+    let refused = |bend: &dyn Fn(&mut Value), reason: &str| {
+        let mut frozen = Frozen::read().0;
+        bend(&mut frozen);
+        let bent = scratch.path().join("bent.json");
+        std::fs::write(&bent, frozen.to_string()).expect("written");
+        let output = run(&bent);
+        assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains(reason), "{reason}");
+    };
+    let bend = |value: &mut Value| {
+        let mut bent = bytes(value);
+        *bent.last_mut().expect("not empty") ^= 1;
+        *value = encoding::hex(&bent).into();
+    };
+    refused(&|frozen| bend(&mut frozen["fields"][0]["record"]), "InvalidTag");
+    refused(&|frozen| bend(&mut frozen["row"]["mac"]), "row MAC");
+}
