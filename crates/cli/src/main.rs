@@ -1,2 +1,45 @@
-//! dataflow-cli
-fn main() {}
+//! `dataflow`, the one binary: the server, and everything that a shell needs.
+//!
+//! stdout is data, stderr is messages, exit 0 only on success. Secrets come from standard input, a prompt or a file.
+
+mod admin;
+mod args;
+mod connections;
+mod login;
+mod output;
+mod serve;
+mod types;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    output::log_to_stderr();
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        output::complain(&anyhow::anyhow!("another TLS provider was installed first"));
+        return ExitCode::FAILURE;
+    }
+    match run(arguments.command) {
+        Ok(code) => code,
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Setup(arguments) => admin::setup(arguments).map(|()| ExitCode::SUCCESS),
+        Command::SignInLink(arguments) => admin::sign_in_link(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Token(arguments) => admin::token(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Login(arguments) => login::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Connections(arguments) => connections::run(arguments),
+        Command::Types(arguments) => types::run(&arguments).map(|()| ExitCode::SUCCESS),
+    }
+}

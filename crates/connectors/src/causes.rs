@@ -256,6 +256,15 @@ pub fn insecure_authentication_refused(asked: &str, better: &str, insecure: Opti
     )
 }
 
+/// The server wants the password hashed so often that it is an attack on the time of whoever signs in.
+pub fn too_many_rounds(rounds: u64, most: u64) -> TestError {
+    because(
+        Cause::ServerError,
+        format!("The server asks to hash the password {rounds} times; at most {most} are answered."),
+        "Lower the server's SCRAM iterations and set the password anew. If you did not raise them, the server may be hostile: check the host.",
+    )
+}
+
 pub fn authentication_unsupported(asked: &str) -> TestError {
     because(
         Cause::ServerError,

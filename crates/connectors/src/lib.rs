@@ -7,12 +7,15 @@
 //! A test goes through [`child::Pool::run`]; connectors are called directly only inside that child.
 
 pub mod causes;
+pub mod child;
 pub mod connector;
 pub mod dialer;
 mod mysql;
 pub mod policy;
+mod postgres;
 pub mod registry;
 pub mod scrub;
+mod sqlite;
 pub mod steps;
 pub mod tls;
 

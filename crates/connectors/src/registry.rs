@@ -1,9 +1,9 @@
 //! The one list of connectors.
 
-use crate::{Connector, mysql::MySql};
+use crate::{Connector, mysql::MySql, postgres::Postgres, sqlite::Sqlite};
 
 /// Every connector. Catalogue entries name one of these.
-pub const ALL: &[&dyn Connector] = &[&MySql];
+pub const ALL: &[&dyn Connector] = &[&MySql, &Postgres, &Sqlite];
 
 /// The connector called `name`, as in a catalogue entry's `connector`.
 #[must_use]

@@ -20,7 +20,7 @@ use crate::{
     error::Result,
     ops::{access::TokenIdentity, credentials::Servable, rows::Sealed as _},
     store::{self, Store},
-    tests::TestRunner,
+
     uses::Uses,
 };
 
@@ -40,7 +40,6 @@ pub struct App {
     pub caches: Caches,
     pub use_log: Arc<UseLog>,
     pub uses: Uses,
-    pub tests: TestRunner,
 }
 
 /// What to build an [`App`] from.
@@ -54,12 +53,10 @@ pub struct AppConfig {
 
 impl App {
     /// Opens the store and its key ring, or makes both where the store is empty.
-    ///
-    /// The recovery key is given once, when the ring is made; it is kept nowhere.
-    pub async fn open(config: &AppConfig) -> anyhow::Result<(Arc<Self>, Option<dataflow_vault::RecoveryKey>)> {
+    pub async fn open(config: &AppConfig) -> anyhow::Result<Arc<Self>> {
         let store = Store::open(&config.data.location()).await.context("open the store")?;
         let clock = Clock::default();
-        let (vault, recovery) = open_vault(&store, &config.data, &clock).await?;
+        let vault = open_vault(&store, &config.data, &clock).await?;
         let use_log = Arc::new(UseLog::open(&config.node_folder)?);
         let weak = Arc::downgrade(&use_log);
         std::thread::Builder::new().name("audit-sync".to_owned()).spawn(move || UseLog::sync_forever(weak)).context("start the audit thread")?;
@@ -71,9 +68,8 @@ impl App {
             caches: Caches::default(),
             use_log,
             uses: Uses::default(),
-            tests: TestRunner::new(config.tests.clone()),
         };
-        Ok((Arc::new(app), recovery))
+        Ok(Arc::new(app))
     }
 
     /// The workspace of exactly this name, from memory where it was read before.
@@ -96,7 +92,7 @@ impl App {
     }
 }
 
-async fn open_vault(store: &Store, data: &DataConfig, clock: &Clock) -> anyhow::Result<(Vault, Option<dataflow_vault::RecoveryKey>)> {
+async fn open_vault(store: &Store, data: &DataConfig, clock: &Clock) -> anyhow::Result<Vault> {
     let path = data.key_path();
     let existing = store::instance(&mut store.read().await?).await?;
     if let Some(instance) = existing {
@@ -104,21 +100,22 @@ async fn open_vault(store: &Store, data: &DataConfig, clock: &Clock) -> anyhow::
         if !path.exists() {
             bail!("The store is encrypted and its key file {} is not there. Put it back, name it with --key-file, or recover with “dataflow recover”.", path.display());
         }
-        let key = KeyFile::open(&path).with_context(|| format!("read the key file {}", path.display()))?;
+        let key = KeyFile::read(&path).with_context(|| format!("read the key file {}", path.display()))?;
         let vault = Vault::open(&ring, &key).with_context(|| format!("open the key ring with the key file {}", path.display()))?;
-        return Ok((vault, None));
+        return Ok(vault);
     }
-    let key = if path.exists() { KeyFile::open(&path) } else { KeyFile::create(&path) };
+    let key = if path.exists() { KeyFile::read(&path) } else { KeyFile::create(&path) };
     let key = key.with_context(|| format!("make the key file {}", path.display()))?;
     let instance = dataflow_vault::random_uuid();
-    let (vault, ring, recovery) = Vault::create(instance, &key).context("make the key ring")?;
+    // The recovery key of the first ring is let go: set-up makes the one that somebody sees.
+    let (vault, ring, _) = Vault::create(instance, &key).context("make the key ring")?;
     let mut write = store.write().await?;
     if store::instance(&mut write).await?.is_some() {
         return Err(anyhow!("Another node set the store up at this moment. Start this one again, with that node's key file."));
     }
     store::insert_instance(&mut write, &instance.to_string(), &ring.to_bytes(), clock.now()).await?;
     write.commit().await?;
-    Ok((vault, Some(recovery)))
+    Ok(vault)
 }
 
 /// What was read from the store and may be answered again. A change drops what it touches; a load that began before

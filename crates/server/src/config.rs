@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use dataflow_connectors::dialer::DialPolicy;
+use dataflow_connectors::policy::DialPolicy;
 
 use crate::store::Location;
 

@@ -1,3 +1,17 @@
 //! The server: rules (`ops`), their two faces (`api`, `studio`), the store, jobs, and the accept loop.
 
+pub mod app;
+pub mod audit;
+pub mod admin;
+pub mod api;
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod listen;
+pub mod ops;
+pub mod router;
+pub mod serve;
 pub mod store;
+pub mod studio;
+pub mod tests;
+pub mod uses;

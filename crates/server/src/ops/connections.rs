@@ -367,7 +367,7 @@ impl Sealing<'_> {
         if !missing.is_empty() {
             return Err(Error::SecretReentry(missing));
         }
-        let fingerprint = self.workspace.key.fingerprint(&kind.connector, &settled.public, &clear);
+        let fingerprint = self.workspace.key.fingerprint(&kind.id, &kind.connector, &settled.public, &clear);
         Ok(SealedVersion { secrets, fingerprint })
     }
 

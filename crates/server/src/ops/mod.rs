@@ -3,7 +3,6 @@
 //! Every function takes the caller first and authorises in its first statement; then it acts, and audits in the same transaction.
 
 pub mod access;
-pub mod checks;
 pub mod connections;
 pub mod credentials;
 pub mod list;

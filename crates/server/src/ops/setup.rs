@@ -1,7 +1,8 @@
 //! The first admin and the first workspace.
 
+use anyhow::Context;
 use dataflow_model::{Secret, WorkspaceName};
-use dataflow_vault::hash_password;
+use dataflow_vault::{KeyRing, RecoveryKey, hash_password};
 
 use super::{
     access::Caller,
@@ -31,32 +32,33 @@ pub async fn create_link(app: &App) -> Result<OneTimeLink> {
     Ok(link)
 }
 
-/// Makes the first admin, an owner, and the default workspace, from a shell with the data in hand.
-pub async fn from_shell(app: &App, caller: &Caller, email: &str, password: &Secret) -> Result<()> {
+/// Makes the first admin, an owner, and the default workspace, from a shell with the data in hand. The recovery key is given here and
+/// never again.
+pub async fn from_shell(app: &App, caller: &Caller, email: &str, password: &Secret) -> Result<RecoveryKey> {
     if !matches!(caller.who, super::Who::Shell) {
         return Err(Error::Forbidden("set the server up"));
     }
     let mut write = app.store.write().await?;
-    first_admin(app, caller, &mut write, email, password).await?;
+    let recovery = first_admin(app, caller, &mut write, email, password).await?;
     write.commit().await?;
-    Ok(())
+    Ok(recovery)
 }
 
 /// The same by the one-time link that the server printed. Two at the same instant: one wins.
-pub async fn from_link(app: &App, code: &str, email: &str, password: &Secret) -> Result<()> {
+pub async fn from_link(app: &App, code: &str, email: &str, password: &Secret) -> Result<RecoveryKey> {
     if look_at_link(app, code).await? != LinkKind::Setup {
         return Err(Error::SetupDone);
     }
     let mut write = app.store.write().await?;
-    first_admin(app, &Caller::shell(), &mut write, email, password).await?;
+    let recovery = first_admin(app, &Caller::shell(), &mut write, email, password).await?;
     if !store::use_link(&mut write, &app.vault.token_hash(code), app.clock.now()).await? {
         return Err(Error::SetupDone);
     }
     write.commit().await?;
-    Ok(())
+    Ok(recovery)
 }
 
-async fn first_admin(app: &App, caller: &Caller, write: &mut Write, email: &str, password: &Secret) -> Result<()> {
+async fn first_admin(app: &App, caller: &Caller, write: &mut Write, email: &str, password: &Secret) -> Result<RecoveryKey> {
     if !store::people(write).await?.is_empty() {
         return Err(Error::SetupDone);
     }
@@ -65,5 +67,15 @@ async fn first_admin(app: &App, caller: &Caller, write: &mut Write, email: &str,
     insert_person(app, caller, write, NewPerson { email: &email, password_hash: hash_password(password), is_owner: true }).await?;
     let name = WorkspaceName::new(DEFAULT_WORKSPACE).map_err(|error| Error::Internal(error.into()))?;
     workspaces::insert(app, caller, write, &name).await?;
-    Ok(())
+    new_recovery_key(app, write).await
+}
+
+/// Replaces the key ring's recovery slot by a new one: only the key that somebody saw opens it.
+async fn new_recovery_key(app: &App, write: &mut Write) -> Result<RecoveryKey> {
+    let instance = store::instance(write).await?.context("the store has no key ring").map_err(Error::Internal)?;
+    let recovery = RecoveryKey::generate();
+    let ring = KeyRing::from_bytes(&instance.key_ring).and_then(|ring| app.vault.rewrap(&ring, &recovery));
+    let ring = ring.context("make the recovery key").map_err(Error::Internal)?;
+    store::replace_key_ring(write, &ring.to_bytes()).await?;
+    Ok(recovery)
 }

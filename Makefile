@@ -1,0 +1,34 @@
+# What a person types. Each target is one script in tools/, which says at its top what it does.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint fmt bench deps audit clean-run
+
+# Where `make run` listens: make run LISTEN=127.0.0.1:8081
+LISTEN ?= 127.0.0.1:8080
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+run: ## Build, set up and start everything on this machine; prints a sign-in link
+	@tools/run.sh "$(LISTEN)"
+
+test: ## Install what the tests need, and run all of them
+	@tools/test.sh
+
+lint: ## Formatting, clippy, dependency fences, spelling, Python and shell linters
+	@tools/lint.sh
+
+fmt: ## Format the Rust and Python sources
+	@tools/fmt.sh
+
+bench: ## Measure, in a release build, beside what a user would pick instead
+	@tools/bench.sh
+
+deps: ## Install what the tests need (Debian packages, cargo-nextest, MySQL 9), if missing
+	@tools/deps.sh
+
+audit: ## Look for known vulnerabilities in the dependencies (fetches the RustSec database)
+	@tools/audit.sh
+
+clean-run: ## Throw away what `make run` made: its data, its key, its Python environment
+	@tools/clean-run.sh

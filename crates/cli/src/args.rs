@@ -1,0 +1,269 @@
+//! What can be typed.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Name a database once; every notebook, pipeline and app uses it by that name.
+#[derive(Debug, Parser)]
+#[command(name = "dataflow", version, max_term_width = 100)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server: Studio, API and everything else
+    Serve(Serve),
+    /// Make the first admin without a browser; prints the recovery key once
+    Setup(Setup),
+    /// Print a one-time link that signs a person in to the Studio
+    SignInLink(SignInLink),
+    /// Make, list and revoke API tokens on the server's machine
+    Token(Token),
+    /// Keep a server's URL and a token for this user's shell and Python
+    Login(Login),
+    /// Work with connections, over the server's API
+    Connections(Connections),
+    /// List the connection types and their fields
+    Types(Types),
+}
+
+/// Where the data is.
+#[derive(Debug, Args)]
+pub struct Data {
+    /// The data folder
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Keep the store in PostgreSQL, shared by many nodes: postgres://user@host:port/database
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// The key file; DIR.key beside the data folder unless named
+    #[arg(long, value_name = "PATH")]
+    pub key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    #[command(flatten)]
+    pub data: Data,
+    /// Address and port to listen on
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// The address that people open, in links
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
+    /// Serve TLS with this certificate chain (PEM); read again when it changes
+    #[arg(long, value_name = "PATH", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of the certificate (PEM)
+    #[arg(long, value_name = "PATH", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// The folder that SQLite files of connections live under
+    #[arg(long, value_name = "DIR")]
+    pub sqlite_folder: Option<PathBuf>,
+    /// Switch tests of connections off
+    #[arg(long)]
+    pub no_tests: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Setup {
+    #[command(flatten)]
+    pub data: Data,
+    #[arg(long)]
+    pub email: String,
+    /// Read the password from standard input instead of a prompt
+    #[arg(long)]
+    pub password_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SignInLink {
+    #[command(flatten)]
+    pub data: Data,
+    #[arg(long)]
+    pub email: String,
+    /// The address that people open
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub url: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Token {
+    #[command(subcommand)]
+    pub command: TokenCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Print a new token on standard output, alone
+    Create {
+        #[command(flatten)]
+        data: Data,
+        #[arg(long, default_value = "default")]
+        workspace: String,
+        /// May be given more than once
+        #[arg(long, required = true)]
+        role: Vec<Role>,
+        #[arg(long)]
+        name: String,
+        /// Days until it expires, 1 to 366; 90 unless given
+        #[arg(long)]
+        days: Option<i64>,
+        /// Narrow it to this connection; may be given more than once
+        #[arg(long = "connection", value_name = "NAME")]
+        connections: Vec<String>,
+    },
+    /// List the tokens of a workspace
+    List {
+        #[command(flatten)]
+        data: Data,
+        #[arg(long, default_value = "default")]
+        workspace: String,
+        #[arg(long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// Revoke a token by the id that `list` shows
+    Revoke {
+        #[command(flatten)]
+        data: Data,
+        #[arg(long, default_value = "default")]
+        workspace: String,
+        id: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Role {
+    Viewer,
+    User,
+    Editor,
+    Admin,
+}
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::User => "user",
+            Self::Editor => "editor",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct Login {
+    #[arg(long)]
+    pub url: String,
+    #[arg(long)]
+    pub workspace: Option<String>,
+    /// Read the token from standard input instead of a prompt
+    #[arg(long)]
+    pub token_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Types {
+    /// Show one type with its fields
+    pub id: Option<String>,
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// Which server; found like the SDK finds it unless given.
+#[derive(Debug, Args)]
+pub struct Server {
+    #[arg(long, global = true)]
+    pub url: Option<String>,
+    #[arg(long, global = true)]
+    pub workspace: Option<String>,
+    #[arg(long, value_enum, default_value_t = Output::Table, global = true)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Connections {
+    #[command(flatten)]
+    pub server: Server,
+    #[command(subcommand)]
+    pub command: ConnectionCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConnectionCommand {
+    /// List connections
+    List {
+        /// Words that name, host, type, tags or description begin with
+        #[arg(long)]
+        search: Option<String>,
+        #[arg(long = "type", value_name = "ID")]
+        type_id: Option<String>,
+        #[arg(long)]
+        tag: Option<String>,
+        /// ok, failed, unproven or untested
+        #[arg(long)]
+        status: Option<String>,
+    },
+    /// Show one connection; of its secrets only whether they are set
+    Show { name: String },
+    /// Create a connection; asks for what is missing where there is a terminal
+    Create(CreateConnection),
+    /// Change a connection
+    Edit(EditConnection),
+    /// Delete a connection; who uses its name fails until one of the same name exists
+    Delete {
+        name: String,
+        /// Told to those who still use the name
+        #[arg(long)]
+        reason: Option<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct CreateConnection {
+    pub name: String,
+    #[arg(long = "type", value_name = "ID")]
+    pub type_id: String,
+    #[command(flatten)]
+    pub fields: Fields,
+}
+
+#[derive(Debug, Args)]
+pub struct EditConnection {
+    pub name: String,
+    /// Clear a field: back to its default; of a secret: remove it
+    #[arg(long, value_name = "PATH")]
+    pub clear: Vec<String>,
+    #[command(flatten)]
+    pub fields: Fields,
+}
+
+#[derive(Debug, Args)]
+pub struct Fields {
+    /// Set a public field: --set host=db.example.org --set tls.mode=verify-ca
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Set a field from a file: --set-file tls.ca=ca.pem; for secrets too
+    #[arg(long, value_name = "PATH=FILE")]
+    pub set_file: Vec<String>,
+    /// Read the password from standard input
+    #[arg(long)]
+    pub password_stdin: bool,
+    #[arg(long)]
+    pub description: Option<String>,
+    /// May be given more than once
+    #[arg(long)]
+    pub tag: Vec<String>,
+}

@@ -1,0 +1,253 @@
+//! `dataflow connections`: the Studio's work in a shell, over the server's API.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use dataflow_client::{ApiAnswer, ApiRequest, Client, ClientConfig, Explicit};
+use dataflow_model::{Catalogue, ConnectionType, FieldKind};
+use http::Method;
+use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
+
+use crate::{
+    args::{ConnectionCommand, Connections, CreateConnection, EditConnection, Fields, Output},
+    output,
+};
+
+pub fn run(arguments: Connections) -> anyhow::Result<ExitCode> {
+    let explicit = Explicit { url: arguments.server.url, workspace: arguments.server.workspace, ..Explicit::default() };
+    let client = Client::new(ClientConfig::discover(explicit)?);
+    let form = arguments.server.output;
+    match arguments.command {
+        ConnectionCommand::List { search, type_id, tag, status } => list(&client, form, &[("search", search), ("type", type_id), ("tag", tag), ("status", status)])?,
+        ConnectionCommand::Show { name } => show(&read(&client, &name)?.0, form)?,
+        ConnectionCommand::Create(arguments) => create(&client, form, arguments)?,
+        ConnectionCommand::Edit(arguments) => edit(&client, form, arguments)?,
+        ConnectionCommand::Delete { name, reason, yes } => delete(&client, &name, reason.as_deref(), yes)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(client: &Client, form: Output, filters: &[(&str, Option<String>)]) -> anyhow::Result<()> {
+    let mut items = Vec::new();
+    let mut cursor = None;
+    loop {
+        let mut query = url::form_urlencoded::Serializer::new(String::from("limit=200&"));
+        for (key, value) in filters {
+            if let Some(value) = value {
+                query.append_pair(key, value);
+            }
+        }
+        if let Some(cursor) = &cursor {
+            query.append_pair("cursor", cursor);
+        }
+        let page = accepted(client.request(&ApiRequest::new(Method::GET, &format!("connections?{}", query.finish())))?)?;
+        items.extend(page.get("items").and_then(Value::as_array).cloned().unwrap_or_default());
+        cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
+        if cursor.is_none() {
+            break;
+        }
+    }
+    if form == Output::Json {
+        return output::data(&serde_json::to_string_pretty(&items)?);
+    }
+    if items.is_empty() {
+        output::say("No connections. Make the first one with “dataflow connections create”, or in the Studio.");
+        return Ok(());
+    }
+    let text = |item: &Value, key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let rows = items
+        .iter()
+        .map(|item| {
+            let status = item.get("last_check").map_or_else(String::new, |check| text(check, "status"));
+            let status = if status.is_empty() { "untested".to_owned() } else { status };
+            vec![text(item, "name"), text(item, "type"), text(item, "address"), status, text(item, "description")]
+        })
+        .collect();
+    output::data(&output::table(&["name", "type", "host", "status", "description"], rows))
+}
+
+/// A connection and its entity tag.
+fn read(client: &Client, name: &str) -> anyhow::Result<(Value, String)> {
+    let answer = client.request(&ApiRequest::new(Method::GET, &path(name)))?;
+    let etag = answer.etag.clone().unwrap_or_default();
+    Ok((accepted(answer)?, etag))
+}
+
+fn path(name: &str) -> String {
+    format!("connections/{}", percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC))
+}
+
+fn show(connection: &Value, form: Output) -> anyhow::Result<()> {
+    if form == Output::Json {
+        return output::data(&serde_json::to_string_pretty(connection)?);
+    }
+    let mut rows = Vec::new();
+    flatten("", connection, &mut rows);
+    output::data(&output::table(&["field", "value"], rows))
+}
+
+fn flatten(prefix: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
+    for (key, value) in value.as_object().into_iter().flatten() {
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            Value::Object(members) => match members.get("set").and_then(Value::as_bool) {
+                Some(set) => rows.push(vec![path, if set { "(set)" } else { "(not set)" }.to_owned()]),
+                None => flatten(&path, value, rows),
+            },
+            Value::Array(items) => rows.push(vec![path, items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")]),
+            Value::Null => {}
+            Value::String(text) => rows.push(vec![path, text.clone()]),
+            other => rows.push(vec![path, other.to_string()]),
+        }
+    }
+}
+
+fn create(client: &Client, form: Output, arguments: CreateConnection) -> anyhow::Result<()> {
+    let catalogue = Catalogue::built_in()?;
+    let kind = catalogue.get(&arguments.type_id).with_context(|| format!("There is no connection type “{}”. “dataflow types” lists them.", arguments.type_id))?;
+    let mut body = Body::default();
+    body.put("name", json!(arguments.name));
+    body.put("type", json!(kind.id));
+    body.fill(kind, &arguments.fields)?;
+    if output::is_terminal() {
+        body.ask(kind)?;
+    }
+    let json = body.json()?;
+    let connection = accepted(client.request(&ApiRequest::new(Method::POST, "connections").json(&json))?)?;
+    output::say(&format!("Created. In Python: Dataflow().connection(\"{}\")", arguments.name));
+    show(&connection, form)
+}
+
+fn edit(client: &Client, form: Output, arguments: EditConnection) -> anyhow::Result<()> {
+    let (before, etag) = read(client, &arguments.name)?;
+    let catalogue = Catalogue::built_in()?;
+    let id = before.get("type").and_then(Value::as_str).unwrap_or_default();
+    let kind = catalogue.get(id).with_context(|| format!("This program does not know the connection type “{id}”. Use the server's version of it."))?;
+    let mut body = Body::default();
+    for field in &arguments.clear {
+        body.put(field, Value::Null);
+    }
+    body.fill(kind, &arguments.fields)?;
+    let json = body.json()?;
+    let connection = accepted(client.request(&ApiRequest::new(Method::PATCH, &path(&arguments.name)).json(&json).header("If-Match", &etag))?)?;
+    output::say("Saved.");
+    show(&connection, form)
+}
+
+fn delete(client: &Client, name: &str, reason: Option<&str>, yes: bool) -> anyhow::Result<()> {
+    let (_, etag) = read(client, name)?;
+    if !yes {
+        if !output::is_terminal() {
+            bail!("Nobody can be asked here. Say --yes to delete “{name}” without a question.");
+        }
+        let typed = inquire::Text::new(&format!("Workflows that use “{name}” fail until a connection of the same name exists. Type the name to delete it:")).prompt()?;
+        if typed != name {
+            bail!("That is another name. Nothing was deleted.");
+        }
+    }
+    let query = reason.map(|reason| format!("?{}", url::form_urlencoded::Serializer::new(String::new()).append_pair("reason", reason).finish()));
+    let answer = client.request(&ApiRequest::new(Method::DELETE, &format!("{}{}", path(name), query.unwrap_or_default())).header("If-Match", &etag))?;
+    accepted(answer)?;
+    output::say(&format!("Deleted “{name}”."));
+    Ok(())
+}
+
+/// The JSON of a success; a refusal as sentences.
+fn accepted(answer: ApiAnswer) -> anyhow::Result<Value> {
+    if answer.is_success() {
+        return if answer.body.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&answer.body).context("read the server's answer") };
+    }
+    let problem = answer.problem();
+    let errors = serde_json::from_slice::<Value>(&answer.body).ok().and_then(|body| body.get("errors").cloned());
+    let mut lines = String::new();
+    for error in errors.as_ref().and_then(Value::as_array).into_iter().flatten() {
+        let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
+        lines.push_str(&format!("\n  {} {}", text("field"), text("message")));
+    }
+    bail!("{} {}{lines}", problem.detail, problem.hint)
+}
+
+/// A connection being written: members by path. Wiped when it is sent.
+#[derive(Default)]
+struct Body(Map<String, Value>);
+
+impl Body {
+    fn put(&mut self, path: &str, value: Value) {
+        match path.split_once('.') {
+            None => {
+                self.0.insert(path.to_owned(), value);
+            }
+            Some((group, key)) => {
+                if let Value::Object(members) = self.0.entry(group).or_insert_with(|| Value::Object(Map::new())) {
+                    members.insert(key.to_owned(), value);
+                }
+            }
+        }
+    }
+
+    fn has(&self, path: &str) -> bool {
+        match path.split_once('.') {
+            None => self.0.contains_key(path),
+            Some((group, key)) => self.0.get(group).is_some_and(|members| members.get(key).is_some()),
+        }
+    }
+
+    fn fill(&mut self, kind: &ConnectionType, fields: &Fields) -> anyhow::Result<()> {
+        for pair in &fields.set {
+            let (path, value) = pair.split_once('=').context("--set takes PATH=VALUE")?;
+            if kind.field(path).is_some_and(|field| field.secret) {
+                bail!("“{path}” is a secret, and arguments can be seen by others on this machine. Use --password-stdin, --set-file, or the prompt.");
+            }
+            self.put(path, typed(kind, path, value));
+        }
+        for pair in &fields.set_file {
+            let (path, file) = pair.split_once('=').context("--set-file takes PATH=FILE")?;
+            let text = std::fs::read_to_string(file).with_context(|| format!("read {file}"))?;
+            let one_line = kind.field(path).is_some_and(|field| field.kind == FieldKind::Password);
+            self.put(path, json!(if one_line { text.trim_end_matches(['\n', '\r']) } else { &text }));
+        }
+        if fields.password_stdin {
+            self.put("password", json!(output::read_secret("Password:", true)?.expose_secret()));
+        }
+        if let Some(description) = &fields.description {
+            self.put("description", json!(description));
+        }
+        if !fields.tag.is_empty() {
+            self.put("tags", json!(fields.tag));
+        }
+        Ok(())
+    }
+
+    /// Asks for what the main part of the form needs and was not given.
+    fn ask(&mut self, kind: &ConnectionType) -> anyhow::Result<()> {
+        let missing: Vec<_> = kind.fields.iter().filter(|field| !self.has(field.path.as_str()) && (field.required || field.kind == FieldKind::Password)).collect();
+        for field in missing {
+            if field.secret {
+                let typed = output::read_secret(&format!("{} (empty: none):", field.label), false)?;
+                if !typed.is_empty() {
+                    self.put(field.path.as_str(), json!(typed.expose_secret()));
+                }
+            } else {
+                let mut prompt = inquire::Text::new(&field.label);
+                prompt.help_message = field.help.as_deref();
+                let value = prompt.prompt()?;
+                self.put(field.path.as_str(), typed(kind, field.path.as_str(), &value));
+            }
+        }
+        Ok(())
+    }
+
+    fn json(self) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+        serde_json::to_vec(&self.0).map(Zeroizing::new).context("write the request")
+    }
+}
+
+/// A typed value as the field's kind has it in JSON; what does not fit is sent as text, and the server says why not.
+fn typed(kind: &ConnectionType, path: &str, value: &str) -> Value {
+    match kind.field(path).map(|field| field.kind) {
+        Some(FieldKind::Port | FieldKind::Integer) => value.parse::<i64>().map_or_else(|_| json!(value), |number| json!(number)),
+        Some(FieldKind::Boolean) => value.parse::<bool>().map_or_else(|_| json!(value), |truth| json!(truth)),
+        _ => json!(value),
+    }
+}

@@ -1,0 +1,158 @@
+//! What is known of one name, and what follows from it: serve, ask or fail. No I/O, no clock of its own.
+
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    process,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{ClientError, Resolved, Timing};
+
+type Outcome = Result<Arc<Resolved>, ClientError>;
+
+/// Refreshes that may be forced within [`REFRESH_WINDOW`], so that an outage of a database does not become one of the server.
+const REFRESHES: u32 = 5;
+const REFRESH_WINDOW: Duration = Duration::from_secs(5);
+
+/// Why a caller looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// An answer no older than the freshness time.
+    Fresh,
+    /// What the server says now: a database has just refused the answer that is held.
+    Now,
+}
+
+#[derive(Debug)]
+pub(crate) enum Decision {
+    Settled(Outcome),
+    /// Ask the server, saying what is held.
+    Ask(Option<Arc<Resolved>>),
+}
+
+/// What the server said, once it was asked.
+pub(crate) enum Said {
+    New(Resolved),
+    /// 304: what is held, and was told, still stands.
+    Same(Arc<Resolved>),
+    /// No network, a time-out, 5xx or 429, the latter perhaps with the time to wait.
+    Away {
+        error: ClientError,
+        retry_after: Option<Duration>,
+    },
+    Refused(ClientError),
+}
+
+/// The last request of a name.
+struct Flight {
+    began: Instant,
+    ended: Instant,
+    outcome: Outcome,
+}
+
+#[derive(Default)]
+pub(crate) struct Slot {
+    held: Option<(Arc<Resolved>, Instant)>,
+    last: Option<Flight>,
+    failures: u32,
+    retry_at: Option<Instant>,
+    refreshes: (u32, Option<Instant>),
+}
+
+impl Slot {
+    /// `asked` is when the caller came; since then it may have waited for another's request, whose outcome it then shares.
+    pub(crate) fn decide(&mut self, want: Want, asked: Instant, now: Instant, timing: &Timing) -> Decision {
+        if let Some(last) = &self.last {
+            let since = if want == Want::Now { last.began } else { last.ended };
+            if since >= asked {
+                return Decision::Settled(last.outcome.clone());
+            }
+        }
+        let usable = self.usable(now, timing);
+        if let (Want::Fresh, Some((answer, confirmed))) = (want, &self.held)
+            && now.saturating_duration_since(*confirmed) < timing.fresh
+        {
+            return Decision::Settled(Ok(Arc::clone(answer)));
+        }
+        if self.retry_at.is_some_and(|at| now < at)
+            && let Some(outcome) = usable.clone().map(Ok).or_else(|| self.last.as_ref().map(|last| last.outcome.clone()))
+        {
+            return Decision::Settled(outcome);
+        }
+        if let (Want::Now, Some(answer)) = (want, usable)
+            && !self.may_refresh(now)
+        {
+            return Decision::Settled(Ok(answer));
+        }
+        Decision::Ask(self.held.as_ref().map(|(answer, _)| Arc::clone(answer)))
+    }
+
+    /// Takes in what the server said to a request that began at `began`.
+    pub(crate) fn settle(&mut self, said: Said, began: Instant, now: Instant, timing: &Timing) -> Outcome {
+        let outcome = match said {
+            Said::New(answer) => {
+                let answer = Arc::new(answer);
+                self.held = Some((Arc::clone(&answer), began));
+                Ok(answer)
+            }
+            Said::Same(answer) => {
+                self.held = Some((Arc::clone(&answer), began));
+                Ok(answer)
+            }
+            Said::Away { error, retry_after } => {
+                self.failures = self.failures.saturating_add(1);
+                let pause = timing.back_off(self.failures).max(retry_after.unwrap_or_default().min(timing.longest_pause));
+                self.retry_at = now.checked_add(pause);
+                let usable = self.usable(now, timing);
+                if usable.is_none() {
+                    self.held = None;
+                }
+                return self.remember(began, now, usable.ok_or(error));
+            }
+            Said::Refused(error) => {
+                self.held = None;
+                Err(error)
+            }
+        };
+        self.failures = 0;
+        self.retry_at = None;
+        self.remember(began, now, outcome)
+    }
+
+    fn remember(&mut self, began: Instant, ended: Instant, outcome: Outcome) -> Outcome {
+        self.last = Some(Flight { began, ended, outcome: outcome.clone() });
+        outcome
+    }
+
+    fn usable(&self, now: Instant, timing: &Timing) -> Option<Arc<Resolved>> {
+        let (answer, confirmed) = self.held.as_ref()?;
+        (now.saturating_duration_since(*confirmed) < timing.usable).then(|| Arc::clone(answer))
+    }
+
+    fn may_refresh(&mut self, now: Instant) -> bool {
+        let (count, since) = &mut self.refreshes;
+        if since.is_none_or(|since| now.saturating_duration_since(since) >= REFRESH_WINDOW) {
+            (*count, *since) = (0, Some(now));
+        }
+        *count += 1;
+        *count <= REFRESHES
+    }
+}
+
+impl Timing {
+    /// The pause after the n-th failure in a row: doubled each time up to the longest, of which a random half is taken away, so
+    /// that the clients of a server that comes back do not come all at once.
+    pub(crate) fn back_off(&self, failures: u32) -> Duration {
+        let doubled = self.first_pause.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX));
+        jittered(doubled.min(self.longest_pause))
+    }
+}
+
+/// From half of the pause to the whole.
+pub(crate) fn jittered(pause: Duration) -> Duration {
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(process::id());
+    let thousandths = u32::try_from(hasher.finish() % 501).unwrap_or_default();
+    pause.saturating_mul(500 + thousandths) / 1000
+}

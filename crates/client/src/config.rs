@@ -1,0 +1,134 @@
+//! Where the server is and who asks: the only place that reads the environment and the files that a sign-in leaves.
+//!
+//! Each value is taken from the first that has it: what the caller passes; `DATAFLOW_URL`, `DATAFLOW_TOKEN`,
+//! `DATAFLOW_WORKSPACE`, `DATAFLOW_WORKFLOW`; the user's `dataflow/config.toml` that `dataflow login` writes; the
+//! `dataflow.toml` in the prefix of a virtual environment that `make run` made. A file's token goes only to that file's URL.
+
+mod environment;
+mod file;
+mod url;
+
+use std::{path::PathBuf, time::Duration};
+
+use dataflow_model::{Secret, Workflow, WorkspaceName};
+
+pub use self::{
+    environment::Environment,
+    file::{SignIn, save_user_file},
+    url::ServerUrl,
+};
+use crate::ClientError;
+
+const DEFAULT_WORKSPACE: &str = "default";
+
+/// How long things take and last.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// An answer this young is served without asking.
+    pub fresh: Duration,
+    /// An answer this young is served while the server is away.
+    pub usable: Duration,
+    /// Longest time to connect.
+    pub connect: Duration,
+    /// Longest time for one answer, retries included.
+    pub whole: Duration,
+    /// The pause after the first failure; it doubles with each.
+    pub first_pause: Duration,
+    /// The longest pause between two requests to a server that is away.
+    pub longest_pause: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            fresh: Duration::from_secs(5),
+            usable: Duration::from_hours(1),
+            connect: Duration::from_secs(2),
+            whole: Duration::from_secs(5),
+            first_pause: Duration::from_millis(250),
+            longest_pause: Duration::from_secs(5),
+        }
+    }
+}
+
+/// All that a [`crate::Client`] needs.
+#[derive(Debug)]
+pub struct ClientConfig {
+    pub url: ServerUrl,
+    pub token: Secret,
+    pub workspace: WorkspaceName,
+    /// Told with each request, unless the request names another.
+    pub workflow: Option<Workflow>,
+    /// This machine's folder for SQLite files.
+    pub sqlite_folder: Option<PathBuf>,
+    pub timing: Timing,
+}
+
+/// What a caller says itself; it comes before all that is found.
+#[derive(Debug, Default)]
+pub struct Explicit {
+    pub url: Option<String>,
+    pub token: Option<Secret>,
+    pub workspace: Option<String>,
+    /// A name, or the whole form `kind=pipeline; name="nightly"; run="…"`.
+    pub workflow: Option<String>,
+    /// The prefix of the virtual environment that the program runs in.
+    pub prefix: Option<PathBuf>,
+}
+
+impl ClientConfig {
+    /// Finds the settings as the module's documentation says.
+    ///
+    /// # Errors
+    /// [`ClientError::NotSignedIn`] if no URL or no token is found, [`ClientError::InvalidConfig`] if a setting or a file cannot be
+    /// used.
+    pub fn discover(explicit: Explicit) -> Result<Self, ClientError> {
+        Self::find(explicit, Environment::read())
+    }
+
+    /// As [`ClientConfig::discover`], from a given environment.
+    ///
+    /// # Errors
+    /// As [`ClientConfig::discover`].
+    pub fn find(explicit: Explicit, environment: Environment) -> Result<Self, ClientError> {
+        let user = environment.user_file().map(|path| SignIn::read(&path)).transpose()?.flatten();
+        let local = explicit.prefix.map(|prefix| SignIn::read(&prefix.join("dataflow.toml"))).transpose()?.flatten();
+        let sqlite_folder = environment
+            .sqlite_folder
+            .or_else(|| [&user, &local].into_iter().flatten().find_map(|file| file.sqlite_folder.clone()));
+
+        let url = explicit.url.or(environment.url).map(|url| ServerUrl::parse(&url)).transpose()?;
+        let file = [user, local].into_iter().flatten().find(|file| url.as_ref().is_none_or(|url| file.url == *url));
+        let (file_url, file_token, file_workspace) =
+            file.map_or((None, None, None), |file| (Some(file.url), file.token, file.workspace));
+
+        let workspace = explicit.workspace.or(environment.workspace).or(file_workspace);
+        let workspace = workspace.unwrap_or_else(|| DEFAULT_WORKSPACE.to_owned());
+        Ok(Self {
+            url: url.or(file_url).ok_or(ClientError::NotSignedIn { missing: "no server is named" })?,
+            token: explicit
+                .token
+                .or(environment.token)
+                .or(file_token)
+                .filter(|token| !token.is_empty())
+                .ok_or(ClientError::NotSignedIn { missing: "there is no token for it" })?,
+            workspace: WorkspaceName::new(workspace).map_err(|rule| ClientError::InvalidConfig {
+                origin: "The name of the workspace".to_owned(),
+                problem: format!("{rule}."),
+            })?,
+            workflow: explicit.workflow.or(environment.workflow).and_then(|text| parse_workflow(&text)),
+            sqlite_folder,
+            timing: Timing::default(),
+        })
+    }
+}
+
+/// Reads a workflow as a person names it: the whole form, or a bare name, which is a script's. `None` if it is blank.
+pub fn parse_workflow(text: &str) -> Option<Workflow> {
+    use dataflow_model::WorkflowKind::Script;
+    let named = || Workflow { kind: Script, name: text.trim().to_owned(), run: None };
+    Workflow::parse(text).or_else(|| (!text.trim().is_empty()).then(named))
+}
+
+#[cfg(test)]
+mod tests;

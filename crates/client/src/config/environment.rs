@@ -1,0 +1,51 @@
+//! The variables that the client looks at.
+
+use std::path::PathBuf;
+
+use dataflow_model::Secret;
+
+/// The environment as it was when it was read. An empty variable counts as one that is not set.
+#[derive(Debug, Default)]
+pub struct Environment {
+    /// `DATAFLOW_URL`
+    pub url: Option<String>,
+    /// `DATAFLOW_TOKEN`
+    pub token: Option<Secret>,
+    /// `DATAFLOW_WORKSPACE`
+    pub workspace: Option<String>,
+    /// `DATAFLOW_WORKFLOW`
+    pub workflow: Option<String>,
+    /// `DATAFLOW_SQLITE_DIR`
+    pub sqlite_folder: Option<PathBuf>,
+    /// `XDG_CONFIG_HOME`
+    pub config_home: Option<PathBuf>,
+    /// `HOME`
+    pub home: Option<PathBuf>,
+}
+
+impl Environment {
+    #[must_use]
+    pub fn read() -> Self {
+        Self {
+            url: text("DATAFLOW_URL"),
+            token: text("DATAFLOW_TOKEN").map(Secret::new),
+            workspace: text("DATAFLOW_WORKSPACE"),
+            workflow: text("DATAFLOW_WORKFLOW"),
+            sqlite_folder: text("DATAFLOW_SQLITE_DIR").map(PathBuf::from),
+            config_home: text("XDG_CONFIG_HOME").map(PathBuf::from),
+            home: text("HOME").map(PathBuf::from),
+        }
+    }
+
+    /// The file that `dataflow login` writes; `None` on a machine that gives no home.
+    #[must_use]
+    pub fn user_file(&self) -> Option<PathBuf> {
+        let folder = self.config_home.clone().or_else(|| Some(self.home.as_ref()?.join(".config")))?;
+        Some(folder.join("dataflow").join("config.toml"))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+fn text(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
+}

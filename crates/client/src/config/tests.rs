@@ -1,0 +1,123 @@
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use super::*;
+
+fn write(path: &Path, mode: u32, text: &str) {
+    fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    fs::write(path, text).expect("written");
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
+}
+
+fn home(folder: &Path) -> Environment {
+    Environment { home: Some(folder.to_owned()), ..Environment::default() }
+}
+
+const USER: &str = ".config/dataflow/config.toml";
+
+#[test]
+fn explicit_comes_before_environment_before_user_before_prefix() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let prefix = folder.path().join("venv");
+    write(&prefix.join("dataflow.toml"), 0o600, "url = 'http://127.0.0.1:1'\ntoken = 'local'\nsqlite_folder = '/data'\n");
+    let explicit = || Explicit { prefix: Some(prefix.clone()), ..Explicit::default() };
+
+    let found = ClientConfig::find(explicit(), home(folder.path())).expect("the local file");
+    assert_eq!((found.url.as_str(), found.token.expose_secret()), ("http://127.0.0.1:1", "local"));
+    assert_eq!((found.workspace.as_str(), found.sqlite_folder), ("default", Some("/data".into())));
+
+    write(&folder.path().join(USER), 0o600, "url = 'https://user.example'\ntoken = 'user'\nworkspace = 'lab'\n");
+    let found = ClientConfig::find(explicit(), home(folder.path())).expect("the user's file");
+    assert_eq!(
+        (found.url.as_str(), found.token.expose_secret(), found.workspace.as_str()),
+        ("https://user.example", "user", "lab")
+    );
+
+    let environment = || Environment {
+        url: Some("https://environment.example/".to_owned()),
+        token: Some(Secret::new("environment".to_owned())),
+        workspace: Some("other".to_owned()),
+        ..home(folder.path())
+    };
+    let found = ClientConfig::find(explicit(), environment()).expect("the environment");
+    assert_eq!(
+        (found.url.as_str(), found.token.expose_secret(), found.workspace.as_str()),
+        ("https://environment.example", "environment", "other")
+    );
+
+    let said =
+        Explicit { url: Some("https://said.example".to_owned()), token: Some(Secret::new("said".to_owned())), ..explicit() };
+    let found = ClientConfig::find(said, environment()).expect("what was said");
+    assert_eq!((found.url.as_str(), found.token.expose_secret()), ("https://said.example", "said"));
+}
+
+#[test]
+fn a_files_token_goes_to_that_files_server_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(&folder.path().join(USER), 0o600, "url = 'https://user.example'\ntoken = 'user'\n");
+    let elsewhere = Explicit { url: Some("https://elsewhere.example".to_owned()), ..Explicit::default() };
+    assert!(matches!(ClientConfig::find(elsewhere, home(folder.path())), Err(ClientError::NotSignedIn { .. })));
+    let same = Explicit { url: Some("https://user.example/".to_owned()), ..Explicit::default() };
+    assert!(ClientConfig::find(same, home(folder.path())).is_ok());
+}
+
+#[test]
+fn without_a_sign_in_the_error_names_both_ways() {
+    let error = ClientConfig::find(Explicit::default(), Environment::default()).expect_err("nothing is there").to_string();
+    for way in ["DATAFLOW_URL", "DATAFLOW_TOKEN", "dataflow login --url URL"] {
+        assert!(error.contains(way), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_others_can_read_is_refused_and_its_token_not_shown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join(USER);
+    for (mode, text) in
+        [(0o644, "url = 'https://user.example'\ntoken = 'planted'\n"), (0o600, "token = 'planted'\nurl = 'https://u\n")]
+    {
+        write(&file, mode, text);
+        let error = ClientConfig::find(Explicit::default(), home(folder.path())).expect_err("refused");
+        assert!(matches!(error, ClientError::InvalidConfig { .. }));
+        assert!(!format!("{error} {error:?}").contains("planted"));
+    }
+}
+
+#[test]
+fn what_is_saved_is_found_and_private() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join(USER);
+    let sign_in = SignIn {
+        url: ServerUrl::parse("https://user.example").expect("a URL"),
+        token: Some(Secret::new("quote\" back\\slash".to_owned())),
+        workspace: Some("lab".to_owned()),
+        sqlite_folder: None,
+    };
+    write(&file, 0o644, "old");
+    save_user_file(&file, &sign_in).expect("saved");
+    assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
+    let found = ClientConfig::find(Explicit::default(), home(folder.path())).expect("found");
+    assert_eq!(found.token.expose_secret(), "quote\" back\\slash");
+}
+
+#[test]
+fn plain_http_is_for_loopback_alone() {
+    for good in
+        ["https://dataflow.example.org", "https://a:8443/base/", "http://127.0.0.1:8080", "http://[::1]:1", "http://localhost"]
+    {
+        assert!(ServerUrl::parse(good).is_ok(), "{good}");
+    }
+    for bad in
+        ["http://dataflow.example.org", "http://10.0.0.1", "ftp://a", "a", "", "https://u:p@a", "https://a/?token=p", "https://"]
+    {
+        let error = ServerUrl::parse(bad).expect_err(bad).to_string();
+        assert!(!error.contains("u:p"), "{error}");
+    }
+}
+
+#[test]
+fn a_workflow_is_a_name_or_the_whole_form() {
+    assert_eq!(parse_workflow("nightly").map(|w| w.header()), Some("kind=script; name=\"nightly\"".to_owned()));
+    let whole = "kind=pipeline; name=\"nightly\"; run=\"7\"";
+    assert_eq!(parse_workflow(whole).map(|w| w.header()).as_deref(), Some(whole));
+    assert_eq!(parse_workflow("  "), None);
+}

@@ -1,0 +1,213 @@
+//! The parent's end: start a child, hand it the request, pass its steps on, end it in time.
+
+use std::{
+    io,
+    path::PathBuf,
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Instant, SystemTime},
+};
+
+use dataflow_model::{Step, StepName, StepStatus, TestReport};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    process::{Child, Command},
+    sync::mpsc::Sender,
+};
+
+use super::{
+    ARGUMENT, TestRequest,
+    wire::{self, ANSWER_MAX, End, Line},
+};
+use crate::{
+    causes,
+    steps::{milliseconds, next},
+};
+
+/// This binary, as it is running: also where the file was replaced since.
+#[must_use]
+pub fn this_binary() -> PathBuf {
+    PathBuf::from("/proc/self/exe")
+}
+
+/// Runs one test in a child that is started for it. Dropping the future ends the child at once: that is how a test is
+/// cancelled. `steps` gets each step as it ends, and misses those that it has no room for: six is always enough.
+///
+/// Needs a `main` that calls [`super::enter`] first.
+pub async fn run(request: TestRequest, steps: Sender<Step>) -> TestReport {
+    let begun = Instant::now();
+    Conversation::new(begun, &request, steps).hold(spawn(&this_binary()), &request).await
+}
+
+/// Runs tests like [`run`], with one child always started ahead, so that a test need not wait for it. Each is used once.
+///
+/// Clones share the waiting child.
+#[derive(Debug, Clone)]
+pub struct Pool(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    binary: PathBuf,
+    waiting: Mutex<Option<Child>>,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self::new(this_binary())
+    }
+}
+
+impl Pool {
+    /// `binary` must call [`super::enter`] first in its `main`. No child is started yet.
+    #[must_use]
+    pub fn new(binary: PathBuf) -> Self {
+        Self(Arc::new(Shared { binary, waiting: Mutex::new(None) }))
+    }
+
+    /// Starts the waiting child, if there is none. To be called on a tokio runtime; otherwise it does nothing.
+    pub fn warm(&self) {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.is_none() {
+            // A child that cannot be started is reported by the test that needs one.
+            *waiting = spawn(&self.0.binary).ok();
+        }
+    }
+
+    /// See [`run`]. The next child is started once this test is over, or cancelled.
+    pub async fn run(&self, request: TestRequest, steps: Sender<Step>) -> TestReport {
+        let begun = Instant::now();
+        let _refill = Refill(self.clone());
+        let child = self.take().map_or_else(|| spawn(&self.0.binary), Ok);
+        Conversation::new(begun, &request, steps).hold(child, &request).await
+    }
+
+    /// The waiting child, unless it has died meanwhile.
+    fn take(&self) -> Option<Child> {
+        let mut child = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        matches!(child.try_wait(), Ok(None)).then_some(child)
+    }
+}
+
+struct Refill(Pool);
+
+impl Drop for Refill {
+    fn drop(&mut self) {
+        // In a task of its own, so that the report does not wait for it.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let pool = self.0.clone();
+            runtime.spawn(async move { pool.warm() });
+        }
+    }
+}
+
+fn spawn(binary: &std::path::Path) -> io::Result<Child> {
+    Command::new(binary)
+        .arg(ARGUMENT)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+}
+
+/// One test as the parent sees it.
+struct Conversation {
+    begun: Instant,
+    checked_at: String,
+    from: String,
+    listener: Sender<Step>,
+    steps: Vec<Step>,
+    /// When the last step ended.
+    last: Instant,
+}
+
+impl Conversation {
+    fn new(begun: Instant, request: &TestRequest, listener: Sender<Step>) -> Self {
+        Self {
+            begun,
+            checked_at: rfc3339(request.now),
+            from: request.from.clone(),
+            listener,
+            steps: Vec::with_capacity(StepName::ALL.len()),
+            last: begun,
+        }
+    }
+
+    async fn hold(mut self, child: io::Result<Child>, request: &TestRequest) -> TestReport {
+        let end = match child {
+            Ok(child) => match tokio::time::timeout(request.deadline, self.converse(child, request)).await {
+                Ok(Ok(end)) => end,
+                Ok(Err(why)) => End::failed(causes::test_broken(&why)),
+                Err(_) => End::failed(causes::timed_out(self.running())),
+            },
+            Err(error) => End::failed(causes::test_broken(&format!("its process could not be started ({})", error.kind()))),
+        };
+        self.complete(end.error.is_some());
+        TestReport {
+            status: end.status,
+            duration_ms: milliseconds(self.begun),
+            server_version: end.server_version,
+            checked_at: self.checked_at,
+            from: self.from,
+            steps: self.steps,
+            error: end.error,
+        }
+    }
+
+    /// Owns the child, which is ended when this is dropped. The error says in words what broke.
+    async fn converse(&mut self, mut child: Child, request: &TestRequest) -> Result<End, String> {
+        let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err("its process has no pipes".to_owned());
+        };
+        let bytes = wire::write(request).map_err(|_| "the request could not be written")?;
+        // A child that died before it read all says so by its end; that is handled below.
+        let _ = input.write_all(&bytes).await;
+        drop((bytes, input));
+        let mut lines = BufReader::new(output.take(ANSWER_MAX)).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            match serde_json::from_str(&line) {
+                Ok(Line::Step(step)) if self.steps.len() < StepName::ALL.len() => self.pass_on(step),
+                Ok(Line::End(end)) => return Ok(end),
+                Ok(Line::Step(_)) | Err(_) => return Err("its process said something that cannot be understood".to_owned()),
+            }
+        }
+        let status = child.wait().await.map_err(|_| "its process was lost")?;
+        Err(format!("its process ended early ({status})"))
+    }
+
+    fn pass_on(&mut self, step: Step) {
+        self.last = Instant::now();
+        // A listener that is gone or too slow must not hold the test up: the report has every step too.
+        let _ = self.listener.try_send(step.clone());
+        self.steps.push(step);
+    }
+
+    fn running(&self) -> StepName {
+        let told: Vec<_> = self.steps.iter().map(|step| step.step).collect();
+        next(&told)
+    }
+
+    /// Fills in what the child did not come to tell.
+    fn complete(&mut self, failed: bool) {
+        let mut blame = failed && self.steps.iter().all(|step| step.status != StepStatus::Failed);
+        while self.steps.len() < StepName::ALL.len() {
+            let (status, duration_ms) =
+                if blame { (StepStatus::Failed, Some(milliseconds(self.last))) } else { (StepStatus::Skipped, None) };
+            blame = false;
+            self.pass_on(Step { step: self.running(), status, duration_ms, detail: None });
+        }
+    }
+}
+
+/// To the millisecond, in UTC.
+fn rfc3339(time: SystemTime) -> String {
+    let time = OffsetDateTime::from(time);
+    let rounded = time.replace_millisecond(time.millisecond()).unwrap_or(time);
+    rounded.format(&Rfc3339).unwrap_or_default()
+}

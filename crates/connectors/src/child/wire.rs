@@ -1,0 +1,79 @@
+//! What goes through the pipes: one request in, JSON lines out.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use dataflow_model::{FieldPath, PublicFields, Secret, Step, TestError, TestStatus};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::TestRequest;
+use crate::DialPolicy;
+
+/// Most bytes of a request. A connection's body has at most 64 KiB, and JSON escapes at most sixfold.
+pub(super) const REQUEST_MAX: usize = 512 * 1024;
+/// Most bytes that a child may say: eight certificates of 16 KiB, twice over.
+pub(super) const ANSWER_MAX: u64 = 256 * 1024;
+
+#[derive(Serialize)]
+struct Written<'a> {
+    connector: &'a str,
+    public: &'a PublicFields,
+    secrets: BTreeMap<&'a str, &'a str>,
+    file_folder: Option<&'a Path>,
+    policy: &'a DialPolicy,
+    deadline: Duration,
+}
+
+/// The request as the child reads it.
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    pub connector: String,
+    pub public: PublicFields,
+    pub secrets: BTreeMap<FieldPath, Secret>,
+    pub file_folder: Option<PathBuf>,
+    pub policy: DialPolicy,
+    pub deadline: Duration,
+}
+
+/// The request in bytes, which are wiped when dropped.
+pub(super) fn write(request: &TestRequest) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+    let target = &request.target;
+    let written = Written {
+        connector: &request.connector,
+        public: &target.public,
+        secrets: target.secrets.0.iter().map(|(path, secret)| (path.as_str(), secret.expose_secret())).collect(),
+        file_folder: target.file_folder.as_deref(),
+        policy: &request.policy,
+        deadline: request.deadline,
+    };
+    // As large as it can get, so that it never moves and leaves a copy behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(REQUEST_MAX));
+    serde_json::to_writer(&mut *bytes, &written)?;
+    Ok(bytes)
+}
+
+/// One line of a child.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Line {
+    Step(Step),
+    End(End),
+}
+
+/// How a test ended.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct End {
+    pub status: TestStatus,
+    pub server_version: Option<String>,
+    pub error: Option<TestError>,
+}
+
+impl End {
+    pub(super) fn failed(error: TestError) -> Self {
+        Self { status: TestStatus::Failed, server_version: None, error: Some(error) }
+    }
+}

@@ -1,0 +1,187 @@
+//! PostgreSQL, and what speaks its protocol (version 3.0): <https://www.postgresql.org/docs/current/protocol.html>.
+//!
+//! The exchange is short and every byte of it may be hostile, so it is spoken here, message by message, and not by a driver:
+//! each step is seen as it ends, no message is read that is longer than it may be, and the password is answered only to a
+//! request that may be answered.
+
+mod refusal;
+mod settings;
+mod sign_in;
+mod wire;
+
+use bytes::Bytes;
+use dataflow_model::{StepName, TestError, TestStatus};
+use futures_util::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use self::wire::{Fault, Wire};
+use crate::{
+    Connector, Dialer, Outcome, Steps, Target, causes,
+    scrub::Scrubber,
+    tls::{self, TlsMode, TlsSettings},
+};
+
+/// The connector of PostgreSQL, Redshift and others.
+pub struct Postgres;
+
+const PRODUCT: &str = "PostgreSQL";
+const PORT: u16 = 5432;
+
+impl Connector for Postgres {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn test<'a>(
+        &'a self,
+        target: &'a Target,
+        dialer: &'a Dialer,
+        steps: &'a mut Steps,
+    ) -> BoxFuture<'a, Result<Outcome, TestError>> {
+        Box::pin(test(target, dialer, steps))
+    }
+}
+
+async fn test(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<Outcome, TestError> {
+    let host = target.text("host");
+    let tls = TlsSettings::of(target);
+    let mut stream = dialer.dial(host, target.port(PORT), steps).await?;
+    if tls.mode() == TlsMode::Disable {
+        steps.skip(StepName::Secure, "TLS is off".to_owned());
+        return Session::new(target, &tls, None, stream).run(steps).await;
+    }
+    steps.begin(StepName::Secure);
+    ask_for_tls(&mut stream).await?;
+    let stream = tls::secure(&tls, host, PRODUCT, stream).await?;
+    steps.done(tls::version(&stream));
+    let binding = tls::channel_binding(&stream);
+    Session::new(target, &tls, binding, stream).run(steps).await
+}
+
+/// Sends `SSLRequest` and reads the one byte that answers it. More than one would stand in the clear before the encryption
+/// and could be taken for what came after it (CVE-2021-23222), so it is refused.
+async fn ask_for_tls(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Result<(), TestError> {
+    const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+    let lost = |_| causes::connection_lost(StepName::Secure);
+    stream.write_all(&SSL_REQUEST).await.map_err(lost)?;
+    let mut answer = [0; 16];
+    let length = stream.read(&mut answer).await.map_err(lost)?;
+    match answer.split_at(length).0 {
+        [] => Err(causes::connection_lost(StepName::Secure)),
+        b"S" => Ok(()),
+        // An error instead of an answer: a server from before TLS, or one that cannot go on. Its text is not protected.
+        b"N" | [b'E', 0, 0, ..] => Err(causes::tls_not_offered()),
+        [b'E', b'F', b'A', b'T', ..] => Err(causes::protocol_too_old(PRODUCT)),
+        // SSH's banner, or MySQL's greeting of 83 bytes
+        [b'S', b'S', b'H', ..] | [b'S', 0, 0, 0, ..] => Err(causes::not_that_database(PRODUCT)),
+        [b'S', ..] => Err(causes::early_bytes()),
+        _ => Err(causes::not_that_database(PRODUCT)),
+    }
+}
+
+/// One conversation over a stream that is as secure as it gets.
+struct Session<'a, S> {
+    target: &'a Target,
+    tls: &'a TlsSettings<'a>,
+    /// `tls-server-end-point`, where there is TLS and the certificate has one.
+    binding: Option<Vec<u8>>,
+    scrubber: Scrubber,
+    wire: Wire<S>,
+    step: StepName,
+}
+
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
+    fn new(target: &'a Target, tls: &'a TlsSettings<'a>, binding: Option<Vec<u8>>, stream: S) -> Self {
+        let scrubber = Scrubber::new(&target.secrets);
+        Self { target, tls, binding, scrubber, wire: Wire::new(stream), step: StepName::SignIn }
+    }
+
+    async fn run(mut self, steps: &mut Steps) -> Result<Outcome, TestError> {
+        steps.begin(StepName::SignIn);
+        let status = self.sign_in().await?;
+        steps.done((status == TestStatus::Unproven).then(|| "The server asked for no password".to_owned()));
+
+        self.begin(StepName::OpenDatabase, steps);
+        let version = self.open().await?;
+        steps.done(Some(self.database().to_owned()));
+
+        self.begin(StepName::Read, steps);
+        self.read_one_row().await?;
+        steps.done(None);
+        // The server logs a client that leaves without a word.
+        let _ = self.wire.write(wire::terminate).await;
+        Ok(Outcome { status, server_version: version })
+    }
+
+    fn begin(&mut self, step: StepName, steps: &mut Steps) {
+        self.step = step;
+        steps.begin(step);
+    }
+
+    /// Reads until the server is ready; its version.
+    async fn open(&mut self) -> Result<Option<String>, TestError> {
+        let mut version = None;
+        loop {
+            match self.next().await? {
+                (b'S', body) => version = server_version(&body).or(version),
+                (b'Z', _) => return Ok(version.map(|version| self.scrubber.clean(&format!("{PRODUCT} {version}")))),
+                (b'K' | b'N', _) => {}
+                _ => return Err(causes::not_that_database(PRODUCT)),
+            }
+        }
+    }
+
+    async fn read_one_row(&mut self) -> Result<(), TestError> {
+        self.send(|buffer| wire::query("SELECT 1", buffer)).await?;
+        let mut rows = 0;
+        loop {
+            match self.next().await? {
+                (b'D', _) => rows += 1,
+                (b'Z', _) if rows == 1 => return Ok(()),
+                (b'Z', _) => return Err(causes::read_refused("it gave no row for SELECT 1")),
+                (b'T' | b'C' | b'S' | b'N', _) => {}
+                _ => return Err(causes::not_that_database(PRODUCT)),
+            }
+        }
+    }
+
+    /// The database that is opened: libpq takes the user's name where none is given.
+    fn database(&self) -> &'a str {
+        match self.target.text("database") {
+            "" => self.username(),
+            database => database,
+        }
+    }
+
+    fn username(&self) -> &'a str {
+        self.target.text("username")
+    }
+
+    /// The next message; an error message becomes the failure of the step.
+    async fn next(&mut self) -> Result<(u8, Bytes), TestError> {
+        let (tag, body) = self.wire.read().await.map_err(|fault| self.fault(&fault))?;
+        if tag == b'E' { Err(self.refusal(&body)) } else { Ok((tag, body)) }
+    }
+
+    async fn send(&mut self, build: impl FnOnce(&mut bytes::BytesMut) -> std::io::Result<()>) -> Result<(), TestError> {
+        self.wire.write(build).await.map_err(|fault| self.fault(&fault))
+    }
+
+    fn fault(&self, fault: &Fault) -> TestError {
+        match fault {
+            Fault::Lost(error) => tls::refused_by_server(error, self.tls).unwrap_or_else(|| causes::connection_lost(self.step)),
+            Fault::Unspeakable => causes::invalid_settings(None, "a value holds a character that the protocol cannot carry"),
+            Fault::TooOld => causes::protocol_too_old(PRODUCT),
+            Fault::Foreign => causes::not_that_database(PRODUCT),
+            Fault::TooLong => causes::server_error("its message is longer than any that belongs here"),
+        }
+    }
+}
+
+/// The value of `server_version` in a parameter's message, without the packager's addition.
+fn server_version(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?;
+    let mut parts = text.split('\0');
+    (parts.next()? == "server_version").then_some(())?;
+    parts.next()?.split_whitespace().next().map(str::to_owned)
+}

@@ -1,0 +1,97 @@
+//! What the server's errors mean: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+//!
+//! Decided by the code, and by the server's routine, which is not translated; by words only where PostgreSQL gives nothing
+//! else, and only in the direction of saying more.
+
+use dataflow_model::{StepName, TestError};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{PRODUCT, Session, settings};
+use crate::causes;
+
+/// The fields of an error message that matter here.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Said<'a> {
+    code: &'a str,
+    message: &'a str,
+    routine: &'a str,
+}
+
+impl<'a> Said<'a> {
+    fn read(body: &'a [u8]) -> Self {
+        let mut said = Self::default();
+        for field in body.split(|byte| *byte == 0) {
+            let Some((kind, text)) = field.split_first() else { break };
+            let text = std::str::from_utf8(text).unwrap_or_default();
+            match kind {
+                b'C' => said.code = text,
+                b'M' => said.message = text,
+                b'R' => said.routine = text,
+                _ => {}
+            }
+        }
+        said
+    }
+
+    fn has(&self, words: &str) -> bool {
+        self.message.contains(words)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
+    /// The cause of an error message that ended the current step.
+    pub(super) fn refusal(&self, body: &[u8]) -> TestError {
+        let said = Said::read(body);
+        let words = || self.scrubber.clean(said.message);
+        if let Some(field) = settings::blamed_field(&self.target.public, said.message).filter(|_| said.code != "28P01") {
+            return causes::invalid_settings(Some(field), &words());
+        }
+        match said.code {
+            "28P01" => causes::credentials_refused(self.username()),
+            "28000" => self.not_authorised(&said),
+            "3D000" => causes::database_missing(self.database()),
+            "42501" if self.step != StepName::Read => causes::no_right_to_connect(self.username(), self.database()),
+            "53300" => causes::too_many_connections(),
+            // starting or stopping; stopped by an administrator; stopped by a crash of another session
+            "57P03" | "57P01" | "57P02" => causes::server_starting(),
+            "0A000" if self.step == StepName::SignIn => causes::protocol_too_old(PRODUCT),
+            // PgBouncer has this one code for most of its refusals.
+            "08P01" if said.has("no such database") => causes::database_missing(self.database()),
+            "08P01" if said.has("no such user") || said.has("authentication failed") => {
+                causes::credentials_refused(self.username())
+            }
+            _ if self.step == StepName::Read => causes::read_refused(&words()),
+            _ => causes::server_error(&words()),
+        }
+    }
+
+    fn not_authorised(&self, said: &Said<'_>) -> TestError {
+        if said.has("valid client certificate") || said.has("certificate authentication failed") {
+            return if self.tls.has_client_certificate() {
+                causes::client_certificate_refused()
+            } else {
+                causes::client_certificate_missing()
+            };
+        }
+        // The routine that reads pg_hba.conf.
+        match said.routine == "ClientAuthentication" || said.has("pg_hba.conf") {
+            true if self.is_plain() => causes::address_not_permitted_without_tls(self.username()),
+            true => causes::address_not_permitted(self.username()),
+            // The role does not exist or may not log in, and no password was asked for.
+            false => causes::user_refused(self.username()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_read_field_by_field_and_what_is_broken_is_left_out() {
+        let said = Said::read(b"SFATAL\0C28000\0Mno entry\0RClientAuthentication\0\0Cxxxxx\0");
+        assert_eq!(said, Said { code: "28000", message: "no entry", routine: "ClientAuthentication" });
+        assert_eq!(Said::read(b""), Said::default());
+        assert_eq!(Said::read(b"C\xff\xfe\0M"), Said::default());
+    }
+}

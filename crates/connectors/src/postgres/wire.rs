@@ -1,0 +1,88 @@
+//! Messages in and out. None is held in memory that is longer than its place in the conversation allows.
+
+use std::io;
+
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use postgres_protocol::message::frontend;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+pub(super) use frontend::{password_message, query, sasl_initial_response, sasl_response, startup_message};
+
+/// Longest message that is read. PostgreSQL's longest before it is ready is its list of SASL mechanisms or an error text.
+const LONGEST: usize = 64 * 1024;
+/// Where libpq, too, takes an error for one of protocol version 2, which had no length.
+const LONGEST_FIRST_ERROR: usize = 30_000;
+
+/// Why a message could not be had.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Lost(io::Error),
+    /// What was to be sent cannot be written in the protocol.
+    Unspeakable,
+    /// The first bytes are not this protocol's.
+    Foreign,
+    /// The first bytes are those of protocol version 2.
+    TooOld,
+    TooLong,
+}
+
+pub(super) struct Wire<S> {
+    stream: S,
+    input: BytesMut,
+    is_first: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, input: BytesMut::new(), is_first: true }
+    }
+
+    /// Sends the messages that `build` writes.
+    pub(super) async fn write(&mut self, build: impl FnOnce(&mut BytesMut) -> io::Result<()>) -> Result<(), Fault> {
+        // Not wiped: the process ends with the test.
+        let mut output = BytesMut::new();
+        build(&mut output).map_err(|_| Fault::Unspeakable)?;
+        self.stream.write_all(&output).await.map_err(Fault::Lost)?;
+        self.stream.flush().await.map_err(Fault::Lost)
+    }
+
+    /// The next message: its tag and body.
+    pub(super) async fn read(&mut self) -> Result<(u8, Bytes), Fault> {
+        self.fill(1).await?;
+        // `R`: authentication, `E`: error, `N`: notice, `v`: another minor version
+        if self.is_first && !matches!(self.input.first(), Some(b'R' | b'E' | b'N' | b'v')) {
+            return Err(Fault::Foreign);
+        }
+        self.fill(5).await?;
+        let (tag, length) = (self.input.get_u8(), self.input.get_u32());
+        let length = usize::try_from(length).map_err(|_| Fault::TooLong)?;
+        if self.is_first && length > LONGEST_FIRST_ERROR {
+            return Err(if tag == b'E' && length.to_be_bytes().ends_with(b"FATA") { Fault::TooOld } else { Fault::Foreign });
+        }
+        self.is_first = false;
+        match length.checked_sub(4) {
+            None => Err(Fault::Foreign),
+            Some(length) if length > LONGEST => Err(Fault::TooLong),
+            Some(length) => {
+                self.fill(length).await?;
+                Ok((tag, self.input.split_to(length).freeze()))
+            }
+        }
+    }
+
+    /// Reads until `length` bytes are there.
+    async fn fill(&mut self, length: usize) -> Result<(), Fault> {
+        while self.input.len() < length {
+            self.input.reserve(4096);
+            if self.stream.read_buf(&mut self.input).await.map_err(Fault::Lost)? == 0 {
+                return Err(Fault::Lost(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn terminate(buffer: &mut BytesMut) -> io::Result<()> {
+    buffer.put_slice(&[b'X', 0, 0, 0, 4]);
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! SQLite: one file, in the folder that this machine keeps for such files.
+
+use std::{
+    io,
+    path::{Component, Path, PathBuf},
+    time::Duration,
+};
+
+use dataflow_model::{StepName, TestError, TestStatus};
+use futures_util::future::BoxFuture;
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+
+use crate::{Connector, Dialer, Outcome, Steps, Target, causes, scrub::printable};
+
+/// The connector of SQLite.
+pub struct Sqlite;
+
+impl Connector for Sqlite {
+    fn name(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn test<'a>(
+        &'a self,
+        target: &'a Target,
+        _dialer: &'a Dialer,
+        steps: &'a mut Steps,
+    ) -> BoxFuture<'a, Result<Outcome, TestError>> {
+        Box::pin(test(target, steps))
+    }
+}
+
+async fn test(target: &Target, steps: &mut Steps) -> Result<Outcome, TestError> {
+    let file = target.text("database");
+    steps.begin(StepName::Resolve);
+    let path = find(file, target.file_folder.as_deref())?;
+    steps.done(path.file_name().map(|name| printable(&name.to_string_lossy())));
+
+    steps.begin(StepName::Reach);
+    let mut connection = options(target, &path).connect().await.map_err(|error| refusal(&error, file))?;
+    steps.done(None);
+    steps.skip(StepName::Secure, "A file is not on a network".to_owned());
+    steps.skip(StepName::SignIn, "A file has no password".to_owned());
+
+    // SQLite reads the file's header only now.
+    steps.begin(StepName::OpenDatabase);
+    let version = ask(&mut connection, "SELECT sqlite_version() FROM (SELECT count(*) FROM pragma_schema_version)", file).await?;
+    steps.done(None);
+
+    steps.begin(StepName::Read);
+    let tables = ask(&mut connection, "SELECT CAST(count(*) AS TEXT) FROM sqlite_schema", file).await?;
+    steps.done(Some(if tables == "0" {
+        "The database is empty".to_owned()
+    } else {
+        format!("{tables} tables, indexes and views")
+    }));
+    let _ = connection.close().await;
+    Ok(Outcome { status: TestStatus::Ok, server_version: Some(format!("SQLite {version}")) })
+}
+
+async fn ask(connection: &mut SqliteConnection, query: &'static str, file: &str) -> Result<String, TestError> {
+    sqlx::query_scalar(query).fetch_one(connection).await.map_err(|error| refusal(&error, file))
+}
+
+fn options(target: &Target, path: &Path) -> SqliteConnectOptions {
+    let mut options = SqliteConnectOptions::new().filename(path).create_if_missing(false);
+    if let Some(milliseconds) = target.public.integer("extra.busy_timeout").and_then(|value| u64::try_from(value).ok()) {
+        options = options.busy_timeout(Duration::from_millis(milliseconds));
+    }
+    if let Some(on) = target.public.boolean("extra.foreign_keys") {
+        options = options.foreign_keys(on);
+    }
+    options
+}
+
+/// The file's real path, which lies in the folder whatever links lead to it.
+fn find(file: &str, folder: Option<&Path>) -> Result<PathBuf, TestError> {
+    let shown = folder.map(|folder| folder.display().to_string());
+    let missing = || causes::file_missing(file, shown.as_deref());
+    let folder = folder.and_then(|folder| folder.canonicalize().ok()).ok_or_else(missing)?;
+    // `.` and a doubled slash are harmless and are not components; all else that is not a name leads elsewhere.
+    if file.is_empty() || !Path::new(file).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+        return Err(causes::file_outside_folder(file));
+    }
+    let path = match folder.join(file).canonicalize() {
+        Ok(path) => path,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(causes::file_unreadable(file)),
+        Err(_) => return Err(missing()),
+    };
+    if !path.starts_with(&folder) {
+        return Err(causes::file_outside_folder(file));
+    }
+    if path.is_file() { Ok(path) } else { Err(missing()) }
+}
+
+/// By SQLite's primary result code: <https://www.sqlite.org/rescode.html>.
+fn refusal(error: &sqlx::Error, file: &str) -> TestError {
+    let database = error.as_database_error();
+    let code = database.and_then(|error| error.code()).and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
+    match code {
+        // BUSY and LOCKED
+        Some(5 | 6) => causes::file_busy(file),
+        // CORRUPT and NOTADB
+        Some(11 | 26) => causes::file_not_a_database(file),
+        // PERM, READONLY, CANTOPEN, AUTH
+        Some(3 | 8 | 14 | 23) => causes::file_unreadable(file),
+        _ => causes::server_error(&printable(&database.map_or_else(|| error.to_string(), |error| error.message().to_owned()))),
+    }
+}

@@ -1,0 +1,20 @@
+//! Tests against hostile and broken servers, each in a child process: this binary is its own child, as `dataflow` is.
+//!
+//! No harness of the standard library: `main` has to call `child::enter` before anything else.
+
+mod certificates;
+mod files;
+mod peer;
+mod postgres;
+mod process;
+mod run;
+mod tls;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> std::process::ExitCode {
+    dataflow_connectors::child::enter();
+    let trials: Vec<Trial> =
+        [files::trials(), postgres::trials(), process::trials(), run::trials(), tls::trials()].into_iter().flatten().collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}

@@ -1,0 +1,154 @@
+//! The child itself: confined, cancelled, broken, started ahead.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use dataflow_connectors::child::Pool;
+use dataflow_model::{Cause, StepName};
+use libtest_mimic::Trial;
+use tokio::{
+    io::AsyncWriteExt as _,
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    peer::{Peer, serve},
+    postgres::{authentication, message},
+    run::{PLANTED, assert_failed, fields, nowhere, request, run_in, secrets, trial},
+};
+
+/// The processes that the calling thread started and that are still there.
+fn children() -> Vec<String> {
+    fs::read_to_string("/proc/thread-self/children").expect("proc").split_whitespace().map(str::to_owned).collect()
+}
+
+async fn only_child() -> String {
+    for _ in 0..200 {
+        if let [child] = children().as_slice() {
+            return child.clone();
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    panic!("one child: {:?}", children());
+}
+
+/// The most memory that a process of ours had, in MiB.
+fn peak_of(process: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("its peak");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") / 1024
+}
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("a_waiting_child_is_confined", async {
+            let pool = Pool::default();
+            pool.warm();
+            let child = only_child().await;
+            let status = || fs::read_to_string(format!("/proc/{child}/status")).expect("it runs");
+            timeout(Duration::from_secs(5), async {
+                while !status().contains("NoNewPrivs:\t1") {
+                    sleep(Duration::from_millis(10)).await;
+                }
+            })
+            .await
+            .expect("it gives up new privileges");
+            let limits = fs::read_to_string(format!("/proc/{child}/limits")).expect("its limits");
+            for (name, most) in [("Max data size", "67108864"), ("Max cpu time", "12"), ("Max core file size", "0")] {
+                let line = limits.lines().find(|line| line.starts_with(name)).expect("a limit");
+                assert_eq!(line.trim_start_matches(name).split_whitespace().take(2).collect::<Vec<_>>(), [most, most], "{name}");
+            }
+            // A process that is not dumpable hides both from all but root.
+            if let Ok(environment) = fs::read(format!("/proc/{child}/environ")) {
+                assert!(environment.is_empty(), "{}", String::from_utf8_lossy(&environment));
+                for entry in fs::read_dir(format!("/proc/{child}/fd")).expect("root may look") {
+                    let target = fs::read_link(entry.expect("an entry").path()).expect("a link").display().to_string();
+                    let is_own = target.starts_with("pipe:") || target == "/dev/null" || target.starts_with("anon_inode:");
+                    assert!(is_own || target.starts_with("socket:"), "it inherited {target}");
+                }
+            }
+        }),
+        trial("a_waiting_child_leaves_when_its_parent_lets_go", async {
+            let pool = Pool::default();
+            pool.warm();
+            let child = only_child().await;
+            drop(pool);
+            timeout(Duration::from_secs(5), async {
+                while children().contains(&child) {
+                    sleep(Duration::from_millis(10)).await;
+                }
+            })
+            .await
+            .expect("it is gone");
+        }),
+        trial("each_child_is_used_once_and_replaced", async {
+            let pool = Pool::default();
+            pool.warm();
+            let first = only_child().await;
+            let (port, _) = serve(|peer: Peer| async move { drop(peer) }).await;
+            run_in(&pool, request("postgres", fields(port, &[]), secrets(&[]))).await;
+            timeout(Duration::from_secs(5), async {
+                while children().is_empty() || children().contains(&first) {
+                    sleep(Duration::from_millis(10)).await;
+                }
+            })
+            .await
+            .expect("another one waits");
+        }),
+        trial("a_dropped_test_ends_its_child_at_once", async {
+            let (gone, mut seen) = mpsc::channel(1);
+            let (port, _) = serve(move |mut peer: Peer| {
+                let gone = gone.clone();
+                async move {
+                    peer.hear_all().await;
+                    let _ = gone.send(()).await;
+                }
+            })
+            .await;
+            let asked = request("postgres", fields(port, &[("tls.mode", "disable")]), secrets(&[("password", PLANTED)]));
+            let (steps, mut told) = mpsc::channel(6);
+            let running = tokio::spawn(async move { Pool::default().run(asked, steps).await });
+            while told.recv().await.expect("it runs").step != StepName::Secure {}
+            running.abort();
+            timeout(Duration::from_secs(1), seen.recv()).await.expect("the connection is closed");
+        }),
+        trial("a_child_that_breaks_says_nothing_about_the_database", async {
+            for binary in [nowhere(), PathBuf::from("/bin/true"), PathBuf::from("/usr/bin/yes"), PathBuf::from("/bin/cat")] {
+                let report =
+                    run_in(&Pool::new(binary), request("postgres", fields(1, &[]), secrets(&[("password", PLANTED)]))).await;
+                assert_failed(&report, Cause::TestBroken, StepName::Resolve, None);
+            }
+        }),
+        trial("a_hostile_stream_takes_less_than_32_mib", async {
+            let (port, _) = serve(|mut peer: Peer| async move {
+                peer.hear().await;
+                peer.say(&authentication(0, &[])).await;
+                // The longest message that is read, again and again.
+                let longest = message(b'S', &[b'x'; 65_536]);
+                while peer.stream.write_all(&longest).await.is_ok() {}
+            })
+            .await;
+            let pool = Pool::default();
+            pool.warm();
+            let child = only_child().await;
+            sleep(Duration::from_millis(300)).await;
+            let before = peak_of(&child);
+            let asked = request("postgres", fields(port, &[("tls.mode", "disable")]), secrets(&[("password", PLANTED)]));
+            let (steps, mut told) = mpsc::channel(6);
+            let running = tokio::spawn(async move { pool.run(asked, steps).await });
+            let mut most = before;
+            while !running.is_finished() {
+                if let Ok(status) = fs::read_to_string(format!("/proc/{child}/status"))
+                    && status.contains("VmHWM")
+                {
+                    most = most.max(peak_of(&child));
+                }
+                sleep(Duration::from_millis(1)).await;
+            }
+            while told.try_recv().is_ok() {}
+            let report = running.await.expect("no panic");
+            assert_failed(&report, Cause::TimedOut, StepName::OpenDatabase, None);
+            assert!(most < before + 32, "from {before} to {most} MiB");
+        }),
+    ]
+}

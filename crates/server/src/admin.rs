@@ -1,0 +1,209 @@
+//! Shell commands with `--data`: they reach a running server's rules through `DIR/admin.sock`, else build the same [`App`].
+//!
+//! One JSON line in, one JSON line out. The socket is for the user who runs the server, and root.
+
+use std::{
+    fs::Permissions,
+    os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, bail};
+use dataflow_model::Secret;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{UnixListener, UnixStream},
+};
+
+use crate::{
+    app::App,
+    clock::rfc3339,
+    error::{Error, Problem, Result},
+    ops::{
+        Caller, Roles,
+        people::{self, LinkKind},
+        setup, tokens, workspaces,
+    },
+};
+
+/// Longest request line, in bytes.
+const LINE_MAX: u64 = 64 * 1024;
+
+/// What a shell can ask. Secrets travel over the socket alone, which other users cannot open.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum AdminRequest {
+    Setup { email: String, password: Clear },
+    SignInLink { email: String },
+    CreateToken { workspace: String, roles: String, name: String, days: Option<i64>, connections: Option<Vec<String>> },
+    ListTokens { workspace: String },
+    RevokeToken { workspace: String, id: String },
+    CreateWorkspace { name: String },
+}
+
+/// What it gets.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdminAnswer {
+    Done,
+    /// Shown once.
+    RecoveryKey(Clear),
+    /// The code of a one-time link, for `/link/CODE`.
+    Link(Clear),
+    Token(Clear),
+    Tokens(Vec<TokenLine>),
+    Refused(Problem),
+}
+
+/// One token in a shell's table.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TokenLine {
+    pub id: String,
+    pub name: String,
+    pub roles: String,
+    pub created_by: String,
+    pub expires_at: String,
+    pub last_used_at: Option<String>,
+    pub state: String,
+}
+
+/// A secret on its way over the admin socket: the one place where a secret is serialised on purpose.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Clear(pub Secret);
+
+impl Serialize for Clear {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.expose_secret())
+    }
+}
+
+/// Carries one request out, as the shell.
+pub async fn handle(app: &App, request: AdminRequest) -> AdminAnswer {
+    act(app, request).await.unwrap_or_else(|error| AdminAnswer::Refused(error.problem()))
+}
+
+async fn act(app: &App, request: AdminRequest) -> Result<AdminAnswer> {
+    let caller = Caller::shell();
+    Ok(match request {
+        AdminRequest::Setup { email, password } => {
+            let recovery = setup::from_shell(app, &caller, &email, &password.0).await?;
+            AdminAnswer::RecoveryKey(Clear(recovery.to_text()))
+        }
+        AdminRequest::SignInLink { email } => AdminAnswer::Link(Clear(people::create_link(app, &caller, &email, LinkKind::SignIn).await?.code)),
+        AdminRequest::CreateToken { workspace, roles, name, days, connections } => {
+            let new = tokens::NewToken { name, roles: Roles::parse(&roles), expires_in_days: days, connections };
+            AdminAnswer::Token(Clear(tokens::create(app, &caller, &workspace, new).await?.0))
+        }
+        AdminRequest::ListTokens { workspace } => {
+            let now = app.clock.now();
+            AdminAnswer::Tokens(tokens::list(app, &caller, &workspace).await?.into_iter().map(|token| line(token, now)).collect())
+        }
+        AdminRequest::RevokeToken { workspace, id } => {
+            tokens::revoke(app, &caller, &workspace, &id).await?;
+            AdminAnswer::Done
+        }
+        AdminRequest::CreateWorkspace { name } => {
+            workspaces::create(app, &caller, &name).await?;
+            AdminAnswer::Done
+        }
+    })
+}
+
+fn line(token: tokens::Token, now: i64) -> TokenLine {
+    let state = match token.row.revoked_at {
+        Some(_) => "revoked",
+        None if token.row.expires_at <= now => "expired",
+        None => "live",
+    };
+    TokenLine {
+        id: token.row.id,
+        name: token.row.name,
+        roles: token.row.roles,
+        created_by: token.row.created_by,
+        expires_at: rfc3339(token.row.expires_at),
+        last_used_at: token.row.last_used_at.map(rfc3339),
+        state: state.to_owned(),
+    }
+}
+
+/// Listens on the socket until the task is dropped.
+pub fn listen(path: &Path) -> anyhow::Result<UnixListener> {
+    if path.exists() {
+        std::fs::remove_file(path).with_context(|| format!("remove the socket of an earlier run, {}", path.display()))?;
+    }
+    let (short, _folder) = short_path(path)?;
+    let listener = UnixListener::bind(short).with_context(|| format!("open the admin socket {}", path.display()))?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o600)).context("close the admin socket to others")?;
+    Ok(listener)
+}
+
+/// Answers shells on the socket, one task each.
+pub async fn serve(app: Arc<App>, listener: UnixListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let app = app.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = answer(&app, stream).await {
+                        tracing::warn!(error.cause = format!("{error:#}"), "a shell at the admin socket was not answered");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::error!(error.cause = %error, "the admin socket failed");
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn answer(app: &App, stream: UnixStream) -> anyhow::Result<()> {
+    let peer = stream.peer_cred().context("ask who is there")?.uid();
+    let own = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").context("ask who we are")?);
+    if peer != own && peer != 0 {
+        bail!("user {peer} is neither root nor the server's user");
+    }
+    let (reader, mut writer) = stream.into_split();
+    let mut line = zeroize::Zeroizing::new(String::new());
+    BufReader::new(reader.take(LINE_MAX)).read_line(&mut line).await.context("read the request")?;
+    let answer = match serde_json::from_str(&line) {
+        Ok(request) => handle(app, request).await,
+        Err(_) => AdminAnswer::Refused(Error::Malformed("The server does not know this command. Use the same version for server and shell.").problem()),
+    };
+    let mut line = zeroize::Zeroizing::new(serde_json::to_string(&answer).context("write the answer")?);
+    line.push('\n');
+    writer.write_all(line.as_bytes()).await.context("send the answer")
+}
+
+/// Sends one request to a running server; `None` if none listens.
+pub async fn ask(path: &Path, request: &AdminRequest) -> anyhow::Result<Option<AdminAnswer>> {
+    let (short, _folder) = match short_path(path) {
+        Ok(found) => found,
+        Err(_) if !path.exists() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let stream = match UnixStream::connect(short).await {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("reach the server at {}", path.display())),
+    };
+    let (reader, mut writer) = stream.into_split();
+    let mut line = zeroize::Zeroizing::new(serde_json::to_string(request)?);
+    line.push('\n');
+    writer.write_all(line.as_bytes()).await?;
+    let mut answer = zeroize::Zeroizing::new(String::new());
+    BufReader::new(reader).read_line(&mut answer).await?;
+    serde_json::from_str(&answer).map(Some).context("read the server's answer")
+}
+
+/// A socket's path has at most 107 bytes (unix(7)); through its folder's descriptor every path is short. The descriptor must
+/// live as long as the path is used.
+fn short_path(path: &Path) -> anyhow::Result<(PathBuf, std::fs::File)> {
+    let folder = path.parent().context("a socket stands in a folder")?;
+    let file = std::fs::File::open(folder).with_context(|| format!("open the folder {}", folder.display()))?;
+    let name = path.file_name().context("a socket has a name")?;
+    Ok((Path::new("/proc/self/fd").join(file.as_raw_fd().to_string()).join(name), file))
+}

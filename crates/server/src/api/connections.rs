@@ -1,0 +1,284 @@
+//! `/workspaces/{workspace}/connections`
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use dataflow_model::{Draft, FieldError, FieldPath, FieldValue, Tag};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{
+    ListAnswer,
+    extract::{Asked, Authenticated, IfMatch, InWorkspace, JsonBody, Named},
+};
+use crate::{
+    app::App,
+    clock::rfc3339,
+    error::{Error, Problem, Result},
+    ops::{
+        connections::{self, Change, Connection, Removal},
+        list::{self, ListQuery},
+    },
+    store::{ConnectionRow, ListSort},
+};
+
+/// A connection, without its secrets. Besides the members below it has those of its type: see `GET /types`.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "name": "sales", "type": "postgres", "description": "", "tags": ["finance"], "host": "db.internal", "port": 5432, "database": "sales",
+    "username": "analytics", "password": {"set": true}, "tls": {"mode": "verify-full", "key": {"set": false}}, "extra": {"application_name": "dataflow"},
+    "version": 3, "created_at": "2026-11-01T09:00:00Z", "created_by": "ada@example.org", "updated_at": "2026-11-02T09:00:00Z", "updated_by": "ada@example.org"
+}))]
+pub struct ConnectionAnswer {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub type_id: String,
+    pub description: String,
+    #[schema(value_type = Vec<String>)]
+    pub tags: Vec<Tag>,
+    /// The fields of the type; secret ones as `{"set": true}`.
+    #[serde(flatten)]
+    #[schema(value_type = std::collections::HashMap<String, Object>)]
+    pub fields: Map<String, Value>,
+    pub version: i64,
+    pub created_at: String,
+    pub created_by: String,
+    pub updated_at: String,
+    pub updated_by: String,
+    /// What the last test said; null before the first.
+    pub last_check: Option<LastCheck>,
+}
+
+/// The last test of a connection.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct LastCheck {
+    #[schema(example = "ok")]
+    pub status: String,
+    pub summary: String,
+    pub checked_at: String,
+    pub duration_ms: f64,
+}
+
+/// A connection as a list shows it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ConnectionSummary {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub type_id: String,
+    pub description: String,
+    #[schema(value_type = Vec<String>)]
+    pub tags: Vec<Tag>,
+    /// Host, port and database in one line, or the file.
+    #[schema(example = "db.internal:5432 / sales")]
+    pub address: String,
+    pub version: i64,
+    pub updated_at: String,
+    pub updated_by: String,
+    pub last_check: Option<LastCheck>,
+}
+
+/// A connection as it is written. Members left out stay as they are; null clears; the type's own members are those of `GET /types`.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(example = json!({
+    "name": "sales", "type": "postgres", "tags": ["finance"], "host": "db.internal", "database": "sales", "username": "analytics",
+    "password": "…", "tls": {"mode": "verify-full"}, "extra": {"application_name": "dataflow"}
+}))]
+pub struct ConnectionRequest {
+    /// 1 to 250 of `A-Z a-z 0-9 _ . -`, first a letter or digit. Not changed by PATCH.
+    pub name: Option<String>,
+    pub r#type: Option<String>,
+    /// At most 1,000 characters.
+    pub description: Option<String>,
+    /// At most 20, each at most 50 characters.
+    pub tags: Option<Vec<String>>,
+    /// The fields of the type.
+    pub tls: Option<Object>,
+    pub extra: Option<Object>,
+}
+
+/// Any JSON object.
+#[derive(Debug, utoipa::ToSchema)]
+pub struct Object {}
+
+fn last_check(row: &ConnectionRow) -> Option<LastCheck> {
+    Some(LastCheck {
+        status: row.check_status.clone()?,
+        summary: row.check_summary.clone().unwrap_or_default(),
+        checked_at: rfc3339(row.checked_at?),
+        duration_ms: millis(row.check_micros.unwrap_or_default()),
+    })
+}
+
+pub(crate) fn millis(micros: i64) -> f64 {
+    std::time::Duration::from_micros(u64::try_from(micros).unwrap_or_default()).as_secs_f64() * 1000.0
+}
+
+fn answer(connection: Connection) -> ConnectionAnswer {
+    let mut fields = Map::new();
+    let public = connection.public.0.iter().map(|(path, value)| (path, public_value(value)));
+    let secret = connection.secrets.iter().map(|(path, set)| (path, json!({"set": set})));
+    for (path, value) in public.chain(secret) {
+        place(&mut fields, path, value);
+    }
+    let last_check = last_check(&connection.row);
+    let row = connection.row;
+    ConnectionAnswer {
+        name: row.name,
+        type_id: row.type_id,
+        description: row.description,
+        tags: connection.tags,
+        fields,
+        version: row.version,
+        created_at: rfc3339(row.created_at),
+        created_by: row.created_by,
+        updated_at: rfc3339(row.updated_at),
+        updated_by: row.updated_by,
+        last_check,
+    }
+}
+
+fn public_value(value: &FieldValue) -> Value {
+    match value {
+        FieldValue::Boolean(value) => json!(value),
+        FieldValue::Integer(value) => json!(value),
+        FieldValue::Text(value) => json!(value),
+    }
+}
+
+fn place(fields: &mut Map<String, Value>, path: &FieldPath, value: Value) {
+    match path.group() {
+        None => {
+            fields.insert(path.as_str().to_owned(), value);
+        }
+        Some((group, key)) => {
+            if let Value::Object(members) = fields.entry(group).or_insert_with(|| Value::Object(Map::new())) {
+                members.insert(key.to_owned(), value);
+            }
+        }
+    }
+}
+
+fn respond(status: StatusCode, connection: Connection) -> Response {
+    let etag = HeaderValue::from_str(&connection.etag());
+    let mut response = (status, Json(answer(connection))).into_response();
+    if let Ok(etag) = etag {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response
+}
+
+/// How to list connections.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListParams {
+    /// Words that name, host, database, user, type, tags or description begin with; at most 6 words and filters together.
+    pub search: Option<String>,
+    #[serde(rename = "type")]
+    pub type_id: Option<String>,
+    pub tag: Option<String>,
+    /// `ok`, `failed`, `unproven` or `untested`.
+    pub status: Option<String>,
+    /// `name` (default), `-name`, `-updated`.
+    pub sort: Option<String>,
+    /// `next` of the page before.
+    pub cursor: Option<String>,
+    /// 1 to 200; 50 unless given.
+    pub limit: Option<usize>,
+}
+
+/// Lists live connections.
+#[utoipa::path(get, path = "/workspaces/{workspace}/connections", operation_id = "list_connections", tag = "connections",
+    params(("workspace" = String, Path), ListParams),
+    responses((status = 200, body = ListAnswer<ConnectionSummary>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+pub async fn list_connections(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, InWorkspace(workspace): InWorkspace, Asked(params): Asked<ListParams>) -> Result<Json<ListAnswer<ConnectionSummary>>> {
+    let page = list::list(&app, &caller, &workspace, &query(params)?).await?;
+    let items = page.rows.into_iter().map(summary).collect();
+    Ok(Json(ListAnswer { items, next: page.next }))
+}
+
+fn query(params: ListParams) -> Result<ListQuery> {
+    let sort = match params.sort.as_deref() {
+        None | Some("name") => ListSort::Name,
+        Some("-name") => ListSort::NameDescending,
+        Some("-updated") => ListSort::Updated,
+        Some(_) => return Err(Error::Invalid(vec![FieldError::new("sort", "not_a_choice", "must be one of: name, -name, -updated")])),
+    };
+    if params.status.as_deref().is_some_and(|status| !matches!(status, "ok" | "failed" | "unproven" | "untested")) {
+        return Err(Error::Invalid(vec![FieldError::new("status", "not_a_choice", "must be one of: ok, failed, unproven, untested")]));
+    }
+    Ok(ListQuery { search: params.search, type_id: params.type_id, tag: params.tag, status: params.status, sort, cursor: params.cursor, limit: params.limit })
+}
+
+fn summary(row: ConnectionRow) -> ConnectionSummary {
+    ConnectionSummary {
+        last_check: last_check(&row),
+        tags: serde_json::from_str(&row.tags).unwrap_or_default(),
+        name: row.name,
+        type_id: row.type_id,
+        description: row.description,
+        address: row.address,
+        version: row.version,
+        updated_at: rfc3339(row.updated_at),
+        updated_by: row.updated_by,
+    }
+}
+
+/// Creates a connection.
+#[utoipa::path(post, path = "/workspaces/{workspace}/connections", operation_id = "create_connection", tag = "connections",
+    params(("workspace" = String, Path)), request_body = ConnectionRequest,
+    responses((status = 201, body = ConnectionAnswer, headers(("ETag" = String), ("Location" = String))), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
+        (status = 409, description = "`name_taken`", body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, description = "`invalid_fields`", body = Problem)))]
+pub async fn create_connection(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, InWorkspace(workspace): InWorkspace, JsonBody(draft): JsonBody<Draft>) -> Result<Response> {
+    let connection = connections::create(&app, &caller, &workspace, draft).await?;
+    let location = HeaderValue::from_str(&format!("/api/v1/workspaces/{workspace}/connections/{}", connection.row.name));
+    let mut response = respond(StatusCode::CREATED, connection);
+    if let Ok(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Shows a connection. A deleted one is 410 and says who and when.
+#[utoipa::path(get, path = "/workspaces/{workspace}/connections/{name}", operation_id = "show_connection", tag = "connections",
+    params(("workspace" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = ConnectionAnswer, headers(("ETag" = String))), (status = 401, body = Problem), (status = 404, body = Problem), (status = 410, description = "`connection_deleted`", body = Problem)))]
+pub async fn show_connection(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, named: Named) -> Result<Response> {
+    let connection = connections::show(&app, &caller, &named.workspace, &named.name).await?;
+    Ok(respond(StatusCode::OK, connection))
+}
+
+/// Changes a connection. Members left out stay as they are, null clears, a secret left out is kept.
+#[utoipa::path(patch, path = "/workspaces/{workspace}/connections/{name}", operation_id = "edit_connection", tag = "connections",
+    params(("workspace" = String, Path), ("name" = String, Path), ("If-Match" = String, Header, description = "The ETag that was read, or `*`")), request_body = ConnectionRequest,
+    responses((status = 200, body = ConnectionAnswer, headers(("ETag" = String))), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
+        (status = 410, body = Problem), (status = 412, description = "`version_conflict`", body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
+        (status = 422, description = "`invalid_fields`, `secret_reentry_required`", body = Problem), (status = 428, description = "`precondition_required`", body = Problem)))]
+pub async fn edit_connection(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, named: Named, IfMatch(precondition): IfMatch, JsonBody(draft): JsonBody<Draft>) -> Result<Response> {
+    let connection = connections::edit(&app, &caller, &named.workspace, &named.name, Change { draft, precondition }).await?;
+    Ok(respond(StatusCode::OK, connection))
+}
+
+/// Why it is deleted.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DeleteParams {
+    /// At most 500 characters; told to those who still use the name.
+    pub reason: Option<String>,
+}
+
+/// Deletes a connection. It leaves a tombstone: who asks for the name learns who deleted it, when and why.
+#[utoipa::path(delete, path = "/workspaces/{workspace}/connections/{name}", operation_id = "delete_connection", tag = "connections",
+    params(("workspace" = String, Path), ("name" = String, Path), ("If-Match" = String, Header, description = "The ETag that was read, or `*`"), DeleteParams),
+    responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 410, body = Problem),
+        (status = 412, body = Problem), (status = 422, body = Problem), (status = 428, body = Problem)))]
+pub async fn delete_connection(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, named: Named, IfMatch(precondition): IfMatch, Asked(params): Asked<DeleteParams>) -> Result<StatusCode> {
+    connections::delete(&app, &caller, &named.workspace, &named.name, Removal { precondition, reason: params.reason }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

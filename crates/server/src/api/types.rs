@@ -1,0 +1,102 @@
+//! `GET /types`: the catalogue.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use dataflow_model::{ConnectionType, Field, FieldKind, FieldValue};
+use serde::Serialize;
+
+use super::{ListAnswer, extract::Authenticated};
+use crate::{app::App, error::{Problem, Result}};
+
+/// A connection type.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct TypeAnswer {
+    #[schema(example = "postgres")]
+    pub id: String,
+    pub label: String,
+    pub summary: String,
+    pub category: String,
+    /// The connector behind the type.
+    pub base: String,
+    pub sqlalchemy: Option<String>,
+    pub docs: String,
+    pub fields: Vec<FieldAnswer>,
+}
+
+/// One field of a type.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct FieldAnswer {
+    /// Where it stands in a connection: `host`, `tls.mode`, `extra.application_name`.
+    pub path: String,
+    pub label: String,
+    #[schema(example = "text")]
+    pub kind: String,
+    pub required: bool,
+    pub secret: bool,
+    /// A change of it demands the secrets again.
+    pub endpoint: bool,
+    /// Set by admins only.
+    pub admin: bool,
+    #[schema(value_type = Option<Object>)]
+    pub default: Option<FieldValue>,
+    pub choices: Vec<String>,
+    pub min: Option<i64>,
+    pub max: Option<i64>,
+    /// In characters.
+    pub max_length: Option<usize>,
+    pub help: Option<String>,
+}
+
+fn kind_name(kind: FieldKind) -> &'static str {
+    match kind {
+        FieldKind::Text => "text",
+        FieldKind::Host => "host",
+        FieldKind::Port => "port",
+        FieldKind::Integer => "integer",
+        FieldKind::Boolean => "boolean",
+        FieldKind::Choice => "choice",
+        FieldKind::Password => "password",
+        FieldKind::Certificate => "certificate",
+        FieldKind::PrivateKey => "private_key",
+        FieldKind::File => "file",
+    }
+}
+
+fn field(field: &Field) -> FieldAnswer {
+    let is_text = !matches!(field.kind, FieldKind::Port | FieldKind::Integer | FieldKind::Boolean | FieldKind::Choice);
+    FieldAnswer {
+        path: field.path.as_str().to_owned(),
+        label: field.label.clone(),
+        kind: kind_name(field.kind).to_owned(),
+        required: field.required,
+        secret: field.secret,
+        endpoint: field.endpoint,
+        admin: field.admin,
+        default: field.default.clone(),
+        choices: field.choices.iter().map(|choice| choice.value.clone()).collect(),
+        min: field.min,
+        max: field.max,
+        max_length: is_text.then(|| field.length_limit()),
+        help: field.help.clone(),
+    }
+}
+
+fn answer(kind: &ConnectionType) -> TypeAnswer {
+    TypeAnswer {
+        id: kind.id.clone(),
+        label: kind.label.clone(),
+        summary: kind.summary.clone(),
+        category: kind.category.clone(),
+        base: kind.connector.clone(),
+        sqlalchemy: kind.dialect.clone(),
+        docs: kind.docs.clone(),
+        fields: kind.fields.iter().map(field).collect(),
+    }
+}
+
+/// Lists the connection types with their fields.
+#[utoipa::path(get, path = "/types", operation_id = "list_types", tag = "types", responses((status = 200, body = ListAnswer<TypeAnswer>), (status = 401, body = Problem)))]
+pub async fn list_types(State(app): State<Arc<App>>, Authenticated(_caller): Authenticated) -> Result<Json<ListAnswer<TypeAnswer>>> {
+    Ok(Json(ListAnswer { items: app.catalogue.all().into_iter().map(answer).collect(), next: None }))
+}

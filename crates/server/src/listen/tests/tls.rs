@@ -1,0 +1,148 @@
+//! TLS at the accept loop: the handshake, its deadline, and certificates that change under a running server.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::fixture::{GET, Running, ended_within, millis, receive};
+use super::{SOON, limits, with};
+use crate::listen::{Limits, ListenConfig, ListenError, Tls, TlsFiles};
+
+/// A folder with `cert.pem` and `key.pem`.
+struct Pair {
+    folder: TempDir,
+}
+
+impl Pair {
+    /// Writes a first pair; returns the certificate that a client is to trust.
+    fn new() -> (Self, CertificateDer<'static>) {
+        let pair = Self { folder: TempDir::new().expect("a folder") };
+        let certificate = pair.renew();
+        (pair, certificate)
+    }
+
+    fn renew(&self) -> CertificateDer<'static> {
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).expect("generated");
+        self.write("cert.pem", &cert.pem());
+        self.write("key.pem", &signing_key.serialize_pem());
+        cert.der().clone()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("written");
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn files(&self) -> TlsFiles {
+        TlsFiles { look_every: millis(50), ..TlsFiles::new(self.path("cert.pem"), self.path("key.pem")) }
+    }
+
+    fn load(&self) -> Tls {
+        Tls::load(self.files()).expect("a sound pair")
+    }
+}
+
+/// Whether a client that trusts only `certificate` gets an answer.
+async fn answers(server: &Running, certificate: &CertificateDer<'static>) -> bool {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).expect("a certificate");
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("default versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").expect("a name");
+    let Ok(mut stream) = TlsConnector::from(Arc::new(config)).connect(name, server.connect().await.stream).await else {
+        return false;
+    };
+    stream.write_all(GET.as_bytes()).await.expect("open");
+    receive(&mut stream).await.is_some_and(|(status, body)| (status.as_str(), body.as_str()) == ("200", "hello"))
+}
+
+async fn answers_soon(server: &Running, certificate: &CertificateDer<'static>) -> bool {
+    for _ in 0..100 {
+        if answers(server, certificate).await {
+            return true;
+        }
+        tokio::time::sleep(millis(30)).await;
+    }
+    false
+}
+
+#[tokio::test]
+async fn a_new_pair_is_taken_up_while_running() {
+    let (pair, first) = Pair::new();
+    let server = Running::start(ListenConfig { tls: Some(pair.load()), ..ListenConfig::default() }).await;
+    assert!(answers(&server, &first).await);
+    let second = pair.renew();
+    assert!(answers_soon(&server, &second).await);
+    assert!(!answers(&server, &first).await, "the old certificate is out of use");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_broken_new_pair_keeps_the_old_one_until_it_is_mended() {
+    let (pair, first) = Pair::new();
+    let server = Running::start(ListenConfig { tls: Some(pair.load()), ..ListenConfig::default() }).await;
+    pair.write("cert.pem", "no certificate");
+    tokio::time::sleep(millis(300)).await;
+    assert!(answers(&server, &first).await);
+    let other = generate_simple_self_signed(["localhost".to_owned()]).expect("generated");
+    pair.write("cert.pem", &other.cert.pem());
+    tokio::time::sleep(millis(300)).await;
+    assert!(answers(&server, &first).await, "a certificate without its key is not taken up");
+    let mended = pair.renew();
+    assert!(answers_soon(&server, &mended).await);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_come_is_cut_off() {
+    let (pair, _) = Pair::new();
+    let tls = Some(pair.load());
+    let server = Running::start(ListenConfig { tls, ..with(Limits { handshake: millis(300), ..limits() }) }).await;
+    let client = server.connect().await;
+    ended_within(millis(50)..SOON, client.closed()).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_a_handshake() {
+    let (pair, _) = Pair::new();
+    let server = Running::start(ListenConfig { tls: Some(pair.load()), ..with(limits()) }).await;
+    let _client = server.connect().await;
+    ended_within(millis(0)..SOON, server.stop()).await;
+}
+
+#[test]
+fn files_that_cannot_be_used_are_named() {
+    let (pair, _) = Pair::new();
+    let load = |certificate: &Path, key: &Path| {
+        Tls::load(TlsFiles::new(certificate.to_owned(), key.to_owned())).expect_err("cannot be used")
+    };
+    let (certificate, key, absent) = (pair.path("cert.pem"), pair.path("key.pem"), pair.path("absent.pem"));
+
+    let error = load(&absent, &key);
+    assert!(matches!(&error, ListenError::TlsFile { option: "--tls-cert", path, .. } if *path == absent), "{error}");
+    let error = load(&certificate, &certificate);
+    assert_eq!(
+        error.to_string(),
+        format!("{} holds no private key. Name a PEM file that holds one with --tls-key.", certificate.display())
+    );
+    let error = load(&key, &key);
+    assert!(matches!(error, ListenError::TlsContent { what: "certificate", .. }), "{error}");
+    let other = generate_simple_self_signed(["localhost".to_owned()]).expect("generated");
+    pair.write("other.pem", &other.cert.pem());
+    let error = load(&pair.path("other.pem"), &key);
+    assert!(matches!(error, ListenError::TlsPair { .. }), "{error}");
+}

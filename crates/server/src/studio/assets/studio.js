@@ -1,0 +1,174 @@
+// Keyboard, dialogs, copying, the guard of unsaved changes, and the form's small helps. Pages work without most of it.
+
+const said = (text) => { const place = document.getElementById("said"); if (place) place.textContent = text; };
+const typing = (target) => target.closest("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]");
+
+/* keyboard: `/` searches, `n` is new, `e` edits, arrows walk the rows */
+document.addEventListener("keydown", (event) => {
+  if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey || document.querySelector("dialog:modal")) return;
+  const { target, key } = event;
+  if (key === "Escape" && target.id === "search") {
+    if (target.value) { target.value = ""; target.dispatchEvent(new Event("input", { bubbles: true })); } else target.blur();
+    return;
+  }
+  if (key === "Escape") { document.querySelector("details.space[open]")?.removeAttribute("open"); return; }
+  const rows = [...document.querySelectorAll("[data-row]")];
+  const inSearch = target.id === "search";
+  if (["ArrowDown", "ArrowUp"].includes(key) && rows.length && (inSearch || !typing(target))) {
+    const here = rows.findIndex((row) => (row.closest("tr") ?? row).contains(target));
+    const next = here < 0 ? 0 : here + (key === "ArrowDown" ? 1 : -1);
+    if (next < 0) document.getElementById("search")?.focus(); else rows[Math.min(next, rows.length - 1)].focus();
+    event.preventDefault();
+    return;
+  }
+  if (typing(target)) return;
+  const wanted = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
+  if (!wanted) return;
+  event.preventDefault();
+  if (wanted.matches("input")) { wanted.focus(); wanted.select(); } else wanted.click();
+});
+
+/* selection */
+document.addEventListener("change", ({ target }) => {
+  if ("selectAll" in target.dataset) document.querySelectorAll("[data-select]").forEach((box) => { box.checked = target.checked; });
+  if ("selectAll" in target.dataset || "select" in target.dataset) showSelection();
+});
+
+function showSelection() {
+  const count = document.querySelectorAll("[data-select]:checked").length;
+  const button = document.querySelector("[data-test-selected]");
+  if (!button) return;
+  button.disabled = count === 0;
+  button.querySelector("span").textContent = count ? `Test ${count} selected` : "Test selected";
+  const all = document.querySelector("[data-select-all]");
+  if (all) { all.checked = count > 0 && count === document.querySelectorAll("[data-select]").length; all.indeterminate = count > 0 && !all.checked; }
+}
+
+/* copying */
+document.addEventListener("click", async ({ target }) => {
+  const button = target.closest("[data-copy], [data-copy-shown]");
+  if (!button) return;
+  const source = button.dataset.copy ? document.getElementById(button.dataset.copy)
+    : [...button.closest(".snips").querySelectorAll("pre")].find((pre) => getComputedStyle(pre).display !== "none");
+  const label = button.querySelector("span");
+  const words = label.textContent;
+  try {
+    await navigator.clipboard.writeText(source.textContent);
+    label.textContent = "Copied";
+    said("Copied.");
+  } catch {
+    getSelection().selectAllChildren(source);
+    label.textContent = "Selected";
+    said("Copying is not allowed here. The text is selected: copy it with the keyboard.");
+  }
+  setTimeout(() => { label.textContent = words; }, 1600);
+});
+
+/* the delete dialog: it comes from the server with its impact known, and its button wakes when the name is typed */
+function openDialog(root) {
+  const dialog = root.querySelector?.("dialog[data-dialog]") ?? (root.matches?.("dialog[data-dialog]") ? root : null);
+  if (!dialog) return;
+  const confirm = dialog.querySelector("[data-confirm]");
+  const wake = () => { dialog.querySelector("[data-wakes]").disabled = confirm.value !== confirm.dataset.confirm; };
+  confirm.addEventListener("input", wake);
+  wake();
+  if (!dialog.closest("#dialog-place")) return;
+  const opener = document.activeElement;
+  dialog.close();
+  dialog.showModal();
+  confirm.focus();
+  dialog.addEventListener("close", () => { dialog.remove(); opener?.focus?.(); });
+  dialog.querySelector("[data-close]").addEventListener("click", (event) => { event.preventDefault(); dialog.close(); });
+}
+
+/* questions before what cannot be undone */
+document.addEventListener("submit", (event) => {
+  const question = event.target.dataset?.ask;
+  if (question && !window.confirm(question)) event.preventDefault();
+});
+
+/* unsaved changes */
+const state = (form) => JSON.stringify([...new FormData(form)].filter(([name]) => name !== "snippet"));
+const guarded = new WeakMap();
+let leaving = false;
+
+function changed() {
+  const form = document.querySelector("form[data-guarded]");
+  return form && !leaving && guarded.has(form) && guarded.get(form) !== state(form);
+}
+addEventListener("beforeunload", (event) => { if (changed()) event.preventDefault(); });
+
+/* what was typed into a secret stays in the browser when the server draws the form again: the answer never holds it */
+const kept = new Map();
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  kept.clear();
+  detail.target.querySelectorAll("[data-kept]").forEach((field) => kept.set(field.name, field.value));
+  detail.target.querySelectorAll('input[name^="keep:"]:checked').forEach((choice) => kept.set(choice.name, choice.value));
+});
+
+/* the form */
+const isLoopback = (host) => /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/i.test(host.trim());
+
+function prepareForm(form) {
+  form.querySelectorAll("[data-kept]").forEach((field) => { if (kept.has(field.name)) field.value = kept.get(field.name); });
+  form.querySelectorAll('input[name^="keep:"]').forEach((choice) => { if (kept.get(choice.name) === choice.value) choice.checked = true; });
+  const again = kept.size > 0;
+  kept.clear();
+  if (!guarded.has(form)) guarded.set(form, again ? "" : state(form));
+  const endpoints = [...form.querySelectorAll("[data-endpoint]")];
+  const before = endpoints.map((field) => field.value);
+  const mode = form.querySelector("[data-on-loopback]");
+  const host = form.elements.namedItem("host");
+  let chosen = form.querySelector('[name="version"]') !== null;
+  mode?.addEventListener("change", (event) => { if (event.isTrusted) chosen = true; });
+  form.addEventListener("input", ({ target }) => {
+    for (const echo of form.querySelectorAll(`[data-echo="${CSS.escape(target.id)}"]`)) echo.textContent = target.value || "name";
+    if (target === host && mode && !chosen) {
+      const usual = [...mode.options].find((option) => option.defaultSelected) ?? mode.options[0];
+      mode.value = isLoopback(host.value) ? mode.dataset.onLoopback : usual.value;
+    }
+    const moved = endpoints.some((field, place) => field.value !== before[place]);
+    for (const secret of form.querySelectorAll("fieldset[data-secret]:has([value=keep])")) {
+      const note = secret.querySelector("[data-again]");
+      note.hidden = !(moved && secret.querySelector("[value=keep]").checked);
+    }
+    const words = form.querySelector("[data-tls]");
+    if (words && mode) words.textContent = mode.selectedOptions[0].hasAttribute("data-weak") ? "TLS not verified" : "TLS verified";
+  });
+  form.addEventListener("submit", () => { leaving = true; });
+  form.querySelector("[data-leave]")?.addEventListener("click", (event) => {
+    if (changed() && !window.confirm("Leave without saving? What you changed is lost.")) event.preventDefault(); else leaving = true;
+  });
+}
+
+function prepare(root) {
+  const form = root.querySelector?.("form[data-guarded]");
+  if (form && !guarded.has(form)) { leaving = false; prepareForm(form); }
+  root.querySelector?.("[data-focus]")?.focus();
+  showSelection();
+  openDialog(root);
+}
+
+/* htmx: a refused answer is said; a lost session leads to the sign-in page */
+document.addEventListener("htmx:afterSettle", ({ detail }) => prepare(detail.elt));
+document.addEventListener("htmx:responseError", ({ detail }) => {
+  leaving = false;
+  if (detail.xhr.status === 401) location.assign(`/sign-in?next=${encodeURIComponent(location.pathname)}`);
+  else notify(`The server answered ${detail.xhr.status}. Nothing was changed; try again.`);
+});
+document.addEventListener("htmx:sendError", () => { leaving = false; notify("The server could not be reached. Nothing was changed; try again."); });
+
+function notify(text) {
+  const page = document.getElementById("page");
+  const notice = Object.assign(document.createElement("p"), { className: "notice bad", textContent: text });
+  notice.setAttribute("role", "alert");
+  page.querySelector(":scope > .notice.bad")?.remove();
+  page.prepend(notice);
+}
+
+/* a menu closes when something else is chosen */
+document.addEventListener("click", ({ target }) => {
+  for (const menu of document.querySelectorAll("details.space[open]")) if (!menu.contains(target)) menu.open = false;
+});
+
+prepare(document);

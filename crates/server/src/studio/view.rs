@@ -1,0 +1,12 @@
+//! What the pages show: plain structs made from the model's types, each with its template. No rules, no HTTP, no store.
+
+pub mod admin;
+pub mod connection;
+pub mod delete;
+pub mod entry;
+pub mod form;
+pub mod list;
+pub mod parts;
+pub mod words;
+
+pub use parts::{Glyph, Icon, Shell, asset, icon};

@@ -1,0 +1,130 @@
+//! Tokens, people and workspaces.
+
+use askama::Template;
+
+use super::{Shell, words::Status};
+
+#[derive(Template)]
+#[template(path = "tokens.html")]
+pub struct Tokens {
+    pub shell: Shell,
+    pub tokens: Vec<TokenLine>,
+    /// Just made: shown in this answer and never again.
+    pub fresh: Option<FreshToken>,
+    pub form: TokenForm,
+    pub errors: Vec<Fault>,
+}
+
+pub struct FreshToken {
+    pub name: String,
+    pub clear: String,
+}
+
+#[derive(Debug)]
+pub struct TokenLine {
+    pub id: String,
+    pub name: String,
+    pub role: String,
+    /// Connections it is narrowed to; empty for all.
+    pub connections: Vec<String>,
+    pub status: Status,
+    /// `ends 3 Mar 2027`, `ended 2 days ago`, `revoked …`.
+    pub ends: String,
+    pub used: String,
+    pub created: String,
+    pub live: bool,
+}
+
+/// What was typed, to be shown again beside its errors.
+#[derive(Debug, Clone)]
+pub struct TokenForm {
+    pub name: String,
+    pub role: String,
+    pub days: String,
+    pub connections: String,
+}
+
+impl Default for TokenForm {
+    fn default() -> Self {
+        Self { name: String::new(), role: "user".to_owned(), days: "90".to_owned(), connections: String::new() }
+    }
+}
+
+/// A refused member of a small form.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    pub field: String,
+    pub message: String,
+}
+
+fn fault<'a>(faults: &'a [Fault], field: &str) -> Option<&'a str> {
+    faults.iter().find(|fault| fault.field == field).map(|fault| fault.message.as_str())
+}
+
+impl Tokens {
+    fn fault(&self, field: &str) -> Option<&str> {
+        fault(&self.errors, field)
+    }
+}
+
+/// A role, its label, and what it may do; the one that programs need stands first.
+pub const ROLES: &[(&str, &str, &str)] = &[
+    ("user", "User", "Sees connections, tests them, and uses them from code"),
+    ("editor", "Editor", "Sees, tests, creates, edits and deletes connections; never reads a stored secret"),
+    ("viewer", "Viewer", "Sees connections, without their secrets"),
+    ("admin", "Admin", "Everything, people and tokens too"),
+];
+
+#[derive(Debug, Template)]
+#[template(path = "people.html")]
+pub struct People {
+    pub shell: Shell,
+    pub people: Vec<PersonLine>,
+    pub email: String,
+    pub roles: Vec<String>,
+    pub errors: Vec<Fault>,
+}
+
+impl People {
+    fn chosen(&self, role: &str) -> bool {
+        self.roles.iter().any(|chosen| chosen == role)
+    }
+
+    fn fault(&self, field: &str) -> Option<&str> {
+        fault(&self.errors, field)
+    }
+}
+
+#[derive(Debug)]
+pub struct PersonLine {
+    pub id: String,
+    pub email: String,
+    pub roles: Vec<String>,
+    pub since: String,
+    pub is_owner: bool,
+    pub disabled: bool,
+    /// The person who looks at the page; nobody disables himself.
+    pub is_self: bool,
+}
+
+impl PersonLine {
+    fn has(&self, role: &str) -> bool {
+        self.roles.iter().any(|own| own == role)
+    }
+}
+
+#[derive(Debug, Template)]
+#[template(path = "workspaces.html")]
+pub struct Workspaces {
+    pub shell: Shell,
+    pub list: Vec<WorkspaceLine>,
+    pub name: String,
+    pub error: Option<String>,
+}
+
+#[derive(Debug)]
+pub struct WorkspaceLine {
+    pub name: String,
+    pub role: String,
+    pub created: String,
+}

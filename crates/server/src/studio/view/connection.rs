@@ -1,0 +1,67 @@
+//! A connection's own page.
+
+use askama::Template;
+use dataflow_model::Snippet;
+
+use super::{Glyph, Shell, form::Waiting, words::Status};
+
+#[derive(Debug, Template)]
+#[template(path = "connection.html")]
+pub struct Connection {
+    pub shell: Shell,
+    pub name: String,
+    pub description: String,
+    pub tags: Vec<String>,
+    pub type_label: String,
+    pub glyph: Glyph,
+    pub status: Status,
+    pub detail: String,
+    /// Label and value of every public field that is set, in the catalogue's order.
+    pub facts: Vec<Fact>,
+    pub version: i64,
+    /// `Saved 3 min ago by you@example.org`.
+    pub saved: String,
+    pub snippets: Vec<Snippet>,
+    pub steps: Vec<Waiting>,
+    pub checks: Vec<CheckLine>,
+    pub used_by: Vec<Dependent>,
+}
+
+#[derive(Debug)]
+pub struct Fact {
+    pub label: String,
+    pub value: FactValue,
+}
+
+#[derive(Debug)]
+pub enum FactValue {
+    Text(String),
+    /// A setting that weakens the protection of the secret.
+    Weak(String),
+    /// A secret: whether it is set, and no more.
+    Secret(bool),
+    /// A certificate: how many lines there are to unfold.
+    Long(String),
+}
+
+/// One run of a test.
+#[derive(Debug)]
+pub struct CheckLine {
+    pub status: Status,
+    pub message: String,
+    pub time: String,
+    pub ago: String,
+    pub at: String,
+    pub by: String,
+    pub version: i64,
+}
+
+/// A workflow that was seen using the connection.
+#[derive(Debug, Clone)]
+pub struct Dependent {
+    /// `pipeline`, `notebook`, `app`, `script`, `cli`: also the name of its drawing.
+    pub kind: &'static str,
+    pub name: String,
+    /// `last seen 6 h ago`.
+    pub seen: String,
+}

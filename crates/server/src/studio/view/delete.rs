@@ -1,0 +1,36 @@
+//! The dialog that shows what a delete will break, before it can be done.
+
+use askama::Template;
+
+use super::{Shell, connection::Dependent};
+
+#[derive(Debug, Template)]
+#[template(path = "delete.html")]
+pub struct Delete {
+    pub shell: Shell,
+    pub name: String,
+    /// The version that the dialog speaks of; a newer one refuses the delete.
+    pub version: i64,
+    pub shown: Vec<Dependent>,
+    /// How many workflows use it, those beyond `shown` too.
+    pub total: usize,
+    pub error: Option<String>,
+}
+
+impl Delete {
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self.total {
+            0 => "No workflow has been seen using it. Code that names it and has not run yet cannot be seen.".to_owned(),
+            1 => "1 workflow uses it. It will fail from its next run, until a connection of the same name exists.".to_owned(),
+            many => {
+                format!("{many} workflows use it. They will fail from their next run, until a connection of the same name exists.")
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn more(&self) -> usize {
+        self.total.saturating_sub(self.shown.len())
+    }
+}

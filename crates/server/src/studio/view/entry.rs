@@ -1,0 +1,43 @@
+//! Pages that stand outside the shell: signing in, setting up, the recovery key, and what could not be done.
+
+use askama::Template;
+
+#[derive(Debug, Default, Template)]
+#[template(path = "sign_in.html")]
+pub struct SignIn {
+    pub email: String,
+    /// Where to go once signed in: a path of this server.
+    pub next: String,
+    pub error: Option<String>,
+    /// Said above the form, for example that the session has ended.
+    pub notice: Option<String>,
+}
+
+#[derive(Debug, Default, Template)]
+#[template(path = "set_up.html")]
+pub struct SetUp {
+    /// The one-time link's secret, carried through the form.
+    pub link: String,
+    pub email: String,
+    pub email_error: Option<String>,
+    pub password_error: Option<String>,
+    pub error: Option<String>,
+}
+
+/// Shown once, in the answer to the set-up form.
+#[derive(Template)]
+#[template(path = "recovery.html")]
+pub struct Recovery {
+    pub recovery_key: String,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "error.html")]
+pub struct Failure {
+    pub status: u16,
+    pub title: String,
+    pub text: String,
+    pub hint: String,
+    /// What to quote when asking for help; only where the server is at fault.
+    pub request_id: Option<String>,
+}

@@ -1,0 +1,372 @@
+//! The gallery of types and the form that the catalogue makes: New, Edit and Duplicate alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use askama::Template;
+use dataflow_model::{
+    ConnectionType, Field, FieldError, FieldKind, FieldPath, PublicFields, Snippet, StepName, catalogue::Section, name,
+};
+
+use super::{Glyph, Shell};
+
+/// The first page of New Connection: paste a URL, or choose a type.
+#[derive(Debug, Template)]
+#[template(path = "gallery.html")]
+pub struct Gallery {
+    pub shell: Shell,
+    pub search: String,
+    pub groups: Vec<Group>,
+    /// What was wrong with a pasted text.
+    pub paste_error: Option<String>,
+}
+
+/// Types of one category.
+#[derive(Debug)]
+pub struct Group {
+    pub category: String,
+    pub types: Vec<Card>,
+}
+
+#[derive(Debug)]
+pub struct Card {
+    pub id: String,
+    pub label: String,
+    pub summary: String,
+    pub glyph: Glyph,
+}
+
+impl Group {
+    /// The types whose label, id, summary or category has every word of `search`, by category.
+    #[must_use]
+    pub fn of(types: &[&ConnectionType], search: &str) -> Vec<Self> {
+        let words: Vec<_> = search.to_lowercase().split_whitespace().map(ToOwned::to_owned).collect();
+        let mut groups = BTreeMap::<String, Vec<Card>>::new();
+        for kind in types {
+            let text = format!("{} {} {} {}", kind.label, kind.id, kind.summary, kind.category).to_lowercase();
+            if words.iter().all(|word| text.contains(word)) {
+                groups.entry(kind.category.clone()).or_default().push(Card {
+                    id: kind.id.clone(),
+                    label: kind.label.clone(),
+                    summary: kind.summary.clone(),
+                    glyph: Glyph::from(*kind),
+                });
+            }
+        }
+        groups.into_iter().map(|(category, types)| Self { category, types }).collect()
+    }
+}
+
+#[derive(Debug, Template)]
+#[template(path = "form.html")]
+pub struct Form {
+    pub shell: Shell,
+    pub purpose: Purpose,
+    /// Where the form is sent, where its values are tested, and where Cancel leads.
+    pub action: String,
+    pub test: String,
+    pub cancel: String,
+    pub type_id: String,
+    pub type_label: String,
+    pub glyph: Glyph,
+    pub heading: Heading,
+    pub main: Vec<Control>,
+    pub security: Vec<Control>,
+    pub extra: Vec<Control>,
+    pub errors: Vec<FieldError>,
+    /// What became of a pasted text.
+    pub pasted: Option<PastedNotes>,
+    pub snippets: Vec<Snippet>,
+    pub steps: Vec<Waiting>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    New,
+    /// The stored name and the version that the form was filled from.
+    Edit { name: String, version: i64 },
+}
+
+/// The members that every type has.
+#[derive(Debug, Clone, Default)]
+pub struct Heading {
+    pub name: String,
+    pub description: String,
+    /// As typed: separated by blanks or commas.
+    pub tags: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct PastedNotes {
+    /// The note, and whether the person should look at the form because of it.
+    pub notes: Vec<(String, bool)>,
+}
+
+/// A step that has not run.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting {
+    pub id: &'static str,
+    pub label: &'static str,
+}
+
+impl Waiting {
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        StepName::ALL.iter().map(|step| Self { id: step.as_str(), label: step.label() }).collect()
+    }
+}
+
+/// One field of the form.
+#[derive(Debug, Template)]
+#[template(path = "control.html")]
+pub struct Control {
+    pub path: String,
+    /// The path as an HTML id.
+    pub id: String,
+    pub label: String,
+    pub help: Option<String>,
+    pub placeholder: String,
+    pub error: Option<String>,
+    pub span: u8,
+    pub required: bool,
+    pub endpoint: bool,
+    pub input: Input,
+}
+
+impl askama::filters::HtmlSafe for Control {}
+
+#[derive(Debug)]
+pub enum Input {
+    Line { value: String, max: usize, is_number: bool, unit: Option<String>, is_code: bool },
+    Area { value: String },
+    Select { options: Vec<Opt>, on_loopback: Option<String>, has_weak: bool },
+    /// A secret is never filled in: `kept` says what happens when nothing is typed.
+    Secret { kept: Option<Kept>, is_area: bool, max: usize },
+    /// A field that this person may see but not set.
+    Fixed { value: String },
+}
+
+/// Where a secret comes from if it is not typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    Stored,
+    Pasted,
+}
+
+#[derive(Debug)]
+pub struct Opt {
+    pub value: String,
+    pub label: String,
+    pub weak: bool,
+    pub on: bool,
+}
+
+/// What a form is filled with.
+#[derive(Debug, Default)]
+pub struct Values {
+    /// Public values as text, by path. A path that is absent shows its default if `with_defaults`.
+    pub public: BTreeMap<FieldPath, String>,
+    pub kept: BTreeMap<FieldPath, Kept>,
+    pub with_defaults: bool,
+    pub is_admin: bool,
+}
+
+impl Values {
+    /// An empty form, with the type's defaults.
+    #[must_use]
+    pub fn new(is_admin: bool) -> Self {
+        Self { with_defaults: true, is_admin, ..Self::default() }
+    }
+
+    /// The values of a saved version; `set` are its secrets.
+    #[must_use]
+    pub fn stored(public: &PublicFields, set: &BTreeSet<FieldPath>, is_admin: bool) -> Self {
+        Self {
+            public: public.0.iter().map(|(path, value)| (path.clone(), value.to_string())).collect(),
+            kept: set.iter().map(|path| (path.clone(), Kept::Stored)).collect(),
+            with_defaults: false,
+            is_admin,
+        }
+    }
+}
+
+/// The controls of one section.
+#[must_use]
+pub fn controls(kind: &ConnectionType, section: Section, values: &Values, errors: &[FieldError]) -> Vec<Control> {
+    kind.section(section)
+        .filter(|field| !field.admin || values.is_admin || values.public.contains_key(&field.path))
+        .map(|field| control(field, values, errors))
+        .collect()
+}
+
+fn control(field: &Field, values: &Values, errors: &[FieldError]) -> Control {
+    let path = field.path.as_str();
+    let default = field.default.as_ref().filter(|_| values.with_defaults).map(ToString::to_string);
+    let value = values.public.get(path).cloned().or(default).unwrap_or_default();
+    let input = if field.admin && !values.is_admin {
+        Input::Fixed { value: field.choices.iter().find(|choice| choice.value == value).map_or(value, |c| c.label.clone()) }
+    } else {
+        input(field, value, values.kept.get(path).copied())
+    };
+    Control {
+        path: path.to_owned(),
+        id: format!("field-{}", path.replace(['.', '_'], "-")),
+        label: field.label.clone(),
+        help: field.help.clone(),
+        placeholder: field.placeholder.clone().unwrap_or_default(),
+        error: errors.iter().find(|error| error.field == path).map(|error| error.message.clone()),
+        span: field.span,
+        required: field.required,
+        endpoint: field.endpoint,
+        input,
+    }
+}
+
+fn input(field: &Field, value: String, kept: Option<Kept>) -> Input {
+    let max = field.length_limit();
+    match field.kind {
+        FieldKind::Password => Input::Secret { kept, is_area: false, max },
+        FieldKind::PrivateKey => Input::Secret { kept, is_area: true, max },
+        FieldKind::Certificate => Input::Area { value },
+        FieldKind::Port | FieldKind::Integer => {
+            Input::Line { value, max: 20, is_number: true, unit: field.unit.clone(), is_code: false }
+        }
+        FieldKind::Text | FieldKind::Host | FieldKind::File => {
+            let is_code = matches!(field.kind, FieldKind::Host | FieldKind::File);
+            Input::Line { value, max, is_number: false, unit: field.unit.clone(), is_code }
+        }
+        FieldKind::Boolean => Input::Select {
+            options: ["", "true", "false"]
+                .map(|option| Opt {
+                    value: option.to_owned(),
+                    label: match option {
+                        "true" => "On",
+                        "false" => "Off",
+                        _ => "Not set",
+                    }
+                    .to_owned(),
+                    weak: false,
+                    on: option == value,
+                })
+                .into(),
+            on_loopback: None,
+            has_weak: false,
+        },
+        FieldKind::Choice => {
+            let unset = Opt { value: String::new(), label: "Not set".to_owned(), weak: false, on: value.is_empty() };
+            let choices = field.choices.iter().map(|choice| Opt {
+                value: choice.value.clone(),
+                label: if choice.weak { format!("{} (weak)", choice.label) } else { choice.label.clone() },
+                weak: choice.weak,
+                on: choice.value == value,
+            });
+            let has_default = field.default.is_some();
+            Input::Select {
+                options: Some(unset).filter(|_| !has_default).into_iter().chain(choices).collect(),
+                on_loopback: field.default_on_loopback.as_ref().map(ToString::to_string),
+                has_weak: field.choices.iter().any(|choice| choice.weak),
+            }
+        }
+    }
+}
+
+impl Control {
+    /// The ids of what describes the field, for `aria-describedby`.
+    #[must_use]
+    pub fn described_by(&self) -> String {
+        let mut ids = Vec::new();
+        if self.error.is_some() {
+            ids.push(format!("{}-error", self.id));
+        }
+        if self.help.is_some() {
+            ids.push(format!("{}-help", self.id));
+        }
+        if matches!(self.input, Input::Select { has_weak: true, .. }) {
+            ids.push(format!("{}-weak", self.id));
+        }
+        ids.join(" ")
+    }
+
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        match &self.input {
+            Input::Line { value, .. } | Input::Area { value } | Input::Fixed { value } => !value.is_empty(),
+            Input::Select { options, .. } => options.iter().any(|option| option.on && !option.value.is_empty()),
+            Input::Secret { kept, .. } => kept.is_some(),
+        }
+    }
+}
+
+impl Form {
+    #[must_use]
+    pub fn title(&self) -> String {
+        match &self.purpose {
+            Purpose::New => "New Connection".to_owned(),
+            Purpose::Edit { name, .. } => format!("Edit {name}"),
+        }
+    }
+
+    #[must_use]
+    pub fn version(&self) -> Option<i64> {
+        match &self.purpose {
+            Purpose::New => None,
+            Purpose::Edit { version, .. } => Some(*version),
+        }
+    }
+
+    /// The refusal of a member that every type has: `name`, `description`, `tags`.
+    #[must_use]
+    pub fn error(&self, member: &str) -> Option<&str> {
+        self.errors.iter().find(|error| error.field == member).map(|error| error.message.as_str())
+    }
+
+    /// How many extra settings are set, in words.
+    #[must_use]
+    pub fn extra_set(&self) -> String {
+        match self.extra.iter().filter(|control| control.is_set()).count() {
+            0 => "none set".to_owned(),
+            count => format!("{count} set"),
+        }
+    }
+
+    /// Extra settings are folded away unless one is set or refused.
+    #[must_use]
+    pub fn extra_open(&self) -> bool {
+        self.extra.iter().any(|control| control.error.is_some() || control.is_set())
+    }
+
+    /// The words beside “Security”.
+    #[must_use]
+    pub fn tls_words(&self) -> &'static str {
+        let mode = self.security.iter().find(|control| control.path == "tls.mode").map(|control| &control.input);
+        match mode {
+            Some(Input::Select { options, .. }) if options.iter().any(|option| option.on && option.weak) => "TLS not verified",
+            Some(_) => "TLS verified",
+            None => "",
+        }
+    }
+
+    /// An entry of the error summary: the label, and the id of the field where it has one.
+    #[must_use]
+    pub fn place(&self, error: &FieldError) -> (String, Option<String>) {
+        let all = self.main.iter().chain(&self.security).chain(&self.extra);
+        match error.field.as_str() {
+            "name" => ("Connection Name".to_owned(), Some("field-name".to_owned())),
+            "description" => ("Description".to_owned(), Some("field-description".to_owned())),
+            "tags" => ("Tags".to_owned(), Some("field-tags".to_owned())),
+            path => all
+                .into_iter()
+                .find(|control| control.path == path)
+                .map_or_else(|| (path.to_owned(), None), |control| (control.label.clone(), Some(control.id.clone()))),
+        }
+    }
+
+    #[must_use]
+    pub fn name_max(&self) -> usize {
+        name::NAME_MAX
+    }
+
+    #[must_use]
+    pub fn description_max(&self) -> usize {
+        name::DESCRIPTION_MAX
+    }
+}

@@ -1,0 +1,173 @@
+//! The list of connections.
+
+use askama::Template;
+use dataflow_model::TestStatus;
+
+use super::{
+    Glyph, Shell,
+    parts::{duration, plural},
+    words::Status,
+};
+
+/// How many checks a row draws.
+pub const SPARK_CHECKS: usize = 20;
+
+#[derive(Debug, Template)]
+#[template(path = "list.html")]
+pub struct List {
+    pub shell: Shell,
+    pub filter: Filter,
+    pub chips: Vec<Chip>,
+    /// Types and tags that connections of the workspace have.
+    pub types: Vec<Choice>,
+    pub tags: Vec<Choice>,
+    pub rows: Vec<Row>,
+    /// Addresses of the neighbouring pages.
+    pub first: Option<String>,
+    pub next: Option<String>,
+}
+
+/// The list's state, as it stands in the address.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub search: String,
+    pub status: String,
+    pub type_id: String,
+    pub tag: String,
+    pub sort: String,
+}
+
+impl Filter {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self { sort: self.sort.clone(), ..Self::default() }
+    }
+
+    /// The address of the list in this state; parameters that say nothing are left out.
+    #[must_use]
+    pub fn query(&self) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in
+            [("q", &self.search), ("status", &self.status), ("type", &self.type_id), ("tag", &self.tag), ("sort", &self.sort)]
+        {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
+        }
+        query.finish()
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Chip {
+    pub label: &'static str,
+    /// The `status` parameter that it stands for.
+    pub value: &'static str,
+    pub count: i64,
+    pub on: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Choice {
+    pub value: String,
+    pub label: String,
+    pub on: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub name: String,
+    pub description: String,
+    pub tags: Vec<String>,
+    pub type_label: String,
+    pub glyph: Glyph,
+    pub address: String,
+    pub status: Status,
+    /// `12 ms · 3 min ago`; empty before the first check.
+    pub detail: String,
+    /// The instant of the last check.
+    pub checked_at: String,
+    pub spark: Spark,
+    pub used_by: i64,
+}
+
+/// The last checks as bars, oldest first.
+#[derive(Debug, Clone, Template)]
+#[template(path = "spark.html")]
+pub struct Spark {
+    bars: Vec<Bar>,
+    label: String,
+}
+
+impl askama::filters::HtmlSafe for Spark {}
+
+#[derive(Debug, Clone)]
+struct Bar {
+    tone: &'static str,
+    x: String,
+    y: String,
+    height: String,
+}
+
+impl Spark {
+    /// Status and milliseconds of each check, oldest first. A failed one takes the whole height; the others stand in the
+    /// proportion of their times, so that a slow one is seen.
+    #[must_use]
+    pub fn new(checks: &[(TestStatus, f64)]) -> Self {
+        let checks = checks.get(checks.len().saturating_sub(SPARK_CHECKS)..).unwrap_or_default();
+        let slowest = checks.iter().filter(|(status, _)| *status != TestStatus::Failed).map(|(_, ms)| *ms).fold(1.0, f64::max);
+        let missing = SPARK_CHECKS - checks.len();
+        let drawn = checks.iter().map(|(status, ms)| match status {
+            TestStatus::Ok => ("ok", 4.0 + 9.0 * (ms / slowest)),
+            TestStatus::Unproven => ("warn", 4.0 + 9.0 * (ms / slowest)),
+            TestStatus::Failed => ("bad", 18.0),
+        });
+        let all = std::iter::repeat_n(("none", 2.0), missing).chain(drawn);
+        let bars = all
+            .zip(0_u16..)
+            .map(|((tone, height), place)| Bar {
+                tone,
+                x: format!("{:.1}", f64::from(place) * 4.6),
+                y: format!("{:.1}", 20.0 - height),
+                height: format!("{height:.1}"),
+            })
+            .collect();
+        let failed = checks.iter().filter(|(status, _)| *status == TestStatus::Failed).count();
+        let label = match (checks.len(), failed) {
+            (0, _) => "No checks yet".to_owned(),
+            (all, failed) => {
+                let all = plural(i64::try_from(all).unwrap_or(i64::MAX), "check");
+                if failed == 0 { format!("Last {all}, none failed") } else { format!("Last {all}, {failed} failed") }
+            }
+        };
+        Self { bars, label }
+    }
+}
+
+/// The line under a status.
+#[must_use]
+pub fn detail(status: TestStatus, ms: Option<f64>, ago: &str) -> String {
+    let time = ms.filter(|_| status != TestStatus::Failed).map_or_else(|| "—".to_owned(), duration);
+    format!("{time} · {ago}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spark_says_what_it_draws() {
+        let spark = Spark::new(&[(TestStatus::Ok, 5.0), (TestStatus::Failed, 9.0)]);
+        assert_eq!((spark.label.as_str(), spark.bars.len()), ("Last 2 checks, 1 failed", SPARK_CHECKS));
+        assert_eq!(Spark::new(&[(TestStatus::Ok, 5.0); 30]).bars.len(), SPARK_CHECKS);
+        assert_eq!(Spark::new(&[]).label, "No checks yet");
+    }
+
+    #[test]
+    fn the_address_holds_what_is_chosen_and_no_more() {
+        assert_eq!(Filter::default().query(), "");
+        let filter = Filter { search: "a&b c".into(), tag: "finance".into(), ..Filter::default() };
+        assert_eq!(filter.query(), "q=a%26b+c&tag=finance");
+        assert!(!filter.is_empty() && Filter { sort: "updated".into(), ..Filter::default() }.is_empty());
+    }
+}

@@ -1,0 +1,1 @@
+//! Runs tests of connections: how many at a time, with what policy.

@@ -1,0 +1,111 @@
+"""The door: `Dataflow().connection("sales")`. Imports SQLAlchemy only when a connection is asked for."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Literal, Union, overload
+
+from dataflow import _native, fork, workflow
+from dataflow.errors import DataflowError
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+    from sqlalchemy.orm import Session
+
+
+Mode = Literal["session", "engine", "url", "dict", "async_engine", "async_session"]
+Connected = Union["Session", "Engine", "URL", dict[str, Any], "AsyncEngine", "AsyncSession"]
+
+
+class _Clients:
+    """One native client for each server, workspace and token of this process, so that all share one cache."""
+
+    def __init__(self) -> None:
+        self._clients: dict[_native.Config, _native.Client] = {}
+        self._lock = threading.Lock()
+        fork.in_child(self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
+
+    def get(self, config: _native.Config) -> _native.Client:
+        client = self._clients.get(config)
+        if client is None:
+            with self._lock:
+                client = self._clients.get(config)
+                if client is None:
+                    client = self._clients[config] = _native.Client(config)
+        return client
+
+
+_clients = _Clients()
+
+
+class Dataflow:
+    """One workspace of one Dataflow server.
+
+    What is not given is taken from `DATAFLOW_URL`, `DATAFLOW_TOKEN`, `DATAFLOW_WORKSPACE` and `DATAFLOW_WORKFLOW`, then from
+    the file that `dataflow login` wrote. Making one is cheap, and all of the same server share one cache and one set of engines.
+    """
+
+    __slots__ = ("_client", "_config", "_workflow")
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        workspace: str | None = None,
+        workflow: str | None = None,
+    ) -> None:
+        self._config = _native.Config.discover(url, token, workspace, sys.prefix)
+        self._client = _clients.get(self._config)
+        self._workflow = _native.parse_workflow(workflow) if workflow else self._config.workflow
+
+    def __repr__(self) -> str:
+        return f"Dataflow(url={self._config.url!r}, workspace={self._config.workspace!r})"
+
+    @overload
+    def connection(self, conn_id: str, mode: Literal["session"] = "session") -> Session: ...
+    @overload
+    def connection(self, conn_id: str, mode: Literal["engine"]) -> Engine: ...
+    @overload
+    def connection(self, conn_id: str, mode: Literal["url"]) -> URL: ...
+    @overload
+    def connection(self, conn_id: str, mode: Literal["dict"]) -> dict[str, Any]: ...
+    @overload
+    def connection(self, conn_id: str, mode: Literal["async_engine"]) -> AsyncEngine: ...
+    @overload
+    def connection(self, conn_id: str, mode: Literal["async_session"]) -> AsyncSession: ...
+
+    def connection(self, conn_id: str, mode: Mode = "session") -> Connected:
+        """The database that is named `conn_id`.
+
+        `session`: a new SQLAlchemy `Session`; close it, or use it in a `with` statement. `engine`: the engine behind it, shared
+        by all who name this connection; it takes the current password for each new database session, however long it is kept.
+        `async_engine` and `async_session`: the same for asyncio. `url`: an `sqlalchemy.URL` with the password, which its `str`
+        hides; unlike an engine it goes out of date. `dict`: the bare values.
+
+        Raises a `DataflowError`: among others `ConnectionNotFound`, `ConnectionDeleted`, `AccessDenied`, `ServerUnavailable`.
+        """
+        # SQLAlchemy is imported here: it takes some 150 ms, which a program that opens no database need not wait for.
+        from dataflow import engines, export
+        from dataflow.source import Source
+
+        source = Source(self._client, conn_id, self._workflow or workflow.current, self._config.sqlite_folder)
+        if mode == "session":
+            return engines.get(source).session()
+        if mode == "engine":
+            return engines.get(source).engine
+        if mode == "async_session":
+            return engines.get_async(source).session()
+        if mode == "async_engine":
+            return engines.get_async(source).engine
+        if mode == "url":
+            return export.url(source)
+        if mode == "dict":
+            return export.dictionary(source)
+        raise DataflowError(
+            f"“{mode}” is no mode of a connection. The modes are session, engine, url, dict, async_engine and async_session."
+        )

@@ -1,0 +1,44 @@
+"""What every driver module offers to the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from dataflow._native import Credentials
+from dataflow.tls import Material
+
+CONNECT_TIMEOUT = 10
+"""Seconds to connect, unless the connection says otherwise."""
+
+
+class Machine(NamedTuple):
+    """What a driver may need of this machine."""
+
+    material: Material
+    sqlite_folder: Path | None
+
+
+class Driver(Protocol):
+    """One Python driver of one dialect."""
+
+    name: str
+    """SQLAlchemy's `dialect+driver`."""
+    is_async: bool
+    has_socket: bool
+    """Whether a connection is a socket, which can break while it lies in the pool."""
+
+    def arguments(self, credentials: Credentials, machine: Machine) -> dict[str, Any]:
+        """The driver's own arguments for `connect`, password and all: hand them to the driver and keep none."""
+
+    def connect(self, dialect: Any, positional: tuple[Any, ...], arguments: Mapping[str, Any]) -> Any:
+        """Opens one connection: `arguments` are SQLAlchemy's own, and over them those of `arguments`."""
+
+    def url_query(self, credentials: Credentials, machine: Machine) -> dict[str, str]:
+        """What a URL must say beside host, user and database so that it connects as the engine does, as far as it can."""
+
+
+def text(credentials: Credentials, path: str) -> str:
+    """The text at a path, empty if it is unset."""
+    return credentials.expose_text(path) or ""

@@ -1,0 +1,65 @@
+"""SQLite by Python's own module. A file is opened where it is, and never created."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from dataflow._native import Credentials
+from dataflow.drivers.base import Machine, text
+from dataflow.errors import DatabaseFileMissing, InvalidConfiguration
+
+
+class SQLite:
+    """The `sqlite3` module."""
+
+    name = "sqlite+pysqlite"
+    is_async = False
+    has_socket = False
+
+    def arguments(self, credentials: Credentials, machine: Machine) -> dict[str, Any]:
+        """See `Driver`."""
+        timeout = credentials.integer("extra.busy_timeout")
+        return {
+            "database": f"file:{quote(path(credentials, machine))}?mode=rw",
+            "uri": True,
+            "timeout": 5.0 if timeout is None else timeout / 1000,
+            "foreign_keys": credentials.boolean("extra.foreign_keys"),
+        }
+
+    def connect(self, dialect: Any, positional: tuple[Any, ...], arguments: Mapping[str, Any]) -> Any:  # noqa: ARG002
+        """See `Driver`. The path stands among the named arguments, not in `positional`, which may be out of date."""
+        given = dict(arguments)
+        foreign_keys = given.pop("foreign_keys")
+        connection = dialect.loaded_dbapi.connect(**given)
+        if foreign_keys is not None:
+            connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+        return connection
+
+    def url_query(self, credentials: Credentials, machine: Machine) -> dict[str, str]:  # noqa: ARG002
+        """See `Driver`."""
+        return {"mode": "rw", "uri": "true"}
+
+
+def path(credentials: Credentials, machine: Machine) -> str:
+    """The file's whole path on this machine."""
+    if machine.sqlite_folder is None:
+        raise InvalidConfiguration(
+            f"“{credentials.name}” is a SQLite file, and this machine names no folder for SQLite files. Set DATAFLOW_SQLITE_DIR "
+            "to the folder that holds it."
+        )
+    folder = os.path.realpath(machine.sqlite_folder)
+    found = os.path.realpath(os.path.join(folder, text(credentials, "database")))
+    if os.path.commonpath([folder, found]) != folder:
+        raise InvalidConfiguration(f"“{credentials.name}” names a file outside of this machine's folder for SQLite files.")
+    if not os.path.isfile(found):
+        raise DatabaseFileMissing(
+            f"“{credentials.name}” is the SQLite file “{text(credentials, 'database')}”, and {folder} on this machine has none "
+            "of that name: it lives elsewhere. Run the program where the file is, or copy it there."
+        )
+    return found
+
+
+DRIVER = SQLite()

@@ -1,0 +1,236 @@
+"""One engine for each name, and what makes it follow the name.
+
+The engine's URL holds no password. Each new database session takes the credentials of that moment; a pooled one that was opened
+under an older fingerprint is replaced when it is next checked out; a name that was deleted fails there too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING, Any, cast
+
+from sqlalchemy import create_engine, event, exc
+from sqlalchemy.engine import URL
+from sqlalchemy.orm import Session
+
+from dataflow import drivers, fork
+from dataflow.drivers.base import Driver, Machine
+from dataflow.errors import DataflowError, ServerUnavailable, UnsupportedConnection
+from dataflow.export import address
+from dataflow.scrub import scrub
+from dataflow.source import Source
+from dataflow.tls import Material
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from dataflow._native import Credentials
+
+_POOL = {"pool_size": 5, "max_overflow": -1, "pool_use_lifo": True, "pool_recycle": 1800}
+"""200 sessions opened and kept leave 5 idle connections; SQLAlchemy's own limit blocks at the 16th."""
+
+_FINGERPRINT = "dataflow.fingerprint"
+_DESCRIPTOR = "dataflow.descriptor"
+_IDLE_SINCE = "dataflow.idle_since"
+
+_ASK_AFTER_IDLE = 30.0
+"""Seconds in the pool after which a connection is asked whether it still works. Before that, its socket is looked at: a server
+that ends a connection has written to it. The look costs 2 µs, the question a round trip."""
+
+# What SQLAlchemy took from the engine's URL. The name may stand for another place by now.
+_PLACE = ("host", "port", "user", "password", "database", "dbname", "db", "passwd")
+
+
+class NamedEngine:
+    """An engine that follows a name for as long as it is kept."""
+
+    def __init__(self, source: Source, driver: Driver, credentials: Credentials) -> None:
+        self._source = source
+        self._driver = driver
+        self._dialect = credentials.dialect
+        self._machine = Machine(Material(), source.sqlite_folder)
+        url = URL.create(driver.name, **address(credentials))
+        if driver.is_async:
+            from sqlalchemy.ext.asyncio import create_async_engine
+
+            self.async_engine = create_async_engine(url, **_POOL)
+            self.engine = self.async_engine.sync_engine
+        else:
+            self.engine = create_engine(url, **_POOL)
+        event.listen(self.engine, "do_connect", self._do_connect)
+        event.listen(self.engine, "checkout", self._check_out)
+        if driver.has_socket:
+            event.listen(self.engine, "connect", self._connected)
+            event.listen(self.engine, "checkin", self._check_in)
+
+    def forget_parent(self) -> None:
+        """In a forked child: leaves the parent's connections untouched and begins with an empty pool."""
+        _abandoned.append(self.engine.pool)
+        self._machine.material.renew_lock()
+        self.engine.dispose(close=False)
+
+    def _do_connect(self, dialect: Any, record: Any, positional: Any, arguments: dict[str, Any]) -> Any:
+        connection, error = self._attempt(dialect, record, positional, arguments)
+        if error is not None:
+            # Here, where no frame knows the password.
+            raise error
+        return connection
+
+    def _attempt(self, dialect: Any, record: Any, positional: Any, arguments: dict[str, Any]) -> tuple[Any, Exception | None]:
+        """One try, and a second if the database refuses and the name stands for something else by now.
+
+        The error's text is not looked at: libpq gives no code for a refused password.
+        """
+        credentials = self._current()
+        connection, error = self._open(credentials, dialect, record, positional, arguments)
+        if error is None or isinstance(error, DataflowError):
+            return connection, error
+        try:
+            again = self._source.refresh()
+        except ServerUnavailable:
+            return None, error
+        except DataflowError as said:
+            return None, said
+        if again.fingerprint == credentials.fingerprint:
+            return None, error
+        return self._open(self._same_dialect(again), dialect, record, positional, arguments)
+
+    def _open(
+        self, credentials: Credentials, dialect: Any, record: Any, positional: Any, arguments: dict[str, Any]
+    ) -> tuple[Any, Exception | None]:
+        kept = {name: value for name, value in arguments.items() if name not in _PLACE}
+        try:
+            given = self._driver.arguments(credentials, self._machine)
+            connection = self._driver.connect(dialect, positional, {**kept, **given})
+        except DataflowError as error:
+            return None, error
+        except Exception as error:
+            return None, scrub(error, dialect.loaded_dbapi)
+        if record is not None:
+            record.info[_FINGERPRINT] = credentials.fingerprint
+        return connection, None
+
+    def _connected(self, connection: Any, record: Any) -> None:
+        record.info[_DESCRIPTOR] = fork.record_socket(getattr(connection, "driver_connection", None) or connection)
+
+    def _check_in(self, _connection: Any, record: Any) -> None:
+        record.info[_IDLE_SINCE] = time.monotonic()
+
+    def _check_out(self, connection: Any, record: Any, _proxy: Any) -> None:
+        if record.info.get(_FINGERPRINT) != self._current().fingerprint:
+            raise exc.DisconnectionError("the connection's credentials have changed")
+        idle_since = record.info.get(_IDLE_SINCE)
+        if idle_since is not None and _is_doubtful(record.info.get(_DESCRIPTOR), idle_since):
+            self._ask(connection)
+
+    def _ask(self, connection: Any) -> None:
+        dialect = self.engine.dialect
+        try:
+            works = dialect.do_ping(connection)
+        except cast(Any, dialect.loaded_dbapi).Error:
+            works = False
+        if not works:
+            raise exc.InvalidatePoolError("the server has ended the connection")
+
+    def _current(self) -> Credentials:
+        return self._same_dialect(self._source.credentials())
+
+    def _same_dialect(self, credentials: Credentials) -> Credentials:
+        if credentials.dialect != self._dialect:
+            raise UnsupportedConnection(
+                f"“{credentials.name}” is of the type {credentials.type} now, which another dialect than this engine's opens. "
+                "Call connection() again."
+            )
+        return credentials
+
+
+def _is_doubtful(descriptor: int | None, idle_since: float) -> bool:
+    if descriptor is None or time.monotonic() - idle_since > _ASK_AFTER_IDLE or not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+class SyncEngine(NamedEngine):
+    """A named engine and its sessions."""
+
+    def session(self) -> Session:
+        """A new session. It takes a connection when it is first used."""
+        return Session(self.engine)
+
+
+class AsyncNamedEngine(NamedEngine):
+    """A named engine of one event loop and its sessions."""
+
+    def session(self) -> AsyncSession:
+        """A new session. It takes a connection when it is first used."""
+        from sqlalchemy.ext.asyncio import AsyncSession
+
+        return AsyncSession(self.async_engine)
+
+
+class _Registry:
+    """The engines of this process: one for each client, name and dialect, and for async ones each event loop."""
+
+    def __init__(self) -> None:
+        self._sync: dict[tuple[object, ...], SyncEngine] = {}
+        self._async: weakref.WeakKeyDictionary[Any, dict[tuple[object, ...], AsyncNamedEngine]]
+        self._async = weakref.WeakKeyDictionary()
+        self._lock = threading.Lock()
+        fork.in_child(self._renew)
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
+        # An event loop does not survive a fork.
+        self._async = weakref.WeakKeyDictionary()
+        for engine in self._sync.values():
+            engine.forget_parent()
+
+    def sync(self, source: Source) -> SyncEngine:
+        credentials = source.credentials()
+        key = (*source.key, credentials.dialect)
+        engine = self._sync.get(key)
+        if engine is None:
+            with self._lock:
+                engine = self._sync.get(key)
+                if engine is None:
+                    driver = drivers.choose(credentials.name, credentials.type, credentials.dialect, is_async=False)
+                    engine = self._sync[key] = SyncEngine(source, driver, credentials)
+        return engine
+
+    def for_running_loop(self, source: Source) -> AsyncNamedEngine:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise UnsupportedConnection(
+                "An async connection belongs to a running event loop, and none runs here. Call connection() inside a coroutine."
+            ) from None
+        credentials = source.credentials()
+        key = (*source.key, credentials.dialect)
+        with self._lock:
+            engines = self._async.setdefault(loop, {})
+            engine = engines.get(key)
+            if engine is None:
+                driver = drivers.choose(credentials.name, credentials.type, credentials.dialect, is_async=True)
+                engine = engines[key] = AsyncNamedEngine(source, driver, credentials)
+        return engine
+
+
+_registry = _Registry()
+_abandoned: list[Any] = []
+"""Pools of a parent process, kept so that none of their connections is collected and closed in the child."""
+
+
+def get(source: Source) -> SyncEngine:
+    """The engine of a name, made when it is first asked for."""
+    return _registry.sync(source)
+
+
+def get_async(source: Source) -> AsyncNamedEngine:
+    """The engine of a name for the running event loop."""
+    return _registry.for_running_loop(source)

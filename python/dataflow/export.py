@@ -1,0 +1,64 @@
+"""A connection as bare values, for code that brings its own engine. Unlike an engine, they go out of date."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy.engine import URL
+
+from dataflow import drivers
+from dataflow._native import Credentials
+from dataflow.drivers import sqlite
+from dataflow.drivers.base import Machine
+from dataflow.source import Source
+from dataflow.tls import Material
+
+_material = Material()
+"""Certificates that URLs name by path. A URL may be used at any later time, so they live as long as the process."""
+
+
+def url(source: Source) -> URL:
+    """The connection as a URL, whose `str` hides the password.
+
+    It says of TLS what a URL can say; only an engine also refuses a hostile server's weaker sign-in in every driver.
+    """
+    credentials = source.credentials()
+    driver = drivers.choose(credentials.name, credentials.type, credentials.dialect, is_async=False)
+    machine = Machine(_material, source.sqlite_folder)
+    query = driver.url_query(credentials, machine)
+    if credentials.dialect == "sqlite":
+        return URL.create(driver.name, database=f"file:{sqlite.path(credentials, machine)}", query=query)
+    return URL.create(driver.name, query=query, **address(credentials), password=credentials.expose_text("password"))
+
+
+def address(credentials: Credentials) -> dict[str, Any]:
+    """Where a URL leads and as whom, without the password."""
+    return {
+        "username": credentials.expose_text("username"),
+        "host": _unbracketed(credentials.expose_text("host")),
+        "port": credentials.integer("port"),
+        "database": credentials.expose_text("database"),
+    }
+
+
+def _unbracketed(host: str | None) -> str | None:
+    return host.strip("[]") if host else host
+
+
+def dictionary(source: Source) -> dict[str, Any]:
+    """The connection under the names that code written for `dataflow-core` reads; `extra` is JSON, or empty."""
+    credentials = source.credentials()
+    extra = credentials.expose_group("extra")
+    transport = credentials.expose_group("tls")
+    if transport:
+        extra["tls"] = transport
+    return {
+        "conn_type": credentials.type,
+        "login": credentials.expose_text("username"),
+        "password": credentials.expose_text("password"),
+        "host": credentials.expose_text("host"),
+        "port": credentials.integer("port"),
+        "schemas": credentials.expose_text("database"),
+        "extra": json.dumps(extra) if extra else "",
+    }

@@ -1,0 +1,29 @@
+"""Takes the password out of an error that a driver raised while it connected.
+
+Frames of a failed connect hold it as a local variable, where Sentry, rich and `pytest -l` show it; psycopg keeps it in
+`exception.pgconn`; and a `UnicodeEncodeError` quotes it whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_WRAPPED = ("orig", "driver_exception", "original_exception")
+
+
+def scrub(error: Exception, dbapi: Any) -> Exception:
+    """The error to raise instead, outside of the `except` block in which it was caught."""
+    clean = dbapi.OperationalError("the driver cannot send this password") if isinstance(error, UnicodeError) else error
+    seen: set[int] = set()
+    todo: list[Any] = [error, clean]
+    while todo:
+        each = todo.pop()
+        if not isinstance(each, BaseException) or id(each) in seen:
+            continue
+        seen.add(id(each))
+        todo += [each.__cause__, each.__context__, *(getattr(each, name, None) for name in _WRAPPED)]
+        each.__traceback__ = None
+        if hasattr(each, "_pgconn"):
+            each._pgconn = None
+    clean.__cause__ = clean.__context__ = None
+    return clean

@@ -1,0 +1,118 @@
+"""TLS modes and material, as the drivers take them.
+
+A driver that takes an `ssl.SSLContext` gets one, made from memory. The others take paths only: they get files that nobody else
+can open and that live as long as the engine, in memory where the system has memfds, else with mode 0600.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import ssl
+import tempfile
+import threading
+import weakref
+
+from dataflow._native import Credentials
+from dataflow.errors import InvalidConfiguration
+
+NOWHERE = os.devnull + "/none"
+"""A path at which there can be no file, for drivers that would otherwise look in the user's home."""
+
+_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+
+
+def mode(credentials: Credentials) -> str:
+    """`verify-full`, `verify-ca`, `require` or `disable`. What is not said is verified."""
+    return credentials.expose_text("tls.mode") or "verify-full"
+
+
+def is_verified(credentials: Credentials) -> bool:
+    """Whether the driver proves the server's certificate, so that a password may be sent in any form that it asks for."""
+    return mode(credentials) in ("verify-full", "verify-ca")
+
+
+def system_bundle() -> str:
+    """The file of this machine's certificate authorities, for drivers that bring an OpenSSL with other defaults."""
+    paths = ssl.get_default_verify_paths()
+    for path in (paths.cafile, paths.openssl_cafile, *_BUNDLES):
+        if path and os.path.isfile(path):
+            return path
+    raise InvalidConfiguration(
+        "This machine has no file of certificate authorities. Install them (on Debian the package ca-certificates), or give "
+        "the connection its server's CA."
+    )
+
+
+def context(credentials: Credentials, material: Material) -> ssl.SSLContext | None:
+    """The context for a connection's mode; `None` for `disable`."""
+    wanted = mode(credentials)
+    if wanted == "disable":
+        return None
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.check_hostname = wanted == "verify-full"
+    if wanted == "require":
+        made.verify_mode = ssl.CERT_NONE
+    else:
+        authority = credentials.expose_text("tls.ca")
+        if authority:
+            made.load_verify_locations(cadata=authority)
+        else:
+            made.load_verify_locations(cafile=system_bundle())
+    certificate, key = credentials.expose_text("tls.cert"), credentials.expose_text("tls.key")
+    if certificate:
+        made.load_cert_chain(material.path(certificate), material.path(key) if key else None)
+    return made
+
+
+class Material:
+    """Certificates and keys as private files, removed with the object."""
+
+    def __init__(self) -> None:
+        self._paths: dict[bytes, str] = {}
+        self._lock = threading.Lock()
+        self._close = weakref.finalize(self, _remove, os.getpid(), self._paths)
+
+    def renew_lock(self) -> None:
+        """For a forked child, whose parent may have held the lock. The files are the parent's and remain."""
+        self._lock = threading.Lock()
+
+    def path(self, content: str) -> str:
+        """The path of a file with this content, made once."""
+        digest = hashlib.sha256(content.encode()).digest()
+        with self._lock:
+            if digest not in self._paths:
+                self._paths[digest] = _private_file(content.encode())
+            return self._paths[digest]
+
+
+_MEMORY = "/proc/self/fd/"
+
+
+def _private_file(content: bytes) -> str:
+    if hasattr(os, "memfd_create") and os.path.isdir(_MEMORY):
+        descriptor = os.memfd_create("dataflow-tls")
+        os.fchmod(descriptor, 0o600)  # libpq refuses a key that others might read
+        path = f"{_MEMORY}{descriptor}"
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        return path
+    descriptor, path = tempfile.mkstemp(prefix="dataflow-", suffix=".pem")  # mode 0600
+    with open(descriptor, "wb") as file:
+        file.write(content)
+    return path
+
+
+def _remove(process: int, paths: dict[bytes, str]) -> None:
+    for path in paths.values():
+        if path.startswith(_MEMORY):
+            os.close(int(path[len(_MEMORY) :]))
+        elif process == os.getpid():
+            os.unlink(path)
+    paths.clear()

@@ -1,0 +1,139 @@
+//! Configuration and client. Every call that may reach the network releases the GIL.
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use dataflow_client::{ClientConfig, ClientError, Explicit, Resolved, Secret, Workflow, WorkflowKind, config};
+use pyo3::{PyResult, Python, exceptions::PyValueError, pyclass, pyfunction, pymethods};
+
+use crate::{credentials::Credentials, error::raise};
+
+/// A workflow as Python gives it: kind, name, run.
+type Told = (String, String, Option<String>);
+
+/// Where the server is and who asks. Equal to another that would reach the same server in the same role, so that it can be a key.
+#[pyclass(frozen, module = "dataflow._native")]
+pub(crate) struct Config(Arc<ClientConfig>);
+
+#[pymethods]
+impl Config {
+    /// Finds the settings: what is given, the environment, the user's file, the file in `prefix`.
+    #[staticmethod]
+    #[pyo3(signature = (url=None, token=None, workspace=None, prefix=None))]
+    fn discover(
+        py: Python<'_>,
+        url: Option<String>,
+        token: Option<String>,
+        workspace: Option<String>,
+        prefix: Option<PathBuf>,
+    ) -> PyResult<Self> {
+        let explicit = Explicit { url, token: token.map(Secret::new), workspace, prefix, workflow: None };
+        match ClientConfig::discover(explicit) {
+            Ok(config) => Ok(Self(Arc::new(config))),
+            Err(error) => Err(raise(py, &error)),
+        }
+    }
+
+    #[getter]
+    fn url(&self) -> &str {
+        self.0.url.as_str()
+    }
+
+    #[getter]
+    fn workspace(&self) -> &str {
+        self.0.workspace.as_str()
+    }
+
+    /// The workflow that the environment names.
+    #[getter]
+    fn workflow(&self) -> Option<Told> {
+        self.0.workflow.clone().map(tell)
+    }
+
+    #[getter]
+    fn sqlite_folder(&self) -> Option<PathBuf> {
+        self.0.sqlite_folder.clone()
+    }
+
+    fn __eq__(&self, other: &Self) -> bool {
+        let (a, b) = (&self.0, &other.0);
+        a.url == b.url
+            && a.workspace == b.workspace
+            && a.sqlite_folder == b.sqlite_folder
+            && a.workflow == b.workflow
+            && a.token.expose_secret() == b.token.expose_secret()
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.url(), self.workspace()).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Config of {}, workspace “{}”>", self.url(), self.workspace())
+    }
+}
+
+/// Resolves names: caches, asks again, survives an outage, safe across threads and fork.
+#[pyclass(frozen, module = "dataflow._native")]
+pub(crate) struct Client(dataflow_client::Client);
+
+#[pymethods]
+impl Client {
+    #[new]
+    fn new(py: Python<'_>, config: &Config) -> Self {
+        let config = Arc::clone(&config.0);
+        Self(py.detach(|| dataflow_client::Client::new(config)))
+    }
+
+    /// What the name resolves to, no older than the freshness time.
+    fn credentials(&self, py: Python<'_>, name: &str, workflow: Option<Told>) -> PyResult<Credentials> {
+        self.look_up(py, workflow, |client, workflow| match workflow {
+            Some(workflow) => client.credentials_for(name, workflow),
+            None => client.credentials(name),
+        })
+    }
+
+    /// The same, after the server was asked: for a database that has just refused what is held.
+    fn refresh(&self, py: Python<'_>, name: &str, workflow: Option<Told>) -> PyResult<Credentials> {
+        self.look_up(py, workflow, |client, workflow| match workflow {
+            Some(workflow) => client.refresh_for(name, workflow),
+            None => client.refresh(name),
+        })
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Client of {}, workspace “{}”>", self.0.config().url, self.0.config().workspace)
+    }
+}
+
+impl Client {
+    fn look_up(
+        &self,
+        py: Python<'_>,
+        workflow: Option<Told>,
+        ask: impl FnOnce(&dataflow_client::Client, Option<&Workflow>) -> Result<Arc<Resolved>, ClientError> + Send,
+    ) -> PyResult<Credentials> {
+        let workflow = workflow.map(read_told).transpose()?;
+        py.detach(|| ask(&self.0, workflow.as_ref())).map(Credentials::from).map_err(|error| raise(py, &error))
+    }
+}
+
+/// Reads a workflow as a person names it: a bare name, or `kind=pipeline; name="nightly"; run="7"`.
+#[pyfunction]
+pub(crate) fn parse_workflow(text: &str) -> Option<Told> {
+    config::parse_workflow(text).map(tell)
+}
+
+fn tell(workflow: Workflow) -> Told {
+    (workflow.kind.as_str().to_owned(), workflow.name, workflow.run)
+}
+
+fn read_told((kind, name, run): Told) -> PyResult<Workflow> {
+    let kind = WorkflowKind::parse(&kind).ok_or_else(|| PyValueError::new_err("no such kind of workflow"))?;
+    Ok(Workflow { kind, name, run })
+}

@@ -1,0 +1,106 @@
+"""A Dataflow server as far as the SDK can tell: `GET …/credentials`, with ETags, tombstones and outages."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+TOKEN = "dfc_user_planted"
+
+_BASES = {
+    "postgres": ("postgres", "postgresql"),
+    "redshift": ("postgres", "postgresql"),
+    "mysql": ("mysql", "mysql"),
+    "mariadb": ("mysql", "mysql"),
+    "sqlite": ("sqlite", "sqlite"),
+    "http": ("http", None),
+}
+
+
+class FakeDataflow:
+    """Holds connections in memory and counts what it is asked."""
+
+    def __init__(self) -> None:
+        self._connections: dict[str, dict] = {}
+        self._tombstones: dict[str, dict] = {}
+        self._versions: dict[str, int] = {}
+        self.requests: list[dict] = []
+        self.away_with: int | None = None
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def put(self, name: str, type_id: str, **fields: object) -> None:
+        """Saves a connection; what is not about connecting does not change the fingerprint."""
+        self._versions[name] = self._versions.get(name, 0) + 1
+        self._tombstones.pop(name, None)
+        fields.pop("description", None)
+        fingerprint = hashlib.sha256(json.dumps([type_id, fields], sort_keys=True).encode()).hexdigest()[:32]
+        base, dialect = _BASES[type_id]
+        self._connections[name] = {
+            "name": name,
+            "type": type_id,
+            "base": base,
+            "sqlalchemy": dialect,
+            "fields": fields,
+            "fingerprint": fingerprint,
+            "version": self._versions[name],
+        }
+
+    def fields(self, name: str) -> dict:
+        return dict(self._connections[name]["fields"])
+
+    def delete(self, name: str, by: str = "ann@example.org", at: str = "2026-11-22T10:00:00Z", reason: str = "") -> None:
+        del self._connections[name]
+        self._tombstones[name] = {"deleted_by": by, "deleted_at": at, "reason": reason}
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _answer(self, path: str, headers: dict[str, str]) -> tuple[int, dict[str, str], dict | None]:
+        if self.away_with is not None:
+            return self.away_with, {}, {"code": "unavailable"}
+        if headers.get("authorization") != f"Bearer {TOKEN}":
+            return 401, {}, {"code": "unauthenticated", "detail": "The token is not known."}
+        name = path.removeprefix("/api/v1/workspaces/default/connections/").removesuffix("/credentials")
+        if name == "forbidden":
+            return 403, {}, {"code": "forbidden", "detail": "This token may not use it."}
+        if name in self._tombstones:
+            return 410, {}, {"code": "connection_deleted", **self._tombstones[name]}
+        if name not in self._connections:
+            return 404, {}, {"code": "not_found"}
+        found = self._connections[name]
+        etag = f'"{found["fingerprint"]}"'
+        if headers.get("if-none-match") == etag:
+            return 304, {"ETag": etag}, None
+        return 200, {"ETag": etag, "Cache-Control": "no-store"}, found
+
+    def _handler(fake) -> type[BaseHTTPRequestHandler]:
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_GET(self) -> None:
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                status, extra, document = fake._answer(self.path, headers)
+                fake.requests.append({"path": self.path, "headers": headers, "status": status})
+                body = b"" if document is None else json.dumps(document).encode()
+                self.send_response(status)
+                for name, value in extra.items():
+                    self.send_header(name, value)
+                if status != 304:
+                    self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        return Handler

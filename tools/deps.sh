@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# make deps: installs what the tests need and this machine does not have. Touches nothing that is there.
+#
+#   Debian packages   through apt-get, as root or with sudo
+#   cargo-nextest     built by cargo into .cache/tools
+#   MySQL 9           unpacked into the cache of the tests; Debian has MariaDB only
+source "$(dirname "$0")/lib.sh"
+
+nextest_version=0.9.143
+
+# program (or file pattern) and the Debian package it comes from
+wanted=(
+  "/usr/lib/postgresql/*/bin/initdb postgresql"
+  "/usr/sbin/mariadbd mariadb-server"
+  "/usr/bin/mariadb mariadb-client"
+  "chromium chromium"
+  "chromedriver chromium-driver"
+  "/usr/share/fonts/truetype/liberation*/LiberationSans-Regular.ttf fonts-liberation"
+  "wrk wrk"
+)
+
+present() {
+  has "$1" || compgen -G "$1" >/dev/null
+}
+
+missing_packages() {
+  local entry
+  for entry in "${wanted[@]}"; do
+    present "${entry% *}" || printf '%s\n' "${entry#* }"
+  done
+}
+
+as_root() {
+  if ((EUID == 0)); then
+    "$@"
+  elif has sudo; then
+    sudo "$@"
+  else
+    fail "These Debian packages are missing: ${packages[*]}. Install them as root (apt-get install ${packages[*]}), then try again."
+  fi
+}
+
+install_packages() {
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends "${packages[@]}"
+}
+
+install_nextest() {
+  cargo install cargo-nextest --version "$nextest_version" --locked --debug --root "$TOOLS"
+}
+
+# The fixture would fetch it too; here a mirror that is away is not taken for a failed test.
+fetch_mysql() {
+  tests/servers/mysql9.sh "$DATAFLOW_TEST_CACHE/mysql-9"
+}
+
+mapfile -t packages < <(missing_packages)
+if ((${#packages[@]})); then
+  has apt-get || fail "These are missing, and this machine has no apt-get to install them: ${packages[*]}. Install them, then try again."
+  step "Reading the lists of Debian packages" as_root apt-get update --quiet=2
+  step "Installing ${packages[*]}" install_packages
+fi
+cargo nextest --version >/dev/null 2>&1 || step "Building cargo-nextest" install_nextest
+step "Looking for MySQL 9" fetch_mysql

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# What no other linter looks for: foreign crypto in the build, switched-off lints and tests, unfinished work, paths of one machine.
+source "$(dirname "$0")/lib.sh"
+
+problems=0
+
+problem() {
+  printf '%s\n' "$*" >&2
+  problems=$((problems + 1))
+}
+
+# absent CRATE: fails if it is compiled in on any target. aws-lc-rs is the one crypto provider.
+absent() {
+  local tree
+  tree=$(cargo tree --locked --workspace --target all --edges normal,build,dev --invert "$1" 2>/dev/null || true)
+  [[ -z $tree ]] || problem "$1 is compiled in; choose features of these that use aws-lc-rs:"$'\n'"$tree"
+}
+
+# none PATTERN REMEDY PATHSPEC…: fails if a tracked file holds the pattern. Patterns are written so that they do not match themselves.
+none() {
+  local pattern=$1 remedy=$2 found
+  shift 2
+  if found=$(git grep --untracked -nE -e "$pattern" -- "$@"); then problem "$remedy"$'\n'"$found"; fi
+}
+
+for crate in ring openssl-sys native-tls; do absent "$crate"; done
+
+none '#!?\[allow[(]' 'Write #[expect(lint, reason = "…")] instead: it says why, and ends when it is no longer needed:' '*.rs'
+none '#\[[i]gnore' 'A test runs or is removed:' '*.rs'
+none 'pytest\.(mark\.)?(ski[p]|xfai[l])|importorski[p]' 'A test runs or is removed:' '*.py'
+none '(TOD[O]|FIXM[E])\b|(tod[o]|unimplemente[d])!' 'Finish it, or open an issue:' '*' ':!Cargo.lock' ':!*/assets/*'
+none '(^|[^A-Za-z0-9_.~-])/(work|tmp/wt|home/[a-z]+)/' 'A path of one machine stands here:' '*' ':!Cargo.lock'
+
+((problems == 0)) || fail "$problems guard(s) found something."

@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# make run: builds the binary and the SDK, sets everything up in .run/, and runs the server until Ctrl-C.
+#
+#   tools/run.sh [ADDRESS:PORT]
+#
+#   .run/data         the store; its key is .run/data.key
+#   .run/first-admin  e-mail, password and recovery key of the first admin
+#   .run/sqlite       the folder of SQLite files, with sample.db
+#   .run/venv         a Python environment with the SDK; its dataflow.toml holds a token of the role `user`
+#   .run/server.log   what the server says
+source "$(dirname "$0")/lib.sh"
+
+listen=${1:-127.0.0.1:8080}
+host=${listen%:*}
+port=${listen##*:}
+python=${PYTHON:-python3}
+run=$PWD/.run
+data=$run/data
+log=$run/server.log
+binary=target/debug/dataflow
+email=admin@localhost
+sdk_sources=(python crates/client crates/model catalog Cargo.toml Cargo.lock)
+
+# answers PATH: whether the server answers this path with 200.
+answers() (
+  exec 3<>"/dev/tcp/$host/$port" || exit 1
+  printf 'GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$1" "$listen" >&3
+  read -r -t 2 _ status _ <&3
+  [[ $status == 200 ]]
+) 2>/dev/null
+
+require_free_port() {
+  if (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then
+    fail "Port $port on $host is taken by another program. Stop it, or choose another: make run LISTEN=$host:$((port + 1))."
+  fi
+}
+
+# Held by this script and its server, so that not even a killed script leaves two servers on one store.
+require_only_run() {
+  exec 9>"$run/lock"
+  flock --nonblock 9 || fail "\`make run\` is already running in this folder. Stop it with Ctrl-C in its terminal, then try again."
+}
+
+build_binary() {
+  cargo build --locked --bin dataflow
+}
+
+# Installs the SDK where its sources, or the Python it is for, are not those that were installed last.
+install_sdk() {
+  local wanted stamp=$run/venv/sdk.digest
+  wanted=$(digest "${sdk_sources[@]}" "$(command -v "$python")")
+  if [[ -f $stamp && $(<"$stamp") == "$wanted" ]]; then return; fi
+  step "Installing the Python SDK into .run/venv (the first time about 2 minutes)" install_sdk_now
+  printf '%s' "$wanted" >"$stamp"
+}
+
+install_sdk_now() {
+  if [[ ! -x $run/venv/bin/pip ]]; then "$python" -m venv "$run/venv"; fi
+  "$run/venv/bin/pip" install --quiet --disable-pip-version-check ./python --config-settings=build-args="--profile dev --locked"
+}
+
+# The first admin signs in with the printed link; the password is for the day when the link is gone.
+set_up() {
+  local password
+  password=$(head -c 18 /dev/urandom | base64)
+  printf 'e-mail: %s\npassword: %s\nrecovery key: %s\n' "$email" "$password" \
+    "$("$binary" setup --data "$data" --email "$email" --password-stdin <<<"$password")" >"$run/first-admin"
+}
+
+start_server() {
+  "$binary" serve --data "$data" --listen "$listen" --sqlite-folder "$run/sqlite" >"$log" 2>&1 &
+  server=$!
+  trap stop_server EXIT
+  trap 'exit 0' INT TERM
+  until answers /readyz; do
+    if ! kill -0 "$server" 2>/dev/null; then
+      tail -n 5 "$log" >&2
+      fail "The server did not start; the lines above are the end of .run/server.log."
+    fi
+    sleep 0.05
+  done
+}
+
+stop_server() {
+  kill -TERM "$server" 2>/dev/null || true
+  wait "$server" 2>/dev/null || true
+}
+
+create_sample_connection() {
+  "$binary" connections create sample --data "$data" --type sqlite --description "A small shop, to play with" --set database=sample.db >/dev/null
+}
+
+# Tokens expire, so an old one is replaced well before that.
+write_token() {
+  local token file=$run/venv/dataflow.toml
+  if [[ -z $(find "$file" -mtime -30 -newer "$run/first-admin" 2>/dev/null) ]]; then
+    token=$("$binary" token create --data "$data" --workspace default --role user --name "make run $(date +%F)")
+  else
+    token=$(sed -n 's/^token = "\(.*\)"$/\1/p' "$file")
+    if grep -qxF "url = \"http://$listen\"" "$file"; then return; fi
+  fi
+  printf 'url = "http://%s"\ntoken = "%s"\nworkspace = "default"\nsqlite_folder = "%s"\n' "$listen" "$token" "$run/sqlite" >"$file"
+}
+
+require_build_tools
+require_python "$python"
+umask 077
+mkdir -p "$run/sqlite"
+require_only_run
+require_free_port
+
+step "Building the binary (the first time about 4 minutes)" build_binary
+install_sdk
+if [[ ! -f $run/sqlite/sample.db ]]; then "$run/venv/bin/python" tools/sample_database.py "$run/sqlite/sample.db"; fi
+if [[ ! -f $run/first-admin ]]; then
+  step "Setting up the store and the first admin" set_up
+  new=yes
+fi
+start_server
+if [[ ${new:-} ]]; then create_sample_connection; fi
+write_token
+
+cat <<END
+
+Ready after $(duration "$SECONDS").
+
+  Studio   $("$binary" sign-in-link --data "$data" --email "$email")
+           (signs you in once; run \`make run\` again for another)
+  Python   .run/venv/bin/python, in a second terminal:
+
+             from dataflow.dataflow import Dataflow
+             from sqlalchemy import text
+
+             db = Dataflow().connection("sample")
+             print(db.execute(text("SELECT * FROM customers LIMIT 3")).fetchall())
+
+  Log      .run/server.log
+  Stop     Ctrl-C
+END
+wait "$server"
