@@ -162,7 +162,7 @@ fn hanging_trials() -> Vec<Trial> {
         }),
         trial("postgres_flood_of_notices", async {
             let script = |mut peer: Peer| async move {
-                let notices = message(b'N', &[b'x'; 20_000]).repeat(16);
+                let notices = message(b'N', &b"x".repeat(20_000)).repeat(16);
                 while peer.stream.write_all(&notices).await.is_ok() {}
             };
             assert_failed(&test(script, &[]).await.0, Cause::TimedOut, StepName::SignIn, Some("port"));
