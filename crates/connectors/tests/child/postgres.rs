@@ -252,6 +252,21 @@ fn signing_in_trials() -> Vec<Trial> {
             let report = run(request("postgres", fields(port, &[("tls.mode", "disable")]), secrets(&[]))).await;
             assert_eq!(report.status, TestStatus::Ok, "there is no password to prove");
         }),
+        trial("postgres_that_refuses_to_read", async {
+            for answer in [error("57014", "canceling statement due to statement timeout", ""), message(b'Z', b"I")] {
+                let script = move |mut peer: Peer| {
+                    let answer = answer.clone();
+                    async move {
+                        peer.hear().await;
+                        peer.say(&[authentication(0, &[]), message(b'Z', b"I")].concat()).await;
+                        peer.hear().await;
+                        peer.say(&answer).await;
+                        peer.hear_all().await;
+                    }
+                };
+                assert_failed(&test(script, &[]).await.0, Cause::ReadRefused, StepName::Read, None);
+            }
+        }),
         trial("postgres_password_in_clear_goes_out_only_by_leave", async {
             let script = |mut peer: Peer| async move {
                 peer.hear().await;
