@@ -1,6 +1,6 @@
 //! Fixtures: real servers, certificates and the product's own binary, for tests that go through the doors users use.
 //!
-//! What belongs here starts something or makes something that several test files need. What does not: assertions about the
+//! What belongs here starts something or makes something that several test files need, or is a table that they share. What does not: assertions about the
 //! product, which stand in `tests/tests/`, and unit tests, which stand beside their code.
 //!
 //! Every server is unprivileged, listens on 127.0.0.1 and a port of its own, keeps its data in a folder of its own, and ends with
@@ -9,13 +9,16 @@
 #![expect(clippy::panic, reason = "a fixture that cannot be had fails the test that asked for it")]
 
 pub mod binary;
+pub mod connection;
 pub mod environment;
 pub mod folder;
 pub mod mariadb;
+pub mod matrix;
 pub mod mysql;
 pub mod mysql_protocol;
 pub mod port;
 pub mod postgres;
 pub mod process;
+pub mod scripted;
 pub mod server;
 pub mod tls;

@@ -1,0 +1,110 @@
+//! A test of a connection, run in this process by the connector itself, against values that a test of ours has chosen.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use dataflow_connectors::{DialPolicy, Dialer, Outcome, Steps, Target, connector};
+use dataflow_model::{FieldValue, Secret, Step, StepName, StepStatus, TestError};
+
+/// Longest that any test may take, as on a server.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The fields of a connection to 127.0.0.1 without TLS, to be changed field by field.
+#[derive(Debug)]
+pub struct Connection {
+    connector: &'static str,
+    target: Target,
+}
+
+/// How a test of a connection ended.
+#[derive(Debug)]
+pub struct Tested {
+    pub result: Result<Outcome, TestError>,
+    pub steps: Vec<Step>,
+    pub duration: Duration,
+}
+
+impl Connection {
+    pub fn new(connector: &'static str, port: u16) -> Self {
+        let connection = Self { connector, target: Target::default() };
+        connection.set("host", "127.0.0.1").set("tls.mode", "disable").number("port", i64::from(port))
+    }
+
+    #[must_use]
+    pub fn set(mut self, path: &str, value: &str) -> Self {
+        self.target.public.0.insert(path.into(), FieldValue::Text(value.to_owned()));
+        self
+    }
+
+    #[must_use]
+    pub fn number(mut self, path: &str, value: i64) -> Self {
+        self.target.public.0.insert(path.into(), FieldValue::Integer(value));
+        self
+    }
+
+    #[must_use]
+    pub fn secret(mut self, path: &str, value: &str) -> Self {
+        self.target.secrets.0.insert(path.into(), Secret::new(value.to_owned()));
+        self
+    }
+
+    #[must_use]
+    pub fn user(self, username: &str, password: &str) -> Self {
+        self.set("username", username).secret("password", password)
+    }
+
+    /// Verified TLS against `authority`, under the name `localhost`.
+    #[must_use]
+    pub fn verified(self, authority: &str) -> Self {
+        self.set("host", "localhost").set("tls.mode", "verify-full").set("tls.ca", authority)
+    }
+
+    /// Runs the test under the deadline that a server sets.
+    ///
+    /// # Panics
+    /// If the connector does not exist, or does not end by itself within [`DEADLINE`].
+    pub async fn test(&self) -> Tested {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&told);
+        let mut steps = Steps::new(move |step| sink.lock().expect("not poisoned").push(step));
+        let begun = Instant::now();
+        let dialer = Dialer::new(DialPolicy { allow_loopback: true, ..DialPolicy::default() }, begun + DEADLINE);
+        let connector = connector(self.connector).unwrap_or_else(|| panic!("there is no connector {}", self.connector));
+        let test = connector.test(&self.target, &dialer, &mut steps);
+        let result = tokio::time::timeout(DEADLINE, test).await.unwrap_or_else(|_| panic!("the test did not end by itself"));
+        match result {
+            Ok(_) => steps.skip_rest(),
+            Err(_) => steps.fail(),
+        }
+        drop(steps);
+        let steps = std::mem::take(&mut *told.lock().expect("not poisoned"));
+        Tested { result, steps, duration: begun.elapsed() }
+    }
+}
+
+impl Tested {
+    /// The error of a test that must fail.
+    ///
+    /// # Panics
+    /// If it did not fail, or if a secret of `planted` is in anything that it says.
+    pub fn error(&self, planted: &str) -> &TestError {
+        let all = format!("{self:?}");
+        assert!(!all.contains(planted), "the planted secret is in the report: {all}");
+        self.result.as_ref().expect_err("this test must fail")
+    }
+
+    /// The outcome of a test that must not fail.
+    ///
+    /// # Panics
+    /// If it failed.
+    pub fn outcome(&self) -> &Outcome {
+        self.result.as_ref().unwrap_or_else(|error| panic!("{error:?}\n{:?}", self.steps))
+    }
+
+    /// The step that failed, if one did.
+    pub fn failed_step(&self) -> Option<StepName> {
+        self.steps.iter().find(|step| step.status == StepStatus::Failed).map(|step| step.step)
+    }
+}

@@ -1,0 +1,126 @@
+//! A server that does exactly what a test tells it, for what no real server can be made to do. It keeps every byte it is sent.
+
+use std::{
+    io::{self, Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+use rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
+
+use crate::tls::Identity;
+
+/// No script waits longer for its client.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// A listening script. It ends with the test's process; a connection that is closed ends its script.
+#[derive(Debug)]
+pub struct Scripted {
+    port: u16,
+    heard: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Scripted {
+    /// Plays `script` with every client, one after the other's beginning.
+    ///
+    /// # Panics
+    /// If no port is free.
+    pub fn start(script: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let port = listener.local_addr().expect("it is bound").port();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let (all_heard, script) = (Arc::clone(&heard), Arc::new(script));
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (heard, script) = (Arc::clone(&all_heard), Arc::clone(&script));
+                thread::spawn(move || -> io::Result<()> {
+                    stream.set_read_timeout(Some(LONGEST))?;
+                    script(&mut Peer { stream: Box::new(stream.try_clone()?), plain: stream, heard })
+                });
+            }
+        });
+        Self { port, heard }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Every byte that any client has sent; inside TLS as it was before encryption.
+    ///
+    /// # Panics
+    /// If a script has panicked.
+    pub fn heard(&self) -> Vec<u8> {
+        self.heard.lock().expect("not poisoned").clone()
+    }
+
+    /// Whether `text` was among the bytes.
+    pub fn has_heard(&self, text: &str) -> bool {
+        self.heard().windows(text.len()).any(|window| window == text.as_bytes())
+    }
+}
+
+trait Stream: Read + Write + Send {}
+impl<S: Read + Write + Send> Stream for S {}
+
+/// One client, as its script sees it.
+pub struct Peer {
+    stream: Box<dyn Stream>,
+    plain: TcpStream,
+    heard: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Peer {
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)?;
+        self.stream.flush()
+    }
+
+    /// Exactly `count` bytes.
+    pub fn receive(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes)?;
+        self.keep(&bytes);
+        Ok(bytes)
+    }
+
+    /// Listens until the client closes.
+    pub fn listen(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 4096];
+        loop {
+            match self.stream.read(&mut buffer)? {
+                0 => return Ok(()),
+                count => self.keep(buffer.get(..count).unwrap_or_default()),
+            }
+        }
+    }
+
+    /// Goes on inside TLS, as the server that `identity` is for.
+    ///
+    /// # Panics
+    /// If the identity cannot be used.
+    pub fn begin_tls(&mut self, identity: &Identity) -> io::Result<()> {
+        let chain =
+            CertificateDer::pem_slice_iter(identity.certificates.as_bytes()).collect::<Result<_, _>>().expect("made here");
+        let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("made here");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider has them")
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .expect("key and certificate belong together");
+        let session = ServerConnection::new(Arc::new(config)).expect("a sound configuration");
+        self.stream = Box::new(StreamOwned::new(session, self.plain.try_clone()?));
+        Ok(())
+    }
+
+    fn keep(&self, bytes: &[u8]) {
+        self.heard.lock().expect("not poisoned").extend_from_slice(bytes);
+    }
+}
