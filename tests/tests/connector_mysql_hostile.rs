@@ -130,7 +130,7 @@ async fn the_password_is_not_told_by_whatever_plugin_it_is_asked(
 #[case::endless(vec![vec![1, 3]; 12], Cause::NotThatDatabase)]
 #[case::nonsense(vec![vec![0x42; 300]], Cause::NotThatDatabase)]
 #[tokio::test]
-async fn a_bent_sign_in_tells_nothing(#[case] mut answers: Vec<Vec<u8>>, #[case] cause: Cause) {
+async fn a_bent_sign_in_tells_nothing(#[case] answers: Vec<Vec<u8>>, #[case] cause: Cause) {
     let server = Scripted::start(move |peer| {
         peer.send(&greeting("caching_sha2_password"))?;
         let (mut sequence, _) = packet(peer)?;
