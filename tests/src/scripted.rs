@@ -105,7 +105,8 @@ impl Peer {
     /// # Panics
     /// If the identity cannot be used.
     pub fn begin_tls(&mut self, identity: &Identity) -> io::Result<()> {
-        let chain = CertificateDer::pem_slice_iter(identity.certificates.as_bytes()).collect::<Result<_, _>>().expect("made here");
+        let chain =
+            CertificateDer::pem_slice_iter(identity.certificates.as_bytes()).collect::<Result<_, _>>().expect("made here");
         let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("made here");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
