@@ -18,7 +18,9 @@ pub fn setup(arguments: Setup) -> anyhow::Result<()> {
     let password = output::read_secret("Password (at least 10 characters):", arguments.password_stdin)?;
     match ask(arguments.data, AdminRequest::Setup { email: arguments.email, password: Clear(password) })? {
         AdminAnswer::RecoveryKey(key) => {
-            output::say("The server is set up. This recovery key opens the store if the key file is lost. It is shown this once; keep it somewhere else:");
+            output::say(
+                "The server is set up. This recovery key opens the store if the key file is lost. It is shown this once; keep it somewhere else:",
+            );
             output::data(key.0.expose_secret())
         }
         _ => Err(unexpected()),
@@ -27,7 +29,9 @@ pub fn setup(arguments: Setup) -> anyhow::Result<()> {
 
 pub fn sign_in_link(arguments: SignInLink) -> anyhow::Result<()> {
     match ask(arguments.data, AdminRequest::SignInLink { email: arguments.email })? {
-        AdminAnswer::Link(code) => output::data(&format!("{}/link/{}", arguments.url.trim_end_matches('/'), code.0.expose_secret())),
+        AdminAnswer::Link(code) => {
+            output::data(&format!("{}/link/{}", arguments.url.trim_end_matches('/'), code.0.expose_secret()))
+        }
         _ => Err(unexpected()),
     }
 }
@@ -47,7 +51,17 @@ pub fn token(arguments: Token) -> anyhow::Result<()> {
             AdminAnswer::Tokens(tokens) => {
                 let rows = tokens
                     .into_iter()
-                    .map(|token| vec![token.id, token.name, token.roles, token.state, token.expires_at, token.last_used_at.unwrap_or_else(|| "never".to_owned()), token.created_by])
+                    .map(|token| {
+                        vec![
+                            token.id,
+                            token.name,
+                            token.roles,
+                            token.state,
+                            token.expires_at,
+                            token.last_used_at.unwrap_or_else(|| "never".to_owned()),
+                            token.created_by,
+                        ]
+                    })
                     .collect();
                 output::data(&output::table(&["id", "name", "roles", "state", "expires", "last used", "made by"], rows))
             }
@@ -75,7 +89,9 @@ fn ask(data: Data, request: AdminRequest) -> anyhow::Result<AdminAnswer> {
             return anyhow::Ok(answer);
         }
         let locks = lock(&data)?;
-        let app = App::open(&AppConfig { data: data.clone(), tests: TestConfig::default(), node_folder: locks.node_folder.clone() }).await?;
+        let app =
+            App::open(&AppConfig { data: data.clone(), tests: TestConfig::default(), node_folder: locks.node_folder.clone() })
+                .await?;
         let answer = admin::handle(&app, request).await;
         app.store.close().await;
         Ok(answer)

@@ -19,7 +19,9 @@ pub fn run(arguments: Connections) -> anyhow::Result<ExitCode> {
     let client = Client::new(ClientConfig::discover(explicit)?);
     let form = arguments.server.output;
     match arguments.command {
-        ConnectionCommand::List { search, type_id, tag, status } => list(&client, form, &[("search", search), ("type", type_id), ("tag", tag), ("status", status)])?,
+        ConnectionCommand::List { search, type_id, tag, status } => {
+            list(&client, form, &[("search", search), ("type", type_id), ("tag", tag), ("status", status)])?
+        }
         ConnectionCommand::Show { name } => show(&read(&client, &name)?.0, form)?,
         ConnectionCommand::Create(arguments) => create(&client, form, arguments)?,
         ConnectionCommand::Edit(arguments) => edit(&client, form, arguments)?,
@@ -105,7 +107,9 @@ fn flatten(prefix: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
 
 fn create(client: &Client, form: Output, arguments: CreateConnection) -> anyhow::Result<()> {
     let catalogue = Catalogue::built_in()?;
-    let kind = catalogue.get(&arguments.type_id).with_context(|| format!("There is no connection type “{}”. “dataflow types” lists them.", arguments.type_id))?;
+    let kind = catalogue
+        .get(&arguments.type_id)
+        .with_context(|| format!("There is no connection type “{}”. “dataflow types” lists them.", arguments.type_id))?;
     let mut body = Body::default();
     body.put("name", json!(arguments.name));
     body.put("type", json!(kind.id));
@@ -123,14 +127,17 @@ fn edit(client: &Client, form: Output, arguments: EditConnection) -> anyhow::Res
     let (before, etag) = read(client, &arguments.name)?;
     let catalogue = Catalogue::built_in()?;
     let id = before.get("type").and_then(Value::as_str).unwrap_or_default();
-    let kind = catalogue.get(id).with_context(|| format!("This program does not know the connection type “{id}”. Use the server's version of it."))?;
+    let kind = catalogue
+        .get(id)
+        .with_context(|| format!("This program does not know the connection type “{id}”. Use the server's version of it."))?;
     let mut body = Body::default();
     for field in &arguments.clear {
         body.put(field, Value::Null);
     }
     body.fill(kind, &arguments.fields)?;
     let json = body.json()?;
-    let connection = accepted(client.request(&ApiRequest::new(Method::PATCH, &path(&arguments.name)).json(&json).header("If-Match", &etag))?)?;
+    let connection =
+        accepted(client.request(&ApiRequest::new(Method::PATCH, &path(&arguments.name)).json(&json).header("If-Match", &etag))?)?;
     output::say("Saved.");
     show(&connection, form)
 }
@@ -141,13 +148,20 @@ fn delete(client: &Client, name: &str, reason: Option<&str>, yes: bool) -> anyho
         if !output::is_terminal() {
             bail!("Nobody can be asked here. Say --yes to delete “{name}” without a question.");
         }
-        let typed = inquire::Text::new(&format!("Workflows that use “{name}” fail until a connection of the same name exists. Type the name to delete it:")).prompt()?;
+        let typed = inquire::Text::new(&format!(
+            "Workflows that use “{name}” fail until a connection of the same name exists. Type the name to delete it:"
+        ))
+        .prompt()?;
         if typed != name {
             bail!("That is another name. Nothing was deleted.");
         }
     }
-    let query = reason.map(|reason| format!("?{}", url::form_urlencoded::Serializer::new(String::new()).append_pair("reason", reason).finish()));
-    let answer = client.request(&ApiRequest::new(Method::DELETE, &format!("{}{}", path(name), query.unwrap_or_default())).header("If-Match", &etag))?;
+    let query = reason.map(|reason| {
+        format!("?{}", url::form_urlencoded::Serializer::new(String::new()).append_pair("reason", reason).finish())
+    });
+    let answer = client.request(
+        &ApiRequest::new(Method::DELETE, &format!("{}{}", path(name), query.unwrap_or_default())).header("If-Match", &etag),
+    )?;
     accepted(answer)?;
     output::say(&format!("Deleted “{name}”."));
     Ok(())
@@ -156,7 +170,11 @@ fn delete(client: &Client, name: &str, reason: Option<&str>, yes: bool) -> anyho
 /// The JSON of a success; a refusal as sentences.
 fn accepted(answer: ApiAnswer) -> anyhow::Result<Value> {
     if answer.is_success() {
-        return if answer.body.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&answer.body).context("read the server's answer") };
+        return if answer.body.is_empty() {
+            Ok(Value::Null)
+        } else {
+            serde_json::from_slice(&answer.body).context("read the server's answer")
+        };
     }
     let problem = answer.problem();
     let errors = serde_json::from_slice::<Value>(&answer.body).ok().and_then(|body| body.get("errors").cloned());
@@ -197,7 +215,9 @@ impl Body {
         for pair in &fields.set {
             let (path, value) = pair.split_once('=').context("--set takes PATH=VALUE")?;
             if kind.field(path).is_some_and(|field| field.secret) {
-                bail!("“{path}” is a secret, and arguments can be seen by others on this machine. Use --password-stdin, --set-file, or the prompt.");
+                bail!(
+                    "“{path}” is a secret, and arguments can be seen by others on this machine. Use --password-stdin, --set-file, or the prompt."
+                );
             }
             self.put(path, typed(kind, path, value));
         }
@@ -221,7 +241,11 @@ impl Body {
 
     /// Asks for what the main part of the form needs and was not given.
     fn ask(&mut self, kind: &ConnectionType) -> anyhow::Result<()> {
-        let missing: Vec<_> = kind.fields.iter().filter(|field| !self.has(field.path.as_str()) && (field.required || field.kind == FieldKind::Password)).collect();
+        let missing: Vec<_> = kind
+            .fields
+            .iter()
+            .filter(|field| !self.has(field.path.as_str()) && (field.required || field.kind == FieldKind::Password))
+            .collect();
         for field in missing {
             if field.secret {
                 let typed = output::read_secret(&format!("{} (empty: none):", field.label), false)?;

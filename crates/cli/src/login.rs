@@ -10,7 +10,12 @@ use crate::{args::Login, output};
 pub fn run(arguments: Login) -> anyhow::Result<()> {
     let url = ServerUrl::parse(&arguments.url)?;
     let token = output::read_secret("Token (dfc_…):", arguments.token_stdin)?;
-    let explicit = Explicit { url: Some(arguments.url), token: Some(token.duplicate_secret()), workspace: arguments.workspace.clone(), ..Explicit::default() };
+    let explicit = Explicit {
+        url: Some(arguments.url),
+        token: Some(token.duplicate_secret()),
+        workspace: arguments.workspace.clone(),
+        ..Explicit::default()
+    };
     let config = ClientConfig::discover(explicit)?;
     let workspace = config.workspace.to_string();
     let answer = Client::new(config).request(&ApiRequest::new(http::Method::GET, "connections?limit=1"))?;
@@ -18,9 +23,13 @@ pub fn run(arguments: Login) -> anyhow::Result<()> {
         let problem = answer.problem();
         bail!("The server refused the token for the workspace “{workspace}”: {} {}", problem.detail, problem.hint);
     }
-    let path = Environment::read().user_file().context("find this user's config folder: neither XDG_CONFIG_HOME nor HOME is set")?;
+    let path =
+        Environment::read().user_file().context("find this user's config folder: neither XDG_CONFIG_HOME nor HOME is set")?;
     save_user_file(&path, &SignIn { url, token: Some(token), workspace: Some(workspace.clone()), sqlite_folder: None })
         .with_context(|| format!("write {}", path.display()))?;
-    output::say(&format!("Signed in to the workspace “{workspace}”. Shell and Python of this user find it in {}.", path.display()));
+    output::say(&format!(
+        "Signed in to the workspace “{workspace}”. Shell and Python of this user find it in {}.",
+        path.display()
+    ));
     Ok(())
 }

@@ -14,7 +14,11 @@ use crate::{
 pub fn run(arguments: Serve) -> anyhow::Result<()> {
     let config = ServeConfig {
         data: data_config(arguments.data)?,
-        public: PublicConfig { listen: arguments.listen, public_url: arguments.public_url, tls: arguments.tls_cert.zip(arguments.tls_key) },
+        public: PublicConfig {
+            listen: arguments.listen,
+            public_url: arguments.public_url,
+            tls: arguments.tls_cert.zip(arguments.tls_key),
+        },
         tests: TestConfig { enabled: !arguments.no_tests, sqlite_folder: arguments.sqlite_folder, ..TestConfig::default() },
     };
     runtime()?.block_on(serve(config, stop_signal(), output::say))

@@ -14,7 +14,8 @@ pub fn run(arguments: &Types) -> anyhow::Result<()> {
     match &arguments.id {
         None => list(&catalogue, arguments.output),
         Some(id) => {
-            let kind = catalogue.get(id).with_context(|| format!("There is no connection type “{id}”. “dataflow types” lists them."))?;
+            let kind =
+                catalogue.get(id).with_context(|| format!("There is no connection type “{id}”. “dataflow types” lists them."))?;
             show(kind, arguments.output)
         }
     }
@@ -23,10 +24,14 @@ pub fn run(arguments: &Types) -> anyhow::Result<()> {
 fn list(catalogue: &Catalogue, form: Output) -> anyhow::Result<()> {
     let all = catalogue.all();
     if form == Output::Json {
-        let list: Vec<_> = all.iter().map(|kind| json!({"id": kind.id, "label": kind.label, "category": kind.category, "summary": kind.summary})).collect();
+        let list: Vec<_> = all
+            .iter()
+            .map(|kind| json!({"id": kind.id, "label": kind.label, "category": kind.category, "summary": kind.summary}))
+            .collect();
         return output::data(&serde_json::to_string_pretty(&list)?);
     }
-    let rows = all.iter().map(|kind| vec![kind.id.clone(), kind.label.clone(), kind.category.clone(), kind.summary.clone()]).collect();
+    let rows =
+        all.iter().map(|kind| vec![kind.id.clone(), kind.label.clone(), kind.category.clone(), kind.summary.clone()]).collect();
     output::data(&output::table(&["id", "label", "category", "summary"], rows))
 }
 
@@ -41,14 +46,22 @@ fn show(kind: &ConnectionType, form: Output) -> anyhow::Result<()> {
             .iter()
             .map(|field| json!({"path": field.path.as_str(), "label": field.label, "flags": flags(field), "default": field.default, "help": field.help}))
             .collect();
-        return output::data(&serde_json::to_string_pretty(&json!({"id": kind.id, "label": kind.label, "docs": kind.docs, "fields": fields}))?);
+        return output::data(&serde_json::to_string_pretty(
+            &json!({"id": kind.id, "label": kind.label, "docs": kind.docs, "fields": fields}),
+        )?);
     }
     let rows = kind
         .fields
         .iter()
         .map(|field| {
             let default = field.default.as_ref().map(ToString::to_string).unwrap_or_default();
-            vec![field.path.as_str().to_owned(), field.label.clone(), flags(field).join(", "), default, field.help.clone().unwrap_or_default()]
+            vec![
+                field.path.as_str().to_owned(),
+                field.label.clone(),
+                flags(field).join(", "),
+                default,
+                field.help.clone().unwrap_or_default(),
+            ]
         })
         .collect();
     output::data(&output::table(&["field", "label", "flags", "default", "help"], rows))

@@ -108,8 +108,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
         self.begin(StepName::Read, steps);
         self.read_one_row().await?;
         steps.done(None);
-        // The server logs a client that leaves without a word.
-        let _ = self.wire.write(wire::terminate).await;
+        self.wire.terminate().await;
         Ok(Outcome { status, server_version: version })
     }
 

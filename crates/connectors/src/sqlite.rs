@@ -96,7 +96,8 @@ fn find(file: &str, folder: Option<&Path>) -> Result<PathBuf, TestError> {
 /// By SQLite's primary result code: <https://www.sqlite.org/rescode.html>.
 fn refusal(error: &sqlx::Error, file: &str) -> TestError {
     let database = error.as_database_error();
-    let code = database.and_then(|error| error.code()).and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
+    let code =
+        database.and_then(sqlx::error::DatabaseError::code).and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
     match code {
         // BUSY and LOCKED
         Some(5 | 6) => causes::file_busy(file),

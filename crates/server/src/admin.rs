@@ -92,7 +92,9 @@ async fn act(app: &App, request: AdminRequest) -> Result<AdminAnswer> {
             let recovery = setup::from_shell(app, &caller, &email, &password.0).await?;
             AdminAnswer::RecoveryKey(Clear(recovery.to_text()))
         }
-        AdminRequest::SignInLink { email } => AdminAnswer::Link(Clear(people::create_link(app, &caller, &email, LinkKind::SignIn).await?.code)),
+        AdminRequest::SignInLink { email } => {
+            AdminAnswer::Link(Clear(people::create_link(app, &caller, &email, LinkKind::SignIn).await?.code))
+        }
         AdminRequest::CreateToken { workspace, roles, name, days, connections } => {
             let new = tokens::NewToken { name, roles: Roles::parse(&roles), expires_in_days: days, connections };
             AdminAnswer::Token(Clear(tokens::create(app, &caller, &workspace, new).await?.0))
@@ -171,7 +173,9 @@ async fn answer(app: &App, stream: UnixStream) -> anyhow::Result<()> {
     BufReader::new(reader.take(LINE_MAX)).read_line(&mut line).await.context("read the request")?;
     let answer = match serde_json::from_str(&line) {
         Ok(request) => handle(app, request).await,
-        Err(_) => AdminAnswer::Refused(Error::Malformed("The server does not know this command. Use the same version for server and shell.").problem()),
+        Err(_) => AdminAnswer::Refused(
+            Error::Malformed("The server does not know this command. Use the same version for server and shell.").problem(),
+        ),
     };
     let mut line = zeroize::Zeroizing::new(serde_json::to_string(&answer).context("write the answer")?);
     line.push('\n');
@@ -187,7 +191,9 @@ pub async fn ask(path: &Path, request: &AdminRequest) -> anyhow::Result<Option<A
     };
     let stream = match UnixStream::connect(short).await {
         Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => return Ok(None),
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
         Err(error) => return Err(error).with_context(|| format!("reach the server at {}", path.display())),
     };
     let (reader, mut writer) = stream.into_split();

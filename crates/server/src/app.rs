@@ -20,7 +20,6 @@ use crate::{
     error::Result,
     ops::{access::TokenIdentity, credentials::Servable, rows::Sealed as _},
     store::{self, Store},
-
     uses::Uses,
 };
 
@@ -59,7 +58,10 @@ impl App {
         let vault = open_vault(&store, &config.data, &clock).await?;
         let use_log = Arc::new(UseLog::open(&config.node_folder)?);
         let weak = Arc::downgrade(&use_log);
-        std::thread::Builder::new().name("audit-sync".to_owned()).spawn(move || UseLog::sync_forever(weak)).context("start the audit thread")?;
+        std::thread::Builder::new()
+            .name("audit-sync".to_owned())
+            .spawn(move || UseLog::sync_forever(weak))
+            .context("start the audit thread")?;
         let app = Self {
             store,
             vault,
@@ -98,10 +100,14 @@ async fn open_vault(store: &Store, data: &DataConfig, clock: &Clock) -> anyhow::
     if let Some(instance) = existing {
         let ring = KeyRing::from_bytes(&instance.key_ring).context("read the key ring")?;
         if !path.exists() {
-            bail!("The store is encrypted and its key file {} is not there. Put it back, name it with --key-file, or recover with “dataflow recover”.", path.display());
+            bail!(
+                "The store is encrypted and its key file {} is not there. Put it back, name it with --key-file, or recover with “dataflow recover”.",
+                path.display()
+            );
         }
         let key = KeyFile::read(&path).with_context(|| format!("read the key file {}", path.display()))?;
-        let vault = Vault::open(&ring, &key).with_context(|| format!("open the key ring with the key file {}", path.display()))?;
+        let vault =
+            Vault::open(&ring, &key).with_context(|| format!("open the key ring with the key file {}", path.display()))?;
         return Ok(vault);
     }
     let key = if path.exists() { KeyFile::read(&path) } else { KeyFile::create(&path) };

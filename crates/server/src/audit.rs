@@ -96,7 +96,11 @@ impl UseLog {
             let _ = write!(line, "{byte:02x}");
         }
         line.push('\n');
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes()).context("append to the audit segment")?;
+        self.file
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .write_all(line.as_bytes())
+            .context("append to the audit segment")?;
         self.dirty.store(true, Ordering::Release);
         Ok(())
     }

@@ -96,31 +96,154 @@ impl Error {
     pub fn describe(&self) -> (StatusCode, Code, String, &'static str) {
         use StatusCode as S;
         let (status, code, detail, hint) = match self {
-            Self::Malformed(what) => (S::BAD_REQUEST, Code::MalformedRequest, *what, "Send what the API's description at /api/v1/openapi.json asks for."),
-            Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, Code::BodyTooLarge, "The request's body is larger than 64 KiB.", "Send less; a connection fits with room to spare."),
-            Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, Code::UnsupportedMediaType, "The request's body is not declared as JSON.", "Send it with “Content-Type: application/json”."),
-            Self::Invalid(_) => (S::UNPROCESSABLE_ENTITY, Code::InvalidFields, "Some fields were refused; nothing was changed.", "Correct the fields in “errors” and send it again."),
-            Self::Unauthenticated => (S::UNAUTHORIZED, Code::Unauthenticated, "The request carries no valid token.", "Send “Authorization: Bearer TOKEN” with a token that is neither expired nor revoked."),
-            Self::Forbidden(act) => return (S::FORBIDDEN, Code::Forbidden, format!("Your role does not allow to {act}."), "Ask an admin of the workspace for the role that does."),
-            Self::NotFound(what) => return (S::NOT_FOUND, Code::NotFound, format!("There is no such {what} here, or none that you may see."), "Check the spelling, upper and lower case included, and the workspace."),
-            Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, Code::MethodNotAllowed, "This address does not take this method.", "See the API's description at /api/v1/openapi.json."),
-            Self::Deleted(tombstone) => {
-                return (S::GONE, Code::ConnectionDeleted, format!("The connection “{}” was deleted by {} at {}.", tombstone.name, tombstone.deleted_by, tombstone.deleted_at), "Create a connection of the same name: everything that used this one then works again, without a restart.");
+            Self::Malformed(what) => (
+                S::BAD_REQUEST,
+                Code::MalformedRequest,
+                *what,
+                "Send what the API's description at /api/v1/openapi.json asks for.",
+            ),
+            Self::BodyTooLarge => (
+                S::PAYLOAD_TOO_LARGE,
+                Code::BodyTooLarge,
+                "The request's body is larger than 64 KiB.",
+                "Send less; a connection fits with room to spare.",
+            ),
+            Self::UnsupportedMediaType => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                Code::UnsupportedMediaType,
+                "The request's body is not declared as JSON.",
+                "Send it with “Content-Type: application/json”.",
+            ),
+            Self::Invalid(_) => (
+                S::UNPROCESSABLE_ENTITY,
+                Code::InvalidFields,
+                "Some fields were refused; nothing was changed.",
+                "Correct the fields in “errors” and send it again.",
+            ),
+            Self::Unauthenticated => (
+                S::UNAUTHORIZED,
+                Code::Unauthenticated,
+                "The request carries no valid token.",
+                "Send “Authorization: Bearer TOKEN” with a token that is neither expired nor revoked.",
+            ),
+            Self::Forbidden(act) => {
+                return (
+                    S::FORBIDDEN,
+                    Code::Forbidden,
+                    format!("Your role does not allow to {act}."),
+                    "Ask an admin of the workspace for the role that does.",
+                );
             }
-            Self::NameTaken(name) => return (S::CONFLICT, Code::NameTaken, format!("The name “{name}” is taken."), "Choose another name. Names differ by more than upper and lower case."),
-            Self::PreconditionRequired => (S::PRECONDITION_REQUIRED, Code::PreconditionRequired, "A change must name the version that it changes.", "Read it, and send its ETag as “If-Match”."),
-            Self::VersionConflict => (S::PRECONDITION_FAILED, Code::VersionConflict, "Somebody changed it since you read it; nothing was changed.", "Read it again, look at what is new, and repeat your change."),
-            Self::SecretReentry(_) => (S::UNPROCESSABLE_ENTITY, Code::SecretReentryRequired, "This change would send the stored secret elsewhere; nothing was changed.", "Type the secrets in “errors” again, or clear them with null."),
-            Self::IdempotencyConflict => (S::CONFLICT, Code::IdempotencyConflict, "This Idempotency-Key was used for another request.", "Use a new key for each change."),
-            Self::TestsDisabled => (S::FORBIDDEN, Code::TestsDisabled, "Tests of connections are switched off on this server.", "The operator can switch them on: start it without --no-tests."),
-            Self::TooManyRequests(what) => (S::TOO_MANY_REQUESTS, Code::TooManyRequests, *what, "Wait a few seconds and try again."),
-            Self::UnsupportedByType(what) => return (S::UNPROCESSABLE_ENTITY, Code::UnsupportedByType, what.clone(), "See GET /api/v1/types for what each type can do."),
-            Self::HostNotAllowed => (S::MISDIRECTED_REQUEST, Code::HostNotAllowed, "This server does not answer to that host name.", "Use the address that the operator gave in --public-url."),
-            Self::OriginNotAllowed => (S::FORBIDDEN, Code::OriginNotAllowed, "The request came from another web site.", "Open the Studio at its own address and repeat the step there."),
-            Self::SetupDone => (S::GONE, Code::SetupDone, "This link was used, or it has expired.", "Sign in with e-mail and password, or make a new link in a shell with “dataflow sign-in-link”."),
-            Self::SecretUnreadable(_) => (S::INTERNAL_SERVER_ERROR, Code::SecretUnreadable, "The stored connection does not open: its row or its key is not what it was.", "Save it again with its secrets; ask the operator to look at the server's log."),
-            Self::Unavailable(_) => (S::SERVICE_UNAVAILABLE, Code::Unavailable, "The server's store does not answer.", "Try again in a moment; ask the operator if it stays so."),
-            Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, Code::Internal, "The server failed at this request.", "Try again; ask the operator to look at the server's log if it stays so."),
+            Self::NotFound(what) => {
+                return (
+                    S::NOT_FOUND,
+                    Code::NotFound,
+                    format!("There is no such {what} here, or none that you may see."),
+                    "Check the spelling, upper and lower case included, and the workspace.",
+                );
+            }
+            Self::MethodNotAllowed => (
+                S::METHOD_NOT_ALLOWED,
+                Code::MethodNotAllowed,
+                "This address does not take this method.",
+                "See the API's description at /api/v1/openapi.json.",
+            ),
+            Self::Deleted(tombstone) => {
+                return (
+                    S::GONE,
+                    Code::ConnectionDeleted,
+                    format!(
+                        "The connection “{}” was deleted by {} at {}.",
+                        tombstone.name, tombstone.deleted_by, tombstone.deleted_at
+                    ),
+                    "Create a connection of the same name: everything that used this one then works again, without a restart.",
+                );
+            }
+            Self::NameTaken(name) => {
+                return (
+                    S::CONFLICT,
+                    Code::NameTaken,
+                    format!("The name “{name}” is taken."),
+                    "Choose another name. Names differ by more than upper and lower case.",
+                );
+            }
+            Self::PreconditionRequired => (
+                S::PRECONDITION_REQUIRED,
+                Code::PreconditionRequired,
+                "A change must name the version that it changes.",
+                "Read it, and send its ETag as “If-Match”.",
+            ),
+            Self::VersionConflict => (
+                S::PRECONDITION_FAILED,
+                Code::VersionConflict,
+                "Somebody changed it since you read it; nothing was changed.",
+                "Read it again, look at what is new, and repeat your change.",
+            ),
+            Self::SecretReentry(_) => (
+                S::UNPROCESSABLE_ENTITY,
+                Code::SecretReentryRequired,
+                "This change would send the stored secret elsewhere; nothing was changed.",
+                "Type the secrets in “errors” again, or clear them with null.",
+            ),
+            Self::IdempotencyConflict => (
+                S::CONFLICT,
+                Code::IdempotencyConflict,
+                "This Idempotency-Key was used for another request.",
+                "Use a new key for each change.",
+            ),
+            Self::TestsDisabled => (
+                S::FORBIDDEN,
+                Code::TestsDisabled,
+                "Tests of connections are switched off on this server.",
+                "The operator can switch them on: start it without --no-tests.",
+            ),
+            Self::TooManyRequests(what) => {
+                (S::TOO_MANY_REQUESTS, Code::TooManyRequests, *what, "Wait a few seconds and try again.")
+            }
+            Self::UnsupportedByType(what) => {
+                return (
+                    S::UNPROCESSABLE_ENTITY,
+                    Code::UnsupportedByType,
+                    what.clone(),
+                    "See GET /api/v1/types for what each type can do.",
+                );
+            }
+            Self::HostNotAllowed => (
+                S::MISDIRECTED_REQUEST,
+                Code::HostNotAllowed,
+                "This server does not answer to that host name.",
+                "Use the address that the operator gave in --public-url.",
+            ),
+            Self::OriginNotAllowed => (
+                S::FORBIDDEN,
+                Code::OriginNotAllowed,
+                "The request came from another web site.",
+                "Open the Studio at its own address and repeat the step there.",
+            ),
+            Self::SetupDone => (
+                S::GONE,
+                Code::SetupDone,
+                "This link was used, or it has expired.",
+                "Sign in with e-mail and password, or make a new link in a shell with “dataflow sign-in-link”.",
+            ),
+            Self::SecretUnreadable(_) => (
+                S::INTERNAL_SERVER_ERROR,
+                Code::SecretUnreadable,
+                "The stored connection does not open: its row or its key is not what it was.",
+                "Save it again with its secrets; ask the operator to look at the server's log.",
+            ),
+            Self::Unavailable(_) => (
+                S::SERVICE_UNAVAILABLE,
+                Code::Unavailable,
+                "The server's store does not answer.",
+                "Try again in a moment; ask the operator if it stays so.",
+            ),
+            Self::Internal(_) => (
+                S::INTERNAL_SERVER_ERROR,
+                Code::Internal,
+                "The server failed at this request.",
+                "Try again; ask the operator to look at the server's log if it stays so.",
+            ),
         };
         (status, code, detail.to_owned(), hint)
     }
@@ -153,7 +276,8 @@ impl Error {
         match self {
             Self::Invalid(errors) => problem.errors = errors,
             Self::SecretReentry(paths) => {
-                problem.errors = paths.into_iter().map(|path| FieldError::new(path, code.as_str(), "must be typed again")).collect();
+                problem.errors =
+                    paths.into_iter().map(|path| FieldError::new(path, code.as_str(), "must be typed again")).collect();
             }
             Self::Deleted(tombstone) => {
                 problem.deleted_by = Some(tombstone.deleted_by);

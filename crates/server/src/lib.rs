@@ -1,9 +1,9 @@
 //! The server: rules (`ops`), their two faces (`api`, `studio`), the store, jobs, and the accept loop.
 
-pub mod app;
-pub mod audit;
 pub mod admin;
 pub mod api;
+pub mod app;
+pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod error;

@@ -32,7 +32,9 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(async || Error::NotFound("address"))
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(SetResponseHeaderLayer::if_not_present(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Error::Internal(anyhow::anyhow!("a handler panicked")).into_response()))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            Error::Internal(anyhow::anyhow!("a handler panicked")).into_response()
+        }))
         .with_state(app)
 }
 

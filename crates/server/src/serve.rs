@@ -41,14 +41,24 @@ pub struct Locks {
 /// Takes the store's lock (SQLite has one server) and the first free node folder.
 pub fn lock(data: &DataConfig) -> anyhow::Result<Locks> {
     let folder = &data.folder;
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(|| format!("make the data folder {}", folder.display()))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("make the data folder {}", folder.display()))?;
     let store = match data.database_url {
         Some(_) => None,
-        None => Some(try_lock(&folder.join("lock"))?.ok_or_else(|| anyhow!("Another server runs on the data folder {}. Stop it first, or use another folder.", folder.display()))?),
+        None => Some(try_lock(&folder.join("lock"))?.ok_or_else(|| {
+            anyhow!("Another server runs on the data folder {}. Stop it first, or use another folder.", folder.display())
+        })?),
     };
     for number in 1..=NODES_MAX {
         let node_folder = folder.join("nodes").join(number.to_string());
-        DirBuilder::new().recursive(true).mode(0o700).create(&node_folder).with_context(|| format!("make the folder {}", node_folder.display()))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&node_folder)
+            .with_context(|| format!("make the folder {}", node_folder.display()))?;
         if let Some(node) = try_lock(&node_folder.join("lock"))? {
             return Ok(Locks { _store: store, _node: node, node_folder });
         }
@@ -57,7 +67,12 @@ pub fn lock(data: &DataConfig) -> anyhow::Result<Locks> {
 }
 
 fn try_lock(path: &Path) -> anyhow::Result<Option<File>> {
-    let file = File::options().create(true).truncate(false).write(true).open(path).with_context(|| format!("open the lock {}", path.display()))?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .with_context(|| format!("open the lock {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -75,16 +90,25 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
     let listener = listen::bind(config.public.listen).await?;
     let address = listener.local_addr().context("ask for the listening address")?;
     let locks = lock(&config.data)?;
-    let app = App::open(&AppConfig { data: config.data.clone(), tests: config.tests.clone(), node_folder: locks.node_folder.clone() }).await?;
+    let app =
+        App::open(&AppConfig { data: config.data.clone(), tests: config.tests.clone(), node_folder: locks.node_folder.clone() })
+            .await?;
 
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = config.public.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
     let admin_socket = admin::listen(&config.data.socket())?;
-    let jobs = [tokio::spawn(admin::serve(app.clone(), admin_socket)), tokio::spawn(flush_uses(app.clone())), tokio::spawn(follow_changes(app.clone()))];
+    let jobs = [
+        tokio::spawn(admin::serve(app.clone(), admin_socket)),
+        tokio::spawn(flush_uses(app.clone())),
+        tokio::spawn(follow_changes(app.clone())),
+    ];
     tell(&format!("Dataflow Connections is ready at {url}"));
     if setup::is_needed(&app).await.map_err(|error| anyhow!(error.describe().2))? {
         let link = setup::create_link(&app).await.map_err(|error| anyhow!(error.describe().2))?;
-        tell(&format!("Nobody has an account yet. Make the first one here, within a day: {url}/link/{}", link.code.expose_secret()));
+        tell(&format!(
+            "Nobody has an account yet. Make the first one here, within a day: {url}/link/{}",
+            link.code.expose_secret()
+        ));
     }
     listen::serve(listener, ListenConfig { tls, ..ListenConfig::default() }, router::router(app.clone()), shutdown).await;
     for job in jobs {

@@ -34,10 +34,13 @@ impl Uses {
     /// Counts one use of a connection by a workflow.
     pub fn connection(&self, id: Uuid, version: i64, workflow: &Workflow, used_by: &str, at: i64) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = pending
-            .connections
-            .entry((id, workflow.kind, workflow.name.clone()))
-            .or_insert_with(|| Seen { first_at: at, last_at: at, uses: 0, version, used_by: used_by.to_owned() });
+        let seen = pending.connections.entry((id, workflow.kind, workflow.name.clone())).or_insert_with(|| Seen {
+            first_at: at,
+            last_at: at,
+            uses: 0,
+            version,
+            used_by: used_by.to_owned(),
+        });
         seen.last_at = at;
         seen.uses += 1;
         seen.version = version;

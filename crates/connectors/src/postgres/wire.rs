@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -46,6 +46,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.stream.flush().await.map_err(Fault::Lost)
     }
 
+    /// Takes leave: a server logs a client that goes without a word.
+    pub(super) async fn terminate(&mut self) {
+        let _ = self.stream.write_all(&[b'X', 0, 0, 0, 4]).await;
+        let _ = self.stream.flush().await;
+    }
+
     /// The next message: its tag and body.
     pub(super) async fn read(&mut self) -> Result<(u8, Bytes), Fault> {
         self.fill(1).await?;
@@ -80,9 +86,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
         Ok(())
     }
-}
-
-pub(super) fn terminate(buffer: &mut BytesMut) -> io::Result<()> {
-    buffer.put_slice(&[b'X', 0, 0, 0, 4]);
-    Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dataflow_model::TestError;
 use rustls::{
     ClientConfig, RootCertStore,
-    client::Resumption,
+    client::{Resumption, danger::ServerCertVerifier},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
@@ -69,11 +69,12 @@ impl<'a> TlsSettings<'a> {
     pub fn client_config(&self) -> Result<(Arc<ClientConfig>, Arc<Verifier>), TestError> {
         let provider = provider();
         let verifier = Arc::new(Verifier::new(self.mode, self.trust()?, provider.signature_verification_algorithms));
+        let shared: Arc<dyn ServerCertVerifier> = Arc::<Verifier>::clone(&verifier);
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|_| causes::test_broken("TLS cannot be set up"))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<_>);
+            .with_custom_certificate_verifier(shared);
         let mut config = match self.client_certificate()? {
             Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|_| {
                 causes::invalid_tls_material("tls.key", "The client key does not belong to the client certificate.")

@@ -80,7 +80,7 @@ impl AsyncRead for Tap {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.0).poll_read(context, buffer);
-        self.1.0.lock().expect("not poisoned").extend_from_slice(&buffer.filled()[before..]);
+        self.1.0.lock().expect("not poisoned").extend(buffer.filled().iter().skip(before));
         result
     }
 }

@@ -162,7 +162,7 @@ fn hanging_trials() -> Vec<Trial> {
         }),
         trial("postgres_flood_of_notices", async {
             let script = |mut peer: Peer| async move {
-                let notices = message(b'N', &[b'x'; 20_000]).repeat(16);
+                let notices = message(b'N', &b"x".repeat(20_000)).repeat(16);
                 while peer.stream.write_all(&notices).await.is_ok() {}
             };
             assert_failed(&test(script, &[]).await.0, Cause::TimedOut, StepName::SignIn, Some("port"));
@@ -251,6 +251,21 @@ fn signing_in_trials() -> Vec<Trial> {
             let (port, _) = serve(script).await;
             let report = run(request("postgres", fields(port, &[("tls.mode", "disable")]), secrets(&[]))).await;
             assert_eq!(report.status, TestStatus::Ok, "there is no password to prove");
+        }),
+        trial("postgres_that_refuses_to_read", async {
+            for answer in [error("57014", "canceling statement due to statement timeout", ""), message(b'Z', b"I")] {
+                let script = move |mut peer: Peer| {
+                    let answer = answer.clone();
+                    async move {
+                        peer.hear().await;
+                        peer.say(&[authentication(0, &[]), message(b'Z', b"I")].concat()).await;
+                        peer.hear().await;
+                        peer.say(&answer).await;
+                        peer.hear_all().await;
+                    }
+                };
+                assert_failed(&test(script, &[]).await.0, Cause::ReadRefused, StepName::Read, None);
+            }
         }),
         trial("postgres_password_in_clear_goes_out_only_by_leave", async {
             let script = |mut peer: Peer| async move {

@@ -23,13 +23,18 @@ fn children() -> Vec<String> {
 }
 
 async fn only_child() -> String {
-    for _ in 0..200 {
-        if let [child] = children().as_slice() {
-            return child.clone();
+    eventually("there is one child", || children().len() == 1).await;
+    children().remove(0)
+}
+
+/// Waits until `holds`, for 5 s at most.
+async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let waiting = async {
+        while !holds() {
+            sleep(Duration::from_millis(10)).await;
         }
-        sleep(Duration::from_millis(10)).await;
-    }
-    panic!("one child: {:?}", children());
+    };
+    timeout(Duration::from_secs(5), waiting).await.expect(what);
 }
 
 /// The most memory that a process of ours had, in MiB.
@@ -46,13 +51,7 @@ pub fn trials() -> Vec<Trial> {
             pool.warm();
             let child = only_child().await;
             let status = || fs::read_to_string(format!("/proc/{child}/status")).expect("it runs");
-            timeout(Duration::from_secs(5), async {
-                while !status().contains("NoNewPrivs:\t1") {
-                    sleep(Duration::from_millis(10)).await;
-                }
-            })
-            .await
-            .expect("it gives up new privileges");
+            eventually("it gives up new privileges", || status().contains("NoNewPrivs:\t1")).await;
             let limits = fs::read_to_string(format!("/proc/{child}/limits")).expect("its limits");
             for (name, most) in [("Max data size", "67108864"), ("Max cpu time", "12"), ("Max core file size", "0")] {
                 let line = limits.lines().find(|line| line.starts_with(name)).expect("a limit");
@@ -73,13 +72,7 @@ pub fn trials() -> Vec<Trial> {
             pool.warm();
             let child = only_child().await;
             drop(pool);
-            timeout(Duration::from_secs(5), async {
-                while children().contains(&child) {
-                    sleep(Duration::from_millis(10)).await;
-                }
-            })
-            .await
-            .expect("it is gone");
+            eventually("it is gone", || !children().contains(&child)).await;
         }),
         trial("each_child_is_used_once_and_replaced", async {
             let pool = Pool::default();
@@ -87,13 +80,7 @@ pub fn trials() -> Vec<Trial> {
             let first = only_child().await;
             let (port, _) = serve(|peer: Peer| async move { drop(peer) }).await;
             run_in(&pool, request("postgres", fields(port, &[]), secrets(&[]))).await;
-            timeout(Duration::from_secs(5), async {
-                while children().is_empty() || children().contains(&first) {
-                    sleep(Duration::from_millis(10)).await;
-                }
-            })
-            .await
-            .expect("another one waits");
+            eventually("another one waits", || !children().is_empty() && !children().contains(&first)).await;
         }),
         trial("a_dropped_test_ends_its_child_at_once", async {
             let (gone, mut seen) = mpsc::channel(1);
@@ -119,36 +106,38 @@ pub fn trials() -> Vec<Trial> {
                 assert_failed(&report, Cause::TestBroken, StepName::Resolve, None);
             }
         }),
-        trial("a_hostile_stream_takes_less_than_32_mib", async {
-            let (port, _) = serve(|mut peer: Peer| async move {
-                peer.hear().await;
-                peer.say(&authentication(0, &[])).await;
-                // The longest message that is read, again and again.
-                let longest = message(b'S', &[b'x'; 65_536]);
-                while peer.stream.write_all(&longest).await.is_ok() {}
-            })
-            .await;
-            let pool = Pool::default();
-            pool.warm();
-            let child = only_child().await;
-            sleep(Duration::from_millis(300)).await;
-            let before = peak_of(&child);
-            let asked = request("postgres", fields(port, &[("tls.mode", "disable")]), secrets(&[("password", PLANTED)]));
-            let (steps, mut told) = mpsc::channel(6);
-            let running = tokio::spawn(async move { pool.run(asked, steps).await });
-            let mut most = before;
-            while !running.is_finished() {
-                if let Ok(status) = fs::read_to_string(format!("/proc/{child}/status"))
-                    && status.contains("VmHWM")
-                {
-                    most = most.max(peak_of(&child));
-                }
-                sleep(Duration::from_millis(1)).await;
-            }
-            while told.try_recv().is_ok() {}
-            let report = running.await.expect("no panic");
-            assert_failed(&report, Cause::TimedOut, StepName::OpenDatabase, None);
-            assert!(most < before + 32, "from {before} to {most} MiB");
-        }),
+        trial("a_hostile_stream_takes_less_than_32_mib", hostile_stream()),
     ]
+}
+
+async fn hostile_stream() {
+    let (port, _) = serve(|mut peer: Peer| async move {
+        peer.hear().await;
+        peer.say(&authentication(0, &[])).await;
+        // The longest message that is read, again and again.
+        let longest = message(b'S', &b"x".repeat(65_536));
+        while peer.stream.write_all(&longest).await.is_ok() {}
+    })
+    .await;
+    let pool = Pool::default();
+    pool.warm();
+    let child = only_child().await;
+    sleep(Duration::from_millis(300)).await;
+    let before = peak_of(&child);
+    let asked = request("postgres", fields(port, &[("tls.mode", "disable")]), secrets(&[("password", PLANTED)]));
+    let (steps, mut told) = mpsc::channel(6);
+    let running = tokio::spawn(async move { pool.run(asked, steps).await });
+    let mut most = before;
+    while !running.is_finished() {
+        if let Ok(status) = fs::read_to_string(format!("/proc/{child}/status"))
+            && status.contains("VmHWM")
+        {
+            most = most.max(peak_of(&child));
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+    while told.try_recv().is_ok() {}
+    let report = running.await.expect("no panic");
+    assert_failed(&report, Cause::TimedOut, StepName::OpenDatabase, None);
+    assert!(most < before + 32, "from {before} to {most} MiB");
 }

@@ -81,7 +81,8 @@ pub async fn run_in(pool: &Pool, request: TestRequest) -> TestReport {
 
 /// Checks cause, failed step and field of a test that failed.
 pub fn assert_failed(report: &TestReport, cause: Cause, step: StepName, field: Option<&str>) {
-    let error = report.error.as_ref().unwrap_or_else(|| panic!("it failed: {report:?}"));
+    assert!(report.error.is_some(), "it did not fail: {report:#?}");
+    let error = report.error.as_ref().expect("just asserted");
     let failed: Vec<_> = report.steps.iter().filter(|step| step.status == StepStatus::Failed).map(|step| step.step).collect();
     assert_eq!((error.code, failed.as_slice(), error.field.as_deref()), (cause, [step].as_slice(), field), "{report:#?}");
     assert_eq!(report.status, TestStatus::Failed);

@@ -196,7 +196,12 @@ pub struct ListParams {
 #[utoipa::path(get, path = "/workspaces/{workspace}/connections", operation_id = "list_connections", tag = "connections",
     params(("workspace" = String, Path), ListParams),
     responses((status = 200, body = ListAnswer<ConnectionSummary>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
-pub async fn list_connections(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, InWorkspace(workspace): InWorkspace, Asked(params): Asked<ListParams>) -> Result<Json<ListAnswer<ConnectionSummary>>> {
+pub async fn list_connections(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    InWorkspace(workspace): InWorkspace,
+    Asked(params): Asked<ListParams>,
+) -> Result<Json<ListAnswer<ConnectionSummary>>> {
     let page = list::list(&app, &caller, &workspace, &query(params)?).await?;
     let items = page.rows.into_iter().map(summary).collect();
     Ok(Json(ListAnswer { items, next: page.next }))
@@ -207,12 +212,26 @@ fn query(params: ListParams) -> Result<ListQuery> {
         None | Some("name") => ListSort::Name,
         Some("-name") => ListSort::NameDescending,
         Some("-updated") => ListSort::Updated,
-        Some(_) => return Err(Error::Invalid(vec![FieldError::new("sort", "not_a_choice", "must be one of: name, -name, -updated")])),
+        Some(_) => {
+            return Err(Error::Invalid(vec![FieldError::new("sort", "not_a_choice", "must be one of: name, -name, -updated")]));
+        }
     };
     if params.status.as_deref().is_some_and(|status| !matches!(status, "ok" | "failed" | "unproven" | "untested")) {
-        return Err(Error::Invalid(vec![FieldError::new("status", "not_a_choice", "must be one of: ok, failed, unproven, untested")]));
+        return Err(Error::Invalid(vec![FieldError::new(
+            "status",
+            "not_a_choice",
+            "must be one of: ok, failed, unproven, untested",
+        )]));
     }
-    Ok(ListQuery { search: params.search, type_id: params.type_id, tag: params.tag, status: params.status, sort, cursor: params.cursor, limit: params.limit })
+    Ok(ListQuery {
+        search: params.search,
+        type_id: params.type_id,
+        tag: params.tag,
+        status: params.status,
+        sort,
+        cursor: params.cursor,
+        limit: params.limit,
+    })
 }
 
 fn summary(row: ConnectionRow) -> ConnectionSummary {
@@ -234,7 +253,12 @@ fn summary(row: ConnectionRow) -> ConnectionSummary {
     params(("workspace" = String, Path)), request_body = ConnectionRequest,
     responses((status = 201, body = ConnectionAnswer, headers(("ETag" = String), ("Location" = String))), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
         (status = 409, description = "`name_taken`", body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, description = "`invalid_fields`", body = Problem)))]
-pub async fn create_connection(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, InWorkspace(workspace): InWorkspace, JsonBody(draft): JsonBody<Draft>) -> Result<Response> {
+pub async fn create_connection(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    InWorkspace(workspace): InWorkspace,
+    JsonBody(draft): JsonBody<Draft>,
+) -> Result<Response> {
     let connection = connections::create(&app, &caller, &workspace, draft).await?;
     let location = HeaderValue::from_str(&format!("/api/v1/workspaces/{workspace}/connections/{}", connection.row.name));
     let mut response = respond(StatusCode::CREATED, connection);
@@ -248,7 +272,11 @@ pub async fn create_connection(State(app): State<Arc<App>>, Authenticated(caller
 #[utoipa::path(get, path = "/workspaces/{workspace}/connections/{name}", operation_id = "show_connection", tag = "connections",
     params(("workspace" = String, Path), ("name" = String, Path)),
     responses((status = 200, body = ConnectionAnswer, headers(("ETag" = String))), (status = 401, body = Problem), (status = 404, body = Problem), (status = 410, description = "`connection_deleted`", body = Problem)))]
-pub async fn show_connection(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, named: Named) -> Result<Response> {
+pub async fn show_connection(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    named: Named,
+) -> Result<Response> {
     let connection = connections::show(&app, &caller, &named.workspace, &named.name).await?;
     Ok(respond(StatusCode::OK, connection))
 }
@@ -259,7 +287,13 @@ pub async fn show_connection(State(app): State<Arc<App>>, Authenticated(caller):
     responses((status = 200, body = ConnectionAnswer, headers(("ETag" = String))), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
         (status = 410, body = Problem), (status = 412, description = "`version_conflict`", body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
         (status = 422, description = "`invalid_fields`, `secret_reentry_required`", body = Problem), (status = 428, description = "`precondition_required`", body = Problem)))]
-pub async fn edit_connection(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, named: Named, IfMatch(precondition): IfMatch, JsonBody(draft): JsonBody<Draft>) -> Result<Response> {
+pub async fn edit_connection(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    named: Named,
+    IfMatch(precondition): IfMatch,
+    JsonBody(draft): JsonBody<Draft>,
+) -> Result<Response> {
     let connection = connections::edit(&app, &caller, &named.workspace, &named.name, Change { draft, precondition }).await?;
     Ok(respond(StatusCode::OK, connection))
 }
@@ -278,7 +312,13 @@ pub struct DeleteParams {
     params(("workspace" = String, Path), ("name" = String, Path), ("If-Match" = String, Header, description = "The ETag that was read, or `*`"), DeleteParams),
     responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 410, body = Problem),
         (status = 412, body = Problem), (status = 422, body = Problem), (status = 428, body = Problem)))]
-pub async fn delete_connection(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, named: Named, IfMatch(precondition): IfMatch, Asked(params): Asked<DeleteParams>) -> Result<StatusCode> {
+pub async fn delete_connection(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    named: Named,
+    IfMatch(precondition): IfMatch,
+    Asked(params): Asked<DeleteParams>,
+) -> Result<StatusCode> {
     connections::delete(&app, &caller, &named.workspace, &named.name, Removal { precondition, reason: params.reason }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

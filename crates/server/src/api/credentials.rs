@@ -39,7 +39,12 @@ pub struct CredentialsAnswer {
     params(("workspace" = String, Path), ("name" = String, Path), ("If-None-Match" = Option<String>, Header), ("Dataflow-Workflow" = Option<String>, Header, description = "`kind=notebook; name=\"churn.ipynb\"; run=\"…\"`")),
     responses((status = 200, body = CredentialsAnswer, headers(("ETag" = String), ("Cache-Control" = String))), (status = 304), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
         (status = 410, description = "`connection_deleted`", body = Problem), (status = 500, description = "`secret_unreadable`", body = Problem), (status = 503, body = Problem)))]
-pub async fn resolve_credentials(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, named: Named, headers: HeaderMap) -> Result<Response> {
+pub async fn resolve_credentials(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    named: Named,
+    headers: HeaderMap,
+) -> Result<Response> {
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).map(|tag| tag.trim().trim_matches('"'));
     let resolved = resolve(&app, &caller, &named.workspace, &named.name, known).await?;
     let etag = HeaderValue::from_str(&format!("\"{}\"", resolved.fingerprint)).map_err(|error| Error::Internal(error.into()))?;

@@ -28,14 +28,19 @@ impl FromRequestParts<Arc<App>> for Authenticated {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or(Error::Unauthenticated)?;
+        let header =
+            parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or(Error::Unauthenticated)?;
         let (scheme, token) = header.split_once(' ').ok_or(Error::Unauthenticated)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Error::Unauthenticated);
         }
         let identity = tokens::authenticate(app, token.trim()).await?;
         let workflow = parts.headers.get("dataflow-workflow").and_then(|value| value.to_str().ok()).and_then(Workflow::parse);
-        Ok(Self(Caller { who: Who::Token(identity), workflow, address: parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip()) }))
+        Ok(Self(Caller {
+            who: Who::Token(identity),
+            workflow,
+            address: parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip()),
+        }))
     }
 }
 
@@ -79,7 +84,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         match Query::<T>::from_request_parts(parts, state).await {
             Ok(Query(asked)) => Ok(Self(asked)),
-            Err(QueryRejection::FailedToDeserializeQueryString(_) | _) => Err(Error::Malformed("The query string has an unknown, repeated or malformed member.")),
+            Err(QueryRejection::FailedToDeserializeQueryString(_) | _) => {
+                Err(Error::Malformed("The query string has an unknown, repeated or malformed member."))
+            }
         }
     }
 }
@@ -131,7 +138,11 @@ async fn read_body(body: Body) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(bytes).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => Error::Invalid(vec![FieldError::new(field_of(&error), "invalid", "is unknown, missing, repeated or of the wrong type")]),
+        serde_json::error::Category::Data => Error::Invalid(vec![FieldError::new(
+            field_of(&error),
+            "invalid",
+            "is unknown, missing, repeated or of the wrong type",
+        )]),
         _ => Error::Malformed("The request's body is not valid JSON."),
     })
 }

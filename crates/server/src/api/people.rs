@@ -40,16 +40,32 @@ pub struct MemberAdded {
 /// Lists the members of a workspace.
 #[utoipa::path(get, path = "/workspaces/{workspace}/members", operation_id = "list_members", tag = "people", params(("workspace" = String, Path)),
     responses((status = 200, body = ListAnswer<MemberAnswer>), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
-pub async fn list_members(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, InWorkspace(workspace): InWorkspace) -> Result<Json<ListAnswer<MemberAnswer>>> {
+pub async fn list_members(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    InWorkspace(workspace): InWorkspace,
+) -> Result<Json<ListAnswer<MemberAnswer>>> {
     let members = people::members(&app, &caller, &workspace).await?;
-    let items = members.into_iter().map(|member| MemberAnswer { roles: member.roles.iter().collect(), owner: member.person.is_owner, email: member.person.email }).collect();
+    let items = members
+        .into_iter()
+        .map(|member| MemberAnswer {
+            roles: member.roles.iter().collect(),
+            owner: member.person.is_owner,
+            email: member.person.email,
+        })
+        .collect();
     Ok(Json(ListAnswer { items, next: None }))
 }
 
 /// Gives a person roles in a workspace.
 #[utoipa::path(put, path = "/workspaces/{workspace}/members/{name}", operation_id = "put_member", tag = "people", params(("workspace" = String, Path), ("name" = String, Path, description = "The e-mail address")), request_body = MemberRequest,
     responses((status = 200, body = MemberAdded), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem)))]
-pub async fn put_member(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, named: Named, JsonBody(request): JsonBody<MemberRequest>) -> Result<Json<MemberAdded>> {
+pub async fn put_member(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    named: Named,
+    JsonBody(request): JsonBody<MemberRequest>,
+) -> Result<Json<MemberAdded>> {
     let link = people::put_member(&app, &caller, &named.workspace, &named.name, Roles::of(&request.roles)).await?;
     let (code, expires_at) = link.map(|link| (link.code.expose_secret().to_owned(), rfc3339(link.expires_at))).unzip();
     Ok(Json(MemberAdded { link_code: code, link_expires_at: expires_at }))
@@ -58,7 +74,11 @@ pub async fn put_member(State(app): State<Arc<App>>, Authenticated(caller): Auth
 /// Takes a person out of a workspace.
 #[utoipa::path(delete, path = "/workspaces/{workspace}/members/{name}", operation_id = "remove_member", tag = "people", params(("workspace" = String, Path), ("name" = String, Path, description = "The e-mail address")),
     responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
-pub async fn remove_member(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, named: Named) -> Result<StatusCode> {
+pub async fn remove_member(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    named: Named,
+) -> Result<StatusCode> {
     people::remove_member(&app, &caller, &named.workspace, &named.name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -72,7 +72,11 @@ fn answer(token: Token) -> TokenAnswer {
 /// Lists the tokens that you made; an admin sees all.
 #[utoipa::path(get, path = "/workspaces/{workspace}/tokens", operation_id = "list_tokens", tag = "tokens", params(("workspace" = String, Path)),
     responses((status = 200, body = ListAnswer<TokenAnswer>), (status = 401, body = Problem), (status = 404, body = Problem)))]
-pub async fn list_tokens(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, InWorkspace(workspace): InWorkspace) -> Result<Json<ListAnswer<TokenAnswer>>> {
+pub async fn list_tokens(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    InWorkspace(workspace): InWorkspace,
+) -> Result<Json<ListAnswer<TokenAnswer>>> {
     let items = tokens::list(&app, &caller, &workspace).await?.into_iter().map(answer).collect();
     Ok(Json(ListAnswer { items, next: None }))
 }
@@ -80,8 +84,18 @@ pub async fn list_tokens(State(app): State<Arc<App>>, Authenticated(caller): Aut
 /// Makes a token. It is in this answer and nowhere else.
 #[utoipa::path(post, path = "/workspaces/{workspace}/tokens", operation_id = "create_token", tag = "tokens", params(("workspace" = String, Path)), request_body = TokenRequest,
     responses((status = 201, body = NewTokenAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem)))]
-pub async fn create_token(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, InWorkspace(workspace): InWorkspace, JsonBody(request): JsonBody<TokenRequest>) -> Result<(StatusCode, Json<NewTokenAnswer>)> {
-    let new = NewToken { name: request.name, roles: Roles::of(&request.roles), expires_in_days: request.expires_in_days, connections: request.connections };
+pub async fn create_token(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    InWorkspace(workspace): InWorkspace,
+    JsonBody(request): JsonBody<TokenRequest>,
+) -> Result<(StatusCode, Json<NewTokenAnswer>)> {
+    let new = NewToken {
+        name: request.name,
+        roles: Roles::of(&request.roles),
+        expires_in_days: request.expires_in_days,
+        connections: request.connections,
+    };
     let (secret, token) = tokens::create(&app, &caller, &workspace, new).await?;
     Ok((StatusCode::CREATED, Json(NewTokenAnswer { token: secret.expose_secret().to_owned(), about: answer(token) })))
 }

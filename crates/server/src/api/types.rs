@@ -7,7 +7,10 @@ use dataflow_model::{ConnectionType, Field, FieldKind, FieldValue};
 use serde::Serialize;
 
 use super::{ListAnswer, extract::Authenticated};
-use crate::{app::App, error::{Problem, Result}};
+use crate::{
+    app::App,
+    error::{Problem, Result},
+};
 
 /// A connection type.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -97,6 +100,9 @@ fn answer(kind: &ConnectionType) -> TypeAnswer {
 
 /// Lists the connection types with their fields.
 #[utoipa::path(get, path = "/types", operation_id = "list_types", tag = "types", responses((status = 200, body = ListAnswer<TypeAnswer>), (status = 401, body = Problem)))]
-pub async fn list_types(State(app): State<Arc<App>>, Authenticated(_caller): Authenticated) -> Result<Json<ListAnswer<TypeAnswer>>> {
+pub async fn list_types(
+    State(app): State<Arc<App>>,
+    Authenticated(_caller): Authenticated,
+) -> Result<Json<ListAnswer<TypeAnswer>>> {
     Ok(Json(ListAnswer { items: app.catalogue.all().into_iter().map(answer).collect(), next: None }))
 }

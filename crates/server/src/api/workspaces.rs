@@ -22,7 +22,10 @@ pub struct WorkspaceAnswer {
 /// Lists the workspaces that you are in.
 #[utoipa::path(get, path = "/workspaces", operation_id = "list_workspaces", tag = "workspaces",
     responses((status = 200, body = ListAnswer<WorkspaceAnswer>), (status = 401, body = Problem)))]
-pub async fn list_workspaces(State(app): State<Arc<App>>, Authenticated(caller): Authenticated) -> Result<Json<ListAnswer<WorkspaceAnswer>>> {
+pub async fn list_workspaces(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+) -> Result<Json<ListAnswer<WorkspaceAnswer>>> {
     let rows = workspaces::list(&app, &caller).await?;
     let items = rows.into_iter().map(|row| WorkspaceAnswer { name: row.name, created_at: rfc3339(row.created_at) }).collect();
     Ok(Json(ListAnswer { items, next: None }))

@@ -92,7 +92,9 @@ impl Roles {
     /// Whether these roles may do everything that `other` may: nobody grants more than he has.
     #[must_use]
     pub fn cover(self, other: Self) -> bool {
-        TABLE.iter().all(|(_, allowed)| !allowed.iter().any(|role| other.has(*role)) || allowed.iter().any(|role| self.has(*role)))
+        TABLE
+            .iter()
+            .all(|(_, allowed)| !allowed.iter().any(|role| other.has(*role)) || allowed.iter().any(|role| self.has(*role)))
     }
 }
 
@@ -269,7 +271,9 @@ mod tests {
 
     #[test]
     fn the_table_says_what_the_roles_are_for() {
-        let may = |role: Role| -> Vec<Action> { TABLE.iter().filter(|(_, roles)| roles.contains(&role)).map(|(action, _)| *action).collect() };
+        let may = |role: Role| -> Vec<Action> {
+            TABLE.iter().filter(|(_, roles)| roles.contains(&role)).map(|(action, _)| *action).collect()
+        };
         assert_eq!(may(Viewer), [Action::SeeConnections, Action::CreateOwnTokens]);
         assert_eq!(may(User), [Action::SeeConnections, Action::UseCredentials, Action::TestConnections, Action::CreateOwnTokens]);
         assert!(!may(Editor).contains(&Action::UseCredentials), "an editor cannot read a stored secret");

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use anyhow::Context;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use dataflow_model::{
-    ConnectionName, ConnectionType, Draft, FieldError, FieldInput, FieldPath, FieldValue, PublicFields, Secret, SecretFields, Tag,
+    ConnectionName, ConnectionType, Draft, FieldError, FieldInput, FieldPath, FieldValue, PublicFields, Secret, SecretFields,
+    Tag,
     draft::{SecretChange, Settled, check_description, check_tags},
     endpoint::Endpoint,
 };
@@ -115,7 +116,13 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, draft: Draft) -
     store::insert_connection(&mut write, &row).await.map_err(|error| name_taken(error, &row.name))?;
     store::insert_version(&mut write, &version).await?;
     store::put_terms(&mut write, &row, &search_terms(kind, &row, &content.settled.public)).await?;
-    let event = Event { at: now, workspace_id: Some(row.workspace_id.clone()), action: "connection.create", object: &row.name, detail: serde_json::json!({"type": kind.id, "version": 1}) };
+    let event = Event {
+        at: now,
+        workspace_id: Some(row.workspace_id.clone()),
+        action: "connection.create",
+        object: &row.name,
+        detail: serde_json::json!({"type": kind.id, "version": 1}),
+    };
     audit::record(&mut write, &app.vault, caller, event).await?;
     write.commit().await.map_err(|error| name_taken(error, &row.name))?;
     app.caches.forget_connection(workspace.id, &row.name);
@@ -170,7 +177,8 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
     store::insert_version(&mut write, &version).await?;
     replace_terms(&mut write, &row, kind, &content.settled.public).await?;
     let detail = serde_json::json!({"version": next, "fields": changed_fields(&old, &version)?});
-    let event = Event { at: now, workspace_id: Some(row.workspace_id.clone()), action: "connection.edit", object: &row.name, detail };
+    let event =
+        Event { at: now, workspace_id: Some(row.workspace_id.clone()), action: "connection.edit", object: &row.name, detail };
     audit::record(&mut write, &app.vault, caller, event).await?;
     write.commit().await?;
     app.caches.forget_connection(workspace.id, &row.name);
@@ -190,16 +198,27 @@ pub async fn delete(app: &App, caller: &Caller, workspace: &str, name: &str, rem
     let (before, _) = current(app, &mut app.store.read().await?, &workspace, name).await?;
     removal.precondition.check(&before)?;
     if removal.reason.as_deref().is_some_and(|reason| reason.chars().count() > REASON_MAX) {
-        return Err(Error::Invalid(vec![FieldError::new("reason", "too_long", format!("must have at most {REASON_MAX} characters"))]));
+        return Err(Error::Invalid(vec![FieldError::new(
+            "reason",
+            "too_long",
+            format!("must have at most {REASON_MAX} characters"),
+        )]));
     }
     let now = app.clock.now();
-    let row = ConnectionRow { deleted_at: Some(now), deleted_by: Some(caller.label()), deleted_reason: removal.reason, ..before }.sealed(&app.vault);
+    let row = ConnectionRow { deleted_at: Some(now), deleted_by: Some(caller.label()), deleted_reason: removal.reason, ..before }
+        .sealed(&app.vault);
     let mut write = app.store.write().await?;
     if !store::delete_connection(&mut write, &row).await? {
         return Err(Error::VersionConflict);
     }
     store::remove_terms(&mut write, &row.id).await?;
-    let event = Event { at: now, workspace_id: Some(row.workspace_id.clone()), action: "connection.delete", object: &row.name, detail: serde_json::json!({"version": row.version}) };
+    let event = Event {
+        at: now,
+        workspace_id: Some(row.workspace_id.clone()),
+        action: "connection.delete",
+        object: &row.name,
+        detail: serde_json::json!({"version": row.version}),
+    };
     audit::record(&mut write, &app.vault, caller, event).await?;
     write.commit().await?;
     app.caches.forget_connection(workspace.id, &row.name);
@@ -227,7 +246,12 @@ pub(super) fn tombstone(row: &ConnectionRow) -> Tombstone {
 }
 
 /// The live connection of a name with its current version, both with their MACs checked.
-pub(super) async fn current(app: &App, read: &mut Read, workspace: &Workspace, name: &str) -> Result<(ConnectionRow, VersionRow)> {
+pub(super) async fn current(
+    app: &App,
+    read: &mut Read,
+    workspace: &Workspace,
+    name: &str,
+) -> Result<(ConnectionRow, VersionRow)> {
     let row = store::newest_connection(read, &workspace.id.to_string(), name, &name.to_ascii_lowercase())
         .await?
         .ok_or(Error::NotFound("connection"))?
@@ -247,7 +271,11 @@ fn view(app: &App, row: ConnectionRow, version: VersionRow) -> Result<Connection
     let content = VersionContent::read(&version)?;
     let tags = serde_json::from_str(&row.tags).context("a connection's tags do not parse").map_err(Error::Internal)?;
     let fields = app.catalogue.get(&row.type_id).map(|kind| kind.fields.as_slice()).unwrap_or_default();
-    let secrets = fields.iter().filter(|field| field.secret).map(|field| (field.path.clone(), content.secrets.contains_key(&field.path))).collect();
+    let secrets = fields
+        .iter()
+        .filter(|field| field.secret)
+        .map(|field| (field.path.clone(), content.secrets.contains_key(&field.path)))
+        .collect();
     Ok(Connection { row, tags, public: content.public, secrets })
 }
 
@@ -265,7 +293,9 @@ fn read_name(draft: &Draft) -> std::result::Result<ConnectionName, FieldError> {
 
 pub(super) fn read_type<'a>(app: &'a App, id: Option<&str>) -> std::result::Result<&'a ConnectionType, FieldError> {
     let id = id.ok_or_else(|| FieldError::new("type", "required", "is needed"))?;
-    app.catalogue.get(id).ok_or_else(|| FieldError::new("type", "not_a_choice", "is not a known connection type; see GET /api/v1/types"))
+    app.catalogue
+        .get(id)
+        .ok_or_else(|| FieldError::new("type", "not_a_choice", "is not a known connection type; see GET /api/v1/types"))
 }
 
 /// What a draft settles to.
@@ -290,7 +320,9 @@ fn read_content(draft: Draft, kind: &ConnectionType, earlier: Option<&Earlier<'_
             errors.push(error);
             Vec::new()
         }),
-        (None, Some(earlier)) => serde_json::from_str(&earlier.row.tags).context("a connection's tags do not parse").map_err(Error::Internal)?,
+        (None, Some(earlier)) => {
+            serde_json::from_str(&earlier.row.tags).context("a connection's tags do not parse").map_err(Error::Internal)?
+        }
         (None, None) => Vec::new(),
     };
     let settled = settle(draft.fields, kind, earlier, is_admin).map_err(|refused| {
@@ -407,7 +439,12 @@ fn version_row(row: &ConnectionRow, kind: &ConnectionType, public: &PublicFields
 }
 
 /// Rewrites the search terms of a connection, where they changed.
-pub(super) async fn replace_terms(write: &mut Write, row: &ConnectionRow, kind: &ConnectionType, public: &PublicFields) -> Result<()> {
+pub(super) async fn replace_terms(
+    write: &mut Write,
+    row: &ConnectionRow,
+    kind: &ConnectionType,
+    public: &PublicFields,
+) -> Result<()> {
     store::remove_terms(write, &row.id).await?;
     store::put_terms(write, row, &search_terms(kind, row, public)).await?;
     Ok(())
@@ -416,7 +453,12 @@ pub(super) async fn replace_terms(write: &mut Write, row: &ConnectionRow, kind: 
 /// Paths of the fields that differ between two versions, for the audit; of a secret only that it changed.
 fn changed_fields(old: &VersionContent, new: &VersionRow) -> Result<Vec<String>> {
     let new = VersionContent::read(new)?;
-    let public = old.public.0.keys().chain(new.public.0.keys()).filter(|path| old.public.get(path.as_str()) != new.public.get(path.as_str()));
+    let public = old
+        .public
+        .0
+        .keys()
+        .chain(new.public.0.keys())
+        .filter(|path| old.public.get(path.as_str()) != new.public.get(path.as_str()));
     let sealed = |content: &VersionContent, path: &FieldPath| content.secrets.get(path).map(|secret| secret.version);
     let secret = old.secrets.keys().chain(new.secrets.keys()).filter(|path| sealed(old, path) != sealed(&new, path));
     let mut paths: Vec<_> = public.chain(secret).map(|path| path.as_str().to_owned()).collect();

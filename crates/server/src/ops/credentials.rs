@@ -63,8 +63,10 @@ impl Servable {
     pub fn open_secrets(&self, workspace: &Workspace) -> Result<SecretFields> {
         let mut opened = SecretFields::default();
         for field in &self.secrets {
-            let context = SealContext { connection: self.id, version: field.version, field: field.path.as_str(), endpoint: &self.endpoint };
-            let secret = workspace.key.open(&context, &field.sealed).context("open a stored secret").map_err(Error::SecretUnreadable)?;
+            let context =
+                SealContext { connection: self.id, version: field.version, field: field.path.as_str(), endpoint: &self.endpoint };
+            let secret =
+                workspace.key.open(&context, &field.sealed).context("open a stored secret").map_err(Error::SecretUnreadable)?;
             opened.0.insert(field.path.clone(), secret);
         }
         Ok(opened)
@@ -252,7 +254,11 @@ mod tests {
     #[test]
     fn fields_are_nested_and_every_byte_survives() {
         let mut public = PublicFields::default();
-        for (path, value) in [("host", FieldValue::Text("h\"\\\u{1}漢".into())), ("port", FieldValue::Integer(5)), ("tls.mode", FieldValue::Text("require".into()))] {
+        for (path, value) in [
+            ("host", FieldValue::Text("h\"\\\u{1}漢".into())),
+            ("port", FieldValue::Integer(5)),
+            ("tls.mode", FieldValue::Text("require".into())),
+        ] {
             public.0.insert(path.into(), value);
         }
         let mut secrets = SecretFields::default();

@@ -73,11 +73,21 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str, query: &ListQuery
         ListSort::Name | ListSort::NameDescending => {
             let after = cursor.as_ref().map_or("", |(key, _)| key.as_str());
             let descending = query.sort == ListSort::NameDescending;
-            store::list_by_name(&mut read, &NamePage { workspace_id: &workspace_id, terms: slots, after, descending, limit: fetch }).await?
+            store::list_by_name(
+                &mut read,
+                &NamePage { workspace_id: &workspace_id, terms: slots, after, descending, limit: fetch },
+            )
+            .await?
         }
         ListSort::Updated => {
-            let place = cursor.as_ref().map_or(Ok((i64::MAX, "")), |(at, id)| at.parse().map(|at| (at, id.as_str())).map_err(|_| bad_cursor()))?;
-            store::list_by_updated(&mut read, &UpdatedPage { workspace_id: &workspace_id, terms: slots, before: place, limit: fetch }).await?
+            let place = cursor
+                .as_ref()
+                .map_or(Ok((i64::MAX, "")), |(at, id)| at.parse().map(|at| (at, id.as_str())).map_err(|_| bad_cursor()))?;
+            store::list_by_updated(
+                &mut read,
+                &UpdatedPage { workspace_id: &workspace_id, terms: slots, before: place, limit: fetch },
+            )
+            .await?
         }
     };
     rows.retain(|row| caller.may_see_name(&row.name));
@@ -96,7 +106,10 @@ pub async fn counts(app: &App, caller: &Caller, workspace: &str) -> Result<Count
     let id = workspace.id.to_string();
     let mut read = app.store.read().await?;
     let strip = |terms: Vec<(String, i64)>| {
-        terms.into_iter().map(|(term, count)| (term.split_once(':').map_or_else(String::new, |(_, value)| value.to_owned()), count)).collect()
+        terms
+            .into_iter()
+            .map(|(term, count)| (term.split_once(':').map_or_else(String::new, |(_, value)| value.to_owned()), count))
+            .collect()
     };
     Ok(Counts {
         all: store::count_term(&mut read, &id, "").await?,
@@ -131,7 +144,11 @@ fn query_terms(query: &ListQuery) -> Result<Vec<String>> {
     terms.extend(query.status.as_ref().map(|status| format!("status:{status}")));
     terms.extend(query.type_id.as_ref().map(|id| format!("type:{id}")));
     if terms.len() > OTHER_TERMS + 1 {
-        return Err(Error::Invalid(vec![FieldError::new("search", "too_long", format!("takes at most {} words and filters together", OTHER_TERMS + 1))]));
+        return Err(Error::Invalid(vec![FieldError::new(
+            "search",
+            "too_long",
+            format!("takes at most {} words and filters together", OTHER_TERMS + 1),
+        )]));
     }
     Ok(terms)
 }
@@ -139,7 +156,12 @@ fn query_terms(query: &ListQuery) -> Result<Vec<String>> {
 /// Lower-case words of a text, in order, without repeats.
 fn words(text: &str) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    text.to_lowercase().split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).filter(|word| seen.insert((*word).to_owned())).map(str::to_owned).collect()
+    text.to_lowercase()
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .filter(|word| seen.insert((*word).to_owned()))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The terms that a connection is found by.
@@ -173,7 +195,12 @@ mod tests {
 
     #[test]
     fn a_query_is_read_as_words_and_filters() {
-        let query = ListQuery { search: Some("Sales_EU  sales".into()), type_id: Some("postgres".into()), tag: Some("Fin".into()), ..ListQuery::default() };
+        let query = ListQuery {
+            search: Some("Sales_EU  sales".into()),
+            type_id: Some("postgres".into()),
+            tag: Some("Fin".into()),
+            ..ListQuery::default()
+        };
         assert_eq!(query_terms(&query).ok(), Some(vec!["sales".into(), "eu".into(), "tag:fin".into(), "type:postgres".into()]));
         let long = ListQuery { search: Some("a b c d e f g".into()), ..ListQuery::default() };
         assert!(query_terms(&long).is_err());

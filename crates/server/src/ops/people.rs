@@ -125,10 +125,17 @@ pub async fn sign_out(app: &App, cookie: &str) -> Result<()> {
 async fn begin_session(app: &App, write: &mut Write, person: &PersonRow) -> Result<Secret> {
     let secret = token::generate("session").context("make a session").map_err(Error::Internal)?;
     let now = app.clock.now();
-    let row = SessionRow { hash: app.vault.token_hash(secret.expose_secret()).to_vec(), person_id: person.id.clone(), created_at: now, seen_at: now, mac: Vec::new() };
+    let row = SessionRow {
+        hash: app.vault.token_hash(secret.expose_secret()).to_vec(),
+        person_id: person.id.clone(),
+        created_at: now,
+        seen_at: now,
+        mac: Vec::new(),
+    };
     store::insert_session(write, &row.sealed(&app.vault)).await?;
     let caller = as_caller(person)?;
-    let event = Event { at: now, workspace_id: None, action: "person.sign_in", object: &person.email, detail: serde_json::json!({}) };
+    let event =
+        Event { at: now, workspace_id: None, action: "person.sign_in", object: &person.email, detail: serde_json::json!({}) };
     audit::record(write, &app.vault, &caller, event).await?;
     Ok(secret)
 }
@@ -160,7 +167,11 @@ pub async fn put_member(app: &App, caller: &Caller, workspace: &str, email: &str
     let workspace = authorise(app, caller, workspace, Action::ManagePeople).await?;
     let email = read_email(email)?;
     if roles.is_empty() {
-        return Err(Error::Invalid(vec![FieldError::new("roles", "required", "must name at least one of viewer, user, editor, admin")]));
+        return Err(Error::Invalid(vec![FieldError::new(
+            "roles",
+            "required",
+            "must name at least one of viewer, user, editor, admin",
+        )]));
     }
     let now = app.clock.now();
     let mut write = app.store.write().await?;
@@ -168,7 +179,13 @@ pub async fn put_member(app: &App, caller: &Caller, workspace: &str, email: &str
     let (person, link) = match existing {
         Some(person) => (person, None),
         None => {
-            let person = insert_person(app, caller, &mut write, NewPerson { email: &email, password_hash: String::new(), is_owner: false }).await?;
+            let person = insert_person(
+                app,
+                caller,
+                &mut write,
+                NewPerson { email: &email, password_hash: String::new(), is_owner: false },
+            )
+            .await?;
             let link = insert_link(app, &mut write, LinkKind::Password, Some(&person), 7 * DAY).await?;
             (person, Some(link))
         }
@@ -202,7 +219,13 @@ pub async fn remove_member(app: &App, caller: &Caller, workspace: &str, email: &
     if !store::remove_member(&mut write, &workspace.id.to_string(), &person.id).await? {
         return Err(Error::NotFound("person"));
     }
-    let event = Event { at: app.clock.now(), workspace_id: Some(workspace.id.to_string()), action: "member.remove", object: &person.email, detail: serde_json::json!({}) };
+    let event = Event {
+        at: app.clock.now(),
+        workspace_id: Some(workspace.id.to_string()),
+        action: "member.remove",
+        object: &person.email,
+        detail: serde_json::json!({}),
+    };
     audit::record(&mut write, &app.vault, caller, event).await?;
     write.commit().await?;
     Ok(())
@@ -216,7 +239,13 @@ pub async fn create_link(app: &App, caller: &Caller, email: &str, kind: LinkKind
     let mut write = app.store.write().await?;
     let person = store::person_by_email(&mut write, &email.trim().to_lowercase()).await?.ok_or(Error::NotFound("person"))?;
     let link = insert_link(app, &mut write, kind, Some(&person), DAY).await?;
-    let event = Event { at: app.clock.now(), workspace_id: None, action: "person.link", object: &person.email, detail: serde_json::json!({"kind": kind.as_str()}) };
+    let event = Event {
+        at: app.clock.now(),
+        workspace_id: None,
+        action: "person.link",
+        object: &person.email,
+        detail: serde_json::json!({"kind": kind.as_str()}),
+    };
     audit::record(&mut write, &app.vault, caller, event).await?;
     write.commit().await?;
     Ok(link)
@@ -225,7 +254,10 @@ pub async fn create_link(app: &App, caller: &Caller, email: &str, kind: LinkKind
 /// What a link is for, if it can still be used. Does not use it up.
 pub async fn look_at_link(app: &App, code: &str) -> Result<LinkKind> {
     token::parse(code).map_err(|_| Error::SetupDone)?;
-    let row = store::link(&mut app.store.read().await?, &app.vault.token_hash(code)).await?.ok_or(Error::SetupDone)?.checked(&app.vault)?;
+    let row = store::link(&mut app.store.read().await?, &app.vault.token_hash(code))
+        .await?
+        .ok_or(Error::SetupDone)?
+        .checked(&app.vault)?;
     if row.used_at.is_some() || row.expires_at <= app.clock.now() {
         return Err(Error::SetupDone);
     }
@@ -285,12 +317,24 @@ pub(super) async fn insert_person(app: &App, caller: &Caller, write: &mut Write,
         StoreError::Unique(_) => Error::NameTaken(row.email.clone()),
         other => other.into(),
     })?;
-    let event = Event { at: now, workspace_id: None, action: "person.create", object: &row.email, detail: serde_json::json!({"owner": row.is_owner}) };
+    let event = Event {
+        at: now,
+        workspace_id: None,
+        action: "person.create",
+        object: &row.email,
+        detail: serde_json::json!({"owner": row.is_owner}),
+    };
     audit::record(write, &app.vault, caller, event).await?;
     Ok(row)
 }
 
-pub(super) async fn insert_link(app: &App, write: &mut Write, kind: LinkKind, person: Option<&PersonRow>, lives: i64) -> Result<OneTimeLink> {
+pub(super) async fn insert_link(
+    app: &App,
+    write: &mut Write,
+    kind: LinkKind,
+    person: Option<&PersonRow>,
+    lives: i64,
+) -> Result<OneTimeLink> {
     let code = token::generate(kind.as_str()).context("make a link").map_err(Error::Internal)?;
     let expires_at = app.clock.now() + lives;
     let row = LinkRow {

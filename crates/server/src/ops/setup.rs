@@ -64,7 +64,8 @@ async fn first_admin(app: &App, caller: &Caller, write: &mut Write, email: &str,
     }
     let email = read_email(email)?;
     check_password(password)?;
-    insert_person(app, caller, write, NewPerson { email: &email, password_hash: hash_password(password), is_owner: true }).await?;
+    insert_person(app, caller, write, NewPerson { email: &email, password_hash: hash_password(password), is_owner: true })
+        .await?;
     let name = WorkspaceName::new(DEFAULT_WORKSPACE).map_err(|error| Error::Internal(error.into()))?;
     workspaces::insert(app, caller, write, &name).await?;
     new_recovery_key(app, write).await

@@ -100,7 +100,8 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, new: NewToken) 
         other => other.into(),
     })?;
     let detail = serde_json::json!({"roles": row.roles, "days": days, "connections": connections});
-    let event = Event { at: now, workspace_id: Some(row.workspace_id.clone()), action: "token.create", object: &row.name, detail };
+    let event =
+        Event { at: now, workspace_id: Some(row.workspace_id.clone()), action: "token.create", object: &row.name, detail };
     audit::record(&mut write, &app.vault, caller, event).await?;
     write.commit().await?;
     Ok((secret, Token { row, roles: new.roles, connections }))
@@ -130,7 +131,13 @@ pub async fn revoke(app: &App, caller: &Caller, workspace: &str, id: &str) -> Re
     let row = TokenRow { revoked_at: Some(now), ..row }.sealed(&app.vault);
     let mut write = app.store.write().await?;
     store::revoke_token(&mut write, &row.id, now, &row.mac).await?;
-    let event = Event { at: now, workspace_id: Some(row.workspace_id.clone()), action: "token.revoke", object: &row.name, detail: serde_json::json!({}) };
+    let event = Event {
+        at: now,
+        workspace_id: Some(row.workspace_id.clone()),
+        action: "token.revoke",
+        object: &row.name,
+        detail: serde_json::json!({}),
+    };
     audit::record(&mut write, &app.vault, caller, event).await?;
     write.commit().await?;
     app.caches.forget_tokens();
@@ -146,7 +153,8 @@ pub async fn authenticate(app: &App, text: &str) -> Result<Arc<TokenIdentity>> {
         return if identity.expires_at > now { Ok(identity) } else { Err(Error::Unauthenticated) };
     }
     let generation = app.caches.generation();
-    let row = store::token_by_hash(&mut app.store.read().await?, &hash).await?.ok_or(Error::Unauthenticated)?.checked(&app.vault)?;
+    let row =
+        store::token_by_hash(&mut app.store.read().await?, &hash).await?.ok_or(Error::Unauthenticated)?.checked(&app.vault)?;
     if row.revoked_at.is_some() || row.expires_at <= now {
         return Err(Error::Unauthenticated);
     }

@@ -4,7 +4,10 @@ use anyhow::Context;
 use dataflow_model::{FieldError, WorkspaceName};
 use dataflow_vault::random_uuid;
 
-use super::{access::Caller, rows::{Sealed as _, uuid}};
+use super::{
+    access::Caller,
+    rows::{Sealed as _, uuid},
+};
 use crate::{
     app::App,
     audit::{self, Event},
@@ -29,7 +32,8 @@ pub async fn create(app: &App, caller: &Caller, name: &str) -> Result<WorkspaceR
     if !caller.is_owner() {
         return Err(Error::Forbidden("create workspaces"));
     }
-    let name = WorkspaceName::new(name).map_err(|error| Error::Invalid(vec![FieldError::new("name", "invalid", error.to_string())]))?;
+    let name =
+        WorkspaceName::new(name).map_err(|error| Error::Invalid(vec![FieldError::new("name", "invalid", error.to_string())]))?;
     let mut write = app.store.write().await?;
     let row = insert(app, caller, &mut write, &name).await?;
     write.commit().await?;
@@ -53,7 +57,13 @@ pub(super) async fn insert(app: &App, caller: &Caller, write: &mut Write, name: 
         StoreError::Unique(_) => Error::NameTaken(row.name.clone()),
         other => other.into(),
     })?;
-    let event = Event { at: now, workspace_id: Some(row.id.clone()), action: "workspace.create", object: &row.name, detail: serde_json::json!({}) };
+    let event = Event {
+        at: now,
+        workspace_id: Some(row.id.clone()),
+        action: "workspace.create",
+        object: &row.name,
+        detail: serde_json::json!({}),
+    };
     audit::record(write, &app.vault, caller, event).await?;
     Ok(row)
 }

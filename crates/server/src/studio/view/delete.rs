@@ -24,7 +24,9 @@ impl Delete {
             0 => "No workflow has been seen using it. Code that names it and has not run yet cannot be seen.".to_owned(),
             1 => "1 workflow uses it. It will fail from its next run, until a connection of the same name exists.".to_owned(),
             many => {
-                format!("{many} workflows use it. They will fail from their next run, until a connection of the same name exists.")
+                format!(
+                    "{many} workflows use it. They will fail from their next run, until a connection of the same name exists."
+                )
             }
         }
     }

@@ -83,7 +83,10 @@ pub struct Form {
 pub enum Purpose {
     New,
     /// The stored name and the version that the form was filled from.
-    Edit { name: String, version: i64 },
+    Edit {
+        name: String,
+        version: i64,
+    },
 }
 
 /// The members that every type has.
@@ -136,13 +139,31 @@ impl askama::filters::HtmlSafe for Control {}
 
 #[derive(Debug)]
 pub enum Input {
-    Line { value: String, max: usize, is_number: bool, unit: Option<String>, is_code: bool },
-    Area { value: String },
-    Select { options: Vec<Opt>, on_loopback: Option<String>, has_weak: bool },
+    Line {
+        value: String,
+        max: usize,
+        is_number: bool,
+        unit: Option<String>,
+        is_code: bool,
+    },
+    Area {
+        value: String,
+    },
+    Select {
+        options: Vec<Opt>,
+        on_loopback: Option<String>,
+        has_weak: bool,
+    },
     /// A secret is never filled in: `kept` says what happens when nothing is typed.
-    Secret { kept: Option<Kept>, is_area: bool, max: usize },
+    Secret {
+        kept: Option<Kept>,
+        is_area: bool,
+        max: usize,
+    },
     /// A field that this person may see but not set.
-    Fixed { value: String },
+    Fixed {
+        value: String,
+    },
 }
 
 /// Where a secret comes from if it is not typed.
