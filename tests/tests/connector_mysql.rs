@@ -107,6 +107,7 @@ async fn refusals_of_mariadb_are_told_apart() {
     let wrong = connection("anna").secret("password", "planted but wrong").test().await;
     refused(&wrong, Cause::CredentialsRefused, Some("password"), StepName::SignIn);
     assert!(!format!("{wrong:?}").contains("planted but wrong"));
+    assert!(wrong.error(PASSWORD).hint.contains("may not come from “127.0.0.1”"));
     refused(&connection("nobody").test().await, Cause::CredentialsRefused, Some("password"), StepName::SignIn);
     let none = Connection::new("mysql", server.port()).set("username", "anna").test().await;
     refused(&none, Cause::CredentialsRefused, Some("password"), StepName::SignIn);

@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -130,7 +131,7 @@ async fn the_password_is_not_told_by_whatever_plugin_it_is_asked(
 #[case::endless(vec![vec![1, 3]; 12], Cause::NotThatDatabase)]
 #[case::nonsense(vec![vec![0x42; 300]], Cause::NotThatDatabase)]
 #[tokio::test]
-async fn a_bent_sign_in_tells_nothing(#[case] mut answers: Vec<Vec<u8>>, #[case] cause: Cause) {
+async fn a_bent_sign_in_tells_nothing(#[case] answers: Vec<Vec<u8>>, #[case] cause: Cause) {
     let server = Scripted::start(move |peer| {
         peer.send(&greeting("caching_sha2_password"))?;
         let (mut sequence, _) = packet(peer)?;
@@ -156,10 +157,19 @@ async fn even_where_it_is_allowed_a_bent_key_gets_nothing(#[case] key: &[u8]) {
     assert!(!server.has_heard(PASSWORD));
 }
 
+/// Answers `SELECT 1` with one row, which holds `value`.
+fn answer_with_row(peer: &mut Peer, value: u8) -> io::Result<()> {
+    const END: &[u8] = &[0xfe, 0, 0, 2, 0];
+    packet(peer)?;
+    for (sequence, next) in (1..).zip([&[1][..], &[3], END, &[1, value], END]) {
+        peer.send(&frame(sequence, next))?;
+    }
+    peer.listen()
+}
+
 #[tokio::test]
 async fn inside_verified_tls_a_clear_password_is_told() {
     let authority = Authority::new();
-    let ones = [vec![1], vec![3], vec![0xfe, 0, 0, 2, 0], b"\x011".to_vec(), vec![0xfe, 0, 0, 2, 0]];
     let server = Scripted::start({
         let identity = authority.server(Shape::Good);
         move |peer| {
@@ -168,11 +178,7 @@ async fn inside_verified_tls_a_clear_password_is_told() {
             peer.begin_tls(&identity)?;
             answer(peer, &switch("mysql_clear_password", b""))?;
             answer(peer, OK)?;
-            packet(peer)?;
-            for (sequence, next) in (1..).zip(&ones) {
-                peer.send(&frame(sequence, next))?;
-            }
-            peer.listen()
+            answer_with_row(peer, b'1')
         }
     });
     let tested = connection(&server).verified(&authority.pem()).test().await;
@@ -243,6 +249,12 @@ async fn errors_after_the_sign_in_have_their_causes() {
     refused(&connection(&denied).test().await, Cause::ReadRefused, StepName::Read);
     let two = conversation(vec![OK.to_vec(), vec![2]]);
     refused(&connection(&two).test().await, Cause::NotThatDatabase, StepName::Read);
+    let wrong_row = Scripted::start(|peer| {
+        peer.send(&greeting("caching_sha2_password"))?;
+        answer(peer, OK)?;
+        answer_with_row(peer, b'2')
+    });
+    refused(&connection(&wrong_row).test().await, Cause::NotThatDatabase, StepName::Read);
 }
 
 #[rstest]
@@ -280,8 +292,12 @@ async fn a_service_that_waits_for_its_client_is_found_out_too() {
 
 #[tokio::test]
 async fn a_slow_database_is_waited_for_and_a_silent_one_ends_in_time() {
-    let slow = Scripted::start(|peer| {
-        std::thread::sleep(Duration::from_millis(2_500));
+    // As behind slow name servers: the first client waits for its greeting, later ones do not.
+    let clients = AtomicUsize::new(0);
+    let slow = Scripted::start(move |peer| {
+        if clients.fetch_add(1, Ordering::Relaxed) == 0 {
+            std::thread::sleep(Duration::from_secs(3));
+        }
         peer.send(&greeting("mysql_native_password"))?;
         answer(peer, &error(1045, "no"))
     });

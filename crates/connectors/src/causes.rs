@@ -212,6 +212,14 @@ pub fn credentials_refused(username: &str) -> TestError {
     )
 }
 
+/// As [`credentials_refused`], from a server that ties users to the address they come from and names it. `seen_as` is scrubbed.
+pub fn credentials_refused_from(username: &str, seen_as: &str) -> TestError {
+    let hint = format!(
+        "Type the password again, and check the username. The server says the same to a user that may not come from “{seen_as}”, as which it sees the machine that ran the test, or may come only with TLS."
+    );
+    TestError { hint, ..credentials_refused(username) }
+}
+
 pub fn password_missing(username: &str) -> TestError {
     at(
         "password",

@@ -55,7 +55,10 @@ fn refused(error: &ServerError, target: &Target, step: StepName, scrubber: &Scru
     match error.code {
         // ACCESS_DENIED, ACCESS_DENIED_NO_PASSWORD
         1045 | 1698 if target.expose_secret("password").is_empty() => causes::password_missing(username),
-        1045 | 1698 => causes::credentials_refused(username),
+        1045 | 1698 => match seen_as(&error.message) {
+            Some(address) => causes::credentials_refused_from(username, &scrubber.clean(address)),
+            None => causes::credentials_refused(username),
+        },
         // HOST_NOT_PRIVILEGED
         1130 => causes::address_not_permitted(username),
         // HOST_IS_BLOCKED
@@ -80,4 +83,10 @@ fn refused(error: &ServerError, target: &Target, step: StepName, scrubber: &Scru
         _ if step == StepName::Read => causes::read_refused(&scrubber.clean(&error.message)),
         _ => causes::server_error(&scrubber.clean(&error.message)),
     }
+}
+
+/// The address in `Access denied for user 'anna'@'10.4.2.17' (using password: YES)`.
+fn seen_as(message: &str) -> Option<&str> {
+    let (_, address) = message.rsplit_once("'@'")?;
+    address.split_once('\'').map(|(address, _)| address)
 }
