@@ -45,7 +45,9 @@ def choose(name: str, type_id: str, dialect: str | None, *, is_async: bool) -> D
 def _installed(dialect: str, is_async: bool) -> Driver:
     choices = (_ASYNC if is_async else _SYNC).get(dialect, ())
     for choice in choices:
-        if importlib.util.find_spec(choice.package) is not None:
+        # SQLAlchemy's asyncio stands on greenlet, and from 2.1 on does not install it by itself.
+        needed = [choice.package, "greenlet"] if is_async else [choice.package]
+        if all(importlib.util.find_spec(package) is not None for package in needed):
             driver: Driver = importlib.import_module(f"dataflow.drivers.{choice.module}").DRIVER
             return driver
     if not choices:
@@ -54,4 +56,6 @@ def _installed(dialect: str, is_async: bool) -> Driver:
         )
     extra = choices[0].extra
     wanted = f"dataflow-connections[{extra}]" if extra else "dataflow-connections"
-    raise DriverMissing(f"The driver {choices[0].package} for {dialect} is not installed. Run: pip install '{wanted}'")
+    raise DriverMissing(
+        f"What opens {dialect}{' asynchronously' if is_async else ''} is not installed. Run: pip install '{wanted}'"
+    )
