@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from dataflow import drivers, fork
 from dataflow.drivers.base import Driver, Machine
-from dataflow.errors import DataflowError, ServerUnavailable, UnsupportedConnection
+from dataflow.errors import DataflowError, DriverUnsafe, ServerUnavailable, UnsupportedConnection
 from dataflow.export import address
 from dataflow.scrub import scrub
 from dataflow.source import Source
@@ -97,6 +97,9 @@ class _Follower:
         self, credentials: Credentials, dialect: Any, record: Any, positional: Any, arguments: dict[str, Any]
     ) -> tuple[Any, Exception | None]:
         kept = {name: value for name, value in arguments.items() if name not in _PLACE}
+        refusal = self._driver.refusal(credentials)
+        if refusal is not None:
+            return None, DriverUnsafe(f"“{credentials.name}” cannot be opened. {refusal}")
         try:
             given = self._driver.arguments(credentials, self._machine)
             connection = self._driver.connect(dialect, positional, {**kept, **given})
@@ -209,13 +212,13 @@ class _Registry:
 
     def sync(self, source: Source) -> NamedEngine:
         credentials = source.credentials()
-        key = (*source.key, credentials.dialect)
+        driver = drivers.choose(credentials, is_async=False)
+        key = (*source.key, driver.name)
         engine = self._sync.get(key)
         if engine is None:
             with self._lock:
                 engine = self._sync.get(key)
                 if engine is None:
-                    driver = drivers.choose(credentials.name, credentials.type, credentials.dialect, is_async=False)
                     engine = self._sync[key] = NamedEngine(source, driver, credentials)
         return engine
 
@@ -227,12 +230,12 @@ class _Registry:
                 "An async connection belongs to a running event loop, and none runs here. Call connection() inside a coroutine."
             ) from None
         credentials = source.credentials()
-        key = (*source.key, credentials.dialect)
+        driver = drivers.choose(credentials, is_async=True)
+        key = (*source.key, driver.name)
         with self._lock:
             engines = self._async.setdefault(loop, {})
             engine = engines.get(key)
             if engine is None:
-                driver = drivers.choose(credentials.name, credentials.type, credentials.dialect, is_async=True)
                 engine = engines[key] = AsyncNamedEngine(source, driver, credentials)
         return engine
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import os
 import sqlite3
 import sys
@@ -13,6 +14,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import dataflow as package
+from dataflow import drivers
+from dataflow.drivers.base import Driver
 from fake_dataflow import TOKEN, FakeDataflow
 from servers import MariaDB, Postgres
 
@@ -87,3 +90,20 @@ def _open_folder(factory: pytest.TempPathFactory, name: str) -> Path:
 def go_stale() -> Callable[[], None]:
     """Waits until answers held are asked for again."""
     return lambda: time.sleep(FRESH_FOR + 0.2)
+
+
+@pytest.fixture
+def only_driver(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Driver]:
+    """Makes one driver the only one of its kind, as where no other is installed."""
+
+    def choose(module: str) -> Driver:
+        chosen: Driver = importlib.import_module(f"dataflow.drivers.{module}").DRIVER
+        as_installed = drivers._installed
+
+        def installed(dialect: str, is_async: bool) -> tuple[Driver, ...]:
+            return (chosen,) if is_async == chosen.is_async else as_installed(dialect, is_async)
+
+        monkeypatch.setattr(drivers, "_installed", installed)
+        return chosen
+
+    return choose

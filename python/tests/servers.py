@@ -202,7 +202,7 @@ class MariaDB(Server):
         """Creates the user and a database of the same name if need be."""
         self.execute(f"CREATE DATABASE IF NOT EXISTS `{user}`")
         self.execute(f"CREATE USER IF NOT EXISTS `{user}`@`%`")
-        self.execute(f"ALTER USER `{user}`@`%` IDENTIFIED BY %s", password)
+        self.execute(f"ALTER USER `{user}`@`%%` IDENTIFIED BY %s", password)
         self.execute(f"GRANT ALL ON `{user}`.* TO `{user}`@`%`")
 
     def sessions(self, user: str) -> int:

@@ -20,6 +20,10 @@ class Asyncpg:
     is_async = True
     has_socket = True
 
+    def refusal(self, credentials: Credentials) -> str | None:  # noqa: ARG002
+        """See `Driver`. There is none."""
+        return None
+
     def arguments(self, credentials: Credentials, machine: Machine) -> dict[str, Any]:
         """See `Driver`."""
         user = text(credentials, "username")

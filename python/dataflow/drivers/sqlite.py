@@ -19,6 +19,10 @@ class SQLite:
     is_async = False
     has_socket = False
 
+    def refusal(self, credentials: Credentials) -> str | None:  # noqa: ARG002
+        """See `Driver`. There is none."""
+        return None
+
     def arguments(self, credentials: Credentials, machine: Machine) -> dict[str, Any]:
         """See `Driver`."""
         timeout = credentials.integer("extra.busy_timeout")
