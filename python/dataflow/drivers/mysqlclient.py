@@ -10,9 +10,9 @@ from dataflow._native import Credentials
 from dataflow.drivers import mysql
 from dataflow.drivers.base import Machine, text
 
-# The library has no argument for these. “localhost” would mean a socket file and leave the port unread.
-_OPTIONS = f"[client]\nprotocol=tcp\nrestricted-auth={','.join(mysql.HARMLESS_PLUGINS)}\n"
-_VERIFIED_OPTIONS = "[client]\nprotocol=tcp\n"
+# There are no arguments for these. 1 is TCP: otherwise “localhost” would mean a socket file, whatever the port.
+_VERIFIED_OPTIONS = "[client]\nprotocol=1\n"
+_OPTIONS = f"{_VERIFIED_OPTIONS}restricted-auth={','.join(mysql.HARMLESS_PLUGINS)}\n"
 
 
 class MySQLClient:
