@@ -2,6 +2,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, final
 
+__all__ = ["Client", "Config", "Credentials", "parse_workflow"]
+
 _Workflow = tuple[str, str, str | None]
 
 @final

@@ -11,15 +11,15 @@ import select
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event, exc
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, Engine
 from sqlalchemy.orm import Session
 
 from dataflow import drivers, fork
 from dataflow.drivers.base import Driver, Machine
-from dataflow.errors import DataflowError, ServerUnavailable, UnsupportedConnection
+from dataflow.errors import DataflowError, DriverUnsafe, ServerUnavailable, UnsupportedConnection
 from dataflow.export import address
 from dataflow.scrub import scrub
 from dataflow.source import Source
@@ -45,33 +45,27 @@ that ends a connection has written to it. The look costs 2 µs, the question a r
 _PLACE = ("host", "port", "user", "password", "database", "dbname", "db", "passwd")
 
 
-class NamedEngine:
-    """An engine that follows a name for as long as it is kept."""
+class _Follower:
+    """Makes one engine follow its name, by listening to what its pool does."""
 
     def __init__(self, source: Source, driver: Driver, credentials: Credentials) -> None:
         self._source = source
         self._driver = driver
         self._dialect = credentials.dialect
         self._machine = Machine(Material(), source.sqlite_folder)
-        url = URL.create(driver.name, **address(credentials))
-        if driver.is_async:
-            from sqlalchemy.ext.asyncio import create_async_engine
 
-            self.async_engine = create_async_engine(url, **_POOL)
-            self.engine = self.async_engine.sync_engine
-        else:
-            self.engine = create_engine(url, **_POOL)
-        event.listen(self.engine, "do_connect", self._do_connect)
-        event.listen(self.engine, "checkout", self._check_out)
-        if driver.has_socket:
-            event.listen(self.engine, "connect", self._connected)
-            event.listen(self.engine, "checkin", self._check_in)
+    def follow(self, engine: Engine) -> None:
+        """Begins to listen."""
+        self._sqlalchemy = engine.dialect
+        event.listen(engine, "do_connect", self._do_connect)
+        event.listen(engine, "checkout", self._check_out)
+        if self._driver.has_socket:
+            event.listen(engine, "connect", self._connected)
+            event.listen(engine, "checkin", self._check_in)
 
-    def forget_parent(self) -> None:
-        """In a forked child: leaves the parent's connections untouched and begins with an empty pool."""
-        _abandoned.append(self.engine.pool)
+    def renew_locks(self) -> None:
+        """In a forked child."""
         self._machine.material.renew_lock()
-        self.engine.dispose(close=False)
 
     def _do_connect(self, dialect: Any, record: Any, positional: Any, arguments: dict[str, Any]) -> Any:
         connection, error = self._attempt(dialect, record, positional, arguments)
@@ -103,6 +97,9 @@ class NamedEngine:
         self, credentials: Credentials, dialect: Any, record: Any, positional: Any, arguments: dict[str, Any]
     ) -> tuple[Any, Exception | None]:
         kept = {name: value for name, value in arguments.items() if name not in _PLACE}
+        refusal = self._driver.refusal(credentials)
+        if refusal is not None:
+            return None, DriverUnsafe(f"“{credentials.name}” cannot be opened. {refusal}")
         try:
             given = self._driver.arguments(credentials, self._machine)
             connection = self._driver.connect(dialect, positional, {**kept, **given})
@@ -124,17 +121,17 @@ class NamedEngine:
         if record.info.get(_FINGERPRINT) != self._current().fingerprint:
             raise exc.DisconnectionError("the connection's credentials have changed")
         idle_since = record.info.get(_IDLE_SINCE)
-        if idle_since is not None and _is_doubtful(record.info.get(_DESCRIPTOR), idle_since):
-            self._ask(connection)
-
-    def _ask(self, connection: Any) -> None:
-        dialect = self.engine.dialect
-        try:
-            works = dialect.do_ping(connection)
-        except cast(Any, dialect.loaded_dbapi).Error:
-            works = False
-        if not works:
+        if idle_since is None or not _is_doubtful(record.info.get(_DESCRIPTOR), idle_since):
+            return
+        if not self._works(connection):
             raise exc.InvalidatePoolError("the server has ended the connection")
+
+    def _works(self, connection: Any) -> bool:
+        dialect: Any = self._sqlalchemy
+        try:
+            return bool(dialect.do_ping(connection))
+        except dialect.loaded_dbapi.Error:
+            return False
 
     def _current(self) -> Credentials:
         return self._same_dialect(self._source.credentials())
@@ -156,29 +153,51 @@ def _is_doubtful(descriptor: int | None, idle_since: float) -> bool:
     return bool(poll.poll(0))
 
 
-class SyncEngine(NamedEngine):
-    """A named engine and its sessions."""
+class NamedEngine:
+    """The engine of a name, and its sessions."""
+
+    def __init__(self, source: Source, driver: Driver, credentials: Credentials) -> None:
+        self.engine = create_engine(_url(driver, credentials), **_POOL)
+        self._follower = _Follower(source, driver, credentials)
+        self._follower.follow(self.engine)
 
     def session(self) -> Session:
         """A new session. It takes a connection when it is first used."""
         return Session(self.engine)
 
+    def forget_parent(self) -> None:
+        """In a forked child: leaves the parent's connections untouched and begins with an empty pool."""
+        _abandoned.append(self.engine.pool)
+        self._follower.renew_locks()
+        self.engine.dispose(close=False)
 
-class AsyncNamedEngine(NamedEngine):
-    """A named engine of one event loop and its sessions."""
+
+class AsyncNamedEngine:
+    """The same for asyncio: it belongs to one event loop, and so does not survive a fork."""
+
+    def __init__(self, source: Source, driver: Driver, credentials: Credentials) -> None:
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        self.engine = create_async_engine(_url(driver, credentials), **_POOL)
+        _Follower(source, driver, credentials).follow(self.engine.sync_engine)
 
     def session(self) -> AsyncSession:
         """A new session. It takes a connection when it is first used."""
         from sqlalchemy.ext.asyncio import AsyncSession
 
-        return AsyncSession(self.async_engine)
+        return AsyncSession(self.engine)
+
+
+def _url(driver: Driver, credentials: Credentials) -> URL:
+    """Where the name leads now, for a person who prints the engine. Without the password."""
+    return URL.create(driver.name, **address(credentials))
 
 
 class _Registry:
     """The engines of this process: one for each client, name and dialect, and for async ones each event loop."""
 
     def __init__(self) -> None:
-        self._sync: dict[tuple[object, ...], SyncEngine] = {}
+        self._sync: dict[tuple[object, ...], NamedEngine] = {}
         self._async: weakref.WeakKeyDictionary[Any, dict[tuple[object, ...], AsyncNamedEngine]]
         self._async = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
@@ -191,16 +210,16 @@ class _Registry:
         for engine in self._sync.values():
             engine.forget_parent()
 
-    def sync(self, source: Source) -> SyncEngine:
+    def sync(self, source: Source) -> NamedEngine:
         credentials = source.credentials()
-        key = (*source.key, credentials.dialect)
+        driver = drivers.choose(credentials, is_async=False)
+        key = (*source.key, driver.name)
         engine = self._sync.get(key)
         if engine is None:
             with self._lock:
                 engine = self._sync.get(key)
                 if engine is None:
-                    driver = drivers.choose(credentials.name, credentials.type, credentials.dialect, is_async=False)
-                    engine = self._sync[key] = SyncEngine(source, driver, credentials)
+                    engine = self._sync[key] = NamedEngine(source, driver, credentials)
         return engine
 
     def for_running_loop(self, source: Source) -> AsyncNamedEngine:
@@ -211,12 +230,12 @@ class _Registry:
                 "An async connection belongs to a running event loop, and none runs here. Call connection() inside a coroutine."
             ) from None
         credentials = source.credentials()
-        key = (*source.key, credentials.dialect)
+        driver = drivers.choose(credentials, is_async=True)
+        key = (*source.key, driver.name)
         with self._lock:
             engines = self._async.setdefault(loop, {})
             engine = engines.get(key)
             if engine is None:
-                driver = drivers.choose(credentials.name, credentials.type, credentials.dialect, is_async=True)
                 engine = engines[key] = AsyncNamedEngine(source, driver, credentials)
         return engine
 
@@ -226,7 +245,7 @@ _abandoned: list[Any] = []
 """Pools of a parent process, kept so that none of their connections is collected and closed in the child."""
 
 
-def get(source: Source) -> SyncEngine:
+def get(source: Source) -> NamedEngine:
     """The engine of a name, made when it is first asked for."""
     return _registry.sync(source)
 

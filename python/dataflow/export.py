@@ -24,7 +24,7 @@ def url(source: Source) -> URL:
     It says of TLS what a URL can say; only an engine also refuses a hostile server's weaker sign-in in every driver.
     """
     credentials = source.credentials()
-    driver = drivers.choose(credentials.name, credentials.type, credentials.dialect, is_async=False)
+    driver = drivers.choose(credentials, is_async=False)
     machine = Machine(_material, source.sqlite_folder)
     query = driver.url_query(credentials, machine)
     if credentials.dialect == "sqlite":

@@ -14,16 +14,20 @@ _WRAPPED = ("orig", "driver_exception", "original_exception")
 def scrub(error: Exception, dbapi: Any) -> Exception:
     """The error to raise instead, outside of the `except` block in which it was caught."""
     clean = dbapi.OperationalError("the driver cannot send this password") if isinstance(error, UnicodeError) else error
-    seen: set[int] = set()
-    todo: list[Any] = [error, clean]
+    chain: list[BaseException] = []
+    todo: list[Any] = [clean, error]
     while todo:
         each = todo.pop()
-        if not isinstance(each, BaseException) or id(each) in seen:
+        if not isinstance(each, BaseException) or any(each is other for other in chain):
             continue
-        seen.add(id(each))
+        chain.append(each)
         todo += [each.__cause__, each.__context__, *(getattr(each, name, None) for name in _WRAPPED)]
         each.__traceback__ = None
         if hasattr(each, "_pgconn"):
             each._pgconn = None
-    clean.__cause__ = clean.__context__ = None
+    reason = next((each for each in chain if isinstance(each, OSError) and each is not clean), None)
+    if reason is not None:
+        # What a refused certificate or a closed port says: the system's words, which know no password.
+        reason.__cause__ = reason.__context__ = None
+    clean.__cause__, clean.__context__ = reason, None
     return clean

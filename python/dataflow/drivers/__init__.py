@@ -7,8 +7,9 @@ import importlib.util
 from functools import cache
 from typing import NamedTuple
 
+from dataflow._native import Credentials
 from dataflow.drivers.base import Driver
-from dataflow.errors import DriverMissing, UnsupportedConnection
+from dataflow.errors import DriverMissing, DriverUnsafe, UnsupportedConnection
 
 
 class _Choice(NamedTuple):
@@ -22,7 +23,7 @@ class _Choice(NamedTuple):
 # In the order in which they are preferred.
 _SYNC: dict[str, tuple[_Choice, ...]] = {
     "postgresql": (_Choice("psycopg", "psycopg", None), _Choice("psycopg2", "psycopg2", "psycopg2")),
-    "mysql": (_Choice("pymysql", "pymysql", None), _Choice("MySQLdb", "mysqlclient", "mysqlclient")),
+    "mysql": (_Choice("MySQLdb", "mysqlclient", "mysqlclient"), _Choice("pymysql", "pymysql", None)),
     "sqlite": (_Choice("sqlite3", "sqlite", None),),
 }
 _ASYNC: dict[str, tuple[_Choice, ...]] = {
@@ -32,26 +33,45 @@ _ASYNC: dict[str, tuple[_Choice, ...]] = {
 }
 
 
-def choose(name: str, type_id: str, dialect: str | None, *, is_async: bool) -> Driver:
-    """The preferred one of the installed drivers of a dialect."""
+def choose(credentials: Credentials, *, is_async: bool) -> Driver:
+    """The preferred one of the installed drivers of the dialect that can open the connection safely."""
+    dialect = credentials.dialect
     if dialect is None:
         raise UnsupportedConnection(
-            f'“{name}” is of the type {type_id}, which SQLAlchemy does not open. Use mode="dict" and the type\'s own library.'
+            f'“{credentials.name}” is of the type {credentials.type}, which SQLAlchemy does not open. Use mode="dict" and the '
+            "type's own library."
         )
-    return _installed(dialect, is_async)
+    refusals = []
+    for driver in _installed(dialect, is_async):
+        refusal = driver.refusal(credentials)
+        if refusal is None:
+            return driver
+        refusals.append(refusal)
+    raise DriverUnsafe(f"“{credentials.name}” cannot be opened. {refusals[0]}")
 
 
 @cache
-def _installed(dialect: str, is_async: bool) -> Driver:
+def _installed(dialect: str, is_async: bool) -> tuple[Driver, ...]:
     choices = (_ASYNC if is_async else _SYNC).get(dialect, ())
-    for choice in choices:
-        if importlib.util.find_spec(choice.package) is not None:
-            driver: Driver = importlib.import_module(f"dataflow.drivers.{choice.module}").DRIVER
-            return driver
     if not choices:
         raise UnsupportedConnection(
             f'This version of the SDK has no {"async " if is_async else ""}driver for {dialect}. Use mode="dict".'
         )
-    extra = choices[0].extra
-    wanted = f"dataflow-connections[{extra}]" if extra else "dataflow-connections"
-    raise DriverMissing(f"The driver {choices[0].package} for {dialect} is not installed. Run: pip install '{wanted}'")
+    found = tuple(_load(choice) for choice in choices if _is_installed(choice, is_async))
+    if not found:
+        extra = next((choice.extra for choice in choices if choice.extra is None), choices[0].extra)
+        wanted = f"dataflow-connections[{extra}]" if extra else "dataflow-connections"
+        how = " asynchronously" if is_async else ""
+        raise DriverMissing(f"What opens {dialect}{how} is not installed. Run: pip install '{wanted}'")
+    return found
+
+
+def _is_installed(choice: _Choice, is_async: bool) -> bool:
+    # SQLAlchemy's asyncio stands on greenlet, and from 2.1 on does not install it by itself.
+    needed = [choice.package, "greenlet"] if is_async else [choice.package]
+    return all(importlib.util.find_spec(package) is not None for package in needed)
+
+
+def _load(choice: _Choice) -> Driver:
+    driver: Driver = importlib.import_module(f"dataflow.drivers.{choice.module}").DRIVER
+    return driver

@@ -29,6 +29,9 @@ class Driver(Protocol):
     has_socket: bool
     """Whether a connection is a socket, which can break while it lies in the pool."""
 
+    def refusal(self, credentials: Credentials) -> str | None:
+        """Why this driver must not open the connection; `None` if it may."""
+
     def arguments(self, credentials: Credentials, machine: Machine) -> dict[str, Any]:
         """The driver's own arguments for `connect`, password and all: hand them to the driver and keep none."""
 

@@ -12,13 +12,22 @@ from typing import Any
 from dataflow import tls
 from dataflow._native import Credentials
 from dataflow.drivers.base import CONNECT_TIMEOUT, Machine, text
-from dataflow.errors import DriverUnsafe
 
 FIRST_SAFE_VERSION = 160000
 """The first libpq that knows `require_auth`."""
 
 
-def arguments(credentials: Credentials, machine: Machine, libpq_version: int) -> dict[str, Any]:
+def refusal(credentials: Credentials, version: int) -> str | None:
+    """Why a libpq of this version must not open the connection."""
+    if tls.is_verified(credentials) or version >= FIRST_SAFE_VERSION:
+        return None
+    return (
+        f"This machine's libpq {version // 10000} cannot keep the password from a server that is not verified. Set TLS to "
+        "verify-full, or install psycopg[binary]."
+    )
+
+
+def arguments(credentials: Credentials, machine: Machine) -> dict[str, Any]:
     """What libpq needs to connect."""
     user = text(credentials, "username")
     return {
@@ -28,11 +37,11 @@ def arguments(credentials: Credentials, machine: Machine, libpq_version: int) ->
         "dbname": text(credentials, "database") or user,
         "user": user,
         "password": text(credentials, "password"),
-        **settings(credentials, machine, libpq_version),
+        **settings(credentials, machine),
     }
 
 
-def settings(credentials: Credentials, machine: Machine, libpq_version: int) -> dict[str, Any]:
+def settings(credentials: Credentials, machine: Machine) -> dict[str, Any]:
     """All but where to connect and as whom."""
     given = {
         "passfile": tls.NOWHERE,
@@ -42,11 +51,6 @@ def settings(credentials: Credentials, machine: Machine, libpq_version: int) -> 
         **_tls(credentials, machine),
     }
     if not tls.is_verified(credentials):
-        if libpq_version < FIRST_SAFE_VERSION:
-            raise DriverUnsafe(
-                f"“{credentials.name}” does not verify its server, and this machine's libpq {libpq_version // 10000} cannot "
-                "keep the password from a hostile one. Set TLS to verify-full, or install psycopg[binary]."
-            )
         given["require_auth"] = _harmless_methods(credentials)
     options = session_options(credentials)
     if options:

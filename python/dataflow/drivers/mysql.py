@@ -6,7 +6,7 @@ from typing import Any
 
 from dataflow import tls
 from dataflow._native import Credentials
-from dataflow.drivers.base import CONNECT_TIMEOUT, text
+from dataflow.drivers.base import CONNECT_TIMEOUT, Machine, text
 
 HARMLESS_PLUGINS = ("mysql_native_password", "client_ed25519", "caching_sha2_password")
 """They answer a challenge and never send the password; the last does so as long as it knows a key that is the server's."""
@@ -77,3 +77,16 @@ def refusal(plugin: str) -> str:
         f"the server asks for the sign-in “{shown}”, which would give it the password, and it is not verified. "
         "Set the connection's TLS to verify-full"
     )
+
+
+def url_query(credentials: Credentials, machine: Machine) -> dict[str, str]:
+    """What a URL can say. It cannot keep a driver from answering a harmful sign-in of a server that is not verified."""
+    query = {"charset": charset(credentials), "connect_timeout": str(connect_timeout(credentials))}
+    if tls.is_verified(credentials):
+        authority = credentials.expose_text("tls.ca")
+        query["ssl_ca"] = machine.material.path(authority) if authority else tls.system_bundle()
+        query["ssl_check_hostname"] = "true" if tls.mode(credentials) == "verify-full" else "false"
+        certificate, key = credentials.expose_text("tls.cert"), credentials.expose_text("tls.key")
+        if certificate and key:
+            query["ssl_cert"], query["ssl_key"] = machine.material.path(certificate), machine.material.path(key)
+    return query

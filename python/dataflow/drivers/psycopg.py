@@ -17,9 +17,13 @@ class Psycopg:
     is_async = False
     has_socket = True
 
+    def refusal(self, credentials: Credentials) -> str | None:
+        """See `Driver`."""
+        return libpq.refusal(credentials, self._libpq_version())
+
     def arguments(self, credentials: Credentials, machine: Machine) -> dict[str, Any]:
         """See `Driver`."""
-        return libpq.arguments(credentials, machine, self._libpq_version())
+        return libpq.arguments(credentials, machine)
 
     def connect(self, dialect: Any, positional: tuple[Any, ...], arguments: Mapping[str, Any]) -> Any:
         """See `Driver`."""
@@ -27,7 +31,7 @@ class Psycopg:
 
     def url_query(self, credentials: Credentials, machine: Machine) -> dict[str, str]:
         """See `Driver`."""
-        settings = libpq.settings(credentials, machine, self._libpq_version())
+        settings = libpq.settings(credentials, machine)
         return {name: str(value) for name, value in settings.items()}
 
     @staticmethod

@@ -19,6 +19,10 @@ class PyMySQL:
     is_async = False
     has_socket = True
 
+    def refusal(self, credentials: Credentials) -> str | None:  # noqa: ARG002
+        """See `Driver`. There is none."""
+        return None
+
     def arguments(self, credentials: Credentials, machine: Machine) -> dict[str, Any]:
         """See `Driver`."""
         context = tls.context(credentials, machine.material)
@@ -45,18 +49,7 @@ class PyMySQL:
 
     def url_query(self, credentials: Credentials, machine: Machine) -> dict[str, str]:
         """See `Driver`."""
-        query = {
-            "charset": mysql.charset(credentials),
-            "connect_timeout": str(mysql.connect_timeout(credentials)),
-        }
-        if tls.is_verified(credentials):
-            authority = credentials.expose_text("tls.ca")
-            query["ssl_ca"] = machine.material.path(authority) if authority else tls.system_bundle()
-            query["ssl_check_hostname"] = "true" if tls.mode(credentials) == "verify-full" else "false"
-            certificate, key = credentials.expose_text("tls.cert"), credentials.expose_text("tls.key")
-            if certificate and key:
-                query["ssl_cert"], query["ssl_key"] = machine.material.path(certificate), machine.material.path(key)
-        return query
+        return mysql.url_query(credentials, machine)
 
 
 @cache

@@ -19,6 +19,10 @@ class SQLite:
     is_async = False
     has_socket = False
 
+    def refusal(self, credentials: Credentials) -> str | None:  # noqa: ARG002
+        """See `Driver`. There is none."""
+        return None
+
     def arguments(self, credentials: Credentials, machine: Machine) -> dict[str, Any]:
         """See `Driver`."""
         timeout = credentials.integer("extra.busy_timeout")
@@ -35,8 +39,13 @@ class SQLite:
         foreign_keys = given.pop("foreign_keys")
         connection = dialect.loaded_dbapi.connect(**given)
         if foreign_keys is not None:
-            connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+            connection.execute(self.foreign_keys_statement(foreign_keys))
         return connection
+
+    @staticmethod
+    def foreign_keys_statement(wanted: bool) -> str:
+        """SQLite's default is set when it is built, so both are said."""
+        return f"PRAGMA foreign_keys = {'ON' if wanted else 'OFF'}"
 
     def url_query(self, credentials: Credentials, machine: Machine) -> dict[str, str]:  # noqa: ARG002
         """See `Driver`."""

@@ -1,0 +1,131 @@
+"""A planted password must not come to light in anything that a program prints, logs, pickles or reports."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+import reprlib
+import traceback
+
+import pytest
+from sqlalchemy import text
+
+from dataflow import Dataflow
+
+PLANTED = "pl4nted-s3cret"
+
+
+def _everything_about(error: BaseException) -> str:
+    """What error reporters show: texts, causes, attributes, and the locals of every frame."""
+    found, todo, seen = [], [error], set()
+    while todo:
+        each = todo.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        found += [str(each), repr(each), repr(each.args), repr(vars(each))]
+        found += traceback.format_exception(type(each), each, each.__traceback__)
+        for frame, _ in traceback.walk_tb(each.__traceback__):
+            if frame.f_code.co_filename != __file__:  # these tests know it
+                found += [_deep(value) for value in frame.f_locals.values()]
+        pgconn = getattr(each, "pgconn", None)
+        if pgconn is not None:
+            found.append(repr(getattr(pgconn, "password", None)))
+        todo += [other for other in (each.__cause__, each.__context__, getattr(each, "orig", None)) if other is not None]
+    return "\n".join(found)
+
+
+def _deep(value: object, depth: int = 0) -> str:
+    """Reporters look into the attributes of locals, some levels deep."""
+    try:
+        shown = [repr(value)]
+        if depth < 3:
+            inner = value if isinstance(value, dict) else getattr(value, "__dict__", {})
+            shown += [_deep(each, depth + 1) for each in list(inner.values())[:50]]
+            if isinstance(value, (list, tuple, set)):
+                shown += [_deep(each, depth + 1) for each in list(value)[:50]]
+        return "\n".join(shown)
+    except Exception:
+        return ""
+
+
+SYNC = ["psycopg", "psycopg2", "pymysql", "mysqlclient"]
+ASYNC = ["asyncpg", "aiomysql"]
+
+
+def _put(request, server, driver: str, **changes: object) -> None:
+    is_postgres = driver in ("psycopg", "psycopg2", "asyncpg")
+    database = request.getfixturevalue("postgres" if is_postgres else "mariadb")
+    database.set_password("leaky", "right")
+    server.put("leaky", "postgres" if is_postgres else "mysql", **{**database.fields("leaky", PLANTED), **changes})
+
+
+def _connect(dataflow: Dataflow, driver: str) -> None:
+    if driver in SYNC:
+        dataflow.connection("leaky").execute(text("SELECT 1"))
+        return
+
+    async def use() -> None:
+        async with dataflow.connection("leaky", "async_engine").connect():
+            pass
+
+    asyncio.run(use())
+
+
+@pytest.mark.parametrize("driver", SYNC + ASYNC)
+@pytest.mark.parametrize("failure", ["refused", "closed", "unsendable"])
+def test_a_failed_connect_shows_nothing(request, dataflow, server, only_driver, driver, failure, caplog):
+    only_driver(driver)
+    changes: dict[str, object] = {
+        "refused": {},
+        "closed": {"port": 1},
+        "unsendable": {"password": f"{PLANTED}-\0-\u6f22"},
+    }[failure]
+    _put(request, server, driver, **changes)
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(Exception) as caught:
+        _connect(dataflow, driver)
+    assert PLANTED not in _everything_about(caught.value)
+    assert PLANTED not in caplog.text
+
+
+def test_objects_show_nothing(request, dataflow, server, caplog):
+    _put(request, server, "psycopg")
+    request.getfixturevalue("postgres").set_password("leaky", PLANTED)
+    caplog.set_level(logging.DEBUG)
+    engine = dataflow.connection("leaky", "engine")
+    engine.echo = "debug"
+    session = dataflow.connection("leaky")
+    session.execute(text("SELECT 1"))
+    url = dataflow.connection("leaky", "url")
+    shown = [
+        repr(dataflow),
+        repr(engine),
+        engine.url.render_as_string(hide_password=False),
+        repr(engine.dialect.create_connect_args(engine.url)),
+        repr(session),
+        repr(session.connection()),
+        str(url),
+        repr(url),
+        reprlib.repr(vars(engine)),
+        _deep(engine, 0),
+        _deep(session, 0),
+    ]
+    engine.echo = False
+    session.close()
+    assert PLANTED not in "\n".join(shown)
+    assert PLANTED not in caplog.text
+    assert url.password == PLANTED
+
+
+def test_nothing_with_the_password_can_be_pickled(request, dataflow, server):
+    _put(request, server, "psycopg")
+    source = dataflow._client
+    credentials = source.credentials("leaky", None)
+    assert PLANTED not in repr(credentials)
+    assert not hasattr(credentials, "__dict__")
+    for secret in (source, credentials, dataflow._config):
+        with pytest.raises(TypeError):
+            pickle.dumps(secret)
+    assert PLANTED not in repr(pickle.dumps(dataflow.connection("leaky", "engine").url))

@@ -1,0 +1,109 @@
+"""The script that must run as it stands, and what a program meets first."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dataflow as package
+from dataflow import (
+    AccessDenied,
+    ConnectionNotFound,
+    Dataflow,
+    DataflowError,
+    InvalidName,
+    NotSignedIn,
+    ServerUnavailable,
+    TokenRefused,
+    UnsupportedConnection,
+)
+from fake_dataflow import TOKEN
+
+SCRIPT = """
+from dataflow.dataflow import Dataflow
+from sqlalchemy import text
+
+dataflow = Dataflow()
+db = dataflow.connection("conn_id")
+result = db.execute(text("SELECT 1"))
+row = result.fetchone()
+print(row)
+"""
+
+
+def _run(script: str, **environment: str) -> str:
+    root = str(Path(package.__file__).parent.parent)
+    environment = {"PYTHONPATH": root, "PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **environment}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_script_runs_as_it_stands(server, sqlite_folder):
+    server.put("conn_id", "sqlite", database="shop.db")
+    said = _run(SCRIPT, DATAFLOW_URL=server.url, DATAFLOW_TOKEN=TOKEN, DATAFLOW_SQLITE_DIR=str(sqlite_folder))
+    assert said == "(1,)\n"
+    assert server.requests[0]["headers"]["dataflow-workflow"] == 'kind=script; name="interactive"'
+
+
+def test_importing_is_cheap():
+    script = """
+import sys, time
+began = time.perf_counter()
+from dataflow.dataflow import Dataflow
+print((time.perf_counter() - began) * 1000)
+assert "sqlalchemy" not in sys.modules and "asyncio" not in sys.modules
+"""
+    assert min(float(_run(script)) for _ in range(5)) < 45
+
+
+def test_without_a_sign_in_the_error_names_both_ways():
+    with pytest.raises(NotSignedIn) as caught:
+        Dataflow()
+    for way in ("DATAFLOW_URL", "DATAFLOW_TOKEN", "dataflow login --url URL"):
+        assert way in str(caught.value)
+
+
+def test_the_file_beside_a_virtual_environment_is_found(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    file = tmp_path / "dataflow.toml"
+    file.write_text(f'url = "{server.url}"\ntoken = "{TOKEN}"\n')
+    file.chmod(0o600)
+    assert server.url in repr(Dataflow())
+
+
+def test_what_is_given_comes_first(server, monkeypatch):
+    monkeypatch.setenv("DATAFLOW_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("DATAFLOW_TOKEN", "other")
+    monkeypatch.setenv("DATAFLOW_WORKSPACE", "elsewhere")
+    server.put("shop", "http")
+    assert Dataflow(server.url, TOKEN, "default").connection("shop", "dict")["conn_type"] == "http"
+
+
+def test_every_refusal_has_its_class(dataflow, server):
+    for name, kind in (("absent", ConnectionNotFound), ("forbidden", AccessDenied), ("no name", InvalidName)):
+        with pytest.raises(kind) as caught:
+            dataflow.connection(name)
+        assert isinstance(caught.value, DataflowError)
+        assert isinstance(caught.value, RuntimeError)
+    with pytest.raises(TokenRefused, match="dataflow login"):
+        Dataflow(token="unknown").connection("sales")
+    server.away_with = 500
+    with pytest.raises(ServerUnavailable, match="status 500"):
+        dataflow.connection("sales")
+
+
+def test_an_unknown_mode_and_a_type_without_a_dialect_say_what_to_do(dataflow, server):
+    server.put("hook", "http", host="example.org", password="planted", extra={"a": 1})
+    with pytest.raises(DataflowError, match="The modes are"):
+        dataflow.connection("hook", mode="sesion")
+    for mode in ("session", "engine", "url"):
+        with pytest.raises(UnsupportedConnection, match='mode="dict"'):
+            dataflow.connection("hook", mode=mode)
+    values = dataflow.connection("hook", mode="dict")
+    assert (values["host"], values["password"], values["extra"]) == ("example.org", "planted", '{"a": 1}')

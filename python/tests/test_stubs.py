@@ -1,0 +1,46 @@
+"""The stubs tell the truth about the native module, and the public face holds under a strict type checker."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dataflow
+
+ROOT = Path(dataflow.__file__).parent.parent
+
+
+def _run(*arguments: str) -> None:
+    done = subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_native_stub_matches():
+    _run("mypy.stubtest", "dataflow._native", "--mypy-config-file", "pyproject.toml")
+
+
+def test_the_types_hold():
+    _run("mypy", "--config-file", "pyproject.toml")
+
+
+USE = """
+from sqlalchemy import URL, Engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import Session
+from dataflow.dataflow import Dataflow
+
+df = Dataflow(url="https://a", token="t", workspace="w", workflow="f")
+session: Session = df.connection("a")
+engine: Engine = df.connection("a", "engine")
+url: URL = df.connection("a", mode="url")
+values: dict[str, object] = df.connection("a", mode="dict")
+async_engine: AsyncEngine = df.connection("a", mode="async_engine")
+async_session: AsyncSession = df.connection("a", mode="async_session")
+"""
+
+
+def test_each_mode_has_its_type(tmp_path):
+    file = tmp_path / "use.py"
+    file.write_text(USE)
+    _run("mypy", "--strict", "--config-file=", str(file))
