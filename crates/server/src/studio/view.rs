@@ -7,6 +7,8 @@ pub mod entry;
 pub mod form;
 pub mod list;
 pub mod parts;
+#[cfg(test)]
+mod samples;
 pub mod words;
 
 pub use parts::{Glyph, Icon, Shell, asset, icon};

@@ -171,4 +171,7 @@ document.addEventListener("click", ({ target }) => {
   for (const menu of document.querySelectorAll("details.space[open]")) if (!menu.contains(target)) menu.open = false;
 });
 
+/* a sign-in link: a person opened it, so the form is sent for him */
+document.querySelector("form[data-send-now]")?.requestSubmit();
+
 prepare(document);

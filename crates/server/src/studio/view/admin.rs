@@ -1,6 +1,7 @@
 //! Tokens, people and workspaces.
 
 use askama::Template;
+use dataflow_model::FieldError;
 
 use super::{Shell, words::Status};
 
@@ -12,7 +13,7 @@ pub struct Tokens {
     /// Just made: shown in this answer and never again.
     pub fresh: Option<FreshToken>,
     pub form: TokenForm,
-    pub errors: Vec<Fault>,
+    pub errors: Vec<FieldError>,
 }
 
 pub struct FreshToken {
@@ -50,15 +51,8 @@ impl Default for TokenForm {
     }
 }
 
-/// A refused member of a small form.
-#[derive(Debug, Clone)]
-pub struct Fault {
-    pub field: String,
-    pub message: String,
-}
-
-fn fault<'a>(faults: &'a [Fault], field: &str) -> Option<&'a str> {
-    faults.iter().find(|fault| fault.field == field).map(|fault| fault.message.as_str())
+fn fault<'a>(errors: &'a [FieldError], field: &str) -> Option<&'a str> {
+    errors.iter().find(|error| error.field == field).map(|error| error.message.as_str())
 }
 
 impl Tokens {
@@ -75,14 +69,16 @@ pub const ROLES: &[(&str, &str, &str)] = &[
     ("admin", "Admin", "Everything, people and tokens too"),
 ];
 
-#[derive(Debug, Template)]
+#[derive(Template)]
 #[template(path = "people.html")]
 pub struct People {
     pub shell: Shell,
     pub people: Vec<PersonLine>,
+    /// Just made: shown in this answer and never again.
+    pub link: Option<FreshLink>,
     pub email: String,
     pub roles: Vec<String>,
-    pub errors: Vec<Fault>,
+    pub errors: Vec<FieldError>,
 }
 
 impl People {
@@ -95,15 +91,22 @@ impl People {
     }
 }
 
+/// The link by which a new person chooses a password.
+pub struct FreshLink {
+    pub email: String,
+    pub url: String,
+    pub ends: String,
+}
+
 #[derive(Debug)]
 pub struct PersonLine {
-    pub id: String,
     pub email: String,
     pub roles: Vec<String>,
+    /// `since 22 Nov 2026`.
     pub since: String,
+    /// May do everything in every workspace, whatever stands in `roles`.
     pub is_owner: bool,
-    pub disabled: bool,
-    /// The person who looks at the page; nobody disables himself.
+    /// The person who looks at the page.
     pub is_self: bool,
 }
 

@@ -3,7 +3,7 @@
 use askama::Template;
 use dataflow_model::Snippet;
 
-use super::{Glyph, Shell, form::Waiting, words::Status};
+use super::{Shell, delete::Dependent, form::Waiting, words::Status};
 
 #[derive(Debug, Template)]
 #[template(path = "connection.html")]
@@ -13,7 +13,6 @@ pub struct Connection {
     pub description: String,
     pub tags: Vec<String>,
     pub type_label: String,
-    pub glyph: Glyph,
     pub status: Status,
     pub detail: String,
     /// Label and value of every public field that is set, in the catalogue's order.
@@ -54,14 +53,4 @@ pub struct CheckLine {
     pub at: String,
     pub by: String,
     pub version: i64,
-}
-
-/// A workflow that was seen using the connection.
-#[derive(Debug, Clone)]
-pub struct Dependent {
-    /// `pipeline`, `notebook`, `app`, `script`, `cli`: also the name of its drawing.
-    pub kind: &'static str,
-    pub name: String,
-    /// `last seen 6 h ago`.
-    pub seen: String,
 }

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Shell, connection::Dependent};
+use super::Shell;
 
 #[derive(Debug, Template)]
 #[template(path = "delete.html")]
@@ -15,6 +15,16 @@ pub struct Delete {
     /// How many workflows use it, those beyond `shown` too.
     pub total: usize,
     pub error: Option<String>,
+}
+
+/// A workflow that was seen using the connection.
+#[derive(Debug, Clone)]
+pub struct Dependent {
+    /// `pipeline`, `notebook`, `app`, `script`, `cli`: also the name of its drawing.
+    pub kind: &'static str,
+    pub name: String,
+    /// `last seen 6 h ago`.
+    pub seen: String,
 }
 
 impl Delete {

@@ -2,6 +2,8 @@
 
 use askama::Template;
 
+use crate::ops::people::PASSWORD_MIN;
+
 #[derive(Debug, Default, Template)]
 #[template(path = "sign_in.html")]
 pub struct SignIn {
@@ -13,11 +15,11 @@ pub struct SignIn {
     pub notice: Option<String>,
 }
 
-#[derive(Debug, Default, Template)]
+#[derive(Default, Template)]
 #[template(path = "set_up.html")]
 pub struct SetUp {
     /// The one-time link's secret, carried through the form.
-    pub link: String,
+    pub code: String,
     pub email: String,
     pub email_error: Option<String>,
     pub password_error: Option<String>,
@@ -38,6 +40,13 @@ pub struct Failure {
     pub title: String,
     pub text: String,
     pub hint: String,
-    /// What to quote when asking for help; only where the server is at fault.
-    pub request_id: Option<String>,
+}
+
+/// Where a one-time link of a person leads. Opening it uses nothing up: programs that preview links open them too.
+#[derive(Template)]
+#[template(path = "link.html")]
+pub struct Link {
+    pub code: String,
+    pub chooses_password: bool,
+    pub password_error: Option<String>,
 }

@@ -67,7 +67,6 @@ pub struct Form {
     pub cancel: String,
     pub type_id: String,
     pub type_label: String,
-    pub glyph: Glyph,
     pub heading: Heading,
     pub main: Vec<Control>,
     pub security: Vec<Control>,

@@ -88,7 +88,6 @@ pub struct Row {
     /// The instant of the last check.
     pub checked_at: String,
     pub spark: Spark,
-    pub used_by: i64,
 }
 
 /// The last checks as bars, oldest first.

@@ -1,0 +1,344 @@
+//! Every page with invented data, kept as snapshots: what a change of a template does to the pages is seen in its diff.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use askama::Template;
+use dataflow_model::{
+    Catalogue, Cause, ConnectionName, ConnectionType, FieldError, FieldPath, FieldValue, PublicFields, TestStatus, WorkspaceName,
+    catalogue::Section, snippets,
+};
+
+use super::{
+    Glyph, Shell, admin, connection, delete, entry,
+    form::{self, Kept, Values},
+    list,
+    parts::{Here, May, asset},
+    words::Status,
+};
+
+/// Pages of all kinds hold these, to show that a text stays a text.
+const SHARP: &str = "a <b>sharp</b> \"name\" & 'more'";
+
+fn shell(title: &str, here: Here) -> Shell {
+    Shell {
+        title: title.to_owned(),
+        here,
+        workspace: Some("analytics".to_owned()),
+        workspaces: vec!["analytics".to_owned(), "default".to_owned(), "finance".to_owned()],
+        who: "you@example.org".to_owned(),
+        role: "editor".to_owned(),
+        may: May { edit: true, test: true, manage_tokens: true, manage_people: true, manage_workspaces: true },
+        connections: Some(14),
+        notice: None,
+    }
+}
+
+fn catalogue() -> Catalogue {
+    Catalogue::built_in().expect("sound")
+}
+
+/// Keeps a page under its name. Hashes of assets are left out: they change with every byte of the style sheet.
+fn keep(name: &str, page: &impl Template) {
+    let mut html = page.render().expect("it renders");
+    for file in ["favicon.svg", "studio.css", "form.css", "htmx.min.js", "test.js", "studio.js", "icons.svg"] {
+        html = html.replace(&asset(file), &format!("/assets/{file}"));
+    }
+    assert!(!html.contains("<b>sharp") && !html.contains(" style="), "{name}");
+    assert!(!html.contains("<script>") && !html.contains("javascript:") && !html.contains(" onclick"), "{name}");
+    insta::with_settings!({snapshot_path => "snapshots", prepend_module_to_snapshot => false, omit_expression => true}, {
+        insta::assert_snapshot!(name, html);
+    });
+}
+
+fn row(name: &str, description: &str, type_id: &str, address: &str, checks: &[(TestStatus, f64)], cause: Option<Cause>) -> list::Row {
+    let catalogue = catalogue();
+    let kind = catalogue.get(type_id).expect("known");
+    let last = checks.last();
+    list::Row {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        tags: if name == "sales" { vec!["finance".to_owned(), "eu".to_owned()] } else { Vec::new() },
+        type_label: kind.label.clone(),
+        glyph: Glyph::from(kind),
+        address: address.to_owned(),
+        status: last.map_or_else(Status::untested, |(status, _)| Status::of(*status, cause)),
+        detail: last.map(|(status, ms)| list::detail(*status, Some(*ms), "3 min ago")).unwrap_or_default(),
+        checked_at: last.map(|_| "2026-11-22T16:00:00Z".to_owned()).unwrap_or_default(),
+        spark: list::Spark::new(checks),
+    }
+}
+
+fn steady(ms: f64) -> Vec<(TestStatus, f64)> {
+    (0..20_u32).map(|place| (TestStatus::Ok, ms * (1.0 + f64::from(place * 7 % 5) / 9.0))).collect()
+}
+
+fn list_page() -> list::List {
+    let mut failing = steady(40.0);
+    failing.splice(17.., [(TestStatus::Failed, 18.0); 3]);
+    list::List {
+        shell: shell("Connections", Here::Connections),
+        filter: list::Filter::default(),
+        chips: vec![
+            list::Chip { label: "All", value: "", count: 14, on: true },
+            list::Chip { label: "Failing", value: "failed", count: 1, on: false },
+            list::Chip { label: "Unproven", value: "unproven", count: 1, on: false },
+            list::Chip { label: "Untested", value: "untested", count: 2, on: false },
+        ],
+        types: vec![list::Choice { value: "postgres".into(), label: "PostgreSQL (8)".into(), on: false }],
+        tags: vec![list::Choice { value: "finance".into(), label: "finance (2)".into(), on: false }],
+        rows: vec![
+            row("sales", "Orders and invoices, read replica", "postgres", "replica.sales.internal:5432 / sales", &steady(12.0), None),
+            row("crm", "Accounts and contacts", "mysql", "crm-db.internal:3306 / crm", &steady(18.0), None),
+            row("warehouse", "", "redshift", "xy12345.eu-west-1.redshift.amazonaws.com:5439 / analytics", &failing, Some(Cause::CredentialsRefused)),
+            row("events", SHARP, "mariadb", "events.internal:3306 / events", &[(TestStatus::Unproven, 7.0)], None),
+            row("exports", "Nightly drops for finance", "sqlite", "exports/finance.db", &steady(0.4), None),
+            row("new_one", "", "postgres", "db.example.org:5432", &[], None),
+        ],
+        first: None,
+        next: Some("/w/analytics/connections?cursor=eA".to_owned()),
+    }
+}
+
+#[test]
+fn lists() {
+    keep("list", &list_page());
+    let shell = shell("Connections", Here::Connections);
+    let empty = |filter: list::Filter, shell: Shell| list::List { shell, filter, rows: Vec::new(), next: None, ..list_page() };
+    keep("list-empty", &empty(list::Filter::default(), Shell { connections: Some(0), ..shell.clone() }));
+    keep("list-no-match", &empty(list::Filter { search: SHARP.to_owned(), ..list::Filter::default() }, shell.clone()));
+    let viewer = Shell { may: May::default(), role: "viewer".into(), ..shell };
+    let html = list::List { shell: viewer, ..list_page() }.render().expect("it renders");
+    for act in ["/edit", "/delete", "data-test-row", "/new\"", "/tokens", "/access"] {
+        assert!(!html.contains(act), "a viewer is not offered {act}");
+    }
+}
+
+#[test]
+fn galleries() {
+    let catalogue = catalogue();
+    let gallery = |search: &str, paste_error: Option<String>| form::Gallery {
+        shell: shell("New Connection", Here::Connections),
+        search: search.to_owned(),
+        groups: form::Group::of(&catalogue.all(), search),
+        paste_error,
+    };
+    keep("gallery", &gallery("", None));
+    keep("gallery-paste-refused", &gallery("", Some(dataflow_model::PasteError::UnknownScheme.to_string())));
+    keep("gallery-no-match", &gallery(SHARP, None));
+    assert_eq!(form::Group::of(&catalogue.all(), "maria data").first().map(|group| group.types.len()), Some(1));
+}
+
+fn form_of(kind: &ConnectionType, purpose: form::Purpose, values: &Values, errors: Vec<FieldError>) -> form::Form {
+    let workspace = WorkspaceName::new("analytics").expect("a name");
+    let name = ConnectionName::new("sales").expect("a name");
+    let controls = |section| form::controls(kind, section, values, &errors);
+    form::Form {
+        shell: shell("New Connection", Here::Connections),
+        purpose,
+        action: "/w/analytics/new/postgres".into(),
+        test: "/w/analytics/test".into(),
+        cancel: "/w/analytics/connections".into(),
+        type_id: kind.id.clone(),
+        type_label: kind.label.clone(),
+        heading: form::Heading { name: "sales".into(), description: SHARP.into(), tags: "finance eu".into() },
+        main: controls(Section::Main),
+        security: controls(Section::Security),
+        extra: controls(Section::Extra),
+        errors,
+        pasted: None,
+        snippets: snippets(kind, &workspace, &name, &PublicFields::default()),
+        steps: form::Waiting::all(),
+    }
+}
+
+fn stored() -> PublicFields {
+    PublicFields(BTreeMap::from([
+        (FieldPath::from("host"), FieldValue::Text("replica.sales.internal".into())),
+        (FieldPath::from("port"), FieldValue::Integer(5432)),
+        (FieldPath::from("database"), FieldValue::Text("sales".into())),
+        (FieldPath::from("username"), FieldValue::Text("analytics".into())),
+        (FieldPath::from("tls.mode"), FieldValue::Text("require".into())),
+        (FieldPath::from("extra.application_name"), FieldValue::Text("dataflow".into())),
+        (FieldPath::from("extra.connect_timeout"), FieldValue::Integer(5)),
+        (FieldPath::from("extra.insecure_auth"), FieldValue::Text("md5".into())),
+    ]))
+}
+
+#[test]
+fn forms() {
+    let catalogue = catalogue();
+    let postgres = catalogue.get("postgres").expect("known");
+    keep("form-new", &form_of(postgres, form::Purpose::New, &Values::new(true), Vec::new()));
+    keep("form-new-sqlite", &form_of(catalogue.get("sqlite").expect("known"), form::Purpose::New, &Values::new(false), Vec::new()));
+
+    let set = BTreeSet::from([FieldPath::from("password")]);
+    let errors = vec![
+        FieldError::new("name", "invalid", "is taken in this workspace"),
+        FieldError::new("port", "out_of_range", "must be from 1 to 65535"),
+        FieldError::new("password", "secret_reentry_required", "must be typed again"),
+    ];
+    let edit = form::Purpose::Edit { name: "sales".into(), version: 7 };
+    keep("form-edit-refused", &form_of(postgres, edit, &Values::stored(&stored(), &set, false), errors));
+
+    let mut values = Values::stored(&stored(), &BTreeSet::new(), true);
+    values.kept.insert("password".into(), Kept::Pasted);
+    let pasted = form::PastedNotes { notes: vec![("“sslmode” would have allowed unverified TLS.".into(), true)] };
+    keep("form-pasted", &form::Form { pasted: Some(pasted), ..form_of(postgres, form::Purpose::New, &values, Vec::new()) });
+}
+
+#[test]
+fn every_type_has_a_form_whose_labels_are_tied_to_their_fields() {
+    for kind in catalogue().all() {
+        let html = form_of(kind, form::Purpose::New, &Values::new(true), Vec::new()).render().expect("it renders");
+        for field in &kind.fields {
+            let id = format!("field-{}", field.path.as_str().replace(['.', '_'], "-"));
+            assert!(html.contains(&format!("for=\"{id}\"")) && html.contains(&format!("id=\"{id}\"")), "{} {id}", kind.id);
+        }
+    }
+}
+
+#[test]
+fn a_field_for_admins_is_absent_or_fixed_for_others() {
+    let catalogue = catalogue();
+    let postgres = catalogue.get("postgres").expect("known");
+    let has = |values: &Values| form::controls(postgres, Section::Security, values, &[]).iter().any(|c| c.path == "extra.insecure_auth");
+    assert!(has(&Values::new(true)) && !has(&Values::new(false)));
+    let values = Values::stored(&stored(), &BTreeSet::new(), false);
+    let controls = form::controls(postgres, Section::Security, &values, &[]);
+    let fixed = controls.iter().find(|c| c.path == "extra.insecure_auth").expect("shown, since it is set");
+    assert!(matches!(&fixed.input, form::Input::Fixed { value } if value == "MD5"));
+}
+
+#[test]
+fn connections() {
+    let catalogue = catalogue();
+    let kind = catalogue.get("postgres").expect("known");
+    let workspace = WorkspaceName::new("analytics").expect("a name");
+    let name = ConnectionName::new("sales").expect("a name");
+    let check = |status, cause, message: &str| connection::CheckLine {
+        status: Status::of(status, cause),
+        message: message.to_owned(),
+        time: "48 ms".into(),
+        ago: "3 min ago".into(),
+        at: "2026-11-22T16:00:00Z".into(),
+        by: "you@example.org".into(),
+        version: 7,
+    };
+    let fact = |label: &str, value| connection::Fact { label: label.to_owned(), value };
+    let page = connection::Connection {
+        shell: Shell { notice: Some("Saved as version 7.".into()), ..shell("sales", Here::Connections) },
+        name: "sales".into(),
+        description: SHARP.into(),
+        tags: vec!["finance".into()],
+        type_label: kind.label.clone(),
+        status: Status::of(TestStatus::Ok, None),
+        detail: "12 ms · 3 min ago".into(),
+        facts: vec![
+            fact("Host", connection::FactValue::Text("replica.sales.internal".into())),
+            fact("Port", connection::FactValue::Text("5432".into())),
+            fact("Password", connection::FactValue::Secret(true)),
+            fact("Client key", connection::FactValue::Secret(false)),
+            fact("TLS", connection::FactValue::Weak("Encrypt, verify nothing".into())),
+            fact("Server CA", connection::FactValue::Long("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----".into())),
+        ],
+        version: 7,
+        saved: "saved 3 min ago by you@example.org".into(),
+        snippets: snippets(kind, &workspace, &name, &stored()),
+        steps: form::Waiting::all(),
+        checks: vec![
+            check(TestStatus::Ok, None, "PostgreSQL 15.18"),
+            check(TestStatus::Failed, Some(Cause::CredentialsRefused), "The server refused the password for “analytics”."),
+        ],
+        used_by: vec![delete::Dependent { kind: "notebook", name: SHARP.into(), seen: "last seen just now".into() }],
+    };
+    keep("connection", &page);
+    keep("connection-new", &connection::Connection { checks: Vec::new(), used_by: Vec::new(), status: Status::untested(), detail: String::new(), ..page });
+}
+
+#[test]
+fn dialogs() {
+    let page = |shown: Vec<delete::Dependent>, total, error| delete::Delete {
+        shell: shell("Delete sales", Here::Connections),
+        name: "sales".into(),
+        version: 7,
+        shown,
+        total,
+        error,
+    };
+    let dependent = |kind, name: &str, seen: &str| delete::Dependent { kind, name: name.to_owned(), seen: seen.to_owned() };
+    let known = vec![
+        dependent("pipeline", "nightly_finance", "last seen 6 h ago"),
+        dependent("notebook", SHARP, "last seen just now"),
+        dependent("app", "revenue-board", "last seen 2 min ago"),
+    ];
+    keep("delete", &page(known, 11, None));
+    keep("delete-unused", &page(Vec::new(), 0, Some("The name does not match.".into())));
+}
+
+#[test]
+fn entries() {
+    keep("sign-in", &entry::SignIn { email: SHARP.into(), next: "/".into(), error: Some("E-mail or password is wrong.".into()), notice: None });
+    keep("set-up", &entry::SetUp { code: "dfc_setup_x".into(), ..entry::SetUp::default() });
+    keep("link", &entry::Link { code: "dfc_signin_x".into(), chooses_password: false, password_error: None });
+    let refused = Some("must have from 10 to 1000 characters".into());
+    keep("link-password", &entry::Link { code: "dfc_password_x".into(), chooses_password: true, password_error: refused });
+    keep("recovery", &entry::Recovery { recovery_key: "ABCD-EFGH-IJKL".into() });
+    let failure = entry::Failure {
+        status: 404,
+        title: "Not found".into(),
+        text: "There is nothing at this address.".into(),
+        hint: "It may have been renamed or deleted.".into(),
+    };
+    keep("error", &failure);
+}
+
+#[test]
+fn administration() {
+    let shell = |title: &str, here| Shell { role: "admin".into(), ..shell(title, here) };
+    let token = |name: &str, status: Status, live| admin::TokenLine {
+        id: format!("id-{name}"),
+        name: name.to_owned(),
+        role: "user".into(),
+        connections: if live { vec!["sales".into()] } else { Vec::new() },
+        status,
+        ends: "ends 20 Feb 2027".into(),
+        used: "4 min ago".into(),
+        created: "22 Nov 2026 by you@example.org".into(),
+        live,
+    };
+    let page = admin::Tokens {
+        shell: shell("Tokens", Here::Tokens),
+        tokens: vec![
+            token("nightly", Status { tone: "ok", words: "Live".into() }, true),
+            token("old", Status { tone: "none", words: "Revoked".into() }, false),
+        ],
+        fresh: Some(admin::FreshToken { name: SHARP.into(), clear: "dfc_user_0123".into() }),
+        form: admin::TokenForm::default(),
+        errors: vec![FieldError::new("name", "invalid", "must be one line of 1 to 250 characters")],
+    };
+    keep("tokens", &page);
+    keep("tokens-empty", &admin::Tokens { tokens: Vec::new(), fresh: None, errors: Vec::new(), ..page });
+    let person = |email: &str, role: &str, is_owner, is_self| admin::PersonLine {
+        email: email.to_owned(),
+        roles: vec![role.to_owned()],
+        since: "since 22 Nov 2026".into(),
+        is_owner,
+        is_self,
+    };
+    let people = admin::People {
+        shell: shell("Access", Here::Access),
+        people: vec![person("you@example.org", "admin", true, true), person("her@example.org", "editor", false, false)],
+        link: Some(admin::FreshLink { email: "her@example.org".into(), url: "https://dataflow.example.org/link#dfc_password_x".into(), ends: "29 Nov 2026".into() }),
+        email: String::new(),
+        roles: vec!["viewer".into()],
+        errors: vec![FieldError::new("email", "invalid", "must be an e-mail address")],
+    };
+    keep("access", &people);
+    let workspaces = admin::Workspaces {
+        shell: shell("Workspaces", Here::Workspaces),
+        list: vec![admin::WorkspaceLine { name: "analytics".into(), role: "admin".into(), created: "22 Nov 2026".into() }],
+        name: String::new(),
+        error: None,
+    };
+    keep("workspaces", &workspaces);
+}
