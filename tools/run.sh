@@ -118,7 +118,8 @@ write_token() {
 
 require_build_tools
 require_python "$python"
-mkdir -p -m 700 "$run"
+mkdir -p "$run"
+chmod 700 "$run"
 require_only_run
 require_free_port
 
