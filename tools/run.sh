@@ -8,6 +8,8 @@
 #   .run/sqlite       the folder of SQLite files, with sample.db
 #   .run/venv         a Python environment with the SDK; its dataflow.toml holds a token of the role `user`
 #   .run/server.log   what the server says
+#
+# PYTHON names the interpreter, if not python3.
 source "$(dirname "$0")/lib.sh"
 
 listen=${1:-127.0.0.1:8080}
@@ -42,36 +44,43 @@ require_only_run() {
 }
 
 build_binary() {
-  cargo build --locked --bin dataflow
+  cargo build --locked --bin dataflow 9>&-
 }
 
 # Installs the SDK where its sources, or the Python it is for, are not those that were installed last.
 install_sdk() {
   local wanted stamp=$run/venv/sdk.digest
-  wanted=$(digest "${sdk_sources[@]}" "$(command -v "$python")")
+  wanted="$(digest "${sdk_sources[@]}") $("$python" --version)"
   if [[ -f $stamp && $(<"$stamp") == "$wanted" ]]; then return; fi
-  step "Installing the Python SDK into .run/venv (the first time about 2 minutes)" install_sdk_now
+  step "Building the Python SDK (the first time about 1 minute)" build_sdk
+  step "Installing it into .run/venv" install_wheel
   printf '%s' "$wanted" >"$stamp"
 }
 
-install_sdk_now() {
-  if [[ ! -x $run/venv/bin/pip ]]; then "$python" -m venv "$run/venv"; fi
-  "$run/venv/bin/pip" install --quiet --disable-pip-version-check ./python --config-settings=build-args="--profile dev --locked"
+# pip would build it too, but without a sign of life.
+build_sdk() {
+  cargo build --locked -p dataflow-python 9>&-
+}
+
+install_wheel() {
+  if [[ $("$run/venv/bin/python" --version 2>/dev/null) != $("$python" --version) ]]; then "$python" -m venv --clear "$run/venv"; fi
+  "$run/venv/bin/pip" install --quiet --disable-pip-version-check --force-reinstall ./python \
+    --config-settings=build-args="--profile dev --locked" 9>&-
 }
 
 # The first admin signs in with the printed link; the password is for the day when the link is gone.
 set_up() {
-  local password
+  local password recovery_key
   password=$(head -c 18 /dev/urandom | base64)
-  printf 'e-mail: %s\npassword: %s\nrecovery key: %s\n' "$email" "$password" \
-    "$("$binary" setup --data "$data" --email "$email" --password-stdin <<<"$password")" >"$run/first-admin"
+  recovery_key=$("$binary" setup --data "$data" --email "$email" --password-stdin <<<"$password" 2>"$log")
+  printf 'e-mail: %s\npassword: %s\nrecovery key: %s\n' "$email" "$password" "$recovery_key" >"$run/first-admin"
 }
 
 start_server() {
   "$binary" serve --data "$data" --listen "$listen" --sqlite-folder "$run/sqlite" >"$log" 2>&1 &
   server=$!
   trap stop_server EXIT
-  trap 'exit 0' INT TERM
+  trap 'echo; exit 0' INT TERM
   until answers /readyz; do
     if ! kill -0 "$server" 2>/dev/null; then
       tail -n 5 "$log" >&2
@@ -81,20 +90,25 @@ start_server() {
   done
 }
 
+# Ctrl-C reaches the server too; it closes its connections first.
 stop_server() {
   kill -TERM "$server" 2>/dev/null || true
   wait "$server" 2>/dev/null || true
 }
 
+# With a token of its own, which ends the next day.
 create_sample_connection() {
-  "$binary" connections create sample --data "$data" --type sqlite --description "A small shop, to play with" --set database=sample.db >/dev/null
+  local token
+  token=$("$binary" token create --data "$data" --role editor --name "make run: sample connection" --days 1)
+  DATAFLOW_URL=http://$listen DATAFLOW_TOKEN=$token "$binary" connections create sample --type sqlite --set database=sample.db \
+    --description "A small shop, to play with" >/dev/null
 }
 
 # Tokens expire, so an old one is replaced well before that.
 write_token() {
   local token file=$run/venv/dataflow.toml
   if [[ -z $(find "$file" -mtime -30 -newer "$run/first-admin" 2>/dev/null) ]]; then
-    token=$("$binary" token create --data "$data" --workspace default --role user --name "make run $(date +%F)")
+    token=$("$binary" token create --data "$data" --role user --name "make run $(date "+%F %T")")
   else
     token=$(sed -n 's/^token = "\(.*\)"$/\1/p' "$file")
     if grep -qxF "url = \"http://$listen\"" "$file"; then return; fi
@@ -104,27 +118,30 @@ write_token() {
 
 require_build_tools
 require_python "$python"
-umask 077
-mkdir -p "$run/sqlite"
+mkdir -p "$run"
+chmod 700 "$run"
 require_only_run
 require_free_port
 
 step "Building the binary (the first time about 4 minutes)" build_binary
 install_sdk
-if [[ ! -f $run/sqlite/sample.db ]]; then "$run/venv/bin/python" tools/sample_database.py "$run/sqlite/sample.db"; fi
-if [[ ! -f $run/first-admin ]]; then
-  step "Setting up the store and the first admin" set_up
-  new=yes
-fi
+
+umask 077
+mkdir -p "$run/sqlite"
+[[ -f $run/sqlite/sample.db ]] || "$run/venv/bin/python" tools/sample_database.py "$run/sqlite/sample.db"
+[[ -f $run/first-admin ]] || step "Setting up the store and the first admin" set_up
 start_server
-if [[ ${new:-} ]]; then create_sample_connection; fi
+if [[ ! -f $run/sample-created ]]; then
+  create_sample_connection
+  touch "$run/sample-created"
+fi
 write_token
 
 cat <<END
 
 Ready after $(duration "$SECONDS").
 
-  Studio   $("$binary" sign-in-link --data "$data" --email "$email")
+  Studio   $("$binary" sign-in-link --data "$data" --email "$email" --url "http://$listen")
            (signs you in once; run \`make run\` again for another)
   Python   .run/venv/bin/python, in a second terminal:
 
@@ -137,4 +154,4 @@ Ready after $(duration "$SECONDS").
   Log      .run/server.log
   Stop     Ctrl-C
 END
-wait "$server"
+wait "$server" || fail "The server stopped by itself; .run/server.log says why."
