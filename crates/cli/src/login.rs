@@ -21,7 +21,11 @@ pub fn run(arguments: Login) -> anyhow::Result<()> {
     let answer = Client::new(config).request(&ApiRequest::new(http::Method::GET, "connections?limit=1"))?;
     if !answer.is_success() {
         let problem = answer.problem();
-        bail!("The server refused the token for the workspace “{workspace}”: {} {}", problem.detail.unwrap_or_default(), problem.hint.unwrap_or_default());
+        bail!(
+            "The server refused the token for the workspace “{workspace}”: {} {}",
+            problem.detail.unwrap_or_default(),
+            problem.hint.unwrap_or_default()
+        );
     }
     let path =
         Environment::read().user_file().context("find this user's config folder: neither XDG_CONFIG_HOME nor HOME is set")?;

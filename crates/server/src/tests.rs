@@ -63,7 +63,13 @@ impl TestRunner {
     }
 
     /// Waits a moment for a place in the workspace and on the node.
-    pub async fn plan(&self, workspace: Uuid, connector: &str, now: SystemTime, fields: (PublicFields, SecretFields)) -> Result<PlannedTest> {
+    pub async fn plan(
+        &self,
+        workspace: Uuid,
+        connector: &str,
+        now: SystemTime,
+        fields: (PublicFields, SecretFields),
+    ) -> Result<PlannedTest> {
         if !self.config.enabled {
             return Err(Error::TestsDisabled);
         }
@@ -71,7 +77,9 @@ impl TestRunner {
             let mut workspaces = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
             workspaces.entry(workspace).or_insert_with(|| Arc::new(Semaphore::new(self.config.per_workspace))).clone()
         };
-        let places = tokio::time::timeout(WAIT, async { Ok::<_, tokio::sync::AcquireError>([own.acquire_owned().await?, self.node.clone().acquire_owned().await?]) });
+        let places = tokio::time::timeout(WAIT, async {
+            Ok::<_, tokio::sync::AcquireError>([own.acquire_owned().await?, self.node.clone().acquire_owned().await?])
+        });
         let places = places
             .await
             .map_err(|_| Error::TooManyRequests("Too many tests of connections are under way."))?

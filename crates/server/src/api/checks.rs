@@ -49,7 +49,13 @@ pub struct CheckAnswer {
     request_body(content = Option<ConnectionRequest>),
     responses((status = 200, body = TestReport), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, description = "`forbidden`, `tests_disabled`", body = Problem), (status = 404, body = Problem), (status = 410, body = Problem),
         (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
-pub async fn test_connection(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, named: Named, headers: HeaderMap, OptionalBody(draft): OptionalBody<Draft>) -> Result<Response> {
+pub async fn test_connection(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    named: Named,
+    headers: HeaderMap,
+    OptionalBody(draft): OptionalBody<Draft>,
+) -> Result<Response> {
     let planned = match draft {
         None => checks::plan_stored(&app, &caller, &named.workspace, &named.name).await?,
         Some(draft) => checks::plan_unsaved(&app, &caller, &named.workspace, Some(&named.name), draft).await?,
@@ -60,7 +66,13 @@ pub async fn test_connection(State(app): State<Arc<App>>, Authenticated(caller):
 /// Tests values that are not saved, for a connection that does not exist yet. Answers like the test of a stored one.
 #[utoipa::path(post, path = "/workspaces/{workspace}/connections/test", operation_id = "test_unsaved_connection", tag = "tests", params(("workspace" = String, Path)), request_body = ConnectionRequest,
     responses((status = 200, body = TestReport), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
-pub async fn test_unsaved_connection(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, InWorkspace(workspace): InWorkspace, headers: HeaderMap, JsonBody(draft): JsonBody<Draft>) -> Result<Response> {
+pub async fn test_unsaved_connection(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    InWorkspace(workspace): InWorkspace,
+    headers: HeaderMap,
+    JsonBody(draft): JsonBody<Draft>,
+) -> Result<Response> {
     let planned = checks::plan_unsaved(&app, &caller, &workspace, None, draft).await?;
     Ok(answer(app, planned, &headers).await)
 }
@@ -68,15 +80,25 @@ pub async fn test_unsaved_connection(State(app): State<Arc<App>>, Authenticated(
 /// Lists the last 100 checks of a connection, newest first.
 #[utoipa::path(get, path = "/workspaces/{workspace}/connections/{name}/checks", operation_id = "list_checks", tag = "tests", params(("workspace" = String, Path), ("name" = String, Path)),
     responses((status = 200, body = ListAnswer<CheckAnswer>), (status = 401, body = Problem), (status = 404, body = Problem), (status = 410, body = Problem)))]
-pub async fn list_checks(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, named: Named) -> Result<Json<ListAnswer<CheckAnswer>>> {
+pub async fn list_checks(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    named: Named,
+) -> Result<Json<ListAnswer<CheckAnswer>>> {
     let checks = checks::list(&app, &caller, &named.workspace, &named.name, CHECKS).await?;
-    let items = checks.into_iter().map(|check| CheckAnswer { id: check.id, version: check.version, checked_by: check.by, report: check.report }).collect();
+    let items = checks
+        .into_iter()
+        .map(|check| CheckAnswer { id: check.id, version: check.version, checked_by: check.by, report: check.report })
+        .collect();
     Ok(Json(ListAnswer { items, next: None }))
 }
 
 /// Runs a planned test and answers with its report, or with its steps as they happen.
 pub async fn answer(app: Arc<App>, planned: Planned, headers: &HeaderMap) -> Response {
-    let wants_events = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("text/event-stream"));
+    let wants_events = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.contains("text/event-stream"));
     let (test, keeper) = planned.into_parts();
     let (sender, steps) = mpsc::channel(STEPS);
     let test = Box::pin(test.run(sender));

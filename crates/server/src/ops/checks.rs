@@ -71,7 +71,8 @@ pub async fn plan_unsaved(app: &App, caller: &Caller, workspace: &str, name: Opt
     let earlier = stored.as_ref().map(|(row, content)| Earlier { row, public: &content.public });
     let content = connections::read_content(draft, kind, earlier.as_ref(), is_admin)?;
     let id = stored.as_ref().map_or_else(|| Ok(random_uuid()), |(row, _)| super::rows::uuid(&row.id))?;
-    let sealing = connections::Sealing { workspace: &workspace, id, version: 0, kept: stored.as_ref().map(|(_, content)| content) };
+    let sealing =
+        connections::Sealing { workspace: &workspace, id, version: 0, kept: stored.as_ref().map(|(_, content)| content) };
     let secrets = sealing.clear(kind, content.settled)?;
     if let Some((row, _)) = &stored {
         audit_use(app, caller, &workspace, &row.name, row.version)?;
@@ -80,7 +81,12 @@ pub async fn plan_unsaved(app: &App, caller: &Caller, workspace: &str, name: Opt
     Ok(Planned { test, record: None })
 }
 
-async fn plan(app: &App, workspace: &Arc<Workspace>, connector: &str, fields: (PublicFields, SecretFields)) -> Result<PlannedTest> {
+async fn plan(
+    app: &App,
+    workspace: &Arc<Workspace>,
+    connector: &str,
+    fields: (PublicFields, SecretFields),
+) -> Result<PlannedTest> {
     let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_micros(u64::try_from(app.clock.now()).unwrap_or_default());
     app.tests.plan(workspace.id, connector, now, fields).await
 }
@@ -119,7 +125,11 @@ impl Keeper {
         tokio::spawn(async move {
             if let Err(error) = keep(&app, &record, &report).await {
                 let cause = error.cause().map(|cause| format!("{cause:#}")).unwrap_or_default();
-                tracing::error!(error.code = error.describe().1.as_str(), error.cause = cause, "the report of a test could not be kept");
+                tracing::error!(
+                    error.code = error.describe().1.as_str(),
+                    error.cause = cause,
+                    "the report of a test could not be kept"
+                );
             }
         });
     }
@@ -194,9 +204,9 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str, name: &str, limit
     let rows = store::list_checks(&mut read, &row.id, (i64::MAX, ""), i64::try_from(limit).unwrap_or(i64::MAX)).await?;
     rows.into_iter()
         .map(|row| {
-            let report = serde_json::from_str(&row.report).map_err(|error| Error::Internal(anyhow!(error).context("a kept report does not parse")))?;
+            let report = serde_json::from_str(&row.report)
+                .map_err(|error| Error::Internal(anyhow!(error).context("a kept report does not parse")))?;
             Ok(Check { id: row.id, version: row.version, by: row.checked_by, report })
         })
         .collect()
 }
-

@@ -311,7 +311,12 @@ pub(super) struct Earlier<'e> {
     pub public: &'e PublicFields,
 }
 
-pub(super) fn read_content(draft: Draft, kind: &ConnectionType, earlier: Option<&Earlier<'_>>, is_admin: bool) -> Result<Content> {
+pub(super) fn read_content(
+    draft: Draft,
+    kind: &ConnectionType,
+    earlier: Option<&Earlier<'_>>,
+    is_admin: bool,
+) -> Result<Content> {
     let mut errors = draft.errors;
     let description = draft.description.or_else(|| earlier.map(|earlier| earlier.row.description.clone())).unwrap_or_default();
     errors.extend(check_description(&description).err());

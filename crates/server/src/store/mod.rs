@@ -37,8 +37,8 @@ pub use self::{
         touch_session, update_person, use_link,
     },
     search::{
-        ListSort, NamePage, OTHER_TERMS, UpdatedPage, count_term, list_by_name, list_by_updated, put_terms, remove_terms, replace_term,
-        tags_in_use, types_in_use,
+        ListSort, NamePage, OTHER_TERMS, UpdatedPage, count_term, list_by_name, list_by_updated, put_terms, remove_terms,
+        replace_term, tags_in_use, types_in_use,
     },
     tokens::{TokenRow, insert_token, list_tokens, revoke_token, token_by_hash, touch_token},
     uses::{UseRow, list_uses, record_use},

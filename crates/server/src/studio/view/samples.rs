@@ -50,7 +50,14 @@ fn keep(name: &str, page: &impl Template) {
     });
 }
 
-fn row(name: &str, description: &str, type_id: &str, address: &str, checks: &[(TestStatus, f64)], cause: Option<Cause>) -> list::Row {
+fn row(
+    name: &str,
+    description: &str,
+    type_id: &str,
+    address: &str,
+    checks: &[(TestStatus, f64)],
+    cause: Option<Cause>,
+) -> list::Row {
     let catalogue = catalogue();
     let kind = catalogue.get(type_id).expect("known");
     let last = checks.last();
@@ -87,9 +94,23 @@ fn list_page() -> list::List {
         types: vec![list::Choice { value: "postgres".into(), label: "PostgreSQL (8)".into(), on: false }],
         tags: vec![list::Choice { value: "finance".into(), label: "finance (2)".into(), on: false }],
         rows: vec![
-            row("sales", "Orders and invoices, read replica", "postgres", "replica.sales.internal:5432 / sales", &steady(12.0), None),
+            row(
+                "sales",
+                "Orders and invoices, read replica",
+                "postgres",
+                "replica.sales.internal:5432 / sales",
+                &steady(12.0),
+                None,
+            ),
             row("crm", "Accounts and contacts", "mysql", "crm-db.internal:3306 / crm", &steady(18.0), None),
-            row("warehouse", "", "redshift", "xy12345.eu-west-1.redshift.amazonaws.com:5439 / analytics", &failing, Some(Cause::CredentialsRefused)),
+            row(
+                "warehouse",
+                "",
+                "redshift",
+                "xy12345.eu-west-1.redshift.amazonaws.com:5439 / analytics",
+                &failing,
+                Some(Cause::CredentialsRefused),
+            ),
             row("events", SHARP, "mariadb", "events.internal:3306 / events", &[(TestStatus::Unproven, 7.0)], None),
             row("exports", "Nightly drops for finance", "sqlite", "exports/finance.db", &steady(0.4), None),
             row("new_one", "", "postgres", "db.example.org:5432", &[], None),
@@ -169,7 +190,10 @@ fn forms() {
     let catalogue = catalogue();
     let postgres = catalogue.get("postgres").expect("known");
     keep("form-new", &form_of(postgres, form::Purpose::New, &Values::new(true), Vec::new()));
-    keep("form-new-sqlite", &form_of(catalogue.get("sqlite").expect("known"), form::Purpose::New, &Values::new(false), Vec::new()));
+    keep(
+        "form-new-sqlite",
+        &form_of(catalogue.get("sqlite").expect("known"), form::Purpose::New, &Values::new(false), Vec::new()),
+    );
 
     let set = BTreeSet::from([FieldPath::from("password")]);
     let errors = vec![
@@ -201,7 +225,9 @@ fn every_type_has_a_form_whose_labels_are_tied_to_their_fields() {
 fn a_field_for_admins_is_absent_or_fixed_for_others() {
     let catalogue = catalogue();
     let postgres = catalogue.get("postgres").expect("known");
-    let has = |values: &Values| form::controls(postgres, Section::Security, values, &[]).iter().any(|c| c.path == "extra.insecure_auth");
+    let has = |values: &Values| {
+        form::controls(postgres, Section::Security, values, &[]).iter().any(|c| c.path == "extra.insecure_auth")
+    };
     assert!(has(&Values::new(true)) && !has(&Values::new(false)));
     let values = Values::stored(&stored(), &BTreeSet::new(), false);
     let controls = form::controls(postgres, Section::Security, &values, &[]);
@@ -252,7 +278,16 @@ fn connections() {
         used_by: vec![delete::Dependent { kind: "notebook", name: SHARP.into(), seen: "last seen just now".into() }],
     };
     keep("connection", &page);
-    keep("connection-new", &connection::Connection { checks: Vec::new(), used_by: Vec::new(), status: Status::untested(), detail: String::new(), ..page });
+    keep(
+        "connection-new",
+        &connection::Connection {
+            checks: Vec::new(),
+            used_by: Vec::new(),
+            status: Status::untested(),
+            detail: String::new(),
+            ..page
+        },
+    );
 }
 
 #[test]
@@ -277,7 +312,15 @@ fn dialogs() {
 
 #[test]
 fn entries() {
-    keep("sign-in", &entry::SignIn { email: SHARP.into(), next: "/".into(), error: Some("E-mail or password is wrong.".into()), notice: None });
+    keep(
+        "sign-in",
+        &entry::SignIn {
+            email: SHARP.into(),
+            next: "/".into(),
+            error: Some("E-mail or password is wrong.".into()),
+            notice: None,
+        },
+    );
     keep("set-up", &entry::SetUp { code: "dfc_setup_x".into(), ..entry::SetUp::default() });
     keep("link", &entry::Link { code: "dfc_signin_x".into(), chooses_password: false, password_error: None });
     let refused = Some("must have from 10 to 1000 characters".into());
@@ -328,7 +371,11 @@ fn administration() {
     let people = admin::People {
         shell: shell("Access", Here::Access),
         people: vec![person("you@example.org", "admin", true, true), person("her@example.org", "editor", false, false)],
-        link: Some(admin::FreshLink { email: "her@example.org".into(), url: "https://dataflow.example.org/link#dfc_password_x".into(), ends: "29 Nov 2026".into() }),
+        link: Some(admin::FreshLink {
+            email: "her@example.org".into(),
+            url: "https://dataflow.example.org/link#dfc_password_x".into(),
+            ends: "29 Nov 2026".into(),
+        }),
         email: String::new(),
         roles: vec!["viewer".into()],
         errors: vec![FieldError::new("email", "invalid", "must be an e-mail address")],
