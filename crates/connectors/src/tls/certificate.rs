@@ -192,3 +192,31 @@ fn timestamp(seconds: i64) -> String {
 pub(super) fn date(seconds: i64) -> String {
     timestamp(seconds).split('T').next().unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A certificate with one byte replaced, at every place: foreign bytes of the worst kind, those that nearly parse.
+    #[test]
+    fn a_bent_certificate_is_described_or_not_but_never_breaks_anything() {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names");
+        let good = params.self_signed(&key).expect("signed").der().to_vec();
+        let whole = CertificateDer::from(good.clone());
+        let shown = describe_one(&whole);
+        assert_eq!(shown.names, ["localhost", "127.0.0.1"]);
+        assert_eq!(end_point_hash(&whole).map(|hash| hash.len()), Some(32));
+        for place in 0..good.len() {
+            for byte in [0x00, 0x30, 0x7f, 0x80, 0xff] {
+                let mut bent = good.clone();
+                bent[place] = byte;
+                let bent = CertificateDer::from(bent);
+                let shown = describe_one(&bent);
+                assert_eq!(shown.fingerprint.len(), 95);
+                let _ = (is_self_signed(&bent), may_sign(&bent), is_signed_by(&bent, &whole), public_key(&bent));
+                assert!(!matches_common_name(&bent, "localhost") || shown.names != ["localhost", "127.0.0.1"]);
+            }
+        }
+    }
+}
