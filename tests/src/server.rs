@@ -35,7 +35,7 @@ pub struct TestServer {
     port: Port,
     folder: TempDir,
     options: TestServerOptions,
-    setup_output: String,
+    recovery_key: String,
 }
 
 impl TestServer {
@@ -48,9 +48,9 @@ impl TestServer {
         let mut setup =
             Spawn::new(dataflow_bin(), Stop::Kill).args(["setup", "--email", ADMIN_EMAIL, "--password-stdin", "--data"]);
         setup = setup.arg(folder.join("data")).args(store(&options));
-        let setup_output = setup.start(&folder.join("setup.log"), Some(&format!("{ADMIN_PASSWORD}\n"))).finish();
+        let recovery_key = setup.run_with_input(&format!("{ADMIN_PASSWORD}\n")).trim().to_owned();
         let process = serve(&folder, &port, &options);
-        let mut server = Self { process, port, folder, options, setup_output };
+        let mut server = Self { process, port, folder, options, recovery_key };
         server.wait();
         server
     }
@@ -64,9 +64,9 @@ impl TestServer {
         self.folder.join("data")
     }
 
-    /// What `dataflow setup` printed; the recovery key is in it.
-    pub fn setup_output(&self) -> &str {
-        &self.setup_output
+    /// The recovery key that `dataflow setup` printed.
+    pub fn recovery_key(&self) -> &str {
+        &self.recovery_key
     }
 
     /// A new token, made beside the running server.
@@ -112,18 +112,41 @@ fn serve(folder: &TempDir, port: &Port, options: &TestServerOptions) -> Process 
         .args(["--listen".to_owned(), format!("127.0.0.1:{}", port.number())])
         .args(store(options))
         .args(&options.arguments)
-        .start(&folder.join("log"), None)
+        .start(&folder.join("log"))
 }
 
-#[expect(clippy::disallowed_methods, reason = "asks a server that this test started")]
 fn is_ready(port: u16) -> bool {
-    let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        write!(stream, "GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    ask(port, "/readyz", "").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+/// The whole answer to a GET, head and body.
+#[expect(clippy::disallowed_methods, reason = "asks a server that this test started")]
+fn ask(port: u16, path: &str, token: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let authorization = if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{authorization}Connection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TestServer, TestServerOptions, ask};
+
+    #[test]
+    fn a_server_starts_gives_tokens_and_survives_a_power_cut() {
+        let mut server = TestServer::start(TestServerOptions::default());
+        assert!(server.recovery_key().len() > 30);
+        let token = server.token("default", "user", "fixture");
+        let list = |server: &TestServer, token: &str| {
+            ask(server.port.number(), "/api/v1/workspaces/default/connections", token).expect("it answers")
+        };
+        assert!(list(&server, &token).starts_with("HTTP/1.1 200"));
+        assert!(list(&server, "").starts_with("HTTP/1.1 401"));
+        server.process().kill();
+        server.restart();
+        assert!(list(&server, &token).starts_with("HTTP/1.1 200"));
+    }
 }
