@@ -17,6 +17,9 @@ wanted=(
   "chromedriver chromium-driver"
   "/usr/share/fonts/truetype/liberation*/LiberationSans-Regular.ttf fonts-liberation"
   "wrk wrk"
+  "/usr/include/mariadb/mysql.h libmariadb-dev"
+  "pkg-config pkg-config"
+  "/usr/include/python3*/Python.h python3-dev"
 )
 
 present() {
