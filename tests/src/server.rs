@@ -1,7 +1,8 @@
 //! A running `dataflow serve`, with its first admin.
 
 use std::{
-    io::{Read as _, Write as _},
+    fmt::Write as _,
+    io::{self, Read as _, Write as _},
     net::TcpStream,
     path::PathBuf,
     time::Duration,
@@ -79,6 +80,15 @@ impl TestServer {
         out.trim().to_owned()
     }
 
+    /// One request of the API, with a JSON body or none: status and body of the answer.
+    ///
+    /// # Panics
+    /// If the server does not answer in full.
+    pub fn call(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
+        let answer = call(self.port.number(), method, path, token, body);
+        answer.unwrap_or_else(|error| panic!("{method} {path}: {error}\n{}", self.log()))
+    }
+
     /// Starts it again on the same data and port, after [`Process::stop`] or [`Process::kill`].
     pub fn restart(&mut self) {
         self.process.stop();
@@ -116,37 +126,41 @@ fn serve(folder: &TempDir, port: &Port, options: &TestServerOptions) -> Process 
 }
 
 fn is_ready(port: u16) -> bool {
-    ask(port, "/readyz", "").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    call(port, "GET", "/readyz", "", "").is_ok_and(|(status, _)| status == 200)
 }
 
-/// The whole answer to a GET, head and body.
 #[expect(clippy::disallowed_methods, reason = "asks a server that this test started")]
-fn ask(port: u16, path: &str, token: &str) -> std::io::Result<String> {
+fn call(port: u16, method: &str, path: &str, token: &str, body: &str) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let authorization = if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{authorization}Connection: close\r\n\r\n")?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n");
+    if !token.is_empty() {
+        let _ = write!(head, "Authorization: Bearer {token}\r\n");
+    }
+    if !body.is_empty() {
+        let _ = write!(head, "Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+    }
+    stream.write_all(format!("{head}\r\n{body}").as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    Ok(answer)
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::InvalidData)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+    Ok((status, body.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{TestServer, TestServerOptions, ask};
+    use super::{TestServer, TestServerOptions};
 
     #[test]
     fn a_server_starts_gives_tokens_and_survives_a_power_cut() {
         let mut server = TestServer::start(TestServerOptions::default());
         assert!(server.recovery_key().len() > 30);
         let token = server.token("default", "user", "fixture");
-        let list = |server: &TestServer, token: &str| {
-            ask(server.port.number(), "/api/v1/workspaces/default/connections", token).expect("it answers")
-        };
-        assert!(list(&server, &token).starts_with("HTTP/1.1 200"));
-        assert!(list(&server, "").starts_with("HTTP/1.1 401"));
+        let list = |server: &TestServer, token: &str| server.call("GET", "/api/v1/workspaces/default/connections", token, "").0;
+        assert_eq!((list(&server, &token), list(&server, "")), (200, 401));
         server.process().kill();
         server.restart();
-        assert!(list(&server, &token).starts_with("HTTP/1.1 200"));
+        assert_eq!(list(&server, &token), 200);
     }
 }
