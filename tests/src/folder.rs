@@ -7,7 +7,10 @@ use std::{
     process::Command,
 };
 
-use crate::environment::{self, UNPRIVILEGED_ID, is_root};
+use crate::{
+    environment::{self, UNPRIVILEGED_ID, is_root},
+    tls::Identity,
+};
 
 const PREFIX: &str = "dataflow-test-";
 
@@ -58,6 +61,11 @@ impl TempDir {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("own file");
         give_away(&path);
         path
+    }
+
+    /// Writes a server's certificate and key; their paths.
+    pub fn write_identity(&self, identity: &Identity) -> [PathBuf; 2] {
+        [("server.crt", &identity.certificates), ("server.key", &identity.key)].map(|(name, text)| self.write_private(name, text))
     }
 }
 

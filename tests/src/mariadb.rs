@@ -7,6 +7,7 @@ use crate::{
     folder::{self, TempDir},
     mysql_protocol::{Launch, MySqlOptions, MySqlServer, Product},
     process::{Spawn, Stop},
+    tls::Identity,
 };
 
 /// A running MariaDB.
@@ -22,6 +23,16 @@ impl MariaDb {
         let server = program("MariaDB's server", &["/usr/sbin/mariadbd"]);
         let spawn = Spawn::new(server, Stop::Kill).arg("--no-defaults").arg(LOG_SIZE);
         Self(MySqlServer::launch(Launch { product: Product::MariaDb, spawn, data: &initialised(), options }))
+    }
+
+    /// Shows another certificate to those who connect from now on. The server must have been started with one. (MySQL refuses
+    /// to reload what it would start with, such as an expired certificate; there, start another server.)
+    ///
+    /// # Panics
+    /// If the server does not take it.
+    pub fn replace_certificate(&self, identity: &Identity) {
+        self.folder.write_identity(identity);
+        self.sql("FLUSH SSL");
     }
 }
 

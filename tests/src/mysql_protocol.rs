@@ -36,7 +36,7 @@ pub enum Plugin {
 pub struct MySqlServer {
     process: Process,
     port: Port,
-    folder: TempDir,
+    pub(crate) folder: TempDir,
     product: Product,
     tls: bool,
 }
@@ -69,17 +69,17 @@ impl MySqlServer {
                 option("--pid-file=", &folder.join("pid")),
             ])
             .args(["--bind-address=127.0.0.1".to_owned(), format!("--port={}", port.number())])
-            .args(["--skip-name-resolve", "--performance-schema=OFF", "--innodb-flush-log-at-trx-commit=0"])
-            .args(["--innodb-buffer-pool-size=24M", "--skip-log-bin"]);
+            .args(["--skip-name-resolve", "--performance-schema=OFF", "--skip-log-bin", "--innodb-buffer-pool-size=24M"])
+            // The data does not outlive the test, so nothing has to reach the disk.
+            .args(["--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync", "--innodb-doublewrite=OFF"]);
         if let Some(tls) = &launch.options.tls {
-            let certificate = folder.write_private("server.crt", &tls.identity.certificates);
-            let key = folder.write_private("server.key", &tls.identity.key);
+            let [certificate, key] = folder.write_identity(&tls.identity);
             spawn = spawn.args([option("--ssl-cert=", &certificate), option("--ssl-key=", &key)]);
             if let Some(authority) = &tls.client_authority {
                 spawn = spawn.arg(option("--ssl-ca=", &folder.write_private("clients.crt", authority)));
             }
         }
-        let mut process = spawn.args(&launch.options.flags).start(&folder.join("log"), None);
+        let mut process = spawn.args(&launch.options.flags).start(&folder.join("log"));
         let port_line = format!("port: {}", port.number());
         process.wait_until("the server", |process| {
             let log = process.log();

@@ -6,7 +6,7 @@ use crate::{
     folder::{self, TempDir},
     port::Port,
     process::{Process, Spawn, Stop},
-    tls::ServerTls,
+    tls::{Identity, ServerTls},
 };
 
 /// The superuser of every server. Through the Unix socket it needs no password.
@@ -49,7 +49,7 @@ impl Postgres {
         fs::write(data.join("pg_hba.conf"), hba).expect("own folder");
         fs::write(data.join("postgresql.auto.conf"), settings(options, &folder, &port)).expect("own folder");
         let mut process =
-            Spawn::new(program("postgres"), Stop::Quit).unprivileged().arg("-D").arg(&data).start(&folder.join("log"), None);
+            Spawn::new(program("postgres"), Stop::Quit).unprivileged().arg("-D").arg(&data).start(&folder.join("log"));
         let pid_file = data.join("postmaster.pid");
         process.wait_until("PostgreSQL", |_| {
             fs::read_to_string(&pid_file).is_ok_and(|text| text.lines().nth(7).is_some_and(|status| status.trim() == "ready"))
@@ -109,6 +109,19 @@ impl Postgres {
         format!("postgres://{SUPERUSER}:{SUPERUSER_PASSWORD}@127.0.0.1:{}/{database}", self.port())
     }
 
+    /// Shows another certificate to those who connect from now on. The server must have been started with one.
+    ///
+    /// # Panics
+    /// If the server does not take it.
+    pub fn replace_certificate(&mut self, identity: &Identity) {
+        self.folder.write_identity(identity);
+        let reloads = |process: &Process| process.log().matches("reloading configuration files").count();
+        let before = reloads(&self.process);
+        self.psql("SELECT pg_reload_conf()");
+        // It accepts nobody between this line of its log and the end of the reload.
+        self.process.wait_until("PostgreSQL's new certificate", |process| reloads(process) > before);
+    }
+
     /// What the server has logged.
     pub fn log(&self) -> String {
         self.process.log()
@@ -139,8 +152,7 @@ fn settings(options: &PostgresOptions, folder: &TempDir, port: &Port) -> String 
         options.max_connections.unwrap_or(100),
     );
     if let Some(tls) = &options.tls {
-        let certificate = folder.write_private("server.crt", &tls.identity.certificates);
-        let key = folder.write_private("server.key", &tls.identity.key);
+        let [certificate, key] = folder.write_identity(&tls.identity);
         let _ = write!(text, "ssl = on\nssl_cert_file = '{}'\nssl_key_file = '{}'\n", certificate.display(), key.display());
         if let Some(authority) = &tls.client_authority {
             let _ = writeln!(text, "ssl_ca_file = '{}'", folder.write_private("clients.crt", authority).display());

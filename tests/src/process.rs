@@ -73,37 +73,43 @@ impl Spawn {
         if self.unprivileged && is_root() {
             command.args([format!("--reuid={UNPRIVILEGED_USER}").as_str(), "--regid=nogroup", "--clear-groups"]);
         }
-        command.arg("--").arg(&self.program).args(&self.arguments).current_dir("/").stdin(Stdio::null());
+        command.arg("--").arg(&self.program).args(&self.arguments).current_dir("/");
         command
     }
 
-    /// Runs to the end; the output if it succeeded.
+    /// Runs to the end; its standard output if it succeeded.
     ///
     /// # Panics
     /// With what it printed, if it failed.
     pub fn run(&self) -> String {
-        let done = self.command().output().expect("setpriv (util-linux) runs");
+        self.run_with_input("")
+    }
+
+    /// The same with `input` on its standard input.
+    ///
+    /// # Panics
+    /// With what it printed, if it failed.
+    pub fn run_with_input(&self, input: &str) -> String {
+        let mut command = self.command();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = on_lasting_thread(command);
+        // One that needs no input may have closed it already.
+        let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
+        let done = child.wait_with_output().expect("own child");
         let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
         assert!(done.status.success(), "{} failed, {}\n{out}{err}", self.program.display(), done.status);
         out.into_owned()
     }
 
-    /// Starts it with its output in the file `log`, and `input`, if any, on its standard input.
+    /// Starts it, with its output in the file `log`.
     ///
     /// # Panics
     /// If it cannot be started.
-    pub fn start(&self, log: &Path, input: Option<&str>) -> Process {
+    pub fn start(&self, log: &Path) -> Process {
         let file = fs::File::create(log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
         let mut command = self.command();
-        command.stdout(file.try_clone().expect("a second handle")).stderr(file);
-        if input.is_some() {
-            command.stdin(Stdio::piped());
-        }
-        let mut child = on_lasting_thread(command);
-        if let (Some(text), Some(mut pipe)) = (input, child.stdin.take()) {
-            pipe.write_all(text.as_bytes()).expect("the child reads its input");
-        }
-        Process { child, stop: self.stop, log: log.to_path_buf() }
+        command.stdin(Stdio::null()).stdout(file.try_clone().expect("a second handle")).stderr(file);
+        Process { child: on_lasting_thread(command), stop: self.stop, log: log.to_path_buf() }
     }
 }
 
@@ -163,16 +169,6 @@ impl Process {
             }
             thread::sleep(Duration::from_millis(5));
         }
-    }
-
-    /// Waits until it has ended; all that it printed, if it succeeded.
-    ///
-    /// # Panics
-    /// With what it printed, if it failed.
-    pub fn finish(mut self) -> String {
-        let status = self.child.wait().expect("own child");
-        assert!(status.success(), "it failed, {status}:\n{}", self.log());
-        self.log()
     }
 
     /// Ends it and waits until it is gone. Nothing happens if it has ended already.

@@ -81,12 +81,18 @@ impl Peer {
         self.stream.flush()
     }
 
-    /// Exactly `count` bytes.
-    pub fn receive(&mut self, count: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; count];
-        self.stream.read_exact(&mut bytes)?;
-        self.keep(&bytes);
+    /// The next `N` bytes.
+    pub fn receive<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes)?;
         Ok(bytes)
+    }
+
+    /// The next bytes, as many as `bytes` has room for.
+    pub fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        self.stream.read_exact(bytes)?;
+        self.keep(bytes);
+        Ok(())
     }
 
     /// Listens until the client closes.

@@ -1,7 +1,8 @@
 //! A running `dataflow serve`, with its first admin.
 
 use std::{
-    io::{Read as _, Write as _},
+    fmt::Write as _,
+    io::{self, Read as _, Write as _},
     net::TcpStream,
     path::PathBuf,
     time::Duration,
@@ -35,7 +36,7 @@ pub struct TestServer {
     port: Port,
     folder: TempDir,
     options: TestServerOptions,
-    setup_output: String,
+    recovery_key: String,
 }
 
 impl TestServer {
@@ -48,9 +49,9 @@ impl TestServer {
         let mut setup =
             Spawn::new(dataflow_bin(), Stop::Kill).args(["setup", "--email", ADMIN_EMAIL, "--password-stdin", "--data"]);
         setup = setup.arg(folder.join("data")).args(store(&options));
-        let setup_output = setup.start(&folder.join("setup.log"), Some(&format!("{ADMIN_PASSWORD}\n"))).finish();
+        let recovery_key = setup.run_with_input(&format!("{ADMIN_PASSWORD}\n")).trim().to_owned();
         let process = serve(&folder, &port, &options);
-        let mut server = Self { process, port, folder, options, setup_output };
+        let mut server = Self { process, port, folder, options, recovery_key };
         server.wait();
         server
     }
@@ -64,9 +65,9 @@ impl TestServer {
         self.folder.join("data")
     }
 
-    /// What `dataflow setup` printed; the recovery key is in it.
-    pub fn setup_output(&self) -> &str {
-        &self.setup_output
+    /// The recovery key that `dataflow setup` printed.
+    pub fn recovery_key(&self) -> &str {
+        &self.recovery_key
     }
 
     /// A new token, made beside the running server.
@@ -77,6 +78,15 @@ impl TestServer {
             .args(store(&self.options))
             .run();
         out.trim().to_owned()
+    }
+
+    /// One request of the API, with a JSON body or none: status and body of the answer.
+    ///
+    /// # Panics
+    /// If the server does not answer in full.
+    pub fn call(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
+        let answer = call(self.port.number(), method, path, token, body);
+        answer.unwrap_or_else(|error| panic!("{method} {path}: {error}\n{}", self.log()))
     }
 
     /// Starts it again on the same data and port, after [`Process::stop`] or [`Process::kill`].
@@ -112,18 +122,45 @@ fn serve(folder: &TempDir, port: &Port, options: &TestServerOptions) -> Process 
         .args(["--listen".to_owned(), format!("127.0.0.1:{}", port.number())])
         .args(store(options))
         .args(&options.arguments)
-        .start(&folder.join("log"), None)
+        .start(&folder.join("log"))
+}
+
+fn is_ready(port: u16) -> bool {
+    call(port, "GET", "/readyz", "", "").is_ok_and(|(status, _)| status == 200)
 }
 
 #[expect(clippy::disallowed_methods, reason = "asks a server that this test started")]
-fn is_ready(port: u16) -> bool {
-    let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        write!(stream, "GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+fn call(port: u16, method: &str, path: &str, token: &str, body: &str) -> io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n");
+    if !token.is_empty() {
+        let _ = write!(head, "Authorization: Bearer {token}\r\n");
+    }
+    if !body.is_empty() {
+        let _ = write!(head, "Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+    }
+    stream.write_all(format!("{head}\r\n{body}").as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::InvalidData)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+    Ok((status, body.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TestServer, TestServerOptions};
+
+    #[test]
+    fn a_server_starts_gives_tokens_and_survives_a_power_cut() {
+        let mut server = TestServer::start(TestServerOptions::default());
+        assert!(server.recovery_key().len() > 30);
+        let token = server.token("default", "user", "fixture");
+        let list = |server: &TestServer, token: &str| server.call("GET", "/api/v1/workspaces/default/connections", token, "").0;
+        assert_eq!((list(&server, &token), list(&server, "")), (200, 401));
+        server.process().kill();
+        server.restart();
+        assert_eq!(list(&server, &token), 200);
+    }
 }

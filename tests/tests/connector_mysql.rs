@@ -6,6 +6,7 @@ use dataflow_tests::{
     mariadb::MariaDb,
     mysql::MySql,
     mysql_protocol::{MySqlOptions, Plugin},
+    server::{TestServer, TestServerOptions},
     tls::{Authority, ServerTls, Shape},
 };
 
@@ -214,4 +215,29 @@ async fn a_client_certificate_is_shown_where_the_account_demands_one() {
     assert_eq!((error.code, error.field.as_deref()), (Cause::ClientCertificateRefused, Some("tls.cert")), "{error:?}");
     let unpaired = connection().set("tls.cert", &own.certificates).secret("tls.key", &strange.key).test().await;
     refused(&unpaired, Cause::InvalidSettings, Some("tls.key"), StepName::Secure);
+}
+
+#[test]
+fn the_server_runs_the_test_in_its_child_process() {
+    let authority = Authority::new();
+    let (server, database) = (TestServer::start(TestServerOptions::default()), MySql::start(&with_tls(&authority, &[])));
+    database.create_user("anna", "%", Plugin::CachingSha2, PASSWORD);
+    database.grant("sales", "anna", "%");
+    let token = server.token("default", "editor", "tests");
+    let test = |password: &str| {
+        let connection = serde_json::json!({
+            "name": "sales", "type": "mysql", "host": "localhost", "port": database.port(), "database": "sales",
+            "username": "anna", "password": password, "tls": {"mode": "verify-full", "ca": authority.pem()},
+            "extra": {"sql_mode": "ANSI", "time_zone": "+01:00"},
+        });
+        let path = "/api/v1/workspaces/default/connections/test";
+        let (status, body) = server.call("POST", path, &token, &connection.to_string());
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str::<dataflow_model::TestReport>(&body).expect("a report")
+    };
+    let good = test(PASSWORD);
+    assert_eq!(good.status, TestStatus::Ok, "{good:?}");
+    let bad = test("planted but wrong");
+    assert_eq!(bad.error.map(|error| error.code), Some(Cause::CredentialsRefused));
+    assert!(!server.log().contains("planted"));
 }

@@ -51,9 +51,10 @@ fn switch(plugin: &str, data: &[u8]) -> Vec<u8> {
 
 /// One packet of the client's: its sequence number and payload.
 fn packet(peer: &mut Peer) -> io::Result<(u8, Vec<u8>)> {
-    let head = peer.receive(4)?;
-    let length = usize::from(head[0]) + usize::from(head[1]) * 256;
-    Ok((head[3], peer.receive(length)?))
+    let [low, middle, _, sequence] = peer.receive()?;
+    let mut payload = vec![0; usize::from(u16::from_le_bytes([low, middle]))];
+    peer.fill(&mut payload)?;
+    Ok((sequence, payload))
 }
 
 /// Reads a packet and answers it.
@@ -277,7 +278,7 @@ async fn another_service_is_found_out_by_its_first_words(#[case] words: &'static
 #[tokio::test]
 async fn a_service_that_waits_for_its_client_is_found_out_too() {
     let http = Scripted::start(|peer| {
-        peer.receive(12)?;
+        peer.receive::<12>()?;
         peer.send(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
     });
     let tested = connection(&http).test().await;
