@@ -13,7 +13,7 @@ use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLaye
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{api, app::App, error::Error, store};
+use crate::{api, app::App, error::Error, store, studio};
 
 /// The API under its prefix, and its description.
 #[must_use]
@@ -26,6 +26,7 @@ pub fn router(app: Arc<App>) -> Router {
     let (api, description) = api();
     Router::new()
         .merge(api)
+        .merge(studio::routes())
         .route("/api/v1/openapi.json", get(async move || Json(description)))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
