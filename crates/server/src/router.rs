@@ -18,7 +18,7 @@ use crate::{
     api::{self, extract::authenticate},
     app::App,
     error::Error,
-    store,
+    store, studio,
 };
 
 /// The API under its prefix, and its description.
@@ -32,6 +32,7 @@ pub fn router(app: Arc<App>) -> Router {
     let (api, description) = api();
     Router::new()
         .merge(api.layer(middleware::from_fn_with_state(app.clone(), authenticate)))
+        .merge(studio::routes())
         .route("/api/v1/openapi.json", get(async move || Json(description)))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))

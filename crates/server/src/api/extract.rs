@@ -169,7 +169,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     value.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
 }
 
-async fn read_body(body: Body) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
+pub(crate) async fn read_body(body: Body) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
     match Limited::new(body, BODY_MAX).collect().await {
         Ok(collected) => Ok(zeroize::Zeroizing::new(collected.to_bytes().to_vec())),
         Err(error) if error.is::<LengthLimitError>() => Err(Error::BodyTooLarge),
