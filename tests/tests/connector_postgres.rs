@@ -123,6 +123,8 @@ async fn settings_are_made_and_a_wrong_one_is_named() {
         .number("extra.statement_timeout", 5_000);
     all.test().await.outcome();
     assert!(server.log().contains(r"user=anna database=anna application_name=night \ run"), "{}", server.log());
+    anna(&server).test().await.outcome();
+    assert!(server.log().contains("application_name=dataflow"), "the name where none is given, as in the SDK");
     for (field, value) in [("extra.timezone", "Mars/Olympus"), ("extra.search_path", "a,,b")] {
         let tested = anna(&server).set(field, value).test().await;
         refused(&tested, Cause::InvalidSettings, Some(field), StepName::OpenDatabase);

@@ -11,6 +11,11 @@ const PARAMETERS: [(&str, &str); 4] = [
     ("extra.read_only", "default_transaction_read_only"),
 ];
 
+/// The name that the server lists the session under.
+pub(super) fn application_name(public: &PublicFields) -> &str {
+    public.text("extra.application_name").filter(|name| !name.is_empty()).unwrap_or("dataflow")
+}
+
 /// The `options` parameter of the start-up message; empty if no setting is made.
 pub(super) fn options(public: &PublicFields) -> String {
     let mut out = String::new();
@@ -20,6 +25,9 @@ pub(super) fn options(public: &PublicFields) -> String {
             Some(FieldValue::Boolean(value)) => (if *value { "on" } else { "off" }).to_owned(),
             Some(value) => value.to_string(),
         };
+        if value.is_empty() {
+            continue;
+        }
         if !out.is_empty() {
             out.push(' ');
         }
