@@ -42,9 +42,11 @@ lint_typos() {
 
 lint_python() {
   require_linters
-  "$venv/bin/ruff" format --check --config python/pyproject.toml python tools
-  "$venv/bin/ruff" check --config python/pyproject.toml python tools
-  (cd python && "../$venv/bin/mypy")
+  cd python # The paths in its pyproject.toml start here.
+  "../$venv/bin/ruff" format --check --config pyproject.toml . ../tools
+  "../$venv/bin/ruff" check --config pyproject.toml . ../tools
+  "../$venv/bin/mypy"
+  cd ..
 }
 
 lint_shell() {

@@ -162,6 +162,14 @@ CREATE TABLE uses (
   PRIMARY KEY (connection_id, kind, name)
 );
 
+-- Changes that named an `Idempotency-Key`, written in the transaction of the change: a repeat finds its row.
+CREATE TABLE idempotency_keys (
+  hash         BLOB PRIMARY KEY,
+  request_hash BLOB NOT NULL,
+  at           INTEGER NOT NULL
+);
+CREATE INDEX idempotency_keys_at ON idempotency_keys (at);
+
 -- Append-only. `mac` is over all other columns.
 CREATE TABLE audit_events (
   id           TEXT PRIMARY KEY,

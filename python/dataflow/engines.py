@@ -11,11 +11,12 @@ import select
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from sqlalchemy import create_engine, event, exc
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.orm import Session
+from sqlalchemy.util import await_only
 
 from dataflow import drivers, fork
 from dataflow.drivers.base import Driver, Machine
@@ -74,7 +75,7 @@ class _Follower:
             raise error
         return connection
 
-    def _attempt(self, dialect: Any, record: Any, positional: Any, arguments: dict[str, Any]) -> tuple[Any, Exception | None]:
+    def _attempt(self, dialect: Any, record: Any, positional: Any, arguments: dict[str, Any]) -> tuple[Any, BaseException | None]:
         """One try, and a second if the database refuses and the name stands for something else by now.
 
         The error's text is not looked at: libpq gives no code for a refused password.
@@ -83,8 +84,10 @@ class _Follower:
         connection, error = self._open(credentials, dialect, record, positional, arguments)
         if error is None or isinstance(error, DataflowError):
             return connection, error
+        if not isinstance(error, Exception):
+            return None, error  # an interrupt or a cancellation
         try:
-            again = self._source.refresh()
+            again = self._wait_for(self._source.refresh)
         except ServerUnavailable:
             return None, error
         except DataflowError as said:
@@ -95,7 +98,7 @@ class _Follower:
 
     def _open(
         self, credentials: Credentials, dialect: Any, record: Any, positional: Any, arguments: dict[str, Any]
-    ) -> tuple[Any, Exception | None]:
+    ) -> tuple[Any, BaseException | None]:
         kept = {name: value for name, value in arguments.items() if name not in _PLACE}
         refusal = self._driver.refusal(credentials)
         if refusal is not None:
@@ -134,7 +137,13 @@ class _Follower:
             return False
 
     def _current(self) -> Credentials:
-        return self._same_dialect(self._source.credentials())
+        return self._same_dialect(self._source.fresh() or self._wait_for(self._source.credentials))
+
+    def _wait_for(self, ask: Callable[[], Credentials]) -> Credentials:
+        """Asks the server; not on the event loop, whose other tasks would stand still meanwhile."""
+        if not self._driver.is_async:
+            return ask()
+        return await_only(asyncio.get_running_loop().run_in_executor(None, ask))
 
     def _same_dialect(self, credentials: Credentials) -> Credentials:
         if credentials.dialect != self._dialect:

@@ -11,7 +11,7 @@ from typing import Any
 _WRAPPED = ("orig", "driver_exception", "original_exception")
 
 
-def scrub(error: Exception, dbapi: Any) -> Exception:
+def scrub(error: BaseException, dbapi: Any) -> BaseException:
     """The error to raise instead, outside of the `except` block in which it was caught."""
     clean = dbapi.OperationalError("the driver cannot send this password") if isinstance(error, UnicodeError) else error
     chain: list[BaseException] = []

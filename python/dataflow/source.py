@@ -35,6 +35,10 @@ class Source:
         """What the name stands for, at most some seconds old."""
         return self._client.credentials(self.name, self._told())
 
+    def fresh(self) -> _native.Credentials | None:
+        """What is held, if it is fresh. Never waits."""
+        return self._client.fresh(self.name)
+
     def refresh(self) -> _native.Credentials:
         """What the name stands for now: the database has just refused what is held."""
         return self._client.refresh(self.name, self._told())

@@ -98,7 +98,12 @@ impl Client {
         })
     }
 
-    /// The same, after the server was asked: for a database that has just refused what is held.
+    /// What is held, if it is fresh; never waits.
+    fn fresh(&self, name: &str) -> Option<Credentials> {
+        self.0.fresh(name).map(Credentials::from)
+    }
+
+    /// What the name resolves to, after the server was asked: for a database that has just refused what is held.
     fn refresh(&self, py: Python<'_>, name: &str, workflow: Option<Told>) -> PyResult<Credentials> {
         self.look_up(py, workflow, |client, workflow| match workflow {
             Some(workflow) => client.refresh_for(name, workflow),

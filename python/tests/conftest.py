@@ -81,7 +81,7 @@ def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
 def _open_folder(factory: pytest.TempPathFactory, name: str) -> Path:
     """A folder that the server's user can reach."""
     folder = factory.mktemp(name)
-    for parent in (folder, *folder.parents[:2]):
+    for parent in (folder, folder.parent, folder.parent.parent):
         parent.chmod(0o755)
     return folder / "server"
 

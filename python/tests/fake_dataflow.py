@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 TOKEN = "dfc_user_planted"
@@ -28,6 +29,7 @@ class FakeDataflow:
         self._versions: dict[str, int] = {}
         self.requests: list[dict] = []
         self.away_with: int | None = None
+        self.wait = 0.0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -89,6 +91,7 @@ class FakeDataflow:
 
             def do_GET(self) -> None:
                 headers = {name.lower(): value for name, value in self.headers.items()}
+                time.sleep(fake.wait)
                 status, extra, document = fake._answer(self.path, headers)
                 fake.requests.append({"path": self.path, "headers": headers, "status": status})
                 body = b"" if document is None else json.dumps(document).encode()

@@ -12,15 +12,13 @@ from sqlalchemy import text
 CHILDREN = 15
 
 
-@pytest.fixture(params=["psycopg", "psycopg2", "pymysql", "mysqlclient", "sqlite"])
+@pytest.fixture(params=["psycopg", "psycopg2", "pymysql", "mysqlclient"])
 def name(request, server, only_driver):
     only_driver(request.param)
-    if request.param == "sqlite":
-        server.put("forked", "sqlite", database="shop.db")
-    else:
-        database = request.getfixturevalue("postgres" if request.param.startswith("psycopg") else "mariadb")
-        database.set_password("forked", "first")
-        server.put("forked", "postgres" if request.param.startswith("psycopg") else "mysql", **database.fields("forked", "first"))
+    is_postgres = request.param.startswith("psycopg")
+    database = request.getfixturevalue("postgres" if is_postgres else "mariadb")
+    database.set_password("forked", "first")
+    server.put("forked", "postgres" if is_postgres else "mysql", **database.fields("forked", "first"))
     return "forked"
 
 
@@ -73,6 +71,24 @@ def test_children_of_a_busy_parent(dataflow, name):
     assert statuses == [0] * CHILDREN
     assert failures == []
     assert held.execute(text("SELECT 2")).scalar() == 2
+    held.close()
+
+
+def test_children_of_a_parent_with_an_open_file(dataflow, server):
+    """Without other threads: SQLite's own global locks do not survive a fork while another thread holds one."""
+    server.put("shop", "sqlite", database="shop.db")
+    engine = dataflow.connection("shop", "engine")
+    held = engine.connect()
+    held.execute(text("INSERT INTO item VALUES ('chair')"))
+
+    def work() -> None:
+        with engine.connect() as connection:
+            assert connection.execute(text("SELECT count(*) FROM item")).scalar() == 1
+        engine.dispose()
+
+    assert [_in_child(work) for _ in range(CHILDREN)] == [0] * CHILDREN
+    held.commit()
+    assert held.execute(text("SELECT count(*) FROM item")).scalar() == 2
     held.close()
 
 

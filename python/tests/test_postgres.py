@@ -304,3 +304,48 @@ def test_passwords_of_every_kind(dataflow, server, postgres, kind):
         await async_engine.dispose()
 
     asyncio.run(use())
+
+
+def test_the_event_loop_does_not_wait_for_dataflow(dataflow, server, sales, go_stale):
+    longest = 0.0
+
+    async def beat() -> None:
+        nonlocal longest
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.01)
+            longest = max(longest, time.monotonic() - began)
+
+    async def use() -> None:
+        engine = dataflow.connection("sales", "async_engine")
+        async with engine.connect():
+            pass
+        go_stale()
+        server.wait = 1.0
+        heart = asyncio.create_task(beat())
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+        heart.cancel()
+        await engine.dispose()
+
+    asyncio.run(use())
+    assert server.requests[-1]["status"] == 304
+    assert longest < 0.5
+
+
+def test_a_cancelled_connect_gives_the_session_back(dataflow, server, postgres):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        fields = {**postgres.fields(USER, "first"), "port": silent.getsockname()[1]}
+        server.put("silent", "postgres", **fields)
+
+        async def use() -> None:
+            engine = dataflow.connection("silent", "async_engine")
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(engine.connect().start(), 0.3)
+            await engine.dispose()
+
+        began = time.monotonic()
+        asyncio.run(use())
+        assert time.monotonic() - began < 3

@@ -52,14 +52,18 @@ def test_the_script_runs_as_it_stands(server, sqlite_folder):
 
 
 def test_importing_is_cheap():
+    """Under 45 ms where SQLAlchemy takes 150. As a ratio, since a busy machine takes longer for both."""
     script = """
 import sys, time
-began = time.perf_counter()
+began = time.process_time()
 from dataflow.dataflow import Dataflow
-print((time.perf_counter() - began) * 1000)
+ours = time.process_time() - began
 assert "sqlalchemy" not in sys.modules and "asyncio" not in sys.modules
+began = time.process_time()
+import sqlalchemy
+print(ours / (time.process_time() - began))
 """
-    assert min(float(_run(script)) for _ in range(5)) < 45
+    assert min(float(_run(script)) for _ in range(5)) < 45 / 150
 
 
 def test_without_a_sign_in_the_error_names_both_ways():

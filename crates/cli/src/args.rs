@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use dataflow_connectors::policy::Cidr;
 
 /// Name a database once; every notebook, pipeline and app uses it by that name.
 #[derive(Debug, Parser)]
@@ -63,6 +64,12 @@ pub struct Serve {
     /// The folder that SQLite files of connections live under
     #[arg(long, value_name = "DIR")]
     pub sqlite_folder: Option<PathBuf>,
+    /// Let tests reach only these networks (CIDR); may be given more than once
+    #[arg(long, value_name = "CIDR")]
+    pub test_allow: Vec<Cidr>,
+    /// Let tests never reach these networks (CIDR); may be given more than once
+    #[arg(long, value_name = "CIDR")]
+    pub test_deny: Vec<Cidr>,
     /// Switch tests of connections off
     #[arg(long)]
     pub no_tests: bool,
@@ -219,6 +226,8 @@ pub enum ConnectionCommand {
     Create(CreateConnection),
     /// Change a connection
     Edit(EditConnection),
+    /// Test a connection and show each step; exit 0 only if it passed
+    Test { name: String },
     /// Delete a connection; who uses its name fails until one of the same name exists
     Delete {
         name: String,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use dataflow_client::{ApiAnswer, ApiRequest, Client, ClientConfig, Explicit};
-use dataflow_model::{Catalogue, ConnectionType, FieldKind};
+use dataflow_model::{Catalogue, ConnectionType, FieldKind, TestReport, TestStatus};
 use http::Method;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
@@ -25,6 +25,7 @@ pub fn run(arguments: Connections) -> anyhow::Result<ExitCode> {
         ConnectionCommand::Show { name } => show(&read(&client, &name)?.0, form)?,
         ConnectionCommand::Create(arguments) => create(&client, form, arguments)?,
         ConnectionCommand::Edit(arguments) => edit(&client, form, arguments)?,
+        ConnectionCommand::Test { name } => return test(&client, form, &name),
         ConnectionCommand::Delete { name, reason, yes } => delete(&client, &name, reason.as_deref(), yes)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -165,6 +166,20 @@ fn delete(client: &Client, name: &str, reason: Option<&str>, yes: bool) -> anyho
     accepted(answer)?;
     output::say(&format!("Deleted “{name}”."));
     Ok(())
+}
+
+fn test(client: &Client, form: Output, name: &str) -> anyhow::Result<ExitCode> {
+    let waiting = output::spinner(&format!("Testing “{name}” from the server"));
+    let answer = client.request(&ApiRequest::new(Method::POST, &format!("{}/test", path(name))));
+    waiting.finish_and_clear();
+    let json = accepted(answer?)?;
+    let report: TestReport = serde_json::from_value(json.clone()).context("read the server's report")?;
+    if form == Output::Json {
+        output::data(&serde_json::to_string_pretty(&json)?)?;
+    } else {
+        output::data(&output::report(&report))?;
+    }
+    Ok(if report.status == TestStatus::Ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The JSON of a success; a refusal as sentences.

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context;
 use comfy_table::{Table, presets};
-use dataflow_model::Secret;
+use dataflow_model::{Secret, StepStatus, TestReport};
 
 /// Data, on standard output.
 pub fn data(text: &str) -> anyhow::Result<()> {
@@ -61,4 +61,35 @@ pub fn read_secret(prompt: &str, from_stdin: bool) -> anyhow::Result<Secret> {
 /// Whether somebody can be asked.
 pub fn is_terminal() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// A sign of life on standard error while something is waited for; nothing where nobody looks.
+pub fn spinner(text: &str) -> indicatif::ProgressBar {
+    let spinner = indicatif::ProgressBar::new_spinner().with_message(text.to_owned());
+    spinner.enable_steady_tick(std::time::Duration::from_millis(100));
+    spinner
+}
+
+/// The report of a test: a line a step, then what went wrong and what to do.
+pub fn report(report: &TestReport) -> String {
+    let rows = report
+        .steps
+        .iter()
+        .map(|step| {
+            let status = match step.status {
+                StepStatus::Ok => "ok",
+                StepStatus::Failed => "failed",
+                StepStatus::Skipped => "-",
+            };
+            let took = step.duration_ms.map(|took| format!("{took:.1} ms")).unwrap_or_default();
+            vec![step.step.label().to_owned(), status.to_owned(), took, step.detail.clone().unwrap_or_default()]
+        })
+        .collect();
+    let mut text = table(&["step", "status", "took", "detail"], rows);
+    let _ = match (&report.error, &report.server_version) {
+        (Some(error), _) => write!(text, "\n\n{}\n{}", error.message, error.hint),
+        (None, Some(version)) => write!(text, "\n\n{version}, {:.1} ms in all", report.duration_ms),
+        (None, None) => write!(text, "\n\n{:.1} ms in all", report.duration_ms),
+    };
+    text
 }

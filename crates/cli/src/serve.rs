@@ -1,6 +1,7 @@
 //! `dataflow serve`
 
 use anyhow::Context;
+use dataflow_connectors::policy::DialPolicy;
 use dataflow_server::{
     config::{DataConfig, PublicConfig, TestConfig},
     serve::{ServeConfig, serve},
@@ -12,6 +13,9 @@ use crate::{
 };
 
 pub fn run(arguments: Serve) -> anyhow::Result<()> {
+    // Who reaches the server over a network does not reach this machine's own services through it.
+    let allow_loopback = arguments.listen.ip().is_loopback() && arguments.public_url.is_none();
+    let policy = DialPolicy { allow: arguments.test_allow, deny: arguments.test_deny, allow_loopback };
     let config = ServeConfig {
         data: data_config(arguments.data)?,
         public: PublicConfig {
@@ -19,7 +23,12 @@ pub fn run(arguments: Serve) -> anyhow::Result<()> {
             public_url: arguments.public_url,
             tls: arguments.tls_cert.zip(arguments.tls_key),
         },
-        tests: TestConfig { enabled: !arguments.no_tests, sqlite_folder: arguments.sqlite_folder, ..TestConfig::default() },
+        tests: TestConfig {
+            enabled: !arguments.no_tests,
+            policy,
+            sqlite_folder: arguments.sqlite_folder,
+            ..TestConfig::default()
+        },
     };
     runtime()?.block_on(serve(config, stop_signal(), output::say))
 }

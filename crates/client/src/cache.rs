@@ -70,10 +70,8 @@ impl Slot {
             }
         }
         let usable = self.usable(now, timing);
-        if let (Want::Fresh, Some((answer, confirmed))) = (want, &self.held)
-            && now.saturating_duration_since(*confirmed) < timing.fresh
-        {
-            return Decision::Settled(Ok(Arc::clone(answer)));
+        if let (Want::Fresh, Some(answer)) = (want, self.fresh(now, timing)) {
+            return Decision::Settled(Ok(answer));
         }
         if self.retry_at.is_some_and(|at| now < at)
             && let Some(outcome) = usable.clone().map(Ok).or_else(|| self.last.as_ref().map(|last| last.outcome.clone()))
@@ -125,9 +123,17 @@ impl Slot {
         outcome
     }
 
+    pub(crate) fn fresh(&self, now: Instant, timing: &Timing) -> Option<Arc<Resolved>> {
+        self.younger_than(timing.fresh, now)
+    }
+
     fn usable(&self, now: Instant, timing: &Timing) -> Option<Arc<Resolved>> {
+        self.younger_than(timing.usable, now)
+    }
+
+    fn younger_than(&self, age: Duration, now: Instant) -> Option<Arc<Resolved>> {
         let (answer, confirmed) = self.held.as_ref()?;
-        (now.saturating_duration_since(*confirmed) < timing.usable).then(|| Arc::clone(answer))
+        (now.saturating_duration_since(*confirmed) < age).then(|| Arc::clone(answer))
     }
 
     fn may_refresh(&mut self, now: Instant) -> bool {

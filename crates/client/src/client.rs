@@ -61,6 +61,15 @@ impl Client {
         self.look_up(name, Want::Fresh, Some(workflow))
     }
 
+    /// What is held, if it is fresh: never waits for the network or another thread. For callers that must not block, such as an
+    /// event loop; on `None` they call [`Client::credentials`] elsewhere.
+    pub fn fresh(&self, name: &str) -> Option<Arc<Resolved>> {
+        let name = ConnectionName::new(name).ok()?;
+        let slots = self.slots.get().try_lock().ok()?;
+        let slot = slots.get(&name)?.try_lock().ok()?;
+        slot.fresh(Instant::now(), &self.config.timing)
+    }
+
     /// Asks the server even if the answer held is fresh: for a database that has just refused it. At most 5 times in 5 s a name;
     /// beyond that, what is held is returned.
     ///

@@ -217,6 +217,25 @@ fn a_refresh_asks_although_the_answer_is_fresh_but_not_without_limit() {
 }
 
 #[test]
+fn what_is_fresh_can_be_had_without_waiting() {
+    let server = Server::start([Reply::credentials("one", "first"), Reply::SILENCE]);
+    let client = client(&server, quick());
+    assert!(client.fresh("sales").is_none());
+    client.credentials("sales").expect("there");
+    assert!(client.fresh("sales").is_some());
+    thread::sleep(Duration::from_millis(210));
+    assert!(client.fresh("sales").is_none());
+    thread::scope(|scope| {
+        scope.spawn(|| client.credentials("sales").map(drop));
+        thread::sleep(Duration::from_millis(50));
+        let began = Instant::now();
+        assert!(client.fresh("sales").is_none());
+        assert!(began.elapsed() < Duration::from_millis(50));
+    });
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
 fn what_is_not_dataflow_is_not_believed() {
     for reply in [Reply::json(200, "<html>planted</html>"), Reply::status(302).header("Location: http://127.0.0.1:1/")] {
         let server = Server::start([reply]);

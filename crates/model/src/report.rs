@@ -119,6 +119,43 @@ pub enum Cause {
     TestBroken,
 }
 
+impl Cause {
+    /// The cause in at most four words, as a list shows it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::NameNotFound => "Name not found",
+            Self::AddressNotAllowed => "Address not allowed",
+            Self::HostUnreachable => "Host unreachable",
+            Self::PortClosed => "Port closed",
+            Self::TimedOut => "Timed out",
+            Self::NotThatDatabase => "Not that database",
+            Self::TlsNotOffered => "TLS not offered",
+            Self::CertificateUntrusted => "Certificate untrusted",
+            Self::CertificateExpired => "Certificate expired",
+            Self::CertificateWrongHost => "Certificate of another host",
+            Self::ClientCertificateRefused => "Client certificate refused",
+            Self::CredentialsRefused => "Sign-in refused",
+            Self::InsecureAuthenticationRefused => "Sign-in not secure",
+            Self::AddressNotPermitted => "Server refuses this address",
+            Self::DatabaseMissing => "Database missing",
+            Self::NoRightToConnect => "No right to connect",
+            Self::TooManyConnections => "Too many connections",
+            Self::ServerStarting => "Server starting up",
+            Self::ProtocolTooOld => "Server too old",
+            Self::FileMissing => "File missing",
+            Self::FileOutsideFolder => "File outside the folder",
+            Self::FileNotADatabase => "File is no database",
+            Self::ReadRefused => "Reading refused",
+            Self::InvalidSettings => "Settings refused",
+            Self::Cancelled => "Cancelled",
+            Self::ConnectionLost => "Connection lost",
+            Self::TestBroken => "Test did not run",
+            Self::ServerError => "Server error",
+        }
+    }
+}
+
 /// One certificate of a refused chain, leaf first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Certificate {

@@ -41,6 +41,8 @@ pub enum Error {
     /// The secrets that must be typed again, by path.
     SecretReentry(Vec<String>),
     IdempotencyConflict,
+    /// This very request, under its `Idempotency-Key`, took effect before. Handlers answer with what there is now.
+    Repeated,
     TestsDisabled,
     TooManyRequests(&'static str),
     UnsupportedByType(String),
@@ -185,10 +187,10 @@ impl Error {
                 "This change would send the stored secret elsewhere; nothing was changed.",
                 "Type the secrets in “errors” again, or clear them with null.",
             ),
-            Self::IdempotencyConflict => (
+            Self::IdempotencyConflict | Self::Repeated => (
                 S::CONFLICT,
                 Code::IdempotencyConflict,
-                "This Idempotency-Key was used for another request.",
+                "This Idempotency-Key was used before, for another request or for an answer that is given once.",
                 "Use a new key for each change.",
             ),
             Self::TestsDisabled => (

@@ -6,6 +6,7 @@ use axum::{
     Json, Router,
     extract::State,
     http::{HeaderValue, StatusCode, header},
+    middleware,
     response::IntoResponse,
     routing::get,
 };
@@ -13,7 +14,12 @@ use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLaye
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{api, app::App, error::Error, store};
+use crate::{
+    api::{self, extract::authenticate},
+    app::App,
+    error::Error,
+    store, studio,
+};
 
 /// The API under its prefix, and its description.
 #[must_use]
@@ -25,7 +31,8 @@ pub fn api() -> (Router<Arc<App>>, OpenApi) {
 pub fn router(app: Arc<App>) -> Router {
     let (api, description) = api();
     Router::new()
-        .merge(api)
+        .merge(api.layer(middleware::from_fn_with_state(app.clone(), authenticate)))
+        .merge(studio::routes())
         .route("/api/v1/openapi.json", get(async move || Json(description)))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))

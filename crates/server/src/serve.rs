@@ -15,7 +15,7 @@ use crate::{
     app::{App, AppConfig},
     config::{DataConfig, PublicConfig, TestConfig},
     listen::{self, ListenConfig, Tls, TlsFiles},
-    ops::setup,
+    ops::{idempotency, setup},
     router, store,
 };
 
@@ -103,6 +103,7 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
         tokio::spawn(admin::serve(app.clone(), admin_socket)),
         tokio::spawn(flush_uses(app.clone())),
         tokio::spawn(follow_changes(app.clone())),
+        tokio::spawn(purge(app.clone())),
     ];
     tell(&format!("Dataflow Connections is ready at {url}"));
     if setup::is_needed(&app).await.map_err(|error| anyhow!(error.describe().2))? {
@@ -134,6 +135,21 @@ fn refuse_clear_text(public: &PublicConfig) -> anyhow::Result<()> {
         "Listening on {} would send passwords over the network in the clear. Give --tls-cert and --tls-key, or put a proxy with TLS in front and name it with --public-url https://….",
         public.listen
     )
+}
+
+/// Forgets what is no longer needed, once an hour.
+async fn purge(app: Arc<App>) {
+    loop {
+        let purged = async {
+            let mut write = app.store.write().await?;
+            store::purge_keys(&mut write, app.clock.now() - idempotency::REMEMBERED).await?;
+            write.commit_quietly().await
+        };
+        if let Err(error) = purged.await {
+            tracing::warn!(error.cause = format!("{:#}", anyhow!(error)), "old rows could not be purged");
+        }
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+    }
 }
 
 async fn flush_uses(app: Arc<App>) {

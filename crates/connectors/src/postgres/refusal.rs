@@ -94,4 +94,11 @@ mod tests {
         assert_eq!(Said::read(b""), Said::default());
         assert_eq!(Said::read(b"C\xff\xfe\0M"), Said::default());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_an_error_holds_is_read(body: Vec<u8>) {
+            let _ = Said::read(&body);
+        }
+    }
 }

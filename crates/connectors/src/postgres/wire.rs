@@ -87,3 +87,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn messages(bytes: &[u8]) -> (Vec<(u8, Bytes)>, Fault) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut wire = Wire::new(tokio::io::join(bytes, tokio::io::sink()));
+            let mut found = Vec::new();
+            loop {
+                match wire.read().await {
+                    Ok(message) => found.push(message),
+                    Err(fault) => return (found, fault),
+                }
+            }
+        })
+    }
+
+    #[test]
+    fn a_message_may_be_as_long_as_the_limit_and_no_longer() {
+        let with_length = |length: usize| {
+            let field = u32::try_from(length + 4).expect("short").to_be_bytes();
+            [b"N\0\0\0\x04N".as_slice(), &field, &vec![b'x'; length]].concat()
+        };
+        assert!(matches!(messages(&with_length(LONGEST)), (found, Fault::Lost(_)) if found.len() == 2));
+        assert!(matches!(messages(&with_length(LONGEST + 1)), (found, Fault::TooLong) if found.len() == 1));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_parted_into_messages_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            for start in [&[][..], b"R\0\0\0\x08\0\0\0\0"] {
+                let all = [start, &bytes].concat();
+                let (found, _) = messages(&all);
+                prop_assert!(found.iter().map(|(_, body)| body.len() + 5).sum::<usize>() <= all.len());
+            }
+        }
+    }
+}

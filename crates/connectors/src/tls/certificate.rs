@@ -6,11 +6,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dataflow_model::report::Certificate;
 use rustls::{
     CertificateError, Error,
-    pki_types::{CertificateDer, UnixTime},
+    pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime},
 };
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate, X509Version};
 
 use crate::scrub::printable;
 
@@ -91,7 +91,43 @@ pub(super) fn is_self_signed(der: &CertificateDer<'_>) -> Option<bool> {
     parse(der).map(|certificate| certificate.issuer().as_raw() == certificate.subject().as_raw())
 }
 
-/// For a certificate that is trusted as it is, so that no chain is checked.
+/// Whether a self-signed certificate may sign others: it is a CA, or so old (version 1) that it cannot say.
+pub(super) fn may_sign(der: &CertificateDer<'_>) -> bool {
+    parse(der).is_some_and(|certificate| {
+        let key_may = certificate.key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()));
+        certificate.version() == X509Version::V1 || (certificate.is_ca() && key_may)
+    })
+}
+
+/// Whether `authority` signed the server's certificate `leaf` itself, and nothing that `leaf` says speaks against its use.
+pub(super) fn is_signed_by(leaf: &CertificateDer<'_>, authority: &CertificateDer<'_>) -> bool {
+    // With SHA-1, which can be forged; OpenSSL refuses it too.
+    const FORGEABLE: [&str; 2] = ["1.2.840.113549.1.1.5", "1.3.14.3.2.29"];
+    let (Some(leaf), Some(authority)) = (parse(leaf), parse(authority)) else { return false };
+    let purpose = match leaf.extended_key_usage() {
+        Ok(usage) => usage.is_none_or(|usage| usage.value.server_auth || usage.value.any),
+        Err(_) => false,
+    };
+    let understood = leaf.iter_extensions().filter(|extension| extension.critical).all(|extension| {
+        use x509_parser::extensions::ParsedExtension as Known;
+        matches!(
+            extension.parsed_extension(),
+            Known::BasicConstraints(_) | Known::KeyUsage(_) | Known::ExtendedKeyUsage(_) | Known::SubjectAlternativeName(_)
+        )
+    });
+    purpose
+        && understood
+        && leaf.issuer().as_raw() == authority.subject().as_raw()
+        && !FORGEABLE.contains(&leaf.signature_algorithm.algorithm.to_id_string().as_str())
+        && leaf.verify_signature(Some(authority.public_key())).is_ok()
+}
+
+/// The key that the certificate is for.
+pub(super) fn public_key(der: &CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDer<'static>> {
+    parse(der).map(|certificate| SubjectPublicKeyInfoDer::from(certificate.public_key().raw.to_vec()))
+}
+
+/// For a certificate whose chain webpki does not check.
 pub(super) fn check_dates(der: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
     let certificate = parse(der).ok_or(CertificateError::BadEncoding)?;
     let unix = |seconds: i64| UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
@@ -155,4 +191,32 @@ fn timestamp(seconds: i64) -> String {
 /// The day of a Unix time: `2026-11-22`.
 pub(super) fn date(seconds: i64) -> String {
     timestamp(seconds).split('T').next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A certificate with one byte replaced, at every place: foreign bytes of the worst kind, those that nearly parse.
+    #[test]
+    fn a_bent_certificate_is_described_or_not_but_never_breaks_anything() {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names");
+        let good = params.self_signed(&key).expect("signed").der().to_vec();
+        let whole = CertificateDer::from(good.clone());
+        let shown = describe_one(&whole);
+        assert_eq!(shown.names, ["localhost", "127.0.0.1"]);
+        assert_eq!(end_point_hash(&whole).map(|hash| hash.len()), Some(32));
+        for place in 0..good.len() {
+            for byte in [0x00, 0x30, 0x7f, 0x80, 0xff] {
+                let mut bent = good.clone();
+                bent[place] = byte;
+                let bent = CertificateDer::from(bent);
+                let shown = describe_one(&bent);
+                assert_eq!(shown.fingerprint.len(), 95);
+                let _ = (is_self_signed(&bent), may_sign(&bent), is_signed_by(&bent, &whole), public_key(&bent));
+                assert!(!matches_common_name(&bent, "localhost") || shown.names != ["localhost", "127.0.0.1"]);
+            }
+        }
+    }
 }

@@ -3,8 +3,10 @@
 //! The verdicts are those of libpq and Python's `ssl`, which the SDK's drivers use, so that a test and the work agree. Where
 //! webpki differs from OpenSSL, this file follows OpenSSL:
 //! - only a self-signed certificate among the pasted ones ends a chain; others merely help to build it
-//!   (OpenSSL without `X509_V_FLAG_PARTIAL_CHAIN`);
+//!   (OpenSSL without `X509_V_FLAG_PARTIAL_CHAIN`); it must be valid today and, if it says anything about it, be a CA;
 //! - a self-signed server certificate that is pasted itself is trusted, whether or not it calls itself a CA;
+//! - a server certificate of X.509 version 1 (what PostgreSQL's manual makes, section 19.9.5), or one that calls itself a CA, is
+//!   trusted if a pasted CA signed it directly; webpki takes neither (nor, under TLS 1.2, its key if it is of version 1);
 //! - a certificate that lists no host name or address is matched by its common name (RFC 6125, section 6.4.4).
 
 use std::sync::{Mutex, PoisonError};
@@ -16,7 +18,7 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor, verify_server_name,
     },
-    crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
+    crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature_with_raw_key},
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
@@ -27,7 +29,8 @@ use crate::causes;
 /// What ends a chain, and what helps to build one.
 #[derive(Debug)]
 pub(super) struct Trust {
-    roots: RootCertStore,
+    /// The machine's; empty if a CA was pasted.
+    system: RootCertStore,
     /// Self-signed certificates that were pasted: each is also trusted as the server's own.
     pinned: Vec<CertificateDer<'static>>,
     helpers: Vec<CertificateDer<'static>>,
@@ -40,8 +43,6 @@ impl Trust {
         let mut trust = Self { is_pasted: true, ..Self::of_the_system(RootCertStore::empty()) };
         for one in certificates {
             if certificate::is_self_signed(&one)? {
-                // webpki takes no root older than X.509 version 3; such a one can still be the server's own.
-                let _ = trust.roots.add(one.clone());
                 trust.pinned.push(one);
             } else {
                 trust.helpers.push(one);
@@ -50,8 +51,45 @@ impl Trust {
         Some(trust)
     }
 
-    pub(super) fn of_the_system(roots: RootCertStore) -> Self {
-        Self { roots, pinned: Vec::new(), helpers: Vec::new(), is_pasted: false }
+    pub(super) fn of_the_system(system: RootCertStore) -> Self {
+        Self { system, pinned: Vec::new(), helpers: Vec::new(), is_pasted: false }
+    }
+
+    /// The pasted authorities that are valid now. If there are some and none is, the error says why.
+    fn authorities(&self, now: UnixTime) -> Result<Vec<&CertificateDer<'static>>, Error> {
+        let authorities: Vec<_> = self.pinned.iter().filter(|one| certificate::may_sign(one)).collect();
+        let valid: Vec<_> = authorities.iter().copied().filter(|one| certificate::check_dates(one, now).is_ok()).collect();
+        match authorities.first() {
+            Some(first) if valid.is_empty() => certificate::check_dates(first, now).map(|()| valid),
+            _ => Ok(valid),
+        }
+    }
+
+    /// Checks that an authority stands at the end of the chain, and every date in it.
+    fn check_chain(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> Result<(), Error> {
+        let authorities = self.authorities(now)?;
+        let mut roots = self.system.clone();
+        for one in &authorities {
+            roots.add((*one).clone())?;
+        }
+        let chain: Vec<_> = intermediates.iter().chain(&self.helpers).cloned().collect();
+        let judged = ParsedCertificate::try_from(leaf)
+            .and_then(|parsed| verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &chain, now, algorithms.all));
+        match judged {
+            // What webpki does not take; all other verdicts are final.
+            Err(Error::InvalidCertificate(CertificateError::Other(_)))
+                if authorities.iter().any(|one| certificate::is_signed_by(leaf, one)) =>
+            {
+                certificate::check_dates(leaf, now)
+            }
+            verdict => verdict,
+        }
     }
 }
 
@@ -61,26 +99,27 @@ pub struct Verifier {
     mode: TlsMode,
     trust: Trust,
     algorithms: WebPkiSupportedAlgorithms,
-    refused: Mutex<Option<Refused>>,
+    seen: Mutex<Seen>,
 }
 
-#[derive(Debug)]
-struct Refused {
+/// What the server presented, and why it was refused, if it was.
+#[derive(Debug, Default)]
+struct Seen {
     chain: Vec<CertificateDer<'static>>,
-    reason: CertificateError,
+    refused: Option<CertificateError>,
 }
 
 impl Verifier {
     pub(super) fn new(mode: TlsMode, trust: Trust, algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { mode, trust, algorithms, refused: Mutex::new(None) }
+        Self { mode, trust, algorithms, seen: Mutex::default() }
     }
 
     /// The cause and the chain, if this verifier refused the server of the connection. `host` is the name it was called by.
     #[must_use]
     pub fn refusal(&self, host: &str) -> Option<TestError> {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        let Refused { chain, reason } = refused.as_ref()?;
-        let shown = certificate::describe(chain);
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let reason = seen.refused.as_ref()?;
+        let shown = certificate::describe(&seen.chain);
         let date = |at: &UnixTime| certificate::date(i64::try_from(at.as_secs()).unwrap_or(i64::MAX));
         Some(match reason {
             CertificateError::ExpiredContext { not_after, .. } => {
@@ -98,6 +137,17 @@ impl Verifier {
         })
     }
 
+    /// Remembers why, if `verdict` is a refusal.
+    fn remember<T>(&self, verdict: Result<T, Error>) -> Result<T, Error> {
+        verdict.inspect_err(|error| {
+            let reason = match error {
+                Error::InvalidCertificate(reason) => reason.clone(),
+                _ => CertificateError::BadEncoding,
+            };
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).refused = Some(reason);
+        })
+    }
+
     fn judge(
         &self,
         leaf: &CertificateDer<'_>,
@@ -111,9 +161,7 @@ impl Verifier {
         if self.trust.pinned.iter().any(|pinned| pinned == leaf) {
             certificate::check_dates(leaf, now)?;
         } else {
-            let chain: Vec<_> = intermediates.iter().chain(&self.trust.helpers).cloned().collect();
-            let parsed = ParsedCertificate::try_from(leaf)?;
-            verify_server_cert_signed_by_trust_anchor(&parsed, &self.trust.roots, &chain, now, self.algorithms.all)?;
+            self.trust.check_chain(leaf, intermediates, now, &self.algorithms)?;
         }
         if self.mode == TlsMode::VerifyFull { check_name(leaf, name) } else { Ok(()) }
     }
@@ -138,32 +186,32 @@ impl ServerCertVerifier for Verifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.judge(leaf, intermediates, name, now).map(|()| ServerCertVerified::assertion()).inspect_err(|error| {
-            let reason = match error {
-                Error::InvalidCertificate(reason) => reason.clone(),
-                _ => CertificateError::BadEncoding,
-            };
-            let chain = std::iter::once(leaf).chain(intermediates).map(|one| one.clone().into_owned()).collect();
-            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(Refused { chain, reason });
-        })
+        let chain = std::iter::once(leaf).chain(intermediates).map(|one| one.clone().into_owned()).collect();
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).chain = chain;
+        self.remember(self.judge(leaf, intermediates, name, now).map(|()| ServerCertVerified::assertion()))
     }
 
     fn verify_tls12_signature(
         &self,
         message: &[u8],
-        certificate: &CertificateDer<'_>,
+        leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+        self.remember(verify_tls12_signature(message, leaf, signature, &self.algorithms))
     }
 
     fn verify_tls13_signature(
         &self,
         message: &[u8],
-        certificate: &CertificateDer<'_>,
+        leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+        // By the bare key: what the certificate around it says has been judged, and webpki reads no version 1.
+        let verdict = match certificate::public_key(leaf) {
+            Some(key) => verify_tls13_signature_with_raw_key(message, &key, signature, &self.algorithms),
+            None => Err(CertificateError::BadEncoding.into()),
+        };
+        self.remember(verdict)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

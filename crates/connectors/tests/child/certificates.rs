@@ -2,7 +2,7 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    KeyUsagePurpose, SigningKey as _, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -58,6 +58,28 @@ impl Authority {
         self.0.der().clone()
     }
 
+    /// An authority whose certificate is over.
+    pub fn expired_root(name: &str) -> Self {
+        Self(CertifiedIssuer::self_signed(expired(authority(name)), key()).expect("a root"))
+    }
+
+    /// Issues in the form of X.509 version 1, which has no extensions: what `openssl x509 -req` makes by itself.
+    pub fn issue_version_1(&self, params: &CertificateParams) -> Identity {
+        let mut identity = self.issue(params);
+        let leaf = identity.chain.remove(0);
+        let body = elements(content(&leaf)).remove(0);
+        // Version and extensions are the elements with the tags [0] and [3].
+        let kept: Vec<_> =
+            elements(content(body)).into_iter().filter(|part| !matches!(part.first(), Some(0xa0 | 0xa3))).collect();
+        let body = element(0x30, &kept.concat());
+        let signature = self.0.key().sign(&body).expect("signed");
+        let algorithm = kept.get(1).expect("serial number, then algorithm");
+        let whole = [body.as_slice(), algorithm, &element(0x03, &[&[0], signature.as_slice()].concat())].concat();
+        let leaf = CertificateDer::from(element(0x30, &whole));
+        identity.pem = pem(&leaf);
+        Identity { chain: vec![leaf], ..identity }
+    }
+
     pub fn issue(&self, params: &CertificateParams) -> Identity {
         let key = key();
         let leaf = params.signed_by(&key, &self.0).expect("signed");
@@ -108,4 +130,48 @@ pub fn self_signed(params: &CertificateParams) -> Identity {
     let key = key();
     let leaf = params.self_signed(&key).expect("signed");
     Identity { chain: vec![leaf.der().clone()], pem: leaf.pem(), key }
+}
+
+/// A DER element.
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let [high, low] = u16::try_from(content.len()).expect("short").to_be_bytes();
+    // DER takes the shortest form of a length.
+    let header = match (high, low) {
+        (0, ..0x80) => vec![tag, low],
+        (0, _) => vec![tag, 0x81, low],
+        _ => vec![tag, 0x82, high, low],
+    };
+    [header.as_slice(), content].concat()
+}
+
+/// Lengths of the header and of the content of the DER element at the beginning.
+fn measure(der: &[u8]) -> (usize, usize) {
+    match *der {
+        [_, 0x81, one, ..] => (3, one.into()),
+        [_, 0x82, high, low, ..] => (4, u16::from_be_bytes([high, low]).into()),
+        [_, short, ..] => (2, short.into()),
+        _ => (0, 0),
+    }
+}
+
+fn content(der: &[u8]) -> &[u8] {
+    der.split_at(measure(der).0).1
+}
+
+/// The DER elements that stand one after the other.
+fn elements(mut der: &[u8]) -> Vec<&[u8]> {
+    let mut found = Vec::new();
+    while !der.is_empty() {
+        let (header, content) = measure(der);
+        let (one, rest) = der.split_at(header + content);
+        found.push(one);
+        der = rest;
+    }
+    found
+}
+
+fn pem(der: &CertificateDer<'_>) -> String {
+    use base64::Engine as _;
+    let body = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
 }

@@ -187,7 +187,7 @@ fn hanging_trials() -> Vec<Trial> {
 /// The server's first SCRAM message to a client that sent `heard`, asking for `rounds`.
 fn scram_first(heard: &[u8], rounds: u64) -> Vec<u8> {
     let text = String::from_utf8_lossy(heard);
-    let nonce = text.split("r=").nth(1).unwrap_or_default();
+    let nonce = text.split_once("r=").unwrap_or_default().1;
     authentication(11, format!("r={nonce}server,s=c2FsdHNhbHQ=,i={rounds}").as_bytes())
 }
 

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use dataflow_model::{Cause, SecretFields, StepName, TestReport};
 use libtest_mimic::Trial;
-use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
+use rustls::{
+    RootCertStore, ServerConfig,
+    server::WebPkiClientVerifier,
+    sign::{CertifiedKey, SingleCertAndKey},
+};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
@@ -28,11 +32,15 @@ async fn secure_server(identity: &Identity, client_ca: Option<&Authority>, answe
         Some(authority) => {
             let mut roots = RootCertStore::empty();
             roots.add(authority.der()).expect("a root");
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build().expect("a verifier");
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider)).build().expect("a verifier");
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let config = builder.with_single_cert(identity.chain.clone(), identity.private_key()).expect("a key that fits");
+    let key = provider.key_provider.load_private_key(identity.private_key()).expect("a key");
+    // Unchecked: rustls reads no certificate of version 1.
+    let certified = SingleCertAndKey::from(CertifiedKey::new(identity.chain.clone(), key));
+    let config = builder.with_cert_resolver(Arc::new(certified));
     let acceptor = TlsAcceptor::from(Arc::new(config));
     serve(move |mut peer: Peer| {
         let (acceptor, answer) = (acceptor.clone(), answer.clone());
@@ -90,28 +98,33 @@ fn shape(name: &'static str, make: fn() -> (Identity, String), host: &'static st
     })
 }
 
+const UNTRUSTED: Option<Cause> = Some(Cause::CertificateUntrusted);
+const WRONG_HOST: Option<Cause> = Some(Cause::CertificateWrongHost);
+const EXPIRED: Option<Cause> = Some(Cause::CertificateExpired);
+
+fn issued(params: &rcgen::CertificateParams) -> (Identity, String) {
+    let root = Authority::root("a root");
+    (root.issue(params), root.pem())
+}
+fn issued_version_1(params: &rcgen::CertificateParams) -> (Identity, String) {
+    let root = Authority::root("a root");
+    (root.issue_version_1(params), root.pem())
+}
+fn pinned(params: &rcgen::CertificateParams) -> (Identity, String) {
+    let identity = self_signed(params);
+    let pem = identity.pem.clone();
+    (identity, pem)
+}
+/// Root, intermediate, and a leaf that the intermediate signed.
+fn tower() -> (Authority, Authority, Identity) {
+    let root = Authority::root("a root");
+    let middle = root.intermediate("an intermediate");
+    let leaf = middle.issue(&server(&["localhost"]));
+    (root, middle, leaf)
+}
+
+/// Certificates that end at once in a root, or in themselves.
 fn shape_trials() -> Vec<Trial> {
-    const UNTRUSTED: Option<Cause> = Some(Cause::CertificateUntrusted);
-    const WRONG_HOST: Option<Cause> = Some(Cause::CertificateWrongHost);
-    const EXPIRED: Option<Cause> = Some(Cause::CertificateExpired);
-
-    fn issued(params: &rcgen::CertificateParams) -> (Identity, String) {
-        let root = Authority::root("a root");
-        (root.issue(params), root.pem())
-    }
-    fn pinned(params: &rcgen::CertificateParams) -> (Identity, String) {
-        let identity = self_signed(params);
-        let pem = identity.pem.clone();
-        (identity, pem)
-    }
-    /// Root, intermediate, and a leaf that the intermediate signed.
-    fn tower() -> (Authority, Authority, Identity) {
-        let root = Authority::root("a root");
-        let middle = root.intermediate("an intermediate");
-        let leaf = middle.issue(&server(&["localhost"]));
-        (root, middle, leaf)
-    }
-
     vec![
         shape("issued", || issued(&server(&["localhost"])), "localhost", [None; 3]),
         shape("issued_for_an_address", || issued(&server(&["127.0.0.1"])), "127.0.0.1", [None; 3]),
@@ -122,6 +135,36 @@ fn shape_trials() -> Vec<Trial> {
         shape("expired", || issued(&expired(server(&["localhost"]))), "localhost", [EXPIRED, EXPIRED, None]),
         shape("not_yet_valid", || issued(&not_yet_valid(server(&["localhost"]))), "localhost", [EXPIRED, EXPIRED, None]),
         shape("for_clients_only", || issued(&for_clients(server(&["localhost"]))), "localhost", [UNTRUSTED, UNTRUSTED, None]),
+        shape("issued_and_calls_itself_an_authority", || issued(&as_authority(server(&["localhost"]))), "localhost", [None; 3]),
+        shape("version_1", || issued_version_1(&common_name_only("localhost")), "localhost", [None; 3]),
+        shape("version_1_for_another_host", || issued_version_1(&common_name_only("db")), "localhost", [WRONG_HOST, None, None]),
+        shape(
+            "version_1_expired",
+            || issued_version_1(&expired(common_name_only("localhost"))),
+            "localhost",
+            [EXPIRED, EXPIRED, None],
+        ),
+        shape(
+            "version_1_by_another_authority",
+            || (issued_version_1(&common_name_only("localhost")).0, Authority::root("a root").pem()),
+            "localhost",
+            [UNTRUSTED, UNTRUSTED, None],
+        ),
+    ]
+}
+
+/// Chains, and authorities that may not sign.
+fn chain_trials() -> Vec<Trial> {
+    vec![
+        shape(
+            "issued_by_an_authority_that_expired",
+            || {
+                let root = Authority::expired_root("a root");
+                (root.issue(&server(&["localhost"])), root.pem())
+            },
+            "localhost",
+            [EXPIRED, EXPIRED, None],
+        ),
         shape(
             "issued_by_another_authority_of_the_same_name",
             || (issued(&server(&["localhost"])).0, Authority::root("a root").pem()),
@@ -236,14 +279,14 @@ fn sign_in_trials() -> Vec<Trial> {
     let bound = trial("tls_binds_scram_to_the_channel", async {
         let identity = self_signed(&server(&["localhost"]));
         for (offer, said) in [
-            ("SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0", "SCRAM-SHA-256-PLUS\0\0\0\0=p=tls-server-end-point,,n=,r="),
+            ("SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0", ["SCRAM-SHA-256-PLUS\0", "p=tls-server-end-point,,n=,r="]),
             // We could bind, and say so: a server that had offered it would now know that somebody took the offer away.
-            ("SCRAM-SHA-256\0\0", "SCRAM-SHA-256\0\0\0\0 y,,n=,r="),
+            ("SCRAM-SHA-256\0\0", ["SCRAM-SHA-256\0", "y,,n=,r="]),
         ] {
             let (port, heard) = secure_server(&identity, None, authentication(10, offer.as_bytes())).await;
             let more = [("tls.ca", identity.pem.as_str())];
             test(port, &more, secrets(&[("password", PLANTED)])).await;
-            assert!(heard.contains(said), "{offer}");
+            assert!(said.iter().all(|part| heard.contains(part)), "{offer}");
         }
     });
     let clear = trial("tls_password_in_clear_goes_out_only_to_a_verified_server", async {
@@ -265,6 +308,7 @@ fn sign_in_trials() -> Vec<Trial> {
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = shape_trials();
+    trials.extend(chain_trials());
     trials.extend(client_certificate_trials());
     trials.extend(sign_in_trials());
     trials.push(answers("refused", b"N", Cause::TlsNotOffered, Some("tls.mode")));

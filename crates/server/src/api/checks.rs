@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     app::App,
-    error::{Problem, Result},
+    error::{Error, Problem, Result},
     ops::checks::{self, Keeper, Planned},
 };
 
@@ -60,7 +60,7 @@ pub async fn test_connection(
         None => checks::plan_stored(&app, &caller, &named.workspace, &named.name).await?,
         Some(draft) => checks::plan_unsaved(&app, &caller, &named.workspace, Some(&named.name), draft).await?,
     };
-    Ok(answer(app, planned, &headers).await)
+    Ok(answer(app, planned, &headers, told).await)
 }
 
 /// Tests values that are not saved, for a connection that does not exist yet. Answers like the test of a stored one.
@@ -74,7 +74,7 @@ pub async fn test_unsaved_connection(
     JsonBody(draft): JsonBody<Draft>,
 ) -> Result<Response> {
     let planned = checks::plan_unsaved(&app, &caller, &workspace, None, draft).await?;
-    Ok(answer(app, planned, &headers).await)
+    Ok(answer(app, planned, &headers, told).await)
 }
 
 /// Lists the last 100 checks of a connection, newest first.
@@ -93,8 +93,18 @@ pub async fn list_checks(
     Ok(Json(ListAnswer { items, next: None }))
 }
 
-/// Runs a planned test and answers with its report, or with its steps as they happen.
-pub async fn answer(app: Arc<App>, planned: Planned, headers: &HeaderMap) -> Response {
+/// The report as the API tells it.
+fn told(report: &TestReport) -> serde_json::Result<serde_json::Value> {
+    serde_json::to_value(report)
+}
+
+/// Runs a planned test and answers with its report as `told`, or with its steps as they happen and then the report.
+pub async fn answer(
+    app: Arc<App>,
+    planned: Planned,
+    headers: &HeaderMap,
+    told: fn(&TestReport) -> serde_json::Result<serde_json::Value>,
+) -> Response {
     let wants_events = headers
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok())
@@ -103,11 +113,14 @@ pub async fn answer(app: Arc<App>, planned: Planned, headers: &HeaderMap) -> Res
     let (sender, steps) = mpsc::channel(STEPS);
     let test = Box::pin(test.run(sender));
     if wants_events {
-        return Sse::new(events(Running { app, keeper: Some(keeper), steps, test, report: None })).into_response();
+        return Sse::new(events(Running { app, keeper: Some(keeper), steps, test, report: None, told })).into_response();
     }
     let report = test.await;
     keeper.keep(&app, &report);
-    Json(report).into_response()
+    match told(&report) {
+        Ok(told) => Json(told).into_response(),
+        Err(error) => Error::Internal(error.into()).into_response(),
+    }
 }
 
 struct Running {
@@ -117,6 +130,7 @@ struct Running {
     test: Pin<Box<dyn Future<Output = TestReport> + Send>>,
     /// The report, while steps that came before it are still to be sent.
     report: Option<TestReport>,
+    told: fn(&TestReport) -> serde_json::Result<serde_json::Value>,
 }
 
 /// Dropped with the client's connection, this drops the test: that cancels it.
@@ -143,7 +157,7 @@ impl Running {
         if let Some(keeper) = self.keeper.take() {
             keeper.keep(&self.app, &report);
         }
-        Some(event("report", &report))
+        Some((self.told)(&report).map_or_else(|_| Event::default().event("error"), |told| event("report", &told)))
     }
 }
 

@@ -259,7 +259,11 @@ pub async fn create_connection(
     InWorkspace(workspace): InWorkspace,
     JsonBody(draft): JsonBody<Draft>,
 ) -> Result<Response> {
-    let connection = connections::create(&app, &caller, &workspace, draft).await?;
+    let name = draft.name.clone().unwrap_or_default();
+    let connection = match connections::create(&app, &caller, &workspace, draft).await {
+        Err(Error::Repeated) => connections::show(&app, &caller.without_key(), &workspace, &name).await?,
+        made => made?,
+    };
     let location = HeaderValue::from_str(&format!("/api/v1/workspaces/{workspace}/connections/{}", connection.row.name));
     let mut response = respond(StatusCode::CREATED, connection);
     if let Ok(location) = location {
@@ -294,7 +298,10 @@ pub async fn edit_connection(
     IfMatch(precondition): IfMatch,
     JsonBody(draft): JsonBody<Draft>,
 ) -> Result<Response> {
-    let connection = connections::edit(&app, &caller, &named.workspace, &named.name, Change { draft, precondition }).await?;
+    let connection = match connections::edit(&app, &caller, &named.workspace, &named.name, Change { draft, precondition }).await {
+        Err(Error::Repeated) => connections::show(&app, &caller.without_key(), &named.workspace, &named.name).await?,
+        saved => saved?,
+    };
     Ok(respond(StatusCode::OK, connection))
 }
 
@@ -319,6 +326,9 @@ pub async fn delete_connection(
     IfMatch(precondition): IfMatch,
     Asked(params): Asked<DeleteParams>,
 ) -> Result<StatusCode> {
-    connections::delete(&app, &caller, &named.workspace, &named.name, Removal { precondition, reason: params.reason }).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let removal = Removal { precondition, reason: params.reason };
+    match connections::delete(&app, &caller, &named.workspace, &named.name, removal).await {
+        Ok(()) | Err(Error::Repeated) => Ok(StatusCode::NO_CONTENT),
+        Err(error) => Err(error),
+    }
 }

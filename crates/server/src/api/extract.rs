@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::QueryRejection},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request, State, rejection::QueryRejection},
     http::{HeaderMap, header, request::Parts},
+    middleware::Next,
+    response::Response,
 };
 use dataflow_model::{FieldError, Workflow};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -15,32 +17,66 @@ use crate::{
     app::App,
     error::Error,
     listen::PeerAddress,
-    ops::{Caller, Who, connections::Precondition, tokens},
+    ops::{Caller, Who, connections::Precondition, idempotency::IdempotencyKey, tokens},
 };
 
 /// Largest body of a request, in bytes.
 pub const BODY_MAX: usize = 64 * 1024;
+/// Longest `Idempotency-Key`, in bytes.
+const IDEMPOTENCY_KEY_MAX: usize = 255;
 
-/// The caller of an API request: a valid bearer token. Take it before anything else, so that nobody else's bytes are read.
+/// The caller of an API request, as [`authenticate`] found him.
 pub struct Authenticated(pub Caller);
 
-impl FromRequestParts<Arc<App>> for Authenticated {
+impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
-        let header =
-            parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or(Error::Unauthenticated)?;
-        let (scheme, token) = header.split_once(' ').ok_or(Error::Unauthenticated)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Error::Unauthenticated);
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        parts.extensions.get::<Caller>().cloned().map(Self).ok_or(Error::Unauthenticated)
+    }
+}
+
+/// Goes before every route of the API: a valid bearer token, or nothing of the request is read.
+///
+/// A change with an `Idempotency-Key` gets its body read here, so that a repeat is known by all that was asked.
+pub async fn authenticate(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, Error> {
+    let (mut parts, body) = request.into_parts();
+    let mut caller = bearer(&app, &parts).await?;
+    let key = parts.headers.get("idempotency-key").filter(|_| !parts.method.is_safe()).cloned();
+    let body = match key {
+        None => body,
+        Some(key) => {
+            if key.is_empty() || key.len() > IDEMPOTENCY_KEY_MAX {
+                return Err(Error::Malformed("The Idempotency-Key must have from 1 to 255 characters."));
+            }
+            let bytes = read_body(body).await?;
+            caller.idempotency = Some(idempotency_key(&app, &caller, &parts, key.as_bytes(), &bytes));
+            Body::from(bytes.to_vec())
         }
-        let identity = tokens::authenticate(app, token.trim()).await?;
-        let workflow = parts.headers.get("dataflow-workflow").and_then(|value| value.to_str().ok()).and_then(Workflow::parse);
-        Ok(Self(Caller {
-            who: Who::Token(identity),
-            workflow,
-            address: parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip()),
-        }))
+    };
+    parts.extensions.insert(caller);
+    Ok(next.run(Request::from_parts(parts, body)).await)
+}
+
+async fn bearer(app: &App, parts: &Parts) -> Result<Caller, Error> {
+    let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or(Error::Unauthenticated)?;
+    let (scheme, token) = header.split_once(' ').ok_or(Error::Unauthenticated)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Error::Unauthenticated);
+    }
+    let identity = tokens::authenticate(app, token.trim()).await?;
+    let workflow = parts.headers.get("dataflow-workflow").and_then(|value| value.to_str().ok()).and_then(Workflow::parse);
+    let address = parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
+    Ok(Caller { workflow, address, ..Caller::of(Who::Token(identity)) })
+}
+
+fn idempotency_key(app: &App, caller: &Caller, parts: &Parts, key: &[u8], body: &[u8]) -> IdempotencyKey {
+    let precondition = parts.headers.get(header::IF_MATCH).map(header::HeaderValue::as_bytes).unwrap_or_default();
+    let address = parts.uri.to_string();
+    let asked = [parts.method.as_str().as_bytes(), address.as_bytes(), precondition, body];
+    IdempotencyKey {
+        hash: app.vault.row_mac("idempotency_keys", &[caller.label().as_bytes(), key]),
+        request_hash: app.vault.row_mac("idempotency_requests", &asked),
     }
 }
 
@@ -133,7 +169,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     value.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
 }
 
-async fn read_body(body: Body) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
+pub(crate) async fn read_body(body: Body) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
     match Limited::new(body, BODY_MAX).collect().await {
         Ok(collected) => Ok(zeroize::Zeroizing::new(collected.to_bytes().to_vec())),
         Err(error) if error.is::<LengthLimitError>() => Err(Error::BodyTooLarge),

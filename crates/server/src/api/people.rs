@@ -12,7 +12,7 @@ use super::{
 use crate::{
     app::App,
     clock::rfc3339,
-    error::{Problem, Result},
+    error::{Error, Problem, Result},
     ops::{Role, Roles, people},
 };
 
@@ -79,6 +79,8 @@ pub async fn remove_member(
     Authenticated(caller): Authenticated,
     named: Named,
 ) -> Result<StatusCode> {
-    people::remove_member(&app, &caller, &named.workspace, &named.name).await?;
-    Ok(StatusCode::NO_CONTENT)
+    match people::remove_member(&app, &caller, &named.workspace, &named.name).await {
+        Ok(()) | Err(Error::Repeated) => Ok(StatusCode::NO_CONTENT),
+        Err(error) => Err(error),
+    }
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     app::App,
     clock::rfc3339,
-    error::{Problem, Result},
+    error::{Error, Problem, Result},
     ops::{
         Role, Roles,
         tokens::{self, NewToken, Token},
@@ -104,6 +104,8 @@ pub async fn create_token(
 #[utoipa::path(delete, path = "/workspaces/{workspace}/tokens/{name}", operation_id = "revoke_token", tag = "tokens", params(("workspace" = String, Path), ("name" = String, Path, description = "The token's id")),
     responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub async fn revoke_token(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, named: Named) -> Result<StatusCode> {
-    tokens::revoke(&app, &caller, &named.workspace, &named.name).await?;
-    Ok(StatusCode::NO_CONTENT)
+    match tokens::revoke(&app, &caller, &named.workspace, &named.name).await {
+        Ok(()) | Err(Error::Repeated) => Ok(StatusCode::NO_CONTENT),
+        Err(error) => Err(error),
+    }
 }

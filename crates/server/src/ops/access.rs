@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 use dataflow_model::Workflow;
 use uuid::Uuid;
 
+use super::idempotency::{IdempotencyKey, refuse_repeat};
 use crate::{
     app::{App, Workspace},
     error::{Error, Result},
@@ -198,12 +199,25 @@ pub struct Caller {
     pub who: Who,
     pub workflow: Option<Workflow>,
     pub address: Option<IpAddr>,
+    /// Given with a change that may be sent again.
+    pub idempotency: Option<IdempotencyKey>,
 }
 
 impl Caller {
     #[must_use]
+    pub fn of(who: Who) -> Self {
+        Self { who, workflow: None, address: None, idempotency: None }
+    }
+
+    /// The same caller, looking at what his repeated change did.
+    #[must_use]
+    pub fn without_key(&self) -> Self {
+        Self { idempotency: None, ..self.clone() }
+    }
+
+    #[must_use]
     pub fn shell() -> Self {
-        Self { who: Who::Shell, workflow: None, address: None }
+        Self::of(Who::Shell)
     }
 
     /// The name in audit events and “by whom” columns.
@@ -256,6 +270,7 @@ pub async fn authorise(app: &App, caller: &Caller, workspace: &str, action: Acti
     if !action.allowed_to(roles) {
         return Err(Error::Forbidden(action.words()));
     }
+    refuse_repeat(app, caller).await?;
     Ok(workspace)
 }
 

@@ -169,7 +169,7 @@ fn summary(report: &TestReport) -> String {
     match (report.status, &report.error) {
         (TestStatus::Ok, _) => "Healthy".to_owned(),
         (TestStatus::Unproven, _) => "Reached, not proven".to_owned(),
-        (TestStatus::Failed, Some(error)) => error.message.clone(),
+        (TestStatus::Failed, Some(error)) => error.code.label().to_owned(),
         (TestStatus::Failed, None) => "Failed".to_owned(),
     }
 }

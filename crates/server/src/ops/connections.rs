@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{
     access::{Action, Caller, authorise, authorise_name},
+    idempotency::begin,
     list::search_terms,
     rows::{Sealed as _, SealedSecret, VersionContent},
 };
@@ -112,7 +113,7 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, draft: Draft) -
     .sealed(&app.vault);
     let version = version_row(&row, kind, &content.settled.public, &secrets)?.sealed(&app.vault);
 
-    let mut write = app.store.write().await?;
+    let mut write = begin(app, caller).await?;
     store::insert_connection(&mut write, &row).await.map_err(|error| name_taken(error, &row.name))?;
     store::insert_version(&mut write, &version).await?;
     store::put_terms(&mut write, &row, &search_terms(kind, &row, &content.settled.public)).await?;
@@ -170,7 +171,7 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
     .sealed(&app.vault);
     let version = version_row(&row, kind, &content.settled.public, &secrets)?.sealed(&app.vault);
 
-    let mut write = app.store.write().await?;
+    let mut write = begin(app, caller).await?;
     if !store::update_connection(&mut write, &row, before.version).await? {
         return Err(Error::VersionConflict);
     }
@@ -207,7 +208,7 @@ pub async fn delete(app: &App, caller: &Caller, workspace: &str, name: &str, rem
     let now = app.clock.now();
     let row = ConnectionRow { deleted_at: Some(now), deleted_by: Some(caller.label()), deleted_reason: removal.reason, ..before }
         .sealed(&app.vault);
-    let mut write = app.store.write().await?;
+    let mut write = begin(app, caller).await?;
     if !store::delete_connection(&mut write, &row).await? {
         return Err(Error::VersionConflict);
     }

@@ -6,6 +6,8 @@ pub mod access;
 pub mod checks;
 pub mod connections;
 pub mod credentials;
+pub mod dependents;
+pub mod idempotency;
 pub mod list;
 pub mod people;
 pub mod rows;

@@ -8,6 +8,7 @@ use dataflow_vault::{hash_password, random_uuid, token, verify_absent_password, 
 
 use super::{
     access::{Action, Caller, Person, Roles, authorise},
+    idempotency::begin,
     rows::{Sealed as _, uuid},
 };
 use crate::{
@@ -142,7 +143,7 @@ async fn begin_session(app: &App, write: &mut Write, person: &PersonRow) -> Resu
 
 fn as_caller(person: &PersonRow) -> Result<Caller> {
     let person = Person { id: uuid(&person.id)?, email: person.email.clone(), is_owner: person.is_owner, roles: BTreeMap::new() };
-    Ok(Caller { who: super::Who::Person(Arc::new(person)), workflow: None, address: None })
+    Ok(Caller::of(super::Who::Person(Arc::new(person))))
 }
 
 /// The members of a workspace, by e-mail. Owners who are no members are listed too: they may do everything there.
@@ -174,7 +175,7 @@ pub async fn put_member(app: &App, caller: &Caller, workspace: &str, email: &str
         )]));
     }
     let now = app.clock.now();
-    let mut write = app.store.write().await?;
+    let mut write = begin(app, caller).await?;
     let existing = store::person_by_email(&mut write, &email.to_lowercase()).await?;
     let (person, link) = match existing {
         Some(person) => (person, None),
@@ -214,7 +215,7 @@ pub async fn put_member(app: &App, caller: &Caller, workspace: &str, email: &str
 /// Takes a person out of a workspace. The account stays.
 pub async fn remove_member(app: &App, caller: &Caller, workspace: &str, email: &str) -> Result<()> {
     let workspace = authorise(app, caller, workspace, Action::ManagePeople).await?;
-    let mut write = app.store.write().await?;
+    let mut write = begin(app, caller).await?;
     let person = store::person_by_email(&mut write, &email.trim().to_lowercase()).await?.ok_or(Error::NotFound("person"))?;
     if !store::remove_member(&mut write, &workspace.id.to_string(), &person.id).await? {
         return Err(Error::NotFound("person"));
@@ -236,7 +237,7 @@ pub async fn create_link(app: &App, caller: &Caller, email: &str, kind: LinkKind
     if !matches!(caller.who, super::Who::Shell) {
         return Err(Error::Forbidden("make a sign-in link"));
     }
-    let mut write = app.store.write().await?;
+    let mut write = begin(app, caller).await?;
     let person = store::person_by_email(&mut write, &email.trim().to_lowercase()).await?.ok_or(Error::NotFound("person"))?;
     let link = insert_link(app, &mut write, kind, Some(&person), DAY).await?;
     let event = Event {

@@ -8,6 +8,7 @@ use dataflow_vault::{random_uuid, token};
 
 use super::{
     access::{Action, Caller, Roles, TokenIdentity, Who, authorise},
+    idempotency::begin,
     rows::{Sealed as _, uuid},
 };
 use crate::{
@@ -94,7 +95,7 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, new: NewToken) 
         mac: Vec::new(),
     }
     .sealed(&app.vault);
-    let mut write = app.store.write().await?;
+    let mut write = begin(app, caller).await?;
     store::insert_token(&mut write, &row).await.map_err(|error| match error {
         StoreError::Unique(_) => Error::NameTaken(row.name.clone()),
         other => other.into(),
@@ -129,7 +130,7 @@ pub async fn revoke(app: &App, caller: &Caller, workspace: &str, id: &str) -> Re
         .checked(&app.vault)?;
     let now = app.clock.now();
     let row = TokenRow { revoked_at: Some(now), ..row }.sealed(&app.vault);
-    let mut write = app.store.write().await?;
+    let mut write = begin(app, caller).await?;
     store::revoke_token(&mut write, &row.id, now, &row.mac).await?;
     let event = Event {
         at: now,

@@ -6,6 +6,7 @@ use dataflow_vault::random_uuid;
 
 use super::{
     access::Caller,
+    idempotency::begin,
     rows::{Sealed as _, uuid},
 };
 use crate::{
@@ -34,7 +35,7 @@ pub async fn create(app: &App, caller: &Caller, name: &str) -> Result<WorkspaceR
     }
     let name =
         WorkspaceName::new(name).map_err(|error| Error::Invalid(vec![FieldError::new("name", "invalid", error.to_string())]))?;
-    let mut write = app.store.write().await?;
+    let mut write = begin(app, caller).await?;
     let row = insert(app, caller, &mut write, &name).await?;
     write.commit().await?;
     Ok(row)

@@ -6,6 +6,7 @@
 mod audit;
 mod checks;
 mod connections;
+mod idempotency;
 mod instance;
 mod people;
 mod search;
@@ -30,6 +31,7 @@ pub use self::{
         ConnectionRow, VersionRow, connection_by_id, delete_connection, insert_connection, insert_version, live_connection,
         newest_connection, record_check_on_connection, update_connection, version,
     },
+    idempotency::{insert_key, key_request, purge_keys},
     instance::{InstanceRow, insert_instance, instance, replace_key_ring, tick},
     people::{
         LinkRow, MemberRow, PersonRow, SessionRow, delete_session, delete_sessions_of, insert_link, insert_person,

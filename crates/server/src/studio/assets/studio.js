@@ -103,26 +103,31 @@ const kept = new Map();
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   kept.clear();
   detail.target.querySelectorAll("[data-kept]").forEach((field) => kept.set(field.name, field.value));
-  detail.target.querySelectorAll('input[name^="keep:"]:checked').forEach((choice) => kept.set(choice.name, choice.value));
 });
 
 /* the form */
 const isLoopback = (host) => /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/i.test(host.trim());
 
+/** Stands in the snippets of a connection that has no name yet. */
+const PLACEHOLDER = "connection_name";
+
 function prepareForm(form) {
   form.querySelectorAll("[data-kept]").forEach((field) => { if (kept.has(field.name)) field.value = kept.get(field.name); });
-  form.querySelectorAll('input[name^="keep:"]').forEach((choice) => { if (kept.get(choice.name) === choice.value) choice.checked = true; });
   const again = kept.size > 0;
   kept.clear();
   if (!guarded.has(form)) guarded.set(form, again ? "" : state(form));
+  const snippets = [...form.querySelectorAll("[data-snippet]")].map((pre) => [pre, pre.textContent]);
+  const name = form.querySelector("[data-names]");
+  const showName = () => { for (const [pre, text] of snippets) pre.textContent = text.replaceAll(PLACEHOLDER, name?.value || PLACEHOLDER); };
+  showName();
   const endpoints = [...form.querySelectorAll("[data-endpoint]")];
   const before = endpoints.map((field) => field.value);
   const mode = form.querySelector("[data-on-loopback]");
   const host = form.elements.namedItem("host");
-  let chosen = form.querySelector('[name="version"]') !== null;
+  let chosen = form.querySelector('[name="etag"]') !== null;
   mode?.addEventListener("change", (event) => { if (event.isTrusted) chosen = true; });
   form.addEventListener("input", ({ target }) => {
-    for (const echo of form.querySelectorAll(`[data-echo="${CSS.escape(target.id)}"]`)) echo.textContent = target.value || "name";
+    if (target === name) showName();
     if (target === host && mode && !chosen) {
       const usual = [...mode.options].find((option) => option.defaultSelected) ?? mode.options[0];
       mode.value = isLoopback(host.value) ? mode.dataset.onLoopback : usual.value;

@@ -9,8 +9,8 @@ use super::Shell;
 pub struct Delete {
     pub shell: Shell,
     pub name: String,
-    /// The version that the dialog speaks of; a newer one refuses the delete.
-    pub version: i64,
+    /// The entity tag of the version that the dialog speaks of; a newer one refuses the delete.
+    pub etag: String,
     pub shown: Vec<Dependent>,
     /// How many workflows use it, those beyond `shown` too.
     pub total: usize,

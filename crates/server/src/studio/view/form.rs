@@ -72,6 +72,8 @@ pub struct Form {
     pub security: Vec<Control>,
     pub extra: Vec<Control>,
     pub errors: Vec<FieldError>,
+    /// Why nothing was saved, where no field is to blame.
+    pub refusal: Option<String>,
     /// What became of a pasted text.
     pub pasted: Option<PastedNotes>,
     pub snippets: Vec<Snippet>,
@@ -81,10 +83,10 @@ pub struct Form {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
     New,
-    /// The stored name and the version that the form was filled from.
+    /// The stored name, and the entity tag of the version that the form was filled from.
     Edit {
         name: String,
-        version: i64,
+        etag: String,
     },
 }
 
@@ -153,7 +155,7 @@ pub enum Input {
         on_loopback: Option<String>,
         has_weak: bool,
     },
-    /// A secret is never filled in: `kept` says what happens when nothing is typed.
+    /// A secret is never filled in: `kept` says where it comes from when nothing is typed.
     Secret {
         kept: Option<Kept>,
         is_area: bool,
@@ -165,11 +167,42 @@ pub enum Input {
     },
 }
 
-/// Where a secret comes from if it is not typed.
+/// Where a secret comes from if it is not typed, and what is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
+pub struct Kept {
+    pub source: Source,
+    pub chosen: Keep,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
     Stored,
     Pasted,
+}
+
+/// The three choices beside a secret that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keep {
+    #[default]
+    Keep,
+    Replace,
+    Clear,
+}
+
+impl Kept {
+    #[must_use]
+    pub fn from(source: Source) -> Self {
+        Self { source, chosen: Keep::Keep }
+    }
+
+    /// The first choice's value in the form.
+    #[must_use]
+    pub fn value(&self) -> &'static str {
+        match self.source {
+            Source::Stored => "keep",
+            Source::Pasted => "pasted",
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -202,7 +235,7 @@ impl Values {
     pub fn stored(public: &PublicFields, set: &BTreeSet<FieldPath>, is_admin: bool) -> Self {
         Self {
             public: public.0.iter().map(|(path, value)| (path.clone(), value.to_string())).collect(),
-            kept: set.iter().map(|path| (path.clone(), Kept::Stored)).collect(),
+            kept: set.iter().map(|path| (path.clone(), Kept::from(Source::Stored))).collect(),
             with_defaults: false,
             is_admin,
         }
@@ -222,10 +255,13 @@ fn control(field: &Field, values: &Values, errors: &[FieldError]) -> Control {
     let path = field.path.as_str();
     let default = field.default.as_ref().filter(|_| values.with_defaults).map(ToString::to_string);
     let value = values.public.get(path).cloned().or(default).unwrap_or_default();
+    let error = errors.iter().find(|error| error.field == path).map(|error| error.message.clone());
+    // A secret that was refused is to be typed: its field stands open.
+    let kept = values.kept.get(path).map(|kept| if error.is_some() { Kept { chosen: Keep::Replace, ..*kept } } else { *kept });
     let input = if field.admin && !values.is_admin {
         Input::Fixed { value: field.choices.iter().find(|choice| choice.value == value).map_or(value, |c| c.label.clone()) }
     } else {
-        input(field, value, values.kept.get(path).copied())
+        input(field, value, kept)
     };
     Control {
         path: path.to_owned(),
@@ -233,7 +269,7 @@ fn control(field: &Field, values: &Values, errors: &[FieldError]) -> Control {
         label: field.label.clone(),
         help: field.help.clone(),
         placeholder: field.placeholder.clone().unwrap_or_default(),
-        error: errors.iter().find(|error| error.field == path).map(|error| error.message.clone()),
+        error,
         span: field.span,
         required: field.required,
         endpoint: field.endpoint,
@@ -325,11 +361,12 @@ impl Form {
         }
     }
 
+    /// The entity tag that the save must match; nothing for a new connection.
     #[must_use]
-    pub fn version(&self) -> Option<i64> {
+    pub fn etag(&self) -> Option<&str> {
         match &self.purpose {
             Purpose::New => None,
-            Purpose::Edit { version, .. } => Some(*version),
+            Purpose::Edit { etag, .. } => Some(etag),
         }
     }
 

@@ -22,6 +22,8 @@ pub struct List {
     pub types: Vec<Choice>,
     pub tags: Vec<Choice>,
     pub rows: Vec<Row>,
+    /// Why there can be no rows, for example too many words.
+    pub problem: Option<String>,
     /// Addresses of the neighbouring pages.
     pub first: Option<String>,
     pub next: Option<String>,

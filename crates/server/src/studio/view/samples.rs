@@ -10,7 +10,7 @@ use dataflow_model::{
 
 use super::{
     Glyph, Shell, admin, connection, delete, entry,
-    form::{self, Kept, Values},
+    form::{self, Kept, Source, Values},
     list,
     parts::{Here, May, asset},
     words::Status,
@@ -115,6 +115,7 @@ fn list_page() -> list::List {
             row("exports", "Nightly drops for finance", "sqlite", "exports/finance.db", &steady(0.4), None),
             row("new_one", "", "postgres", "db.example.org:5432", &[], None),
         ],
+        problem: None,
         first: None,
         next: Some("/w/analytics/connections?cursor=eA".to_owned()),
     }
@@ -166,6 +167,7 @@ fn form_of(kind: &ConnectionType, purpose: form::Purpose, values: &Values, error
         security: controls(Section::Security),
         extra: controls(Section::Extra),
         errors,
+        refusal: None,
         pasted: None,
         snippets: snippets(kind, &workspace, &name, &PublicFields::default()),
         steps: form::Waiting::all(),
@@ -201,11 +203,11 @@ fn forms() {
         FieldError::new("port", "out_of_range", "must be from 1 to 65535"),
         FieldError::new("password", "secret_reentry_required", "must be typed again"),
     ];
-    let edit = form::Purpose::Edit { name: "sales".into(), version: 7 };
+    let edit = form::Purpose::Edit { name: "sales".into(), etag: "\"id.7\"".into() };
     keep("form-edit-refused", &form_of(postgres, edit, &Values::stored(&stored(), &set, false), errors));
 
     let mut values = Values::stored(&stored(), &BTreeSet::new(), true);
-    values.kept.insert("password".into(), Kept::Pasted);
+    values.kept.insert("password".into(), Kept::from(Source::Pasted));
     let pasted = form::PastedNotes { notes: vec![("“sslmode” would have allowed unverified TLS.".into(), true)] };
     keep("form-pasted", &form::Form { pasted: Some(pasted), ..form_of(postgres, form::Purpose::New, &values, Vec::new()) });
 }
@@ -295,7 +297,7 @@ fn dialogs() {
     let page = |shown: Vec<delete::Dependent>, total, error| delete::Delete {
         shell: shell("Delete sales", Here::Connections),
         name: "sales".into(),
-        version: 7,
+        etag: "\"id.7\"".into(),
         shown,
         total,
         error,

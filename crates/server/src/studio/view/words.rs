@@ -23,44 +23,9 @@ impl Status {
     pub fn of(status: TestStatus, cause: Option<Cause>) -> Self {
         match status {
             TestStatus::Ok => Self { tone: "ok", words: "Healthy".to_owned() },
-            TestStatus::Unproven => Self { tone: "warn", words: "Reached, password unproven".to_owned() },
-            TestStatus::Failed => Self { tone: "bad", words: cause.map_or("Failing", short).to_owned() },
+            TestStatus::Unproven => Self { tone: "warn", words: "Reached, not proven".to_owned() },
+            TestStatus::Failed => Self { tone: "bad", words: cause.map_or("Failing", Cause::label).to_owned() },
         }
-    }
-}
-
-/// A cause in at most four words.
-#[must_use]
-pub fn short(cause: Cause) -> &'static str {
-    match cause {
-        Cause::NameNotFound => "Name not found",
-        Cause::AddressNotAllowed => "Address not allowed",
-        Cause::HostUnreachable => "Host unreachable",
-        Cause::PortClosed => "Port closed",
-        Cause::TimedOut => "Timed out",
-        Cause::NotThatDatabase => "Not that database",
-        Cause::TlsNotOffered => "TLS not offered",
-        Cause::CertificateUntrusted => "Certificate untrusted",
-        Cause::CertificateExpired => "Certificate expired",
-        Cause::CertificateWrongHost => "Certificate of another host",
-        Cause::ClientCertificateRefused => "Client certificate refused",
-        Cause::CredentialsRefused => "Sign-in refused",
-        Cause::InsecureAuthenticationRefused => "Sign-in not secure",
-        Cause::AddressNotPermitted => "Server refuses this address",
-        Cause::DatabaseMissing => "Database missing",
-        Cause::NoRightToConnect => "No right to connect",
-        Cause::TooManyConnections => "Too many connections",
-        Cause::ServerStarting => "Server starting up",
-        Cause::ProtocolTooOld => "Server too old",
-        Cause::FileMissing => "File missing",
-        Cause::FileOutsideFolder => "File outside the folder",
-        Cause::FileNotADatabase => "File is no database",
-        Cause::ReadRefused => "Reading refused",
-        Cause::InvalidSettings => "Settings refused",
-        Cause::Cancelled => "Cancelled",
-        Cause::ConnectionLost => "Connection lost",
-        Cause::TestBroken => "Test did not run",
-        _ => "Server error",
     }
 }
 
@@ -70,7 +35,7 @@ pub fn headline(report: &TestReport) -> Status {
     let time = duration(report.duration_ms);
     match report.status {
         TestStatus::Ok => Status { tone: "ok", words: format!("All in order · {time}") },
-        TestStatus::Unproven => Status { tone: "warn", words: format!("Reached, password unproven · {time}") },
+        TestStatus::Unproven => Status { tone: "warn", words: format!("Reached, not proven · {time}") },
         TestStatus::Failed => {
             let at = report.steps.iter().find(|step| step.status == StepStatus::Failed).map(|step| noun(step.step));
             Status { tone: "bad", words: at.map_or(format!("Failed · {time}"), |at| format!("Stopped at {at} · {time}")) }

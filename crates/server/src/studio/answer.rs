@@ -1,0 +1,103 @@
+//! What a page handler gives back: a page, a refusal as a page, or the way to the next page.
+
+use askama::Template;
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header},
+    response::{Html, IntoResponse, Redirect},
+};
+
+use super::view::entry::Failure;
+use crate::error::Error;
+
+/// No inline script or style, nothing from elsewhere, in no frame.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
+                      base-uri 'none'; frame-ancestors 'none'";
+
+pub type PageResult = Result<Response<Body>, PageError>;
+
+/// A page that is not to be kept: any page may have held a secret.
+#[must_use]
+pub fn page(status: StatusCode, template: &impl Template) -> Response<Body> {
+    match template.render() {
+        Ok(html) => {
+            let headers = [
+                (header::CONTENT_SECURITY_POLICY, POLICY),
+                (header::CACHE_CONTROL, "no-store"),
+                (header::REFERRER_POLICY, "same-origin"),
+                (header::X_FRAME_OPTIONS, "DENY"),
+            ];
+            (status, headers, Html(html)).into_response()
+        }
+        Err(error) => Error::Internal(anyhow::Error::new(error).context("render a page")).into_response(),
+    }
+}
+
+/// Sends the browser on after a change. htmx follows a redirect without changing the address, so it is told in its own way.
+#[must_use]
+pub fn go(headers: &HeaderMap, to: &str) -> Response<Body> {
+    match HeaderValue::from_str(to) {
+        Ok(to) if is_htmx(headers) => (StatusCode::NO_CONTENT, [("hx-redirect", to)]).into_response(),
+        _ => Redirect::to(to).into_response(),
+    }
+}
+
+#[must_use]
+pub fn is_htmx(headers: &HeaderMap) -> bool {
+    headers.get("hx-request").is_some()
+}
+
+/// A refusal, to be shown as a page.
+#[derive(Debug)]
+pub enum PageError {
+    /// Nobody is signed in: sign in, then come back here.
+    SignIn {
+        back_to: String,
+        is_htmx: bool,
+    },
+    Refused(Error),
+}
+
+impl From<Error> for PageError {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl PageError {
+    /// Signing in leads back only to a page that was asked for with GET.
+    #[must_use]
+    pub fn sign_in(uri: &Uri, headers: &HeaderMap, comes_back: bool) -> Self {
+        let back_to = if comes_back { uri.path().to_owned() } else { String::new() };
+        Self::SignIn { back_to, is_htmx: is_htmx(headers) }
+    }
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response<Body> {
+        match self {
+            Self::SignIn { is_htmx: true, .. } => StatusCode::UNAUTHORIZED.into_response(),
+            Self::SignIn { back_to, .. } => {
+                let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", &back_to).finish();
+                Redirect::to(&format!("/sign-in?{query}")).into_response()
+            }
+            Self::Refused(error) => {
+                if let Some(cause) = error.cause() {
+                    tracing::error!(
+                        error.code = error.describe().1.as_str(),
+                        error.cause = format!("{cause:#}"),
+                        "a page failed"
+                    );
+                }
+                let problem = error.problem();
+                let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                let tombstone = problem.deleted_by.zip(problem.deleted_at).map(|(who, when)| {
+                    let why = problem.reason.map(|reason| format!(" Reason: {reason}")).unwrap_or_default();
+                    format!("Deleted by {who} at {when}.{why}")
+                });
+                let text = [Some(problem.detail), tombstone].into_iter().flatten().collect::<Vec<_>>().join(" ");
+                page(status, &Failure { status: problem.status, title: problem.title, text, hint: problem.hint })
+            }
+        }
+    }
+}

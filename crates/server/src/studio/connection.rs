@@ -1,0 +1,123 @@
+//! `/w/{workspace}/connections/{name}`: a connection's own page.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Query, State},
+    http::StatusCode,
+};
+use dataflow_model::{ConnectionName, ConnectionType, Field, FieldKind, FieldValue, WorkspaceName, snippets};
+use serde::Deserialize;
+
+use super::{
+    answer::{PageResult, page},
+    delete::dependents,
+    list::last_status,
+    session::SignedIn,
+    shell::{Place, inside},
+    view::{
+        connection::{CheckLine, Connection, Fact, FactValue},
+        form::Waiting,
+        list::detail,
+        parts::{Here, ago, duration},
+        words::Status,
+    },
+};
+use crate::{
+    api::{connections::millis, extract::Named},
+    app::App,
+    clock::parse_rfc3339,
+    ops::{checks, connections},
+};
+
+/// How many checks and dependents the page shows.
+const SHOWN: usize = 20;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    done: String,
+}
+
+pub async fn show(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    named: Named,
+    Query(asked): Query<Asked>,
+) -> PageResult {
+    let Place { mut shell, workspace, .. } = inside(&app, &caller, &named.workspace, Here::Connections, &named.name).await?;
+    let connection = connections::show(&app, &caller, &workspace.name, &named.name).await?;
+    let checks = checks::list(&app, &caller, &workspace.name, &named.name, SHOWN).await?;
+    let (used_by, _) = dependents(&app, &caller, &workspace.name, &named.name, SHOWN).await?;
+    let now = app.clock.now();
+    let row = &connection.row;
+    shell.notice = match asked.done.as_str() {
+        "created" => Some("Saved. Code can use it by its name from now on.".to_owned()),
+        "saved" => Some(format!("Saved as version {}.", row.version)),
+        _ => None,
+    };
+    let kind = app.catalogue.get(&row.type_id);
+    let names = WorkspaceName::new(workspace.name.as_str()).ok().zip(ConnectionName::new(row.name.as_str()).ok());
+    let page_view = Connection {
+        type_label: kind.map_or_else(|| row.type_id.clone(), |kind| kind.label.clone()),
+        status: last_status(row),
+        detail: row.checked_at.map(|at| status_detail(row, &ago(now, at))).unwrap_or_default(),
+        facts: kind.map(|kind| facts(kind, &connection)).unwrap_or_default(),
+        version: row.version,
+        saved: format!("saved {} by {}", ago(now, row.updated_at), row.updated_by),
+        snippets: kind
+            .zip(names)
+            .map(|(kind, (workspace, name))| snippets(kind, &workspace, &name, &connection.public))
+            .unwrap_or_default(),
+        steps: Waiting::all(),
+        checks: checks.into_iter().map(|check| check_line(check, now)).collect(),
+        used_by,
+        name: row.name.clone(),
+        description: row.description.clone(),
+        tags: connection.tags.iter().map(ToString::to_string).collect(),
+        shell,
+    };
+    Ok(page(StatusCode::OK, &page_view))
+}
+
+fn status_detail(row: &crate::store::ConnectionRow, ago: &str) -> String {
+    let failed = row.check_status.as_deref() == Some("failed");
+    let status = if failed { dataflow_model::TestStatus::Failed } else { dataflow_model::TestStatus::Ok };
+    detail(status, row.check_micros.map(millis), ago)
+}
+
+/// Every public field that is set and every secret, in the catalogue's order.
+fn facts(kind: &ConnectionType, connection: &connections::Connection) -> Vec<Fact> {
+    kind.fields.iter().filter_map(|field| Some(Fact { label: field.label.clone(), value: fact(field, connection)? })).collect()
+}
+
+fn fact(field: &Field, connection: &connections::Connection) -> Option<FactValue> {
+    if field.secret {
+        return Some(FactValue::Secret(connection.secrets.get(&field.path).copied().unwrap_or_default()));
+    }
+    let value = connection.public.get(field.path.as_str())?;
+    Some(match (field.kind, value) {
+        (FieldKind::Certificate, value) => FactValue::Long(value.to_string()),
+        (_, FieldValue::Boolean(on)) => FactValue::Text(if *on { "On" } else { "Off" }.to_owned()),
+        (FieldKind::Choice, FieldValue::Text(value)) => match field.choices.iter().find(|choice| choice.value == *value) {
+            Some(choice) if choice.weak => FactValue::Weak(format!("{} (weak)", choice.label)),
+            Some(choice) => FactValue::Text(choice.label.clone()),
+            None => FactValue::Text(value.clone()),
+        },
+        (_, value) => FactValue::Text(field.unit.as_ref().map_or_else(|| value.to_string(), |unit| format!("{value} {unit}"))),
+    })
+}
+
+fn check_line(check: checks::Check, now: i64) -> CheckLine {
+    let report = check.report;
+    let (cause, message) = report.error.map(|error| (error.code, error.message)).unzip();
+    CheckLine {
+        status: Status::of(report.status, cause),
+        message: message.or(report.server_version).unwrap_or_default(),
+        time: duration(report.duration_ms),
+        ago: parse_rfc3339(&report.checked_at).map(|at| ago(now, at)).unwrap_or_default(),
+        at: report.checked_at,
+        by: check.by,
+        version: check.version,
+    }
+}

@@ -1,0 +1,136 @@
+//! Signing in and out, and one-time links: `/sign-in`, `/sign-out`, `/link/{code}`, and `/` itself.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Path, Query, State},
+    http::{HeaderMap, Response, StatusCode, header},
+    response::{IntoResponse, Redirect},
+};
+use dataflow_model::Secret;
+use serde::Deserialize;
+
+use super::{
+    answer::{PageResult, page},
+    fields::Fields,
+    session::{self, SignedIn},
+    view::entry::{Link, Recovery, SetUp, SignIn},
+};
+use crate::{
+    app::App,
+    error::{Error, Result},
+    ops::{
+        people::{self, LinkKind},
+        setup, workspaces,
+    },
+};
+
+/// Leads to the list of the first workspace.
+pub async fn home(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> PageResult {
+    let mine = workspaces::list(&app, &caller).await?;
+    let first = mine.iter().find(|row| row.name == setup::DEFAULT_WORKSPACE).or(mine.first());
+    let to = first.map_or_else(|| "/workspaces".to_owned(), |row| format!("/w/{}/connections", row.name));
+    Ok(Redirect::to(&to).into_response())
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    next: String,
+}
+
+pub async fn ask(Query(asked): Query<Asked>) -> PageResult {
+    Ok(page(StatusCode::OK, &SignIn { next: inner_path(&asked.next).to_owned(), ..SignIn::default() }))
+}
+
+pub async fn sign_in(State(app): State<Arc<App>>, headers: HeaderMap, fields: Fields) -> PageResult {
+    let password = fields.get("password").map(Secret::duplicate_secret).unwrap_or_else(|| Secret::new(String::new()));
+    let next = inner_path(fields.text("next"));
+    match people::sign_in(&app, fields.text("email"), &password).await {
+        Ok(session) => Ok(begin(&headers, &session, if next.is_empty() { "/" } else { next })?),
+        Err(Error::Unauthenticated) => {
+            let error = Some("The e-mail address or the password is not right.".to_owned());
+            let form = SignIn { email: fields.text("email").to_owned(), next: next.to_owned(), error, notice: None };
+            Ok(page(StatusCode::UNAUTHORIZED, &form))
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+pub async fn sign_out(State(app): State<Arc<App>>, headers: HeaderMap) -> PageResult {
+    if let Some(cookie) = session::read(&headers) {
+        people::sign_out(&app, cookie).await?;
+    }
+    Ok(([(header::SET_COOKIE, session::clear(&headers)?)], Redirect::to("/sign-in")).into_response())
+}
+
+/// Shows what a one-time link leads to. Nothing is used up by looking.
+pub async fn look(State(app): State<Arc<App>>, Path(code): Path<String>) -> PageResult {
+    Ok(match people::look_at_link(&app, &code).await? {
+        LinkKind::Setup => page(StatusCode::OK, &SetUp { code, ..SetUp::default() }),
+        kind => page(StatusCode::OK, &Link { code, chooses_password: kind == LinkKind::Password, password_error: None }),
+    })
+}
+
+/// Follows a one-time link: sets the server up, sets a password, or signs in.
+pub async fn follow(State(app): State<Arc<App>>, headers: HeaderMap, fields: Fields) -> PageResult {
+    let code = fields.text("code").to_owned();
+    let password = fields.get("password").map(Secret::duplicate_secret);
+    let kind = people::look_at_link(&app, &code).await?;
+    if kind == LinkKind::Setup {
+        return set_up(&app, &headers, &fields, code, password.unwrap_or_else(|| Secret::new(String::new()))).await;
+    }
+    match people::follow_link(&app, &code, password.as_ref()).await {
+        Ok(session) => Ok(begin(&headers, &session, "/")?),
+        Err(Error::Invalid(errors)) => {
+            let password_error = errors.into_iter().next().map(|error| error.message);
+            Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &Link { code, chooses_password: true, password_error }))
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Makes the first admin, signs him in, and shows the recovery key: in this answer alone.
+async fn set_up(app: &App, headers: &HeaderMap, fields: &Fields, code: String, password: Secret) -> PageResult {
+    let email = fields.text("email").to_owned();
+    match setup::from_link(app, &code, &email, &password).await {
+        Ok(recovery) => {
+            let session = people::sign_in(app, &email, &password).await?;
+            let mut answer = page(StatusCode::OK, &Recovery { recovery_key: recovery.to_text().expose_secret().to_owned() });
+            answer.headers_mut().insert(header::SET_COOKIE, session::set(headers, &session)?);
+            Ok(answer)
+        }
+        Err(Error::Invalid(errors)) => {
+            let of = |field: &str| errors.iter().find(|error| error.field == field).map(|error| error.message.clone());
+            let form = SetUp { email_error: of("email"), password_error: of("password"), code, email, error: None };
+            Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &form))
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+fn begin(headers: &HeaderMap, session: &Secret, to: &str) -> Result<Response<Body>> {
+    Ok(([(header::SET_COOKIE, session::set(headers, session)?)], Redirect::to(to)).into_response())
+}
+
+/// A path of this server; nothing for an address that leads elsewhere.
+fn inner_path(next: &str) -> &str {
+    let inner = next.starts_with('/') && !next.starts_with("//") && !next.contains('\\') && !next.chars().any(char::is_control);
+    if inner { next } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signing_in_leads_to_this_server_alone() {
+        assert_eq!(inner_path("/w/default/connections?q=a"), "/w/default/connections?q=a");
+        for elsewhere in
+            ["", "https://evil.example.org", "//evil.example.org", "/\\evil.example.org", "/\t/evil", "javascript:alert(1)"]
+        {
+            assert_eq!(inner_path(elsewhere), "", "{elsewhere}");
+        }
+    }
+}

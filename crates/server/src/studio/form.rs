@@ -1,0 +1,256 @@
+//! New, Edit and Duplicate: the form of a type, and its save.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use axum::{
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+};
+use dataflow_model::{
+    ConnectionName, ConnectionType, FieldError, PublicFields, Tag, WorkspaceName, catalogue::Section, snippets,
+};
+
+use super::{
+    answer::{PageResult, go, page},
+    draft,
+    fields::Fields,
+    session::SignedIn,
+    shell::{Place, inside},
+    view::{
+        form::{Form, Heading, PastedNotes, Purpose, Values, Waiting, controls},
+        parts::Here,
+    },
+};
+use crate::{
+    api::extract::Named,
+    app::App,
+    error::{Error, Result},
+    ops::{
+        Action,
+        connections::{self, Change, Connection, Precondition},
+    },
+};
+
+/// Stands in the snippets until there is a name; the page's script puts the typed one in its place.
+const NO_NAME_YET: &str = "connection_name";
+
+/// What a form is shown with.
+pub struct Filled {
+    pub heading: Heading,
+    pub values: Values,
+    pub errors: Vec<FieldError>,
+    pub refusal: Option<String>,
+    pub pasted: Option<PastedNotes>,
+}
+
+impl Filled {
+    #[must_use]
+    pub fn new(kind: &ConnectionType, is_admin: bool) -> Self {
+        let mut values = Values::new(is_admin);
+        let defaults = kind.fields.iter().filter_map(|field| Some((field.path.clone(), field.default.as_ref()?.to_string())));
+        values.public.extend(defaults);
+        Self { heading: Heading::default(), values, errors: Vec::new(), refusal: None, pasted: None }
+    }
+
+    fn stored(connection: &Connection, is_admin: bool) -> Self {
+        let set: BTreeSet<_> = connection.secrets.iter().filter(|(_, set)| **set).map(|(path, _)| path.clone()).collect();
+        Self {
+            heading: Heading {
+                name: connection.row.name.clone(),
+                description: connection.row.description.clone(),
+                tags: connection.tags.iter().map(Tag::as_str).collect::<Vec<_>>().join(" "),
+            },
+            values: Values::stored(&connection.public, &set, is_admin),
+            errors: Vec::new(),
+            refusal: None,
+            pasted: None,
+        }
+    }
+
+    /// The form as it was sent, with the reason why it was not saved.
+    fn refused(mut self, kind: &ConnectionType, fields: &Fields, refusal: Refusal) -> Self {
+        draft::show_again(&mut self.values, kind, fields);
+        self.heading = draft::heading(fields);
+        self.pasted = fields.get("pasted").map(|_| PastedNotes { notes: Vec::new() });
+        (self.errors, self.refusal) = (refusal.errors, refusal.text);
+        self
+    }
+}
+
+/// The form as a page.
+#[must_use]
+pub fn view(place: Place, purpose: Purpose, kind: &ConnectionType, filled: Filled) -> Form {
+    let Place { workspace, shell, .. } = place;
+    let names = match &purpose {
+        Purpose::New => NO_NAME_YET,
+        Purpose::Edit { name, .. } => name,
+    };
+    let names = WorkspaceName::new(workspace.name.as_str()).ok().zip(ConnectionName::new(names).ok());
+    let snippets = names.map(|(workspace, name)| snippets(kind, &workspace, &name, &PublicFields::default())).unwrap_or_default();
+    let connections = shell.at("connections");
+    let (action, test, cancel) = match &purpose {
+        Purpose::New => (shell.at(&format!("new/{}", kind.id)), shell.at(&format!("new/{}/test", kind.id)), connections),
+        Purpose::Edit { name, .. } => {
+            (format!("{connections}/{name}/edit"), format!("{connections}/{name}/try"), format!("{connections}/{name}"))
+        }
+    };
+    let section = |section| controls(kind, section, &filled.values, &filled.errors);
+    Form {
+        main: section(Section::Main),
+        security: section(Section::Security),
+        extra: section(Section::Extra),
+        action,
+        test,
+        cancel,
+        type_id: kind.id.clone(),
+        type_label: kind.label.clone(),
+        heading: filled.heading,
+        errors: filled.errors,
+        refusal: filled.refusal,
+        pasted: filled.pasted,
+        // A URL without its host says nothing.
+        snippets: snippets.into_iter().filter(|snippet| snippet.id != "url").collect(),
+        steps: Waiting::all(),
+        purpose,
+        shell,
+    }
+}
+
+/// An empty form of a type.
+pub async fn show_new(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    Path(path): Path<BTreeMap<String, String>>,
+) -> PageResult {
+    let (place, kind) = new_place(&app, &caller, &path).await?;
+    let filled = Filled::new(kind, is_admin(&place));
+    Ok(page(StatusCode::OK, &view(place, Purpose::New, kind, filled)))
+}
+
+/// Saves a new connection.
+pub async fn create(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    Path(path): Path<BTreeMap<String, String>>,
+    headers: HeaderMap,
+    fields: Fields,
+) -> PageResult {
+    let (place, kind) = new_place(&app, &caller, &path).await?;
+    let draft = draft::read(&fields, kind, &app.catalogue);
+    match connections::create(&app, &caller, &place.workspace.name, draft).await {
+        Ok(saved) => Ok(go(&headers, &format!("{}/{}?done=created", place.shell.at("connections"), saved.row.name))),
+        Err(error) => {
+            let refusal = Refusal::of(error)?;
+            let status = refusal.status;
+            let filled = Filled::new(kind, is_admin(&place)).refused(kind, &fields, refusal);
+            Ok(page(status, &view(place, Purpose::New, kind, filled)))
+        }
+    }
+}
+
+/// The form of a stored connection.
+pub async fn show_edit(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, named: Named) -> PageResult {
+    let (place, connection, kind) = stored_place(&app, &caller, &named, &format!("Edit {}", named.name)).await?;
+    let filled = Filled::stored(&connection, is_admin(&place));
+    let purpose = Purpose::Edit { name: connection.row.name.clone(), etag: connection.etag() };
+    Ok(page(StatusCode::OK, &view(place, purpose, kind, filled)))
+}
+
+/// A form of the same type with the same public values, for another name. Secrets are not taken along.
+pub async fn show_duplicate(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, named: Named) -> PageResult {
+    let (place, connection, kind) = stored_place(&app, &caller, &named, "New Connection").await?;
+    let mut filled = Filled::stored(&connection, is_admin(&place));
+    filled.values.kept.clear();
+    filled.heading.name = format!("{}_copy", filled.heading.name);
+    Ok(page(StatusCode::OK, &view(place, Purpose::New, kind, filled)))
+}
+
+/// Saves the next version.
+pub async fn save(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    named: Named,
+    headers: HeaderMap,
+    fields: Fields,
+) -> PageResult {
+    let (place, connection, kind) = stored_place(&app, &caller, &named, &format!("Edit {}", named.name)).await?;
+    let etag = fields.text("etag").to_owned();
+    let change = Change { draft: draft::read(&fields, kind, &app.catalogue), precondition: Precondition::Tag(etag.clone()) };
+    match connections::edit(&app, &caller, &place.workspace.name, &named.name, change).await {
+        Ok(saved) => Ok(go(&headers, &format!("{}/{}?done=saved", place.shell.at("connections"), saved.row.name))),
+        Err(error) => {
+            let refusal = Refusal::of(error)?;
+            let status = refusal.status;
+            let filled = Filled::stored(&connection, is_admin(&place)).refused(kind, &fields, refusal);
+            Ok(page(status, &view(place, Purpose::Edit { name: named.name, etag }, kind, filled)))
+        }
+    }
+}
+
+fn is_admin(place: &Place) -> bool {
+    Action::SetAdminFields.allowed_to(place.roles)
+}
+
+/// The workspace and the type of a path `/w/{workspace}/new/{type}`.
+pub async fn new_place<'a>(
+    app: &'a App,
+    caller: &crate::ops::Caller,
+    path: &BTreeMap<String, String>,
+) -> Result<(Place, &'a ConnectionType)> {
+    let part = |name: &str| path.get(name).map(String::as_str).unwrap_or_default();
+    let place = inside(app, caller, part("workspace"), Here::Connections, "New Connection").await?;
+    if !place.shell.may.edit {
+        return Err(Error::Forbidden(Action::CreateConnections.words()));
+    }
+    let kind = app.catalogue.get(part("type")).ok_or(Error::NotFound("connection type"))?;
+    Ok((place, kind))
+}
+
+/// The workspace, the connection and its type, for somebody who may edit it.
+pub async fn stored_place<'a>(
+    app: &'a App,
+    caller: &crate::ops::Caller,
+    named: &Named,
+    title: &str,
+) -> Result<(Place, Connection, &'a ConnectionType)> {
+    let place = inside(app, caller, &named.workspace, Here::Connections, title).await?;
+    if !place.shell.may.edit {
+        return Err(Error::Forbidden(Action::EditConnections.words()));
+    }
+    let connection = connections::show(app, caller, &named.workspace, &named.name).await?;
+    let kind = app.catalogue.get(&connection.row.type_id).ok_or(Error::NotFound("connection type"))?;
+    Ok((place, connection, kind))
+}
+
+/// Why a save was refused, where the form can be shown again.
+struct Refusal {
+    status: StatusCode,
+    errors: Vec<FieldError>,
+    text: Option<String>,
+}
+
+impl Refusal {
+    fn of(error: Error) -> Result<Self> {
+        let (status, ..) = error.describe();
+        let (errors, text) = match error {
+            Error::Invalid(errors) => (errors, None),
+            Error::NameTaken(_) => (vec![FieldError::new("name", "name_taken", "is taken in this workspace")], None),
+            Error::SecretReentry(paths) => {
+                let again = |path| {
+                    FieldError::new(path, "secret_reentry_required", "must be typed again, because where it is sent has changed")
+                };
+                (paths.into_iter().map(again).collect(), None)
+            }
+            Error::VersionConflict => {
+                let text = "Somebody saved another version since this form was opened. Open the connection in a second tab to see it, \
+                            then open Edit again.";
+                (Vec::new(), Some(text.to_owned()))
+            }
+            other => return Err(other),
+        };
+        Ok(Self { status, errors, text })
+    }
+}

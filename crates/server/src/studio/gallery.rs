@@ -1,0 +1,79 @@
+//! `/w/{workspace}/new` and `/w/{workspace}/paste`: choose a type, or paste a URL.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Query, State},
+    http::{HeaderMap, StatusCode},
+};
+use dataflow_model::paste;
+use serde::Deserialize;
+
+use super::{
+    answer::{PageResult, is_htmx, page},
+    draft,
+    fields::Fields,
+    form::{self, Filled},
+    session::SignedIn,
+    shell::inside,
+    view::{
+        form::{Gallery, Group, PastedNotes, Purpose},
+        parts::Here,
+    },
+};
+use crate::{
+    api::extract::InWorkspace,
+    app::App,
+    error::{Error, Result},
+    ops::{Action, Caller},
+};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    q: String,
+}
+
+/// Shows the types.
+pub async fn show(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    InWorkspace(workspace): InWorkspace,
+    Query(asked): Query<Asked>,
+) -> PageResult {
+    Ok(page(StatusCode::OK, &gallery(&app, &caller, &workspace, asked.q, None).await?))
+}
+
+/// Fills the form with what a pasted text holds. Its secrets are not sent back: the text stays in the browser, in the form, and is
+/// read again when the form is saved or tested.
+pub async fn paste(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    InWorkspace(workspace): InWorkspace,
+    headers: HeaderMap,
+    fields: Fields,
+) -> PageResult {
+    let pasted = match paste::read(fields.text("pasted"), &app.catalogue) {
+        Ok(pasted) => pasted,
+        Err(error) => {
+            let refused = gallery(&app, &caller, &workspace, String::new(), Some(error.to_string())).await?;
+            return Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &refused));
+        }
+    };
+    let kind = app.catalogue.get(&pasted.type_id).ok_or(Error::NotFound("connection type"))?;
+    let place = inside(&app, &caller, &workspace, Here::Connections, "New Connection").await?;
+    let mut filled = Filled::new(kind, Action::SetAdminFields.allowed_to(place.roles));
+    let notes = pasted.notes.iter().map(|note| (note.text(), note.needs_a_look())).collect();
+    // Without scripts the browser lets the text go, and the password has to be typed.
+    draft::fill(&mut filled.values, kind, pasted.fields, is_htmx(&headers));
+    filled.pasted = Some(PastedNotes { notes });
+    Ok(page(StatusCode::OK, &form::view(place, Purpose::New, kind, filled)))
+}
+
+async fn gallery(app: &App, caller: &Caller, workspace: &str, search: String, paste_error: Option<String>) -> Result<Gallery> {
+    let shell = inside(app, caller, workspace, Here::Connections, "New Connection").await?.shell;
+    if !shell.may.edit {
+        return Err(Error::Forbidden(Action::CreateConnections.words()));
+    }
+    Ok(Gallery { groups: Group::of(&app.catalogue.all(), &search), shell, search, paste_error })
+}

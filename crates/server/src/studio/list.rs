@@ -1,0 +1,175 @@
+//! `/w/{workspace}/connections`: the list.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Query, State},
+    http::{HeaderMap, StatusCode},
+};
+use dataflow_model::{Tag, TestStatus};
+use serde::Deserialize;
+
+use super::{
+    answer::{PageResult, page},
+    session::SignedIn,
+    shell::{Place, inside},
+    view::{
+        Glyph,
+        list::{Chip, Choice, Filter, List, Row, Spark, detail},
+        parts::{Here, ago, rfc3339},
+        words::Status,
+    },
+};
+use crate::{
+    api::{connections::millis, extract::InWorkspace},
+    app::App,
+    error::Error,
+    ops::list::{self, Counts, ListQuery, Page},
+    store::{ConnectionRow, ListSort},
+};
+
+/// The list's state in the address. What is unknown is left out: an address that somebody kept still opens.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    q: String,
+    status: String,
+    #[serde(rename = "type")]
+    type_id: String,
+    tag: String,
+    sort: String,
+    cursor: String,
+    done: String,
+}
+
+/// Shows a page of the list. While somebody types a search, htmx takes the rows alone, so the counts are not read.
+pub async fn show(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    InWorkspace(workspace): InWorkspace,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> PageResult {
+    let Place { mut shell, .. } = inside(&app, &caller, &workspace, Here::Connections, "Connections").await?;
+    let rows_alone = headers.get("hx-target").is_some_and(|target| target == "results");
+    let counts = if rows_alone { Counts::default() } else { list::counts(&app, &caller, &workspace).await? };
+    shell.connections = Some(counts.all).filter(|_| !rows_alone);
+    shell.notice = (asked.done == "deleted").then(|| "Deleted. Code that names it now fails, and says so.".to_owned());
+    let filter = Filter {
+        search: asked.q.trim().to_owned(),
+        status: asked.status,
+        type_id: asked.type_id,
+        tag: asked.tag,
+        sort: asked.sort,
+    };
+    let (found, problem) = match list::list(&app, &caller, &workspace, &query(&filter, &asked.cursor)).await {
+        Ok(found) => (found, None),
+        Err(Error::Invalid(errors)) => {
+            let problem =
+                errors.into_iter().map(|error| format!("The {} {}.", error.field, error.message)).collect::<Vec<_>>().join(" ");
+            (Page { rows: Vec::new(), next: None }, Some(problem))
+        }
+        Err(other) => return Err(other.into()),
+    };
+    let at = |cursor: Option<&str>| {
+        let mut query = filter.query();
+        if let Some(cursor) = cursor {
+            query = format!("{query}{}cursor={cursor}", if query.is_empty() { "" } else { "&" });
+        }
+        format!("{}?{query}", shell.at("connections"))
+    };
+    let now = app.clock.now();
+    let list = List {
+        chips: chips(&counts, &filter),
+        types: choices(&counts.types, &filter.type_id, |id| {
+            app.catalogue.get(id).map_or_else(|| id.to_owned(), |kind| kind.label.clone())
+        }),
+        tags: choices(&counts.tags, &filter.tag, ToOwned::to_owned),
+        first: (!asked.cursor.is_empty()).then(|| at(None)),
+        next: found.next.as_deref().map(|next| at(Some(next))),
+        rows: found.rows.into_iter().map(|row| line(&app, row, now)).collect(),
+        problem,
+        filter,
+        shell,
+    };
+    Ok(page(StatusCode::OK, &list))
+}
+
+fn query(filter: &Filter, cursor: &str) -> ListQuery {
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    ListQuery {
+        search: some(&filter.search),
+        type_id: some(&filter.type_id),
+        tag: some(&filter.tag),
+        status: some(&filter.status),
+        sort: match filter.sort.as_str() {
+            "-name" => ListSort::NameDescending,
+            "-updated" => ListSort::Updated,
+            _ => ListSort::Name,
+        },
+        cursor: some(cursor),
+        limit: None,
+    }
+}
+
+/// A chip for each status that some connection has; “All” and “Failing” always, so that nothing failing is said too.
+fn chips(counts: &Counts, filter: &Filter) -> Vec<Chip> {
+    [
+        ("All", "", counts.all),
+        ("Failing", "failed", counts.failed),
+        ("Not proven", "unproven", counts.unproven),
+        ("Not tested", "untested", counts.untested),
+    ]
+    .into_iter()
+    .filter(|(_, value, count)| *count > 0 || matches!(*value, "" | "failed") || filter.status == *value)
+    .map(|(label, value, count)| Chip { label, value, count, on: filter.status == value })
+    .collect()
+}
+
+fn choices(counts: &[(String, i64)], chosen: &str, label: impl Fn(&str) -> String) -> Vec<Choice> {
+    let known = counts.iter().map(|(value, count)| Choice {
+        value: value.clone(),
+        label: format!("{} ({count})", label(value)),
+        on: value == chosen,
+    });
+    let mut all: Vec<_> = known.collect();
+    if !chosen.is_empty() && !all.iter().any(|choice| choice.on) {
+        all.push(Choice { value: chosen.to_owned(), label: label(chosen), on: true });
+    }
+    all
+}
+
+fn line(app: &App, row: ConnectionRow, now: i64) -> Row {
+    let kind = app.catalogue.get(&row.type_id);
+    let status = row.check_status.as_deref().and_then(status);
+    let checks: Vec<(TestStatus, f64)> = serde_json::from_str(&row.recent_checks).unwrap_or_default();
+    let tags: Vec<Tag> = serde_json::from_str(&row.tags).unwrap_or_default();
+    Row {
+        type_label: kind.map_or_else(|| row.type_id.clone(), |kind| kind.label.clone()),
+        glyph: kind.map_or_else(|| Glyph { text: "?".to_owned(), color: "#555555".to_owned() }, Glyph::from),
+        status: last_status(&row),
+        detail: status
+            .zip(row.checked_at)
+            .map(|(status, at)| detail(status, row.check_micros.map(millis), &ago(now, at)))
+            .unwrap_or_default(),
+        checked_at: row.checked_at.map(rfc3339).unwrap_or_default(),
+        spark: Spark::new(&checks),
+        tags: tags.into_iter().map(String::from).collect(),
+        name: row.name,
+        description: row.description,
+        address: row.address,
+    }
+}
+
+/// The state after the last check, in the words that were kept with it.
+#[must_use]
+pub fn last_status(row: &ConnectionRow) -> Status {
+    let Some(status) = row.check_status.as_deref().and_then(status) else { return Status::untested() };
+    let words = row.check_summary.clone().filter(|words| !words.is_empty());
+    let usual = Status::of(status, None);
+    Status { words: words.unwrap_or(usual.words), ..usual }
+}
+
+fn status(text: &str) -> Option<TestStatus> {
+    [TestStatus::Ok, TestStatus::Failed, TestStatus::Unproven].into_iter().find(|status| status.as_str() == text)
+}

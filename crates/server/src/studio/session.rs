@@ -1,0 +1,110 @@
+//! The session's cookie, and the person behind it.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
+};
+use dataflow_model::{Secret, draft::is_loopback};
+
+use super::answer::PageError;
+use crate::{
+    app::App,
+    error::Error,
+    listen::PeerAddress,
+    ops::{Caller, Who, people},
+};
+
+/// The caller of a page: a signed-in person. Without one, the answer leads to the sign-in page.
+pub struct SignedIn(pub Caller);
+
+impl FromRequestParts<Arc<App>> for SignedIn {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, PageError> {
+        let nobody = |parts: &Parts| PageError::sign_in(&parts.uri, &parts.headers, parts.method == Method::GET);
+        let Some(cookie) = read(&parts.headers) else { return Err(nobody(parts)) };
+        match people::session(app, cookie).await {
+            Ok(person) => {
+                let address = parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
+                Ok(Self(Caller { who: Who::Person(person), workflow: None, address }))
+            }
+            Err(Error::Unauthenticated) => Err(nobody(parts)),
+            Err(other) => Err(other.into()),
+        }
+    }
+}
+
+/// The session's secret, as the request carries it.
+#[must_use]
+pub fn read(headers: &HeaderMap) -> Option<&str> {
+    let name = cookie_name(headers);
+    let cookies =
+        headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
+    cookies.filter_map(|pair| pair.trim().split_once('=')).find(|(found, _)| *found == name).map(|(_, value)| value)
+}
+
+/// The header that begins a session. The cookie ends with the browser; the server ends the session by its own clock.
+pub fn set(headers: &HeaderMap, session: &Secret) -> Result<HeaderValue, Error> {
+    header_value(headers, session.expose_secret(), "")
+}
+
+/// The header that takes the cookie away.
+pub fn clear(headers: &HeaderMap) -> Result<HeaderValue, Error> {
+    header_value(headers, "", "; Max-Age=0")
+}
+
+fn header_value(headers: &HeaderMap, value: &str, more: &str) -> Result<HeaderValue, Error> {
+    let name = cookie_name(headers);
+    let secure = if name.starts_with("__Host-") { "; Secure" } else { "" };
+    HeaderValue::from_str(&format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}"))
+        .map(|mut header| {
+            header.set_sensitive(true);
+            header
+        })
+        .map_err(|error| Error::Internal(error.into()))
+}
+
+/// `__Host-dataflow`, which browsers take over TLS alone. On loopback, where the server speaks plain HTTP and cookies are shared by
+/// all ports, a plain name with the port; such a name is read on loopback only, so nobody on the network can plant one.
+fn cookie_name(headers: &HeaderMap) -> String {
+    let authority = authority(headers).unwrap_or_default();
+    let (host, port) = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).unwrap_or((authority, "80"));
+    if is_loopback(host) && port.chars().all(|c| c.is_ascii_digit()) {
+        format!("dataflow-{port}")
+    } else {
+        "__Host-dataflow".to_owned()
+    }
+}
+
+/// The host and port that the browser asked for.
+#[must_use]
+pub fn authority(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::HOST).and_then(|host| host.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(host: &'static str, cookie: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host)), (header::COOKIE, HeaderValue::from_static(cookie))])
+    }
+
+    #[test]
+    fn a_plain_cookie_counts_on_loopback_alone() {
+        assert_eq!(read(&headers("127.0.0.1:8080", "a=b; dataflow-8080=x")), Some("x"));
+        assert_eq!(read(&headers("[::1]:8080", "dataflow-8080=x")), Some("x"));
+        assert_eq!(read(&headers("127.0.0.1:8081", "dataflow-8080=x")), None);
+        assert_eq!(read(&headers("dataflow.example.org", "dataflow-80=x; dataflow-443=y")), None);
+        assert_eq!(read(&headers("dataflow.example.org", "__Host-dataflow=x")), Some("x"));
+    }
+
+    #[test]
+    fn the_cookie_is_out_of_reach_of_scripts_and_other_sites() {
+        let set = set(&headers("dataflow.example.org", ""), &Secret::new("s".to_owned())).expect("a header");
+        assert_eq!(set.to_str().ok(), Some("__Host-dataflow=s; Path=/; HttpOnly; SameSite=Strict; Secure"));
+        assert!(set.is_sensitive());
+    }
+}

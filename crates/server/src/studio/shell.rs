@@ -1,0 +1,59 @@
+//! What stands around every page, for this caller.
+
+use std::sync::Arc;
+
+use super::view::parts::{Here, May, Shell};
+use crate::{
+    app::{App, Workspace},
+    error::Result,
+    ops::{Action, Caller, Roles, access::authorise, workspaces},
+};
+
+/// A page's place: the open workspace and what the caller may do there.
+pub struct Place {
+    pub workspace: Arc<Workspace>,
+    pub roles: Roles,
+    pub shell: Shell,
+}
+
+/// The shell inside a workspace. A workspace that the caller is not in looks absent.
+pub async fn inside(app: &App, caller: &Caller, workspace: &str, here: Here, title: &str) -> Result<Place> {
+    let workspace = authorise(app, caller, workspace, Action::SeeConnections).await?;
+    let roles = caller.roles_in(workspace.id);
+    let mut shell = outside(app, caller, here, title).await?;
+    shell.workspace = Some(workspace.name.clone());
+    shell.role = words(roles);
+    shell.may = May {
+        edit: Action::EditConnections.allowed_to(roles),
+        test: app.tests.is_enabled() && Action::TestConnections.allowed_to(roles),
+        manage_tokens: Action::CreateOwnTokens.allowed_to(roles),
+        manage_people: Action::ManagePeople.allowed_to(roles),
+        ..shell.may
+    };
+    Ok(Place { workspace, roles, shell })
+}
+
+/// The shell of a page above workspaces.
+pub async fn outside(app: &App, caller: &Caller, here: Here, title: &str) -> Result<Shell> {
+    let workspaces = workspaces::list(app, caller).await?;
+    Ok(Shell {
+        title: title.to_owned(),
+        here,
+        workspace: None,
+        workspaces: workspaces.into_iter().map(|row| row.name).collect(),
+        who: caller.label(),
+        role: String::new(),
+        may: May { manage_workspaces: caller.is_owner(), ..May::default() },
+        connections: None,
+        notice: None,
+    })
+}
+
+/// `editor and user`; an admin has all, so the others need no words.
+#[must_use]
+pub fn words(roles: Roles) -> String {
+    if roles.has(crate::ops::Role::Admin) {
+        return "admin".to_owned();
+    }
+    roles.iter().map(crate::ops::Role::as_str).collect::<Vec<_>>().join(" and ")
+}
