@@ -1,11 +1,10 @@
-//! The extra settings of a connection, as the SDK's driver gives them to the server: in `options`, so that a wrong one fails
-//! the connection here as it would there.
+//! The extra settings of a connection, as the SDK's driver gives them to the server: the application's name by itself, the
+//! others in `options`, so that a wrong one fails the connection here as it would there.
 
 use dataflow_model::{FieldValue, PublicFields};
 
 /// Field, and the server's parameter.
-const PARAMETERS: [(&str, &str); 5] = [
-    ("extra.application_name", "application_name"),
+const PARAMETERS: [(&str, &str); 4] = [
     ("extra.statement_timeout", "statement_timeout"),
     ("extra.search_path", "search_path"),
     ("extra.timezone", "TimeZone"),

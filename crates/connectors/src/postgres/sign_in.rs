@@ -34,10 +34,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
     /// `Unproven` if there is a password, and the server let us in without asking for it.
     pub(super) async fn sign_in(&mut self) -> Result<TestStatus, TestError> {
         let (user, database, options) = (self.username(), self.database(), settings::options(&self.target.public));
+        let application = self.target.text("extra.application_name");
         self.send(|buffer| {
-            let fixed = [("client_encoding", "UTF8"), ("user", user), ("database", database)];
-            let own = (!options.is_empty()).then_some(("options", options.as_str()));
-            wire::startup_message(fixed.into_iter().chain(own), buffer)
+            let always = [("client_encoding", "UTF8"), ("user", user), ("database", database)];
+            let own = [("application_name", application), ("options", options.as_str())];
+            wire::startup_message(always.into_iter().chain(own.into_iter().filter(|(_, value)| !value.is_empty())), buffer)
         })
         .await?;
         match self.challenge().await? {
