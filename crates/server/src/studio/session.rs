@@ -28,7 +28,7 @@ impl FromRequestParts<Arc<App>> for SignedIn {
         match people::session(app, cookie).await {
             Ok(person) => {
                 let address = parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
-                Ok(Self(Caller { who: Who::Person(person), workflow: None, address }))
+                Ok(Self(Caller { address, ..Caller::of(Who::Person(person)) }))
             }
             Err(Error::Unauthenticated) => Err(nobody(parts)),
             Err(other) => Err(other.into()),
