@@ -10,11 +10,11 @@ use dataflow_tests::{
 const PASSWORD: &str = "planted 'secret\\ é";
 
 fn start(hba: &[&str]) -> Postgres {
-    start_with(PostgresOptions { hba: hba.iter().map(|line| (*line).to_owned()).collect(), ..PostgresOptions::default() })
+    start_with(&PostgresOptions { hba: hba.iter().map(|line| (*line).to_owned()).collect(), ..PostgresOptions::default() })
 }
 
-fn start_with(options: PostgresOptions) -> Postgres {
-    let server = Postgres::start(&options);
+fn start_with(options: &PostgresOptions) -> Postgres {
+    let server = Postgres::start(options);
     server.create_role("anna", PASSWORD);
     server.create_database("anna", "anna");
     server
@@ -50,7 +50,7 @@ async fn a_password_is_proven_the_database_opened_and_a_row_read() {
 async fn over_tls_the_password_is_bound_to_the_channel() {
     let authority = Authority::new();
     let tls = ServerTls::new(authority.server(Shape::Good));
-    let server = start_with(PostgresOptions { tls: Some(tls), ..PostgresOptions::default() });
+    let server = start_with(&PostgresOptions { tls: Some(tls), ..PostgresOptions::default() });
     let tested = anna(&server).verified(&authority.pem()).test().await;
     tested.outcome();
     let secured = tested.steps.iter().find(|step| step.step == StepName::Secure).and_then(|step| step.detail.as_deref());
@@ -115,7 +115,7 @@ async fn a_database_that_does_not_open_is_named() {
 #[tokio::test]
 async fn settings_are_made_and_a_wrong_one_is_named() {
     let settings = vec![("log_connections".to_owned(), "on".to_owned())];
-    let server = start_with(PostgresOptions { settings, ..PostgresOptions::default() });
+    let server = start_with(&PostgresOptions { settings, ..PostgresOptions::default() });
     let all = anna(&server)
         .set("extra.application_name", r"night \ run")
         .set("extra.search_path", "\"a b\", public")
@@ -133,7 +133,7 @@ async fn settings_are_made_and_a_wrong_one_is_named() {
 async fn weaker_sign_in_needs_verified_tls_or_leave() {
     let authority = Authority::new();
     let hba = [("hashed", "md5"), ("clear", "password")].map(|(user, method)| format!("host all {user} 127.0.0.1/32 {method}"));
-    let server = start_with(PostgresOptions {
+    let server = start_with(&PostgresOptions {
         tls: Some(ServerTls::new(authority.server(Shape::Good))),
         hba: hba.into(),
         ..PostgresOptions::default()
@@ -171,7 +171,7 @@ async fn a_client_certificate_signs_in() {
     let (authority, clients) = (Authority::new(), Authority::new());
     let tls = ServerTls { client_authority: Some(clients.pem()), ..ServerTls::new(authority.server(Shape::Good)) };
     let hba = vec!["hostssl all anna 127.0.0.1/32 cert".to_owned()];
-    let server = start_with(PostgresOptions { tls: Some(tls), hba, ..PostgresOptions::default() });
+    let server = start_with(&PostgresOptions { tls: Some(tls), hba, ..PostgresOptions::default() });
     let connection = || Connection::new("postgres", server.port()).set("username", "anna").verified(&authority.pem());
     let with = |issuer: &Authority, user: &str| {
         let identity = issuer.client(user);
