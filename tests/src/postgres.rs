@@ -178,7 +178,10 @@ fn program(name: &str) -> PathBuf {
 }
 
 fn initialised() -> PathBuf {
-    folder::cached("postgres-data", |part| {
+    let server = program("postgres");
+    // /usr/lib/postgresql/15/bin/postgres: another version does not open this one's data.
+    let version = server.iter().rev().nth(2).unwrap_or_default().to_string_lossy();
+    folder::cached(&format!("postgres-{version}-data"), |part| {
         let work = TempDir::new();
         let password = work.write_private("password", SUPERUSER_PASSWORD);
         let data = work.join("data");

@@ -33,8 +33,8 @@ async fn agrees(connector: &'static str, authority: &Authority, plain: u16, mut 
     assert!(wrong.is_empty(), "{connector} differs from the matrix:\n{}", wrong.join("\n"));
 }
 
-fn good(authority: &Authority) -> Option<ServerTls> {
-    Some(ServerTls::new(authority.server(Shape::Good)))
+fn good(authority: &Authority) -> ServerTls {
+    ServerTls::new(authority.server(Shape::Good))
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn postgres_agrees_with_the_matrix() {
         server
     };
     let authority = Authority::new();
-    let (mut secured, plain) = (start(good(&authority)), start(None));
+    let (mut secured, plain) = (start(Some(good(&authority))), start(None));
     let show = |identity: &Identity| {
         secured.replace_certificate(identity);
         secured.port()
@@ -62,7 +62,7 @@ async fn mariadb_agrees_with_the_matrix() {
         server
     };
     let authority = Authority::new();
-    let (secured, plain) = (start(good(&authority)), start(None));
+    let (secured, plain) = (start(Some(good(&authority))), start(None));
     let show = |identity: &Identity| {
         secured.replace_certificate(identity);
         secured.port()
