@@ -36,7 +36,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/openapi.json", get(async move || Json(description)))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .fallback(async || Error::NotFound("address"))
+        .fallback(studio::nowhere)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(SetResponseHeaderLayer::if_not_present(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {

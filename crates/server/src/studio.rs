@@ -15,6 +15,8 @@ mod origin;
 mod session;
 mod shell;
 mod test;
+#[cfg(test)]
+mod tests;
 mod tokens;
 pub mod view;
 mod workspaces;
@@ -27,28 +29,28 @@ use axum::{
     routing::{get, post},
 };
 
+pub use answer::nowhere;
+
 use crate::app::App;
 
 /// Every address of the Studio. Changes are refused unless they come from a page of this server.
 pub fn routes() -> Router<Arc<App>> {
-    let workspace = Router::new()
-        .route("/connections", get(list::show))
-        .route("/connections/{name}", get(connection::show))
-        .route("/connections/{name}/edit", get(form::show_edit).post(form::save))
-        .route("/connections/{name}/try", post(test::edited))
-        .route("/connections/{name}/test", post(test::stored))
-        .route("/connections/{name}/duplicate", get(form::show_duplicate))
-        .route("/connections/{name}/delete", get(delete::ask).post(delete::delete))
-        .route("/new", get(gallery::show))
-        .route("/paste", post(gallery::paste))
-        .route("/new/{type}", get(form::show_new).post(form::create))
-        .route("/new/{type}/test", post(test::new))
-        .route("/tokens", get(tokens::show).post(tokens::create))
-        .route("/tokens/{id}/revoke", post(tokens::revoke))
-        .route("/access", get(access::show).post(access::put))
-        .route("/access/remove", post(access::remove));
     Router::new()
-        .nest("/w/{workspace}", workspace)
+        .route("/w/{workspace}/connections", get(list::show))
+        .route("/w/{workspace}/connections/{name}", get(connection::show))
+        .route("/w/{workspace}/connections/{name}/edit", get(form::show_edit).post(form::save))
+        .route("/w/{workspace}/connections/{name}/try", post(test::edited))
+        .route("/w/{workspace}/connections/{name}/test", post(test::stored))
+        .route("/w/{workspace}/connections/{name}/duplicate", get(form::show_duplicate))
+        .route("/w/{workspace}/connections/{name}/delete", get(delete::ask).post(delete::delete))
+        .route("/w/{workspace}/new", get(gallery::show))
+        .route("/w/{workspace}/paste", post(gallery::paste))
+        .route("/w/{workspace}/new/{type}", get(form::show_new).post(form::create))
+        .route("/w/{workspace}/new/{type}/test", post(test::new))
+        .route("/w/{workspace}/tokens", get(tokens::show).post(tokens::create))
+        .route("/w/{workspace}/tokens/{id}/revoke", post(tokens::revoke))
+        .route("/w/{workspace}/access", get(access::show).post(access::put))
+        .route("/w/{workspace}/access/remove", post(access::remove))
         .route("/", get(entry::home))
         .route("/sign-in", get(entry::ask).post(entry::sign_in))
         .route("/sign-out", post(entry::sign_out))

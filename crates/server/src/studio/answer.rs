@@ -101,3 +101,11 @@ impl IntoResponse for PageError {
         }
     }
 }
+
+/// The answer where nothing is: a page for people, a problem document for programs.
+pub async fn nowhere(headers: HeaderMap) -> Response<Body> {
+    let error = Error::NotFound("address");
+    let wants_page =
+        headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("text/html"));
+    if wants_page { PageError::from(error).into_response() } else { error.into_response() }
+}

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Query, State},
+    extract::{RawQuery, State},
     http::StatusCode,
 };
 use dataflow_model::{ConnectionName, ConnectionType, Field, FieldKind, FieldValue, WorkspaceName, snippets};
-use serde::Deserialize;
 
 use super::{
     answer::{PageResult, page},
     delete::dependents,
+    fields::Fields,
     list::last_status,
     session::SignedIn,
     shell::{Place, inside},
@@ -33,17 +33,11 @@ use crate::{
 /// How many checks and dependents the page shows.
 const SHOWN: usize = 20;
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Asked {
-    done: String,
-}
-
 pub async fn show(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     named: Named,
-    Query(asked): Query<Asked>,
+    RawQuery(asked): RawQuery,
 ) -> PageResult {
     let Place { mut shell, workspace, .. } = inside(&app, &caller, &named.workspace, Here::Connections, &named.name).await?;
     let connection = connections::show(&app, &caller, &workspace.name, &named.name).await?;
@@ -51,7 +45,7 @@ pub async fn show(
     let (used_by, _) = dependents(&app, &caller, &workspace.name, &named.name, SHOWN).await?;
     let now = app.clock.now();
     let row = &connection.row;
-    shell.notice = match asked.done.as_str() {
+    shell.notice = match Fields::parse(asked.unwrap_or_default().as_bytes()).text("done") {
         "created" => Some("Saved. Code can use it by its name from now on.".to_owned()),
         "saved" => Some(format!("Saved as version {}.", row.version)),
         _ => None,

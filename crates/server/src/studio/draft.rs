@@ -99,7 +99,7 @@ pub fn show_again(values: &mut Values, kind: &ConnectionType, fields: &Fields) {
     }
 }
 
-/// Puts the fields of a pasted text into the values of a form; its secrets as “as pasted” where the browser keeps the text.
+/// Puts the fields of a pasted text into the values of a form; its secrets as “Pasted” where the browser keeps the text.
 pub fn fill(values: &mut Values, kind: &ConnectionType, pasted: BTreeMap<FieldPath, FieldInput>, browser_keeps: bool) {
     for (path, input) in pasted {
         let Some(field) = kind.field(path.as_str()) else { continue };

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Path, Query, State},
+    extract::{Path, RawQuery, State},
     http::{HeaderMap, Response, StatusCode, header},
     response::{IntoResponse, Redirect},
 };
 use dataflow_model::Secret;
-use serde::Deserialize;
 
 use super::{
     answer::{PageResult, page},
@@ -34,14 +33,9 @@ pub async fn home(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Pa
     Ok(Redirect::to(&to).into_response())
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Asked {
-    next: String,
-}
-
-pub async fn ask(Query(asked): Query<Asked>) -> PageResult {
-    Ok(page(StatusCode::OK, &SignIn { next: inner_path(&asked.next).to_owned(), ..SignIn::default() }))
+pub async fn ask(RawQuery(asked): RawQuery) -> PageResult {
+    let asked = Fields::parse(asked.unwrap_or_default().as_bytes());
+    Ok(page(StatusCode::OK, &SignIn { next: inner_path(asked.text("next")).to_owned(), ..SignIn::default() }))
 }
 
 pub async fn sign_in(State(app): State<Arc<App>>, headers: HeaderMap, fields: Fields) -> PageResult {

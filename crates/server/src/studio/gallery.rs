@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Query, State},
+    extract::{RawQuery, State},
     http::{HeaderMap, StatusCode},
 };
 use dataflow_model::paste;
-use serde::Deserialize;
 
 use super::{
     answer::{PageResult, is_htmx, page},
@@ -28,20 +27,15 @@ use crate::{
     ops::{Action, Caller},
 };
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Asked {
-    q: String,
-}
-
 /// Shows the types.
 pub async fn show(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     InWorkspace(workspace): InWorkspace,
-    Query(asked): Query<Asked>,
+    RawQuery(asked): RawQuery,
 ) -> PageResult {
-    Ok(page(StatusCode::OK, &gallery(&app, &caller, &workspace, asked.q, None).await?))
+    let search = Fields::parse(asked.unwrap_or_default().as_bytes()).text("q").to_owned();
+    Ok(page(StatusCode::OK, &gallery(&app, &caller, &workspace, search, None).await?))
 }
 
 /// Fills the form with what a pasted text holds. Its secrets are not sent back: the text stays in the browser, in the form, and is

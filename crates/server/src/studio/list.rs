@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Query, State},
+    extract::{RawQuery, State},
     http::{HeaderMap, StatusCode},
 };
 use dataflow_model::{Tag, TestStatus};
-use serde::Deserialize;
 
 use super::{
     answer::{PageResult, page},
+    fields::Fields,
     session::SignedIn,
     shell::{Place, inside},
     view::{
@@ -28,41 +28,31 @@ use crate::{
     store::{ConnectionRow, ListSort},
 };
 
-/// The list's state in the address. What is unknown is left out: an address that somebody kept still opens.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Asked {
-    q: String,
-    status: String,
-    #[serde(rename = "type")]
-    type_id: String,
-    tag: String,
-    sort: String,
-    cursor: String,
-    done: String,
-}
-
 /// Shows a page of the list. While somebody types a search, htmx takes the rows alone, so the counts are not read.
 pub async fn show(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     InWorkspace(workspace): InWorkspace,
-    Query(asked): Query<Asked>,
+    RawQuery(asked): RawQuery,
     headers: HeaderMap,
 ) -> PageResult {
     let Place { mut shell, .. } = inside(&app, &caller, &workspace, Here::Connections, "Connections").await?;
     let rows_alone = headers.get("hx-target").is_some_and(|target| target == "results");
     let counts = if rows_alone { Counts::default() } else { list::counts(&app, &caller, &workspace).await? };
     shell.connections = Some(counts.all).filter(|_| !rows_alone);
-    shell.notice = (asked.done == "deleted").then(|| "Deleted. Code that names it now fails, and says so.".to_owned());
+    // What is unknown in the address is left out: one that somebody kept still opens.
+    let asked = Fields::parse(asked.unwrap_or_default().as_bytes());
+    let text = |name| asked.text(name).to_owned();
+    shell.notice = (text("done") == "deleted").then(|| "Deleted. Code that names it now fails, and says so.".to_owned());
+    let cursor = text("cursor");
     let filter = Filter {
-        search: asked.q.trim().to_owned(),
-        status: asked.status,
-        type_id: asked.type_id,
-        tag: asked.tag,
-        sort: asked.sort,
+        search: text("q").trim().to_owned(),
+        status: text("status"),
+        type_id: text("type"),
+        tag: text("tag"),
+        sort: text("sort"),
     };
-    let (found, problem) = match list::list(&app, &caller, &workspace, &query(&filter, &asked.cursor)).await {
+    let (found, problem) = match list::list(&app, &caller, &workspace, &query(&filter, &cursor)).await {
         Ok(found) => (found, None),
         Err(Error::Invalid(errors)) => {
             let problem =
@@ -85,7 +75,7 @@ pub async fn show(
             app.catalogue.get(id).map_or_else(|| id.to_owned(), |kind| kind.label.clone())
         }),
         tags: choices(&counts.tags, &filter.tag, ToOwned::to_owned),
-        first: (!asked.cursor.is_empty()).then(|| at(None)),
+        first: (!cursor.is_empty()).then(|| at(None)),
         next: found.next.as_deref().map(|next| at(Some(next))),
         rows: found.rows.into_iter().map(|row| line(&app, row, now)).collect(),
         problem,

@@ -74,7 +74,7 @@ function openDialog(root) {
   wake();
   if (!dialog.closest("#dialog-place")) return;
   const opener = document.activeElement;
-  dialog.close();
+  dialog.removeAttribute("open");
   dialog.showModal();
   confirm.focus();
   dialog.addEventListener("close", () => { dialog.remove(); opener?.focus?.(); });
@@ -111,11 +111,8 @@ const isLoopback = (host) => /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/i.test(h
 /** Stands in the snippets of a connection that has no name yet. */
 const PLACEHOLDER = "connection_name";
 
-function prepareForm(form) {
-  form.querySelectorAll("[data-kept]").forEach((field) => { if (kept.has(field.name)) field.value = kept.get(field.name); });
-  const again = kept.size > 0;
-  kept.clear();
-  if (!guarded.has(form)) guarded.set(form, again ? "" : state(form));
+function prepareForm(form, drawnAgain) {
+  if (!guarded.has(form)) guarded.set(form, drawnAgain ? "" : state(form));
   const snippets = [...form.querySelectorAll("[data-snippet]")].map((pre) => [pre, pre.textContent]);
   const name = form.querySelector("[data-names]");
   const showName = () => { for (const [pre, text] of snippets) pre.textContent = text.replaceAll(PLACEHOLDER, name?.value || PLACEHOLDER); };
@@ -147,12 +144,21 @@ function prepareForm(form) {
 }
 
 function prepare(root) {
+  const drawnAgain = kept.size > 0;
+  root.querySelectorAll?.("[data-kept]").forEach((field) => { if (kept.has(field.name)) field.value = kept.get(field.name); });
+  kept.clear();
   const form = root.querySelector?.("form[data-guarded]");
-  if (form && !guarded.has(form)) { leaving = false; prepareForm(form); }
+  if (form && !guarded.has(form)) { leaving = false; prepareForm(form, drawnAgain); }
   root.querySelector?.("[data-focus]")?.focus();
   showSelection();
   openDialog(root);
 }
+
+/* an address holds only what is chosen */
+document.addEventListener("htmx:configRequest", ({ detail }) => {
+  if (detail.verb !== "get") return;
+  for (const [name, value] of [...detail.formData]) if (value === "") detail.formData.delete(name);
+});
 
 /* htmx: a refused answer is said; a lost session leads to the sign-in page */
 document.addEventListener("htmx:afterSettle", ({ detail }) => prepare(detail.elt));
