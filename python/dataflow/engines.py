@@ -106,9 +106,8 @@ class _Follower:
         try:
             given = self._driver.arguments(credentials, self._machine)
             connection = self._driver.connect(dialect, positional, {**kept, **given})
-        except DataflowError as error:
-            return None, error
-        except Exception as error:
+        except BaseException as error:
+            # Whatever it is, its traceback leads through frames that know the password; an interrupt's too.
             return None, scrub(error, dialect.loaded_dbapi)
         if record is not None:
             record.info[_FINGERPRINT] = credentials.fingerprint

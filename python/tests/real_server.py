@@ -66,7 +66,7 @@ class RealDataflow:
         headers = {"Authorization": f"Bearer {self._editor}", "Content-Type": "application/json", "If-Match": "*"}
         data = None if body is None else json.dumps(body).encode()
         url = f"{self.url}/api/v1/workspaces/default/{path}"
-        request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - our own server
+        request = urllib.request.Request(url, data, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
                 text = answer.read()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 
-import hostile
 import pytest
 from sqlalchemy import text
+
+import hostile
 
 PLANTED = "pl4nted-s3cret"
 

@@ -90,6 +90,22 @@ def test_a_failed_connect_shows_nothing(request, dataflow, server, only_driver, 
     assert PLANTED not in caplog.text
 
 
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_while_connecting_shows_nothing(request, dataflow, server, only_driver, monkeypatch, interruption):
+    driver = only_driver("psycopg")
+    _put(request, server, "psycopg")
+
+    def interrupted(_self, _dialect, _positional, arguments):
+        assert arguments["password"] == PLANTED
+        raise interruption
+
+    monkeypatch.setattr(type(driver), "connect", interrupted)
+    with pytest.raises(interruption) as caught:
+        dataflow.connection("leaky").execute(text("SELECT 1"))
+    assert PLANTED not in _everything_about(caught.value)
+    assert len(server.requests) == 1
+
+
 def test_objects_show_nothing(request, dataflow, server, caplog):
     _put(request, server, "psycopg")
     request.getfixturevalue("postgres").set_password("leaky", PLANTED)

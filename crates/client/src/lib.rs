@@ -34,3 +34,4 @@ pub use config::{ClientConfig, Explicit, ServerUrl, Timing};
 pub use dataflow_model::{Secret, Workflow, WorkflowKind, credentials::ClearValue};
 pub use error::{ClientError, Problem, Tombstone};
 pub use resolved::Resolved;
+pub use ureq::http::Method;
