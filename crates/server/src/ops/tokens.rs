@@ -58,7 +58,8 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, new: NewToken) 
     if !(1..=DAYS_MAX).contains(&days) {
         errors.push(FieldError::new("expires_in_days", "out_of_range", format!("must be from 1 to {DAYS_MAX}")));
     }
-    let names = new.connections.as_deref().unwrap_or_default();
+    let connections = new.connections.filter(|names| !names.is_empty());
+    let names = connections.as_deref().unwrap_or_default();
     if names.len() > NAMES_MAX || names.iter().any(|name| ConnectionName::new(name.as_str()).is_err()) {
         errors.push(FieldError::new("connections", "invalid", format!("must be at most {NAMES_MAX} connection names")));
     }
@@ -72,13 +73,12 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, new: NewToken) 
         Who::Token(own) => own.connections.as_ref(),
         Who::Person(_) | Who::Shell => None,
     };
-    if narrowed.is_some_and(|own| new.connections.is_none() || !names.iter().all(|name| own.contains(name))) {
+    if narrowed.is_some_and(|own| connections.is_none() || !names.iter().all(|name| own.contains(name))) {
         return Err(Error::Forbidden("grant more connections than your token names"));
     }
     let kind = new.roles.iter().last().map_or("viewer", super::Role::as_str);
     let secret = token::generate(kind).context("make a token").map_err(Error::Internal)?;
     let now = app.clock.now();
-    let connections = new.connections.filter(|names| !names.is_empty());
     let row = TokenRow {
         id: random_uuid().to_string(),
         workspace_id: workspace.id.to_string(),
