@@ -111,7 +111,7 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, new: NewToken) 
 /// The workspace's tokens; those of others for admins alone.
 pub async fn list(app: &App, caller: &Caller, workspace: &str) -> Result<Vec<Token>> {
     let workspace = authorise(app, caller, workspace, Action::CreateOwnTokens).await?;
-    let all = Action::ManageTokens.allowed_to(caller.roles_in(workspace.id));
+    let all = caller.may(Action::ManageTokens, workspace.id);
     let rows = store::list_tokens(&mut app.store.read().await?, &workspace.id.to_string()).await?;
     let label = caller.label();
     Ok(rows.into_iter().filter(|row| all || row.created_by == label).map(token_view).collect())
@@ -120,7 +120,7 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str) -> Result<Vec<Tok
 /// Revokes a token by its id. It stops at once on this node, within the freshness time on others.
 pub async fn revoke(app: &App, caller: &Caller, workspace: &str, id: &str) -> Result<()> {
     let workspace = authorise(app, caller, workspace, Action::CreateOwnTokens).await?;
-    let all = Action::ManageTokens.allowed_to(caller.roles_in(workspace.id));
+    let all = caller.may(Action::ManageTokens, workspace.id);
     let label = caller.label();
     let rows = store::list_tokens(&mut app.store.read().await?, &workspace.id.to_string()).await?;
     let row = rows
