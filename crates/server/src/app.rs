@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use dataflow_model::Catalogue;
+use dataflow_model::{Catalogue, WorkspaceName};
 use dataflow_vault::{KeyFile, KeyRing, Vault, WorkspaceKey};
 use uuid::Uuid;
 
@@ -81,6 +81,10 @@ impl App {
     pub async fn workspace(&self, name: &str) -> Result<Option<Arc<Workspace>>> {
         if let Some(found) = self.caches.workspaces.get(name) {
             return Ok(Some(found));
+        }
+        // PostgreSQL fails at a text with NUL, so what cannot be a name is not looked for.
+        if WorkspaceName::new(name).is_err() {
+            return Ok(None);
         }
         let generation = self.caches.generation();
         let Some(row) = store::workspace_by_name(&mut self.store.read().await?, name).await? else { return Ok(None) };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 
-use dataflow_model::Workflow;
+use dataflow_model::{ConnectionName, Workflow};
 use uuid::Uuid;
 
 use super::idempotency::{IdempotencyKey, refuse_repeat};
@@ -285,10 +285,11 @@ pub async fn authorise(app: &App, caller: &Caller, workspace: &str, action: Acti
     Ok(workspace)
 }
 
-/// The same over one connection's name: what a narrowed token does not name looks absent.
+/// The same over one connection's name: what cannot be a name, and what a narrowed token does not name, looks absent.
 pub async fn authorise_name(app: &App, caller: &Caller, workspace: &str, name: &str, action: Action) -> Result<Arc<Workspace>> {
     let workspace = authorise(app, caller, workspace, action).await?;
-    if caller.may_see_name(name) { Ok(workspace) } else { Err(Error::NotFound("connection")) }
+    let visible = ConnectionName::new(name).is_ok() && caller.may_see_name(name);
+    visible.then_some(workspace).ok_or(Error::NotFound("connection"))
 }
 
 #[cfg(test)]

@@ -205,6 +205,9 @@ pub async fn delete(app: &App, caller: &Caller, workspace: &str, name: &str, rem
             format!("must have at most {REASON_MAX} characters"),
         )]));
     }
+    if removal.reason.as_deref().is_some_and(|reason| reason.contains(|c: char| c.is_control() && c != '\n')) {
+        return Err(Error::Invalid(vec![FieldError::new("reason", "invalid", "must hold no control characters")]));
+    }
     let now = app.clock.now();
     let row = ConnectionRow { deleted_at: Some(now), deleted_by: Some(caller.label()), deleted_reason: removal.reason, ..before }
         .sealed(&app.vault);

@@ -60,6 +60,7 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str, query: &ListQuery
     if limit == 0 || limit > PAGE_MAX {
         return Err(Error::Invalid(vec![FieldError::new("limit", "out_of_range", format!("must be from 1 to {PAGE_MAX}"))]));
     }
+    check_filters(query)?;
     let terms = query_terms(query)?;
     let mut slots = [""; OTHER_TERMS + 1];
     for (slot, term) in slots.iter_mut().zip(&terms) {
@@ -131,8 +132,16 @@ fn write_cursor(first: &str, second: &str) -> String {
 
 fn read_cursor(text: &str) -> Result<(String, String)> {
     let bytes = BASE64.decode(text).map_err(|_| bad_cursor())?;
-    let text = String::from_utf8(bytes).map_err(|_| bad_cursor())?;
+    let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or_else(bad_cursor)?;
     text.split_once('\n').map(|(first, second)| (first.to_owned(), second.to_owned())).ok_or_else(bad_cursor)
+}
+
+/// A filter that no connection could have is refused; PostgreSQL would fail at one with NUL.
+fn check_filters(query: &ListQuery) -> Result<()> {
+    let refused = [("tag", &query.tag), ("type", &query.type_id), ("status", &query.status)]
+        .into_iter()
+        .find(|(_, value)| value.as_deref().is_some_and(|value| value.contains(char::is_control)));
+    refused.map_or(Ok(()), |(field, _)| Err(Error::Invalid(vec![FieldError::new(field, "invalid", "must hold no control characters")])))
 }
 
 /// The terms of a query, the rarest kind first; the first drives the search, empty: all.

@@ -215,8 +215,9 @@ pub async fn put_member(app: &App, caller: &Caller, workspace: &str, email: &str
 /// Takes a person out of a workspace. The account stays.
 pub async fn remove_member(app: &App, caller: &Caller, workspace: &str, email: &str) -> Result<()> {
     let workspace = authorise(app, caller, workspace, Action::ManagePeople).await?;
+    let email = read_email(email).map_err(|_| Error::NotFound("person"))?;
     let mut write = begin(app, caller).await?;
-    let person = store::person_by_email(&mut write, &email.trim().to_lowercase()).await?.ok_or(Error::NotFound("person"))?;
+    let person = store::person_by_email(&mut write, &email.to_lowercase()).await?.ok_or(Error::NotFound("person"))?;
     if !store::remove_member(&mut write, &workspace.id.to_string(), &person.id).await? {
         return Err(Error::NotFound("person"));
     }
