@@ -69,7 +69,10 @@ impl LinkKind {
 
 /// Checks an e-mail and a password, in the same time whether the person exists or not, and begins a session.
 pub async fn sign_in(app: &App, email: &str, password: &Secret) -> Result<Secret> {
-    let row = store::person_by_email(&mut app.store.read().await?, &email.trim().to_lowercase()).await?;
+    let row = match read_email(email) {
+        Ok(email) => store::person_by_email(&mut app.store.read().await?, &email.to_lowercase()).await?,
+        Err(_) => None,
+    };
     let row = row.filter(|row| row.disabled_at.is_none()).map(|row| row.checked(&app.vault)).transpose()?;
     let stored = row.as_ref().map(|row| row.password_hash.clone());
     let typed = password.duplicate_secret();
