@@ -258,8 +258,13 @@ impl Caller {
     /// Whether the caller's roles in the workspace allow the act, and no narrowing of his token forbids it.
     #[must_use]
     pub fn may(&self, action: Action, workspace_id: Uuid) -> bool {
-        let narrowed = matches!(&self.who, Who::Token(token) if token.connections.is_some());
-        action.allowed_to(self.roles_in(workspace_id)) && !(narrowed && action.is_over_workspace())
+        action.allowed_to(self.roles_in(workspace_id)) && !(self.is_narrowed() && action.is_over_workspace())
+    }
+
+    /// Whether the caller is a token for some connections only.
+    #[must_use]
+    pub fn is_narrowed(&self) -> bool {
+        matches!(&self.who, Who::Token(token) if token.connections.is_some())
     }
 
     /// Whether a narrowed token names this connection; everybody else sees all.
