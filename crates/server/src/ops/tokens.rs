@@ -154,8 +154,13 @@ pub async fn authenticate(app: &App, text: &str) -> Result<Arc<TokenIdentity>> {
         return if identity.expires_at > now { Ok(identity) } else { Err(Error::Unauthenticated) };
     }
     let generation = app.caches.generation();
-    let row =
-        store::token_by_hash(&mut app.store.read().await?, &hash).await?.ok_or(Error::Unauthenticated)?.checked(&app.vault)?;
+    let row = store::token_by_hash(&mut app.store.read().await?, &hash).await?.ok_or(Error::Unauthenticated)?;
+    let id = row.id.clone();
+    let row = row.checked(&app.vault).map_err(|error| {
+        let cause = error.cause().map(|cause| format!("{cause:#}")).unwrap_or_default();
+        tracing::error!(token.id = id, error.cause = cause, "a token was refused");
+        Error::Unauthenticated
+    })?;
     if row.revoked_at.is_some() || row.expires_at <= now {
         return Err(Error::Unauthenticated);
     }
