@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use dataflow_model::{Catalogue, WorkspaceName};
 use dataflow_vault::{KeyFile, KeyRing, Vault, WorkspaceKey};
 use uuid::Uuid;
@@ -117,14 +117,18 @@ async fn open_vault(store: &Store, data: &DataConfig, clock: &Clock) -> anyhow::
             Vault::open(&ring, &key).with_context(|| format!("open the key ring with the key file {}", path.display()))?;
         return Ok(vault);
     }
-    let key = if path.exists() { KeyFile::read(&path) } else { KeyFile::create(&path) };
+    let is_new = !path.exists();
+    let key = if is_new { KeyFile::create(&path) } else { KeyFile::read(&path) };
     let key = key.with_context(|| format!("make the key file {}", path.display()))?;
     let instance = dataflow_vault::random_uuid();
     // The recovery key of the first ring is let go: set-up makes the one that somebody sees.
     let (vault, ring, _) = Vault::create(instance, &key).context("make the key ring")?;
-    let mut write = store.write().await?;
+    let mut write = store.write_alone().await?;
     if store::instance(&mut write).await?.is_some() {
-        return Err(anyhow!("Another node set the store up at this moment. Start this one again, with that node's key file."));
+        if is_new {
+            std::fs::remove_file(&path).with_context(|| format!("remove the key file {}, which opens nothing", path.display()))?;
+        }
+        bail!("Another node set the store up at this moment. Start this one again, with that node's key file.");
     }
     store::insert_instance(&mut write, &instance.to_string(), &ring.to_bytes(), clock.now()).await?;
     write.commit().await?;
