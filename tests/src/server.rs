@@ -61,6 +61,10 @@ impl TestServer {
         format!("http://127.0.0.1:{}", self.port.number())
     }
 
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
     }

@@ -9,7 +9,7 @@ use dataflow_server::{
 };
 
 use crate::{
-    args::{Data, Output, Setup, SignInLink, Token, TokenCommand},
+    args::{Data, Output, Recover, Setup, SignInLink, Token, TokenCommand},
     output,
     serve::{data_config, runtime},
 };
@@ -34,6 +34,17 @@ pub fn sign_in_link(arguments: SignInLink) -> anyhow::Result<()> {
         }
         _ => Err(unexpected()),
     }
+}
+
+pub fn recover(arguments: Recover) -> anyhow::Result<()> {
+    let recovery_key = output::read_secret("Recovery key:", arguments.recovery_key_stdin)?;
+    let path = runtime()?.block_on(dataflow_server::recover::recover(&data_config(arguments.data)?, &recovery_key))?;
+    output::say(&format!(
+        "The recovery key opened the store. The new key file is {}; every secret opens with it as before. \
+         Keep a copy of it elsewhere, and give it to every node of this store. The recovery key stays good.",
+        path.display()
+    ));
+    Ok(())
 }
 
 pub fn token(arguments: Token) -> anyhow::Result<()> {

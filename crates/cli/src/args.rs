@@ -21,6 +21,8 @@ pub enum Command {
     Setup(Setup),
     /// Print a one-time link that signs a person in to the Studio
     SignInLink(SignInLink),
+    /// Make a new key file for a store whose own is lost; reads the recovery key
+    Recover(Recover),
     /// Make, list and revoke API tokens on the server's machine
     Token(Token),
     /// Keep a server's URL and a token for this user's shell and Python
@@ -95,6 +97,15 @@ pub struct SignInLink {
     /// The address that people open
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub url: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Recover {
+    #[command(flatten)]
+    pub data: Data,
+    /// Read the recovery key from standard input instead of a prompt
+    #[arg(long)]
+    pub recovery_key_stdin: bool,
 }
 
 #[derive(Debug, Args)]

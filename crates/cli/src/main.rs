@@ -38,6 +38,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Setup(arguments) => admin::setup(arguments).map(|()| ExitCode::SUCCESS),
         Command::SignInLink(arguments) => admin::sign_in_link(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Recover(arguments) => admin::recover(arguments).map(|()| ExitCode::SUCCESS),
         Command::Token(arguments) => admin::token(arguments).map(|()| ExitCode::SUCCESS),
         Command::Login(arguments) => login::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Connections(arguments) => connections::run(arguments),

@@ -8,8 +8,8 @@ use std::{
     },
 };
 
-use anyhow::{Context, anyhow, bail};
-use dataflow_model::Catalogue;
+use anyhow::{Context, bail};
+use dataflow_model::{Catalogue, WorkspaceName};
 use dataflow_vault::{KeyFile, KeyRing, Vault, WorkspaceKey};
 use uuid::Uuid;
 
@@ -82,6 +82,10 @@ impl App {
         if let Some(found) = self.caches.workspaces.get(name) {
             return Ok(Some(found));
         }
+        // PostgreSQL fails at a text with NUL, so what cannot be a name is not looked for.
+        if WorkspaceName::new(name).is_err() {
+            return Ok(None);
+        }
         let generation = self.caches.generation();
         let Some(row) = store::workspace_by_name(&mut self.store.read().await?, name).await? else { return Ok(None) };
         let row = row.checked(&self.vault)?;
@@ -113,14 +117,18 @@ async fn open_vault(store: &Store, data: &DataConfig, clock: &Clock) -> anyhow::
             Vault::open(&ring, &key).with_context(|| format!("open the key ring with the key file {}", path.display()))?;
         return Ok(vault);
     }
-    let key = if path.exists() { KeyFile::read(&path) } else { KeyFile::create(&path) };
+    let is_new = !path.exists();
+    let key = if is_new { KeyFile::create(&path) } else { KeyFile::read(&path) };
     let key = key.with_context(|| format!("make the key file {}", path.display()))?;
     let instance = dataflow_vault::random_uuid();
     // The recovery key of the first ring is let go: set-up makes the one that somebody sees.
     let (vault, ring, _) = Vault::create(instance, &key).context("make the key ring")?;
-    let mut write = store.write().await?;
+    let mut write = store.write_alone().await?;
     if store::instance(&mut write).await?.is_some() {
-        return Err(anyhow!("Another node set the store up at this moment. Start this one again, with that node's key file."));
+        if is_new {
+            std::fs::remove_file(&path).with_context(|| format!("remove the key file {}, which opens nothing", path.display()))?;
+        }
+        bail!("Another node set the store up at this moment. Start this one again, with that node's key file.");
     }
     store::insert_instance(&mut write, &instance.to_string(), &ring.to_bytes(), clock.now()).await?;
     write.commit().await?;

@@ -49,6 +49,8 @@ pub enum Error {
     HostNotAllowed,
     OriginNotAllowed,
     SetupDone,
+    /// Set-up, where there is a first admin already.
+    HasAdmin,
     SecretUnreadable(anyhow::Error),
     Unavailable(anyhow::Error),
     Internal(anyhow::Error),
@@ -227,6 +229,12 @@ impl Error {
                 Code::SetupDone,
                 "This link was used, or it has expired.",
                 "Sign in with e-mail and password, or make a new link in a shell with “dataflow sign-in-link”.",
+            ),
+            Self::HasAdmin => (
+                S::GONE,
+                Code::SetupDone,
+                "The server is set up already: it has its first admin.",
+                "Sign in with e-mail and password, or make a link in a shell with “dataflow sign-in-link”.",
             ),
             Self::SecretUnreadable(_) => (
                 S::INTERNAL_SERVER_ERROR,

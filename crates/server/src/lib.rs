@@ -9,6 +9,7 @@ pub mod config;
 pub mod error;
 pub mod listen;
 pub mod ops;
+pub mod recover;
 pub mod router;
 pub mod serve;
 pub mod store;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 
-use dataflow_model::Workflow;
+use dataflow_model::{ConnectionName, Workflow};
 use uuid::Uuid;
 
 use super::idempotency::{IdempotencyKey, refuse_repeat};
@@ -138,6 +138,11 @@ pub const TABLE: &[(Action, &[Role])] = &[
 ];
 
 impl Action {
+    /// Whether it is over the workspace as a whole, so that a token narrowed to some connections cannot widen itself by it.
+    fn is_over_workspace(self) -> bool {
+        matches!(self, Self::ManageTokens | Self::ManagePeople)
+    }
+
     /// The act in the sentence “Your role does not allow to …”.
     #[must_use]
     pub fn words(self) -> &'static str {
@@ -250,6 +255,18 @@ impl Caller {
         }
     }
 
+    /// Whether the caller's roles in the workspace allow the act, and no narrowing of his token forbids it.
+    #[must_use]
+    pub fn may(&self, action: Action, workspace_id: Uuid) -> bool {
+        action.allowed_to(self.roles_in(workspace_id)) && !(self.is_narrowed() && action.is_over_workspace())
+    }
+
+    /// Whether the caller is a token for some connections only.
+    #[must_use]
+    pub fn is_narrowed(&self) -> bool {
+        matches!(&self.who, Who::Token(token) if token.connections.is_some())
+    }
+
     /// Whether a narrowed token names this connection; everybody else sees all.
     #[must_use]
     pub fn may_see_name(&self, name: &str) -> bool {
@@ -263,21 +280,21 @@ impl Caller {
 /// The workspace, if the caller may do `action` there. A workspace that he is not in looks absent.
 pub async fn authorise(app: &App, caller: &Caller, workspace: &str, action: Action) -> Result<Arc<Workspace>> {
     let workspace = app.workspace(workspace).await?.ok_or(Error::NotFound("workspace"))?;
-    let roles = caller.roles_in(workspace.id);
-    if roles.is_empty() {
+    if caller.roles_in(workspace.id).is_empty() {
         return Err(Error::NotFound("workspace"));
     }
-    if !action.allowed_to(roles) {
+    if !caller.may(action, workspace.id) {
         return Err(Error::Forbidden(action.words()));
     }
     refuse_repeat(app, caller).await?;
     Ok(workspace)
 }
 
-/// The same over one connection's name: what a narrowed token does not name looks absent.
+/// The same over one connection's name: what cannot be a name, and what a narrowed token does not name, looks absent.
 pub async fn authorise_name(app: &App, caller: &Caller, workspace: &str, name: &str, action: Action) -> Result<Arc<Workspace>> {
     let workspace = authorise(app, caller, workspace, action).await?;
-    if caller.may_see_name(name) { Ok(workspace) } else { Err(Error::NotFound("connection")) }
+    let visible = ConnectionName::new(name).is_ok() && caller.may_see_name(name);
+    visible.then_some(workspace).ok_or(Error::NotFound("connection"))
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub async fn plan_unsaved(app: &App, caller: &Caller, workspace: &str, name: Opt
         Some(name) => authorise_name(app, caller, workspace, name, action).await?,
         None => authorise(app, caller, workspace, action).await?,
     };
-    let is_admin = Action::SetAdminFields.allowed_to(caller.roles_in(workspace.id));
+    let is_admin = caller.may(Action::SetAdminFields, workspace.id);
     let stored = match name {
         None => None,
         Some(name) => {

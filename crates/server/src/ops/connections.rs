@@ -73,7 +73,7 @@ impl Precondition {
 /// Creates a connection. The name must be free; the first of two at the same instant wins.
 pub async fn create(app: &App, caller: &Caller, workspace: &str, draft: Draft) -> Result<Connection> {
     let workspace = authorise(app, caller, workspace, Action::CreateConnections).await?;
-    let is_admin = Action::SetAdminFields.allowed_to(caller.roles_in(workspace.id));
+    let is_admin = caller.may(Action::SetAdminFields, workspace.id);
     let (name, kind) = match (read_name(&draft), read_type(app, draft.type_id.as_deref())) {
         (Ok(name), Ok(kind)) => (name, kind),
         (name, kind) => return Err(Error::Invalid(draft.errors.into_iter().chain(name.err()).chain(kind.err()).collect())),
@@ -141,7 +141,7 @@ pub async fn show(app: &App, caller: &Caller, workspace: &str, name: &str) -> Re
 /// Saves a change as the next version. Absent members stay, `null` clears, a secret left out is kept.
 pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, change: Change) -> Result<Connection> {
     let workspace = authorise_name(app, caller, workspace, name, Action::EditConnections).await?;
-    let is_admin = Action::SetAdminFields.allowed_to(caller.roles_in(workspace.id));
+    let is_admin = caller.may(Action::SetAdminFields, workspace.id);
     let (before, old_version) = current(app, &mut app.store.read().await?, &workspace, name).await?;
     change.precondition.check(&before)?;
     let mut draft = change.draft;
@@ -204,6 +204,9 @@ pub async fn delete(app: &App, caller: &Caller, workspace: &str, name: &str, rem
             "too_long",
             format!("must have at most {REASON_MAX} characters"),
         )]));
+    }
+    if removal.reason.as_deref().is_some_and(|reason| reason.contains(|c: char| c.is_control() && c != '\n')) {
+        return Err(Error::Invalid(vec![FieldError::new("reason", "invalid", "must hold no control characters")]));
     }
     let now = app.clock.now();
     let row = ConnectionRow { deleted_at: Some(now), deleted_by: Some(caller.label()), deleted_reason: removal.reason, ..before }

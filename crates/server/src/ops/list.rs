@@ -9,7 +9,7 @@ use super::access::{Action, Caller, authorise};
 use crate::{
     app::App,
     error::{Error, Result},
-    store::{self, ConnectionRow, ListSort, NamePage, OTHER_TERMS, UpdatedPage},
+    store::{self, ConnectionRow, ListSort, NamePage, OTHER_TERMS, Read, UpdatedPage},
 };
 
 /// Longest beginning of a word that is a term, in characters.
@@ -60,44 +60,42 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str, query: &ListQuery
     if limit == 0 || limit > PAGE_MAX {
         return Err(Error::Invalid(vec![FieldError::new("limit", "out_of_range", format!("must be from 1 to {PAGE_MAX}"))]));
     }
+    check_filters(query)?;
     let terms = query_terms(query)?;
     let mut slots = [""; OTHER_TERMS + 1];
     for (slot, term) in slots.iter_mut().zip(&terms) {
         *slot = term;
     }
-    let fetch = i64::try_from(limit + 1).unwrap_or(i64::MAX);
     let workspace_id = workspace.id.to_string();
     let mut read = app.store.read().await?;
-    let cursor = query.cursor.as_deref().map(read_cursor).transpose()?;
-    let mut rows = match query.sort {
-        ListSort::Name | ListSort::NameDescending => {
-            let after = cursor.as_ref().map_or("", |(key, _)| key.as_str());
-            let descending = query.sort == ListSort::NameDescending;
-            store::list_by_name(
-                &mut read,
-                &NamePage { workspace_id: &workspace_id, terms: slots, after, descending, limit: fetch },
-            )
-            .await?
+    let mut place = query.cursor.as_deref().map(read_cursor).transpose()?;
+    let mut rows = Vec::new();
+    // A narrowed token sees few of many rows; no place of a row that it does not see may stand in a cursor.
+    while rows.len() <= limit {
+        let batch = if caller.is_narrowed() { PAGE_MAX } else { limit } + 1;
+        let page = read_page(&mut read, query.sort, (&workspace_id, slots), place.as_ref(), batch).await?;
+        let Some(last) = page.last() else { break };
+        place = Some(place_of(last, query.sort));
+        let whole = page.len() == batch;
+        rows.extend(page.into_iter().filter(|row| caller.may_see_name(&row.name)));
+        if !whole {
+            break;
         }
-        ListSort::Updated => {
-            let place = cursor
-                .as_ref()
-                .map_or(Ok((i64::MAX, "")), |(at, id)| at.parse().map(|at| (at, id.as_str())).map_err(|_| bad_cursor()))?;
-            store::list_by_updated(
-                &mut read,
-                &UpdatedPage { workspace_id: &workspace_id, terms: slots, before: place, limit: fetch },
-            )
-            .await?
-        }
-    };
-    rows.retain(|row| caller.may_see_name(&row.name));
+    }
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|last| match query.sort {
-        ListSort::Name | ListSort::NameDescending => write_cursor(&last.name_key, ""),
-        ListSort::Updated => write_cursor(&last.updated_at.to_string(), &last.id),
-    });
+    let next = rows.last().filter(|_| more).map(|last| write_cursor(&place_of(last, query.sort)));
     Ok(Page { rows, next })
+}
+
+/// Where a row stands in the order of a list: the place that the next page begins after.
+type Place = (String, String);
+
+fn place_of(row: &ConnectionRow, sort: ListSort) -> Place {
+    match sort {
+        ListSort::Name | ListSort::NameDescending => (row.name_key.clone(), String::new()),
+        ListSort::Updated => (row.updated_at.to_string(), row.id.clone()),
+    }
 }
 
 /// The counts of a workspace's live connections.
@@ -121,18 +119,51 @@ pub async fn counts(app: &App, caller: &Caller, workspace: &str) -> Result<Count
     })
 }
 
+async fn read_page(
+    read: &mut Read,
+    sort: ListSort,
+    scope: (&str, [&str; OTHER_TERMS + 1]),
+    after: Option<&Place>,
+    rows: usize,
+) -> Result<Vec<ConnectionRow>> {
+    let (workspace_id, terms) = scope;
+    let limit = i64::try_from(rows).unwrap_or(i64::MAX);
+    Ok(match sort {
+        ListSort::Name | ListSort::NameDescending => {
+            let after = after.map_or("", |(key, _)| key.as_str());
+            let page = NamePage { workspace_id, terms, after, descending: sort == ListSort::NameDescending, limit };
+            store::list_by_name(read, &page).await?
+        }
+        ListSort::Updated => {
+            let before = match after {
+                None => (i64::MAX, ""),
+                Some((at, id)) => (at.parse().map_err(|_| bad_cursor())?, id.as_str()),
+            };
+            store::list_by_updated(read, &UpdatedPage { workspace_id, terms, before, limit }).await?
+        }
+    })
+}
+
 fn bad_cursor() -> Error {
     Error::Invalid(vec![FieldError::new("cursor", "invalid", "is not from an earlier page of this list")])
 }
 
-fn write_cursor(first: &str, second: &str) -> String {
+fn write_cursor((first, second): &Place) -> String {
     BASE64.encode(format!("{first}\n{second}"))
 }
 
-fn read_cursor(text: &str) -> Result<(String, String)> {
+fn read_cursor(text: &str) -> Result<Place> {
     let bytes = BASE64.decode(text).map_err(|_| bad_cursor())?;
-    let text = String::from_utf8(bytes).map_err(|_| bad_cursor())?;
+    let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or_else(bad_cursor)?;
     text.split_once('\n').map(|(first, second)| (first.to_owned(), second.to_owned())).ok_or_else(bad_cursor)
+}
+
+/// A filter that no connection could have is refused; PostgreSQL would fail at one with NUL.
+fn check_filters(query: &ListQuery) -> Result<()> {
+    let refused = [("tag", &query.tag), ("type", &query.type_id), ("status", &query.status)]
+        .into_iter()
+        .find(|(_, value)| value.as_deref().is_some_and(|value| value.contains(char::is_control)));
+    refused.map_or(Ok(()), |(field, _)| Err(Error::Invalid(vec![FieldError::new(field, "invalid", "must hold no control characters")])))
 }
 
 /// The terms of a query, the rarest kind first; the first drives the search, empty: all.
@@ -208,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_cursor_reads_back() {
-        assert_eq!(read_cursor(&write_cursor("k", "v")).ok(), Some(("k".into(), "v".into())));
+        assert_eq!(read_cursor(&write_cursor(&("k".into(), "v".into()))).ok(), Some(("k".into(), "v".into())));
         assert!(read_cursor("?").is_err() && read_cursor("QQ").is_err());
     }
 }

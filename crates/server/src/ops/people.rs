@@ -69,7 +69,10 @@ impl LinkKind {
 
 /// Checks an e-mail and a password, in the same time whether the person exists or not, and begins a session.
 pub async fn sign_in(app: &App, email: &str, password: &Secret) -> Result<Secret> {
-    let row = store::person_by_email(&mut app.store.read().await?, &email.trim().to_lowercase()).await?;
+    let row = match read_email(email) {
+        Ok(email) => store::person_by_email(&mut app.store.read().await?, &email.to_lowercase()).await?,
+        Err(_) => None,
+    };
     let row = row.filter(|row| row.disabled_at.is_none()).map(|row| row.checked(&app.vault)).transpose()?;
     let stored = row.as_ref().map(|row| row.password_hash.clone());
     let typed = password.duplicate_secret();
@@ -215,8 +218,9 @@ pub async fn put_member(app: &App, caller: &Caller, workspace: &str, email: &str
 /// Takes a person out of a workspace. The account stays.
 pub async fn remove_member(app: &App, caller: &Caller, workspace: &str, email: &str) -> Result<()> {
     let workspace = authorise(app, caller, workspace, Action::ManagePeople).await?;
+    let email = read_email(email).map_err(|_| Error::NotFound("person"))?;
     let mut write = begin(app, caller).await?;
-    let person = store::person_by_email(&mut write, &email.trim().to_lowercase()).await?.ok_or(Error::NotFound("person"))?;
+    let person = store::person_by_email(&mut write, &email.to_lowercase()).await?.ok_or(Error::NotFound("person"))?;
     if !store::remove_member(&mut write, &workspace.id.to_string(), &person.id).await? {
         return Err(Error::NotFound("person"));
     }

@@ -38,7 +38,7 @@ pub async fn from_shell(app: &App, caller: &Caller, email: &str, password: &Secr
     if !matches!(caller.who, super::Who::Shell) {
         return Err(Error::Forbidden("set the server up"));
     }
-    let mut write = app.store.write().await?;
+    let mut write = app.store.write_alone().await?;
     let recovery = first_admin(app, caller, &mut write, email, password).await?;
     write.commit().await?;
     Ok(recovery)
@@ -49,7 +49,7 @@ pub async fn from_link(app: &App, code: &str, email: &str, password: &Secret) ->
     if look_at_link(app, code).await? != LinkKind::Setup {
         return Err(Error::SetupDone);
     }
-    let mut write = app.store.write().await?;
+    let mut write = app.store.write_alone().await?;
     let recovery = first_admin(app, &Caller::shell(), &mut write, email, password).await?;
     if !store::use_link(&mut write, &app.vault.token_hash(code), app.clock.now()).await? {
         return Err(Error::SetupDone);
@@ -60,7 +60,7 @@ pub async fn from_link(app: &App, code: &str, email: &str, password: &Secret) ->
 
 async fn first_admin(app: &App, caller: &Caller, write: &mut Write, email: &str, password: &Secret) -> Result<RecoveryKey> {
     if !store::people(write).await?.is_empty() {
-        return Err(Error::SetupDone);
+        return Err(Error::HasAdmin);
     }
     let email = read_email(email)?;
     check_password(password)?;

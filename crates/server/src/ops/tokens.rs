@@ -58,7 +58,8 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, new: NewToken) 
     if !(1..=DAYS_MAX).contains(&days) {
         errors.push(FieldError::new("expires_in_days", "out_of_range", format!("must be from 1 to {DAYS_MAX}")));
     }
-    let names = new.connections.as_deref().unwrap_or_default();
+    let connections = new.connections.filter(|names| !names.is_empty());
+    let names = connections.as_deref().unwrap_or_default();
     if names.len() > NAMES_MAX || names.iter().any(|name| ConnectionName::new(name.as_str()).is_err()) {
         errors.push(FieldError::new("connections", "invalid", format!("must be at most {NAMES_MAX} connection names")));
     }
@@ -72,13 +73,12 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, new: NewToken) 
         Who::Token(own) => own.connections.as_ref(),
         Who::Person(_) | Who::Shell => None,
     };
-    if narrowed.is_some_and(|own| new.connections.is_none() || !names.iter().all(|name| own.contains(name))) {
+    if narrowed.is_some_and(|own| connections.is_none() || !names.iter().all(|name| own.contains(name))) {
         return Err(Error::Forbidden("grant more connections than your token names"));
     }
     let kind = new.roles.iter().last().map_or("viewer", super::Role::as_str);
     let secret = token::generate(kind).context("make a token").map_err(Error::Internal)?;
     let now = app.clock.now();
-    let connections = new.connections.filter(|names| !names.is_empty());
     let row = TokenRow {
         id: random_uuid().to_string(),
         workspace_id: workspace.id.to_string(),
@@ -111,7 +111,7 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, new: NewToken) 
 /// The workspace's tokens; those of others for admins alone.
 pub async fn list(app: &App, caller: &Caller, workspace: &str) -> Result<Vec<Token>> {
     let workspace = authorise(app, caller, workspace, Action::CreateOwnTokens).await?;
-    let all = Action::ManageTokens.allowed_to(caller.roles_in(workspace.id));
+    let all = caller.may(Action::ManageTokens, workspace.id);
     let rows = store::list_tokens(&mut app.store.read().await?, &workspace.id.to_string()).await?;
     let label = caller.label();
     Ok(rows.into_iter().filter(|row| all || row.created_by == label).map(token_view).collect())
@@ -120,7 +120,7 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str) -> Result<Vec<Tok
 /// Revokes a token by its id. It stops at once on this node, within the freshness time on others.
 pub async fn revoke(app: &App, caller: &Caller, workspace: &str, id: &str) -> Result<()> {
     let workspace = authorise(app, caller, workspace, Action::CreateOwnTokens).await?;
-    let all = Action::ManageTokens.allowed_to(caller.roles_in(workspace.id));
+    let all = caller.may(Action::ManageTokens, workspace.id);
     let label = caller.label();
     let rows = store::list_tokens(&mut app.store.read().await?, &workspace.id.to_string()).await?;
     let row = rows
@@ -154,8 +154,13 @@ pub async fn authenticate(app: &App, text: &str) -> Result<Arc<TokenIdentity>> {
         return if identity.expires_at > now { Ok(identity) } else { Err(Error::Unauthenticated) };
     }
     let generation = app.caches.generation();
-    let row =
-        store::token_by_hash(&mut app.store.read().await?, &hash).await?.ok_or(Error::Unauthenticated)?.checked(&app.vault)?;
+    let row = store::token_by_hash(&mut app.store.read().await?, &hash).await?.ok_or(Error::Unauthenticated)?;
+    let id = row.id.clone();
+    let row = row.checked(&app.vault).map_err(|error| {
+        let cause = error.cause().map(|cause| format!("{cause:#}")).unwrap_or_default();
+        tracing::error!(token.id = id, error.cause = cause, "a token was refused");
+        Error::Unauthenticated
+    })?;
     if row.revoked_at.is_some() || row.expires_at <= now {
         return Err(Error::Unauthenticated);
     }

@@ -181,6 +181,13 @@ impl Store {
         })
     }
 
+    /// A write that begins once every change under way is over, and holds up every other until it ends: for what must be the first.
+    pub async fn write_alone(&self) -> Result<Write> {
+        let mut write = self.write().await?;
+        instance::advance_clock(&mut write).await?;
+        Ok(write)
+    }
+
     /// Whether other nodes may write to the same database.
     #[must_use]
     pub fn is_shared(&self) -> bool {

@@ -1,0 +1,157 @@
+//! A small blocking HTTP client that sends what it is told, malformed requests included.
+
+use std::{
+    collections::BTreeMap,
+    io::{ErrorKind, Read as _, Write as _},
+    net::TcpStream,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+/// Longest wait for one answer. Tests of connections have a deadline of 10 s on the server.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One request, over a connection of its own.
+#[derive(Debug, Clone)]
+pub struct Request {
+    port: u16,
+    method: String,
+    target: Vec<u8>,
+    headers: Vec<(String, String)>,
+    body: Option<Vec<u8>>,
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// `target` goes out as it is: percent-encode what must be.
+    pub fn new(port: u16, method: &str, target: impl AsRef<[u8]>) -> Self {
+        let target = target.as_ref().to_vec();
+        Self { port, method: method.to_owned(), target, headers: Vec::new(), body: None }
+    }
+
+    #[must_use]
+    pub fn token(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    #[must_use]
+    pub fn json(self, body: &Value) -> Self {
+        self.body("application/json", body.to_string())
+    }
+
+    #[must_use]
+    pub fn body(mut self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        self.body = Some(body.into());
+        self.header("content-type", content_type)
+    }
+
+    /// Sends it and waits for the answer.
+    ///
+    /// # Panics
+    /// If there is no answer, or none that is HTTP.
+    #[expect(clippy::disallowed_methods, reason = "asks a server that this test started")]
+    pub fn send(&self) -> Answer {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        let mut head = format!("{} ", self.method).into_bytes();
+        head.extend_from_slice(&self.target);
+        head.extend_from_slice(b" HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n");
+        for (name, value) in &self.headers {
+            head.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        if let Some(body) = &self.body {
+            head.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
+        }
+        head.extend_from_slice(b"\r\n");
+        stream.write_all(&head).expect("the server reads a head");
+        if let Some(body) = &self.body {
+            // A server may refuse before it has read all of the body, and close.
+            let _ = stream.write_all(body);
+        }
+        let mut bytes = Vec::new();
+        match stream.read_to_end(&mut bytes) {
+            Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("{} {self:?}", error),
+            _ => Answer::read(&bytes).unwrap_or_else(|| panic!("no HTTP came back: {:?}", String::from_utf8_lossy(&bytes))),
+        }
+    }
+}
+
+impl Answer {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+        let (head, body) = bytes.split_at(end + 4);
+        let head = str::from_utf8(head).ok()?;
+        let mut lines = head.lines();
+        let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.split(' ').next()?.parse().ok()?;
+        let headers = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
+        Some(Self { status, headers, body: body.to_vec() })
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// # Panics
+    /// If the body is not JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.text()))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(String::as_str).unwrap_or_default()
+    }
+
+    /// The body of an answer that must have this status.
+    ///
+    /// # Panics
+    /// If it has another.
+    pub fn expect(&self, status: u16) -> &Self {
+        assert_eq!(self.status, status, "{}", self.text());
+        self
+    }
+
+    /// A refusal with this status and code, in the form that every refusal has.
+    ///
+    /// # Panics
+    /// If anything of that is not so.
+    pub fn refused(&self, status: u16, code: &str) -> Value {
+        self.expect(status);
+        let problem = self.json();
+        assert_eq!(self.header("content-type"), "application/problem+json", "{problem}");
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["status"], status, "{problem}");
+        for member in ["type", "title", "detail", "hint"] {
+            assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{member} of {problem}");
+        }
+        problem
+    }
+
+    /// [`Answer::refused`] because of one field.
+    ///
+    /// # Panics
+    /// If another one was refused, or none.
+    pub fn refused_field(&self, code: &str, field: &str) -> Value {
+        let problem = self.refused(422, code);
+        let fields: Vec<_> = problem["errors"].as_array().into_iter().flatten().map(|error| &error["field"]).collect();
+        assert_eq!(fields, [field], "{problem}");
+        problem
+    }
+}

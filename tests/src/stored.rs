@@ -1,0 +1,117 @@
+//! A running server on one of the two stores, with the store's tables in reach.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::{
+    http::{Answer, Request},
+    postgres::{Postgres, PostgresOptions},
+    server::{TestServer, TestServerOptions},
+};
+
+/// Where the store is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// A server, and an admin's token for its workspace `default`.
+#[derive(Debug)]
+pub struct Stored {
+    // Before the database, so that it ends first.
+    pub server: TestServer,
+    pub admin: String,
+    postgres: Option<Postgres>,
+}
+
+impl Stored {
+    /// # Panics
+    /// If the server or its database does not start.
+    pub fn start(engine: Engine) -> Self {
+        let postgres = (engine == Engine::Postgres).then(|| Postgres::start(&PostgresOptions::default()));
+        let database_url = postgres.as_ref().map(|postgres| postgres.url("postgres"));
+        let server = TestServer::start(TestServerOptions { database_url, ..TestServerOptions::default() });
+        let admin = server.token("default", "admin", "admin");
+        Self { server, admin, postgres }
+    }
+
+    /// The URL of the database, for another node.
+    pub fn database_url(&self) -> Option<String> {
+        self.postgres.as_ref().map(|postgres| postgres.url("postgres"))
+    }
+
+    /// `--data DIR` and, where there is one, `--database-url URL`.
+    pub fn data_arguments(&self) -> Vec<String> {
+        let folder = ["--data".to_owned(), self.server.data().display().to_string()];
+        let database = self.database_url().map(|url| ["--database-url".to_owned(), url]);
+        folder.into_iter().chain(database.into_iter().flatten()).collect()
+    }
+
+    /// Runs SQL on the store; columns are parted by `|`, rows by line ends. To change rows, stop the server first: it caches.
+    ///
+    /// # Panics
+    /// If the SQL fails.
+    pub fn sql(&self, sql: &str) -> String {
+        if let Some(postgres) = &self.postgres {
+            return postgres.psql(sql);
+        }
+        let file = self.server.data().join("store.db");
+        let done = Command::new("sqlite3").arg("-bail").arg(file).arg(sql).output().expect("sqlite3 runs; `make deps`");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).trim_end().to_owned()
+    }
+
+    /// A request below the API's prefix, with a token.
+    pub fn request(&self, token: &str, method: &str, path: &str) -> Request {
+        Request::new(self.server.port(), method, format!("/api/v1{path}")).token(token)
+    }
+
+    /// The admin's request to a path of the workspace `default`.
+    pub fn admin(&self, method: &str, path: &str) -> Request {
+        self.request(&self.admin, method, &format!("/workspaces/default{path}"))
+    }
+
+    /// Creates a connection of PostgreSQL's type with the password `secret`; gives its entity tag.
+    ///
+    /// # Panics
+    /// If that is refused.
+    pub fn create(&self, name: &str, secret: &str) -> String {
+        let answer = self.admin("POST", "/connections").json(&sample(name, secret)).send();
+        answer.expect(201).header("etag").to_owned()
+    }
+
+    pub fn show(&self, name: &str) -> Answer {
+        self.admin("GET", &format!("/connections/{name}")).send()
+    }
+
+    /// Edits whatever version is there.
+    pub fn edit(&self, name: &str, change: &Value) -> Answer {
+        self.admin("PATCH", &format!("/connections/{name}")).header("if-match", "*").json(change).send()
+    }
+
+    pub fn delete(&self, name: &str) -> Answer {
+        self.admin("DELETE", &format!("/connections/{name}")).header("if-match", "*").send()
+    }
+
+    /// The admin may resolve, too.
+    pub fn credentials(&self, name: &str) -> Answer {
+        self.admin("GET", &format!("/connections/{name}/credentials")).send()
+    }
+
+    /// A token for the workspace `default`, by way of the API.
+    ///
+    /// # Panics
+    /// If that is refused.
+    pub fn token(&self, name: &str, role: &str, connections: Option<&[&str]>) -> String {
+        let body = json!({"name": name, "roles": [role], "connections": connections});
+        let answer = self.admin("POST", "/tokens").json(&body).send();
+        answer.expect(201).json()["token"].as_str().expect("a token").to_owned()
+    }
+}
+
+/// A connection of PostgreSQL's type.
+pub fn sample(name: &str, secret: &str) -> Value {
+    json!({"name": name, "type": "postgres", "host": "db.example.org", "database": "sales", "username": "analytics", "password": secret})
+}
