@@ -126,7 +126,8 @@ async fn open_vault(store: &Store, data: &DataConfig, clock: &Clock) -> anyhow::
     let mut write = store.write_alone().await?;
     if store::instance(&mut write).await?.is_some() {
         if is_new {
-            std::fs::remove_file(&path).with_context(|| format!("remove the key file {}, which opens nothing", path.display()))?;
+            std::fs::remove_file(&path)
+                .with_context(|| format!("remove the key file {}, which opens nothing", path.display()))?;
         }
         bail!("Another node set the store up at this moment. Start this one again, with that node's key file.");
     }

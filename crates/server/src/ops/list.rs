@@ -163,7 +163,9 @@ fn check_filters(query: &ListQuery) -> Result<()> {
     let refused = [("tag", &query.tag), ("type", &query.type_id), ("status", &query.status)]
         .into_iter()
         .find(|(_, value)| value.as_deref().is_some_and(|value| value.contains(char::is_control)));
-    refused.map_or(Ok(()), |(field, _)| Err(Error::Invalid(vec![FieldError::new(field, "invalid", "must hold no control characters")])))
+    refused.map_or(Ok(()), |(field, _)| {
+        Err(Error::Invalid(vec![FieldError::new(field, "invalid", "must hold no control characters")]))
+    })
 }
 
 /// The terms of a query, the rarest kind first; the first drives the search, empty: all.

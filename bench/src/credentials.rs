@@ -1,0 +1,101 @@
+//! `GET …/credentials` with everything on, beside the bare server.
+
+use std::{fmt::Write as _, path::Path, process::Command};
+
+use anyhow::{Context, ensure};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::{
+    Line, bare,
+    load::{CONNECTIONS, median, requests_per_second},
+    server::{Running, Server, free_port, request, wait},
+};
+
+/// Connections that are asked for in turn.
+pub const NAMES: u32 = 1_000;
+/// Tokens that ask.
+const TOKENS: usize = 100;
+/// Runs of each server, one after the other by turns.
+const ROUNDS: usize = 3;
+
+/// Creates `name_NUMBER`.
+pub fn create(server: &Server, token: &str, number: u32) -> anyhow::Result<()> {
+    let body = json!({
+        "name": format!("name_{number}"), "type": "postgres", "host": "db.example.org", "database": "sales", "username": "analytics",
+        "password": format!("not-a-secret-{number}"), "extra": {"application_name": "bench"}
+    });
+    let head = format!(
+        "POST /api/v1/workspaces/default/connections HTTP/1.1\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json"
+    );
+    let answer = request(server.port, &head, &body.to_string())?;
+    ensure!(answer.starts_with("HTTP/1.1 201"), "a connection was not created: {answer}");
+    Ok(())
+}
+
+/// Requests per second through the product and through the bare server, by turns; the ratio is of the medians.
+pub fn throughput() -> anyhow::Result<Line> {
+    let server = Server::start()?;
+    let editor = server.token("editor", "editor")?;
+    for number in 0..NAMES {
+        create(&server, &editor, number)?;
+    }
+    let admin = server.token("admin", "admin")?;
+    let tokens = (0..TOKENS).map(|number| user_token(&server, &admin, number)).collect::<anyhow::Result<Vec<_>>>()?;
+    let scripts = TempDir::new()?;
+    let ours = scripts.path().join("ours.lua");
+    std::fs::write(&ours, script("/api/v1/workspaces/default/connections/name_%d/credentials", &tokens))?;
+
+    let folder = TempDir::new()?;
+    bare::prepare(folder.path())?;
+    let port = free_port()?;
+    let _bare = Running::start(Command::new(std::env::current_exe()?).args(["bare", path(folder.path())?, &port.to_string()]))?;
+    wait(port, "/name_1")?;
+    let theirs = scripts.path().join("bare.lua");
+    std::fs::write(&theirs, script("/name_%d", &[]))?;
+
+    let (mut product, mut comparison) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        comparison.push(requests_per_second(&format!("http://127.0.0.1:{port}"), &theirs)?);
+        product.push(requests_per_second(&server.url(), &ours)?);
+    }
+    let (product, comparison) = (median(product), median(comparison));
+    let ratio = product / comparison;
+    Ok(Line {
+        what: "GET …/credentials, audit on, 1,000 names, 100 tokens",
+        measured: product,
+        unit: "/s",
+        beside: format!("bare axum {comparison:.0}/s, {CONNECTIONS} connections"),
+        ratio: Some(ratio),
+        promise: ">= 0.6",
+        holds: ratio >= 0.6,
+    })
+}
+
+fn path(path: &Path) -> anyhow::Result<&str> {
+    path.to_str().context("a folder's name is UTF-8")
+}
+
+fn user_token(server: &Server, admin: &str, number: usize) -> anyhow::Result<String> {
+    let head = format!(
+        "POST /api/v1/workspaces/default/tokens HTTP/1.1\r\nAuthorization: Bearer {admin}\r\nContent-Type: application/json"
+    );
+    let answer = request(server.port, &head, &json!({"name": format!("user {number}"), "roles": ["user"]}).to_string())?;
+    let body = answer.split_once("\r\n\r\n").context("an answer has a body")?.1;
+    let token: serde_json::Value = serde_json::from_str(body).context("read a token")?;
+    token.get("token").and_then(serde_json::Value::as_str).map(str::to_owned).context("an answer with a token")
+}
+
+/// A wrk script that asks for one name after the other, each with the next token.
+fn script(address: &str, tokens: &[String]) -> String {
+    let mut lua = String::from("local tokens = {");
+    for token in tokens {
+        let _ = write!(lua, "\"Bearer {token}\",");
+    }
+    let _ = write!(
+        lua,
+        "}}\nlocal n = 0\nlocal headers = {{}}\nrequest = function()\n  n = n + 1\n  if #tokens > 0 then headers[\"Authorization\"] = tokens[n % #tokens + 1] end\n  \
+         return wrk.format(\"GET\", string.format(\"{address}\", n % {NAMES}), headers)\nend\n"
+    );
+    lua
+}
