@@ -50,7 +50,7 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-const milliseconds = (ms) => (ms === undefined ? "" : ms < 1 ? `${ms.toFixed(1)} ms` : ms < 1000 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(1)} s`);
+const milliseconds = (ms) => (ms === undefined ? "" : ms < 0.05 ? "< 0.1 ms" : ms < 1 ? `${ms.toFixed(1)} ms` : ms < 1000 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(1)} s`);
 const looks = { ok: ["check", "ok"], failed: ["x", "bad"], skipped: ["minus", "none"], running: ["spin", "none"], waiting: ["dot", "none"] };
 
 /** The panel beside the form and on a connection's page. */
