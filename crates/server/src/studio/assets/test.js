@@ -128,7 +128,7 @@ class Panel {
       const label = control?.closest(".control")?.querySelector("label, legend")?.firstChild?.textContent.trim();
       list.append(element("li", { textContent: `${label ?? field} ${text}` }));
     }
-    const callout = element("div", { className: "callout bad" }, element("b", { className: "bad", textContent: message }), element("p", { textContent: hint }));
+    const callout = element("div", { className: "callout bad" }, element("b", { className: "bad", textContent: message }), element("p", { textContent: errors.length ? "Correct what is marked, then test again." : hint }));
     if (errors.length) callout.append(list);
     this.outcome.replaceChildren(callout);
   }
