@@ -51,7 +51,7 @@ pub async fn show(
         _ => None,
     };
     let kind = app.catalogue.get(&row.type_id);
-    let names = WorkspaceName::new(workspace.name.as_str()).ok().zip(ConnectionName::new(row.name.as_str()).ok());
+    let valid = WorkspaceName::new(workspace.name.as_str()).ok().zip(ConnectionName::new(row.name.as_str()).ok());
     let page_view = Connection {
         type_label: kind.map_or_else(|| row.type_id.clone(), |kind| kind.label.clone()),
         status: last_status(row),
@@ -60,7 +60,7 @@ pub async fn show(
         version: row.version,
         saved: format!("saved {} by {}", ago(now, row.updated_at), row.updated_by),
         snippets: kind
-            .zip(names)
+            .zip(valid)
             .map(|(kind, (workspace, name))| snippets(kind, &workspace, &name, &connection.public))
             .unwrap_or_default(),
         steps: Waiting::all(),

@@ -39,7 +39,7 @@ pub async fn ask(RawQuery(asked): RawQuery) -> PageResult {
 }
 
 pub async fn sign_in(State(app): State<Arc<App>>, headers: HeaderMap, fields: Fields) -> PageResult {
-    let password = fields.get("password").map(Secret::duplicate_secret).unwrap_or_else(|| Secret::new(String::new()));
+    let password = fields.get("password").map_or_else(|| Secret::new(String::new()), Secret::duplicate_secret);
     let next = inner_path(fields.text("next"));
     match people::sign_in(&app, fields.text("email"), &password).await {
         Ok(session) => Ok(begin(&headers, &session, if next.is_empty() { "/" } else { next })?),

@@ -16,7 +16,8 @@ use super::{
     session::SignedIn,
     shell::inside,
     view::{
-        form::{Gallery, Group, PastedNotes, Purpose},
+        form::{PastedNotes, Purpose},
+        gallery::{Gallery, Group},
         parts::Here,
     },
 };

@@ -179,7 +179,11 @@ async fn every_page_forbids_inline_code_and_keeping() {
         let policy =
             page.headers.get(header::CONTENT_SECURITY_POLICY).and_then(|policy| policy.to_str().ok()).unwrap_or_default();
         assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{path}");
-        assert_eq!(page.headers.get(header::CACHE_CONTROL).map(|value| value.as_bytes()), Some(&b"no-store"[..]), "{path}");
+        assert_eq!(
+            page.headers.get(header::CACHE_CONTROL).map(axum::http::HeaderValue::as_bytes),
+            Some(&b"no-store"[..]),
+            "{path}"
+        );
         assert!(page.html.contains("name=\"robots\"") && !page.html.contains("hunter2"), "{path}");
         for asset in page.html.split("\"/assets/").skip(1).filter_map(|rest| rest.split(['"', '#']).next()) {
             assert_eq!(browser.get(&format!("/assets/{asset}")).await.status, StatusCode::OK, "{path} {asset}");

@@ -5,6 +5,7 @@ pub mod connection;
 pub mod delete;
 pub mod entry;
 pub mod form;
+pub mod gallery;
 pub mod list;
 pub mod parts;
 #[cfg(test)]

@@ -65,6 +65,9 @@ document.addEventListener("click", async ({ target }) => {
 });
 
 /* the delete dialog: it comes from the server with its impact known, and its button wakes when the name is typed */
+let opener = null;
+document.addEventListener("htmx:beforeRequest", ({ detail }) => { if (!detail.elt.closest("dialog")) opener = detail.elt; });
+
 function openDialog(root) {
   const dialog = root.querySelector?.("dialog[data-dialog]") ?? (root.matches?.("dialog[data-dialog]") ? root : null);
   if (!dialog) return;
@@ -73,11 +76,10 @@ function openDialog(root) {
   confirm.addEventListener("input", wake);
   wake();
   if (!dialog.closest("#dialog-place")) return;
-  const opener = document.activeElement;
   dialog.removeAttribute("open");
   dialog.showModal();
   confirm.focus();
-  dialog.addEventListener("close", () => { dialog.remove(); opener?.focus?.(); });
+  dialog.addEventListener("close", () => { dialog.remove(); opener?.focus(); });
   dialog.querySelector("[data-close]").addEventListener("click", (event) => { event.preventDefault(); dialog.close(); });
 }
 

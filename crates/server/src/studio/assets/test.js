@@ -50,7 +50,7 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-const milliseconds = (ms) => (ms === undefined ? "" : ms < 1 ? `${ms.toFixed(1)} ms` : ms < 1000 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(1)} s`);
+const milliseconds = (ms) => (ms === undefined ? "" : ms < 0.05 ? "< 0.1 ms" : ms < 1 ? `${ms.toFixed(1)} ms` : ms < 1000 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(1)} s`);
 const looks = { ok: ["check", "ok"], failed: ["x", "bad"], skipped: ["minus", "none"], running: ["spin", "none"], waiting: ["dot", "none"] };
 
 /** The panel beside the form and on a connection's page. */
@@ -128,7 +128,7 @@ class Panel {
       const label = control?.closest(".control")?.querySelector("label, legend")?.firstChild?.textContent.trim();
       list.append(element("li", { textContent: `${label ?? field} ${text}` }));
     }
-    const callout = element("div", { className: "callout bad" }, element("b", { className: "bad", textContent: message }), element("p", { textContent: hint }));
+    const callout = element("div", { className: "callout bad" }, element("b", { className: "bad", textContent: message }), element("p", { textContent: errors.length ? "Correct what is marked, then test again." : hint }));
     if (errors.length) callout.append(list);
     this.outcome.replaceChildren(callout);
   }

@@ -141,10 +141,11 @@ fn instant(micros: i64) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros).checked_mul(1_000)?).ok()
 }
 
-/// `12 ms`, `0.4 ms`, `2.1 s`.
+/// `12 ms`, `0.4 ms`, `2.1 s`, `< 0.1 ms`.
 #[must_use]
 pub fn duration(ms: f64) -> String {
     match ms {
+        ..0.05 => "< 0.1 ms".to_owned(),
         ..1.0 => format!("{ms:.1} ms"),
         ..1_000.0 => format!("{ms:.0} ms"),
         _ => format!("{:.1} s", ms / 1_000.0),

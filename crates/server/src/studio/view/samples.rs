@@ -11,7 +11,7 @@ use dataflow_model::{
 use super::{
     Glyph, Shell, admin, connection, delete, entry,
     form::{self, Kept, Source, Values},
-    list,
+    gallery, list,
     parts::{Here, May, asset},
     words::Status,
 };
@@ -50,14 +50,7 @@ fn keep(name: &str, page: &impl Template) {
     });
 }
 
-fn row(
-    name: &str,
-    description: &str,
-    type_id: &str,
-    address: &str,
-    checks: &[(TestStatus, f64)],
-    cause: Option<Cause>,
-) -> list::Row {
+fn row(name: &str, description: &str, type_id: &str, address: &str, checks: &[(TestStatus, f64)]) -> list::Row {
     let catalogue = catalogue();
     let kind = catalogue.get(type_id).expect("known");
     let last = checks.last();
@@ -68,7 +61,7 @@ fn row(
         type_label: kind.label.clone(),
         glyph: Glyph::from(kind),
         address: address.to_owned(),
-        status: last.map_or_else(Status::untested, |(status, _)| Status::of(*status, cause)),
+        status: last.map_or_else(Status::untested, |(status, _)| Status::of(*status, Some(Cause::CredentialsRefused))),
         detail: last.map(|(status, ms)| list::detail(*status, Some(*ms), "3 min ago")).unwrap_or_default(),
         checked_at: last.map(|_| "2026-11-22T16:00:00Z".to_owned()).unwrap_or_default(),
         spark: list::Spark::new(checks),
@@ -94,26 +87,12 @@ fn list_page() -> list::List {
         types: vec![list::Choice { value: "postgres".into(), label: "PostgreSQL (8)".into(), on: false }],
         tags: vec![list::Choice { value: "finance".into(), label: "finance (2)".into(), on: false }],
         rows: vec![
-            row(
-                "sales",
-                "Orders and invoices, read replica",
-                "postgres",
-                "replica.sales.internal:5432 / sales",
-                &steady(12.0),
-                None,
-            ),
-            row("crm", "Accounts and contacts", "mysql", "crm-db.internal:3306 / crm", &steady(18.0), None),
-            row(
-                "warehouse",
-                "",
-                "redshift",
-                "xy12345.eu-west-1.redshift.amazonaws.com:5439 / analytics",
-                &failing,
-                Some(Cause::CredentialsRefused),
-            ),
-            row("events", SHARP, "mariadb", "events.internal:3306 / events", &[(TestStatus::Unproven, 7.0)], None),
-            row("exports", "Nightly drops for finance", "sqlite", "exports/finance.db", &steady(0.4), None),
-            row("new_one", "", "postgres", "db.example.org:5432", &[], None),
+            row("sales", "Orders and invoices, read replica", "postgres", "replica.sales.internal:5432 / sales", &steady(12.0)),
+            row("crm", "Accounts and contacts", "mysql", "crm-db.internal:3306 / crm", &steady(18.0)),
+            row("warehouse", "", "redshift", "xy12345.eu-west-1.redshift.amazonaws.com:5439 / analytics", &failing),
+            row("events", SHARP, "mariadb", "events.internal:3306 / events", &[(TestStatus::Unproven, 7.0)]),
+            row("exports", "Nightly drops for finance", "sqlite", "exports/finance.db", &steady(0.4)),
+            row("new_one", "", "postgres", "db.example.org:5432", &[]),
         ],
         problem: None,
         first: None,
@@ -138,16 +117,16 @@ fn lists() {
 #[test]
 fn galleries() {
     let catalogue = catalogue();
-    let gallery = |search: &str, paste_error: Option<String>| form::Gallery {
+    let gallery = |search: &str, paste_error: Option<String>| gallery::Gallery {
         shell: shell("New Connection", Here::Connections),
         search: search.to_owned(),
-        groups: form::Group::of(&catalogue.all(), search),
+        groups: gallery::Group::of(&catalogue.all(), search),
         paste_error,
     };
     keep("gallery", &gallery("", None));
     keep("gallery-paste-refused", &gallery("", Some(dataflow_model::PasteError::UnknownScheme.to_string())));
     keep("gallery-no-match", &gallery(SHARP, None));
-    assert_eq!(form::Group::of(&catalogue.all(), "maria data").first().map(|group| group.types.len()), Some(1));
+    assert_eq!(gallery::Group::of(&catalogue.all(), "maria data").first().map(|group| group.types.len()), Some(1));
 }
 
 fn form_of(kind: &ConnectionType, purpose: form::Purpose, values: &Values, errors: Vec<FieldError>) -> form::Form {
