@@ -2,11 +2,14 @@
 
 use std::{
     collections::BTreeSet,
-    sync::Barrier,
+    sync::{Arc, Barrier},
     thread,
 };
 
-use dataflow_tests::stored::{Engine, Stored, sample};
+use dataflow_tests::{
+    http::Request,
+    stored::{Engine, Stored, sample},
+};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -131,41 +134,40 @@ fn a_connection_may_be_called_test(#[case] engine: Engine) {
 fn of_sixteen_at_once_one_gets_the_name(#[case] engine: Engine) {
     let stored = Stored::start(engine);
     for round in 0..3 {
-        let start = Barrier::new(16);
-        let mut statuses: Vec<u16> = thread::scope(|scope| {
-            let create = |number: u8| {
-                // Names that differ by case only are the same name here.
-                let name = if number.is_multiple_of(2) { format!("race{round}") } else { format!("Race{round}") };
-                let request = stored.admin("POST", "/connections").json(&sample(&name, "planted"));
-                start.wait();
-                request.send().status
-            };
-            let create = &create;
-            let threads: Vec<_> = (0..16).map(|number| scope.spawn(move || create(number))).collect();
-            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        let statuses = sixteen_at_once(|number| {
+            // Names that differ by case only are the same name here.
+            let name = if number.is_multiple_of(2) { format!("race{round}") } else { format!("Race{round}") };
+            stored.admin("POST", "/connections").json(&sample(&name, "planted"))
         });
-        statuses.sort_unstable();
         assert_eq!(statuses, [vec![201], vec![409; 15]].concat());
     }
     assert_eq!(found(&stored, "").len(), 3);
 
     // The same for changes of one version: one is saved, the others learn that they were late.
     let etag = stored.create("edited", "planted");
-    let start = Barrier::new(16);
-    let mut statuses: Vec<u16> = thread::scope(|scope| {
-        let edit = |number: u8| {
-            let request = stored.admin("PATCH", "/connections/edited").header("if-match", &etag);
-            let request = request.json(&json!({"description": format!("by {number}")}));
-            start.wait();
-            request.send().status
-        };
-        let edit = &edit;
-        let threads: Vec<_> = (0..16).map(|number| scope.spawn(move || edit(number))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    let statuses = sixteen_at_once(|number| {
+        let change = json!({"description": format!("by {number}")});
+        stored.admin("PATCH", "/connections/edited").header("if-match", &etag).json(&change)
     });
-    statuses.sort_unstable();
     assert_eq!(statuses, [vec![200], vec![412; 15]].concat());
     assert_eq!(stored.show("edited").json()["version"], 2);
+}
+
+/// The statuses, in order, of sixteen requests that are sent at one instant.
+fn sixteen_at_once(request: impl Fn(u8) -> Request) -> Vec<u16> {
+    let start = Arc::new(Barrier::new(16));
+    let threads: Vec<_> = (0..16)
+        .map(|number| {
+            let (request, start) = (request(number), Arc::clone(&start));
+            thread::spawn(move || {
+                start.wait();
+                request.send().status
+            })
+        })
+        .collect();
+    let mut statuses: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("no panic")).collect();
+    statuses.sort_unstable();
+    statuses
 }
 
 #[rstest]
