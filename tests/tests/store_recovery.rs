@@ -14,18 +14,12 @@ use dataflow_tests::{
 };
 use rstest::rstest;
 
-/// The recovery key among what `dataflow setup` printed: 14 groups of 4.
-fn recovery_key(stored: &Stored) -> String {
-    let is_key = |line: &&str| line.split('-').count() == 14 && line.split('-').all(|group| group.len() == 4);
-    stored.server.setup_output().lines().find(is_key).expect("set-up prints it").to_owned()
-}
-
 /// Another machine's `dataflow serve` on its own copy.
 fn serve(folder: &TempDir, port: &Port, store: &[String]) -> Process {
     let mut process = Spawn::new(dataflow_tests::binary::dataflow_bin(), Stop::Terminate)
         .args(["serve", "--listen", &format!("127.0.0.1:{}", port.number())])
         .args(store)
-        .start(&folder.join("log"), None);
+        .start(&folder.join("log"));
     process.wait_until("the recovered server", |process| process.log().contains("is ready at"));
     process
 }
@@ -36,7 +30,7 @@ fn serve(folder: &TempDir, port: &Port, store: &[String]) -> Process {
 fn the_store_and_the_recovery_key_are_enough(#[case] engine: Engine) {
     let mut stored = Stored::start(engine);
     stored.create("sales", "only this once");
-    let recovery_key = recovery_key(&stored);
+    let recovery_key = stored.server.recovery_key().to_owned();
     let before = stored.credentials("sales").expect(200).header("etag").to_owned();
     stored.server.process().stop();
     let key_file = stored.server.data().with_extension("key");
