@@ -17,6 +17,7 @@ pub mod mariadb;
 pub mod matrix;
 pub mod mysql;
 pub mod mysql_protocol;
+pub mod openapi;
 pub mod port;
 pub mod postgres;
 pub mod process;

@@ -1,6 +1,10 @@
 //! A running server on one of the two stores, with the store's tables in reach.
 
-use std::process::Command;
+use std::{
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream,
+    process::Command,
+};
 
 use serde_json::{Value, json};
 
@@ -80,6 +84,18 @@ impl Stored {
     pub fn create(&self, name: &str, secret: &str) -> String {
         let answer = self.admin("POST", "/connections").json(&sample(name, secret)).send();
         answer.expect(201).header("etag").to_owned()
+    }
+
+    /// Makes a workspace, through the server's admin socket.
+    ///
+    /// # Panics
+    /// If that is refused.
+    pub fn create_workspace(&self, name: &str) {
+        let mut socket = UnixStream::connect(self.server.data().join("admin.sock")).expect("the server listens");
+        writeln!(socket, "{}", json!({"ask": "create_workspace", "name": name})).expect("the server reads");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).expect("the server answers");
+        assert_eq!(answer.trim(), "\"done\"");
     }
 
     pub fn show(&self, name: &str) -> Answer {

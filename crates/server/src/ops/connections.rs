@@ -1,6 +1,9 @@
 //! Connections: create, show, edit, delete. Every save is a version; a save that redirects a secret must bring it again.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use anyhow::Context;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
@@ -76,7 +79,8 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, draft: Draft) -
     let is_admin = caller.may(Action::SetAdminFields, workspace.id);
     let (name, kind) = match (read_name(&draft), read_type(app, draft.type_id.as_deref())) {
         (Ok(name), Ok(kind)) => (name, kind),
-        (name, kind) => return Err(Error::Invalid(draft.errors.into_iter().chain(name.err()).chain(kind.err()).collect())),
+        (name, Ok(kind)) => return Err(first_of_each(name.err(), read_content(draft, kind, None, is_admin).err())),
+        (name, Err(kind)) => return Err(first_of_each(draft.errors.into_iter().chain(name.err()).chain([kind]), None)),
     };
     if !caller.may_see_name(name.as_str()) {
         return Err(Error::Forbidden("create connections of this name"));
@@ -288,6 +292,18 @@ fn name_taken(error: StoreError, name: &str) -> Error {
         StoreError::Unique(_) => Error::NameTaken(name.to_owned()),
         other => other.into(),
     }
+}
+
+/// All that is wrong with a new connection, one error for each field.
+fn first_of_each(errors: impl IntoIterator<Item = FieldError>, of_content: Option<Error>) -> Error {
+    let of_content = match of_content {
+        Some(Error::Invalid(errors)) => errors,
+        Some(other) => return other,
+        None => Vec::new(),
+    };
+    let mut seen = BTreeSet::new();
+    let all = of_content.into_iter().chain(errors);
+    Error::Invalid(all.filter(|error| seen.insert(error.field.clone())).collect())
 }
 
 fn read_name(draft: &Draft) -> std::result::Result<ConnectionName, FieldError> {

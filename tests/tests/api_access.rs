@@ -1,0 +1,242 @@
+//! Who may do what: every route of the API by every kind of caller. On both stores.
+
+use std::collections::BTreeSet;
+
+use dataflow_tests::{
+    http::{Answer, Request},
+    openapi::Operation,
+    stored::{Engine, Stored, sample},
+};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+/// What each role gets: viewer, user, editor, admin.
+struct Route {
+    id: &'static str,
+    by_role: [u16; 4],
+    /// The same as an admin whose token names another connection only.
+    narrowed: u16,
+    /// Without a workspace in its address.
+    open: bool,
+}
+
+const fn route(id: &'static str, by_role: [u16; 4], narrowed: u16) -> Route {
+    Route { id, by_role, narrowed, open: false }
+}
+
+/// Every route. Requests are complete and would succeed, so that nothing but the right is missing.
+const ROUTES: &[Route] = &[
+    route("list_connections", [200, 200, 200, 200], 200),
+    route("create_connection", [403, 403, 201, 201], 403),
+    route("show_connection", [200, 200, 200, 200], 404),
+    route("edit_connection", [403, 403, 200, 200], 404),
+    route("delete_connection", [403, 403, 204, 204], 404),
+    route("test_unsaved_connection", [403, 403, 200, 200], 200),
+    route("test_connection", [403, 200, 200, 200], 404),
+    route("list_checks", [200, 200, 200, 200], 404),
+    route("resolve_credentials", [403, 200, 403, 200], 404),
+    route("list_tokens", [200, 200, 200, 200], 200),
+    route("create_token", [201, 201, 201, 201], 403),
+    // Of somebody else's token nobody but an admin learns that it exists.
+    route("revoke_token", [404, 404, 404, 204], 404),
+    route("list_members", [403, 403, 403, 200], 403),
+    route("put_member", [403, 403, 403, 200], 403),
+    route("remove_member", [403, 403, 403, 204], 403),
+    Route { id: "list_workspaces", by_role: [200; 4], narrowed: 200, open: true },
+    Route { id: "list_types", by_role: [200; 4], narrowed: 200, open: true },
+];
+
+struct Table<'t> {
+    stored: &'t Stored,
+    operations: Vec<Operation>,
+    /// Makes every name of a request its own.
+    count: std::cell::Cell<usize>,
+}
+
+impl Table<'_> {
+    fn fresh(&self, word: &str) -> String {
+        self.count.set(self.count.get() + 1);
+        format!("{word}{}", self.count.get())
+    }
+
+    /// A request that lacks nothing but a token, and what it needs to be there.
+    fn request(&self, id: &str, workspace: &str) -> Request {
+        let stored = self.stored;
+        let operation = self.operations.iter().find(|operation| operation.id == id).expect("in the description");
+        let name = match id {
+            "revoke_token" => self.foreign_token(),
+            "put_member" => format!("{}@example.org", self.fresh("new")),
+            "remove_member" => {
+                let email = format!("{}@example.org", self.fresh("old"));
+                stored.admin("PUT", &format!("/members/{email}")).json(&json!({"roles": ["viewer"]})).send().expect(200);
+                email
+            }
+            "delete_connection" => {
+                let name = self.fresh("doomed");
+                stored.create(&name, "planted");
+                name
+            }
+            _ => "sales".to_owned(),
+        };
+        let path = operation.path.replace("{workspace}", workspace).replace("{name}", &name);
+        let request = Request::new(stored.server.port(), &operation.method, path);
+        let unsaved = json!({"type": "postgres", "host": "127.0.0.1", "port": 1, "username": "u"});
+        match id {
+            "create_connection" => request.json(&sample(&self.fresh("made"), "planted")),
+            "edit_connection" => request.header("if-match", "*").json(&json!({"description": self.fresh("text")})),
+            "delete_connection" => request.header("if-match", "*"),
+            "test_unsaved_connection" => request.json(&unsaved),
+            "create_token" => request.json(&json!({"name": self.fresh("token"), "roles": ["viewer"]})),
+            "put_member" => request.json(&json!({"roles": ["viewer"]})),
+            _ => request,
+        }
+    }
+
+    fn foreign_token(&self) -> String {
+        let name = self.fresh("foreign");
+        self.stored.token(&name, "viewer", None);
+        let tokens = self.stored.admin("GET", "/tokens").send().expect(200).json();
+        let token = tokens["items"].as_array().and_then(|tokens| tokens.iter().find(|token| token["name"] == name));
+        token.and_then(|token| token["id"].as_str()).expect("listed").to_owned()
+    }
+
+    fn check(&self, who: &str, id: &str, answer: &Answer, expected: u16) {
+        assert_eq!(answer.status, expected, "{who} at {id}: {}", answer.text());
+        if answer.status >= 400 {
+            let code = answer.json()["code"].as_str().unwrap_or_default().to_owned();
+            answer.refused(expected, &code);
+        }
+        let operation = self.operations.iter().find(|operation| operation.id == id).expect("in the description");
+        let documented = operation.description["responses"].get(answer.status.to_string());
+        assert!(documented.is_some(), "{id} answers {} and its description does not say so", answer.status);
+    }
+}
+
+fn description(stored: &Stored) -> Value {
+    Request::new(stored.server.port(), "GET", "/api/v1/openapi.json").send().expect(200).json()
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn every_route_by_every_caller(#[case] engine: Engine) {
+    let stored = Stored::start(engine);
+    let operations = Operation::all(&description(&stored));
+    let described: BTreeSet<_> = operations.iter().map(|operation| operation.id.as_str()).collect();
+    let listed: BTreeSet<_> = ROUTES.iter().map(|route| route.id).collect();
+    assert_eq!(described, listed, "a route is missing in the table of this test, or gone from the API: add or remove its line");
+    let mut body = sample("sales", "planted");
+    body["host"] = json!("127.0.0.1");
+    body["port"] = json!(1);
+    stored.admin("POST", "/connections").json(&body).send().expect(201);
+    let table = Table { stored: &stored, operations, count: std::cell::Cell::new(0) };
+
+    let roles = ["viewer", "user", "editor", "admin"].map(|role| (role, stored.token(&format!("a {role}"), role, None)));
+    let narrowed = stored.token("narrowed", "admin", Some(&["other"]));
+    let outsider = other_workspace(&stored);
+    let revoked = revoked(&stored);
+    for route in ROUTES {
+        for token in [None, Some(""), Some("nonsense"), Some(revoked.as_str())] {
+            let request = table.request(route.id, "default");
+            let request = token.map_or_else(|| request.clone(), |token| request.clone().token(token));
+            table.check("nobody", route.id, &request.send(), 401);
+        }
+        for ((role, token), expected) in roles.iter().zip(route.by_role) {
+            table.check(role, route.id, &table.request(route.id, "default").token(token).send(), expected);
+        }
+        table.check("narrowed", route.id, &table.request(route.id, "default").token(&narrowed).send(), route.narrowed);
+        if !route.open {
+            // A workspace of others looks like one that is not.
+            let foreign = table.request(route.id, "default").token(&outsider).send();
+            table.check("outsider", route.id, &foreign, 404);
+            let absent = table.request(route.id, "absent").token(&outsider).send();
+            assert_eq!(told(&foreign), told(&absent), "{}", route.id);
+        }
+    }
+    let basic = table.request("list_types", "default").header("authorization", "Basic YWRtaW46YWRtaW4=").send();
+    basic.refused(401, "unauthenticated");
+    nothing_of_others_is_seen(&stored, &outsider);
+    no_token_grants_more_than_it_has(&stored, &narrowed);
+}
+
+/// All of an answer but the time that it was given at.
+fn told(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
+    let headers = answer.headers.clone().into_iter().filter(|(name, _)| name != "date").collect();
+    (answer.status, headers, answer.text())
+}
+
+fn revoked(stored: &Stored) -> String {
+    let token = stored.token("revoked", "admin", None);
+    stored.request(&token, "GET", "/types").send().expect(200);
+    let tokens = stored.admin("GET", "/tokens").send().expect(200).json();
+    let id = tokens["items"].as_array().and_then(|tokens| tokens.iter().find(|token| token["name"] == "revoked"));
+    let path = format!("/tokens/{}", id.and_then(|token| token["id"].as_str()).expect("listed"));
+    stored.admin("DELETE", &path).send().expect(204);
+    // At once, although the server had it in memory.
+    stored.request(&token, "GET", "/types").send().refused(401, "unauthenticated");
+    stored.admin("DELETE", &path).send().refused(404, "not_found");
+    token
+}
+
+/// The token of an admin of the workspace `theirs`.
+fn other_workspace(stored: &Stored) -> String {
+    stored.create_workspace("theirs");
+    stored.server.token("theirs", "admin", "outsider")
+}
+
+fn nothing_of_others_is_seen(stored: &Stored, outsider: &str) {
+    let workspaces = stored.request(outsider, "GET", "/workspaces").send().expect(200).json();
+    let names: Vec<_> = workspaces["items"].as_array().into_iter().flatten().map(|workspace| &workspace["name"]).collect();
+    assert_eq!(names, ["theirs"]);
+    let theirs = stored.request(outsider, "GET", "/workspaces/theirs/connections").send().expect(200).json();
+    assert_eq!(theirs["items"], json!([]));
+    // The same name in another workspace is another connection.
+    stored.request(outsider, "POST", "/workspaces/theirs/connections").json(&sample("sales", "theirs")).send().expect(201);
+    let resolved = stored.request(outsider, "GET", "/workspaces/theirs/connections/sales/credentials").send().expect(200).json();
+    assert_eq!(resolved["fields"]["password"], "theirs");
+    assert_eq!(stored.credentials("sales").json()["fields"]["password"], "planted");
+}
+
+fn no_token_grants_more_than_it_has(stored: &Stored, narrowed: &str) {
+    let ask = |token: &str, body: Value| stored.request(token, "POST", "/workspaces/default/tokens").json(&body).send();
+    for connections in [json!(null), json!([]), json!(["sales"]), json!(["other", "sales"])] {
+        let body = json!({"name": format!("wider {connections}"), "roles": ["viewer"], "connections": connections});
+        ask(narrowed, body).refused(403, "forbidden");
+    }
+    let child = ask(narrowed, json!({"name": "child", "roles": ["user"], "connections": ["other"]})).expect(201).json();
+    let child = child["token"].as_str().expect("a token");
+    stored.request(child, "GET", "/workspaces/default/connections/sales").send().refused(404, "not_found");
+    stored.create("other", "planted");
+    stored.request(child, "GET", "/workspaces/default/connections/other/credentials").send().expect(200);
+    let list = stored.request(child, "GET", "/workspaces/default/connections").send().expect(200).json();
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(1));
+
+    for (role, refused) in [("viewer", ["user", "editor", "admin"]), ("user", ["editor", "admin", "admin"]), ("editor", ["user", "admin", "admin"])] {
+        let own = stored.token(&format!("granting {role}"), role, None);
+        for more in refused {
+            ask(&own, json!({"name": format!("{role} to {more}"), "roles": [role, more]})).refused(403, "forbidden");
+        }
+        ask(&own, json!({"name": format!("{role} to {role}"), "roles": [role]})).expect(201);
+        // Its own, and those alone.
+        let list = stored.request(&own, "GET", "/workspaces/default/tokens").send().expect(200).json();
+        assert_eq!(list["items"].as_array().map(Vec::len), Some(1), "{list}");
+    }
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn fields_for_admins_are_set_by_admins(#[case] engine: Engine) {
+    let stored = Stored::start(engine);
+    let editor = stored.token("editor", "editor", None);
+    let mut body = sample("weak", "planted");
+    body["extra"] = json!({"insecure_auth": "md5"});
+    let by = |token: &str| stored.request(token, "POST", "/workspaces/default/connections").json(&body).send();
+    let problem = by(&editor).refused_field("invalid_fields", "extra.insecure_auth");
+    assert_eq!(problem["errors"][0]["code"], "admin_only");
+    by(&stored.admin).expect(201);
+    // What an admin set stays when an editor changes something else.
+    let edit = stored.request(&editor, "PATCH", "/workspaces/default/connections/weak").header("if-match", "*");
+    let edited = edit.json(&json!({"description": "x"})).send().expect(200).json();
+    assert_eq!(edited["extra"]["insecure_auth"], "md5");
+}

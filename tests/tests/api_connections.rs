@@ -1,0 +1,229 @@
+//! The life of a connection over the API, on both stores.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Barrier},
+    thread,
+};
+
+use dataflow_tests::{
+    http::Request,
+    stored::{Engine, Stored, sample},
+};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+fn names(page: &Value) -> Vec<String> {
+    page["items"].as_array().expect("a list").iter().map(|item| item["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+fn found(stored: &Stored, query: &str) -> Vec<String> {
+    names(&stored.admin("GET", &format!("/connections?{query}")).send().expect(200).json())
+}
+
+/// Every page of a list, each of at most `limit`.
+fn pages(stored: &Stored, token: &str, query: &str, limit: usize) -> Vec<String> {
+    let (mut all, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/workspaces/default/connections?{query}&limit={limit}{cursor}");
+        let page = stored.request(token, "GET", &path).send().expect(200).json();
+        let names = names(&page);
+        assert!(names.len() <= limit && !names.is_empty(), "{page}");
+        all.extend(names);
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return all,
+        }
+    }
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn a_connection_lives_dies_and_lives_again(#[case] engine: Engine) {
+    let stored = Stored::start(engine);
+    let mut body = sample("sales", "planted");
+    body["description"] = json!("The sales of Europe");
+    body["tags"] = json!(["finance", "EU"]);
+    let created = stored.admin("POST", "/connections").json(&body).send();
+    assert_eq!(created.expect(201).header("location"), "/api/v1/workspaces/default/connections/sales");
+    let made = created.json();
+    assert_eq!((&made["version"], &made["created_by"], &made["tags"]), (&json!(1), &json!("token admin"), &json!(["EU", "finance"])));
+    assert_eq!((&made["port"], &made["tls"]["mode"]), (&json!(5432), &json!("verify-full")), "defaults are filled in");
+    assert_eq!((&made["password"], &made["tls"]["key"]), (&json!({"set": true}), &json!({"set": false})));
+
+    let shown = stored.show("sales");
+    assert_eq!(shown.expect(200).json(), made);
+    assert_eq!(shown.header("etag"), created.header("etag"));
+    stored.show("SALES").refused(404, "not_found");
+    stored.admin("POST", "/connections").json(&sample("Sales", "x")).send().refused(409, "name_taken");
+
+    let edited = stored.edit("sales", &json!({"description": "All sales", "extra": {"application_name": "reports"}}));
+    let now = edited.expect(200).json();
+    assert_eq!((&now["version"], &now["description"], &now["host"]), (&json!(2), &json!("All sales"), &made["host"]));
+    assert_eq!(now["extra"]["application_name"], "reports");
+    let cleared = stored.edit("sales", &json!({"description": null, "tags": null, "extra": {"application_name": null}}));
+    let cleared = cleared.expect(200).json();
+    assert_eq!((&cleared["description"], &cleared["tags"], cleared["extra"].get("application_name")), (&json!(""), &json!([]), None));
+    // What was read can be sent back whole.
+    assert_eq!(stored.edit("sales", &cleared).expect(200).json()["version"], 4);
+
+    let gone = stored.admin("DELETE", "/connections/sales?reason=moved%20to%20%E2%80%9Corders%E2%80%9D").header("if-match", "*");
+    gone.send().expect(204);
+    for method in ["GET", "PATCH", "DELETE"] {
+        let request = stored.admin(method, "/connections/sales").header("if-match", "*").json(&json!({"description": "x"}));
+        let problem = request.send().refused(410, "connection_deleted");
+        assert_eq!((&problem["deleted_by"], &problem["reason"]), (&json!("token admin"), &json!("moved to “orders”")));
+        assert!(problem["deleted_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{problem}");
+    }
+    stored.credentials("sales").refused(410, "connection_deleted");
+    assert_eq!(found(&stored, ""), Vec::<String>::new());
+
+    // The new one has the name, and nothing else of the old one.
+    let again = stored.create("sales", "other");
+    assert_ne!(again, created.header("etag"));
+    assert_eq!(stored.show("sales").expect(200).json()["version"], 1);
+    assert_eq!(stored.credentials("sales").expect(200).json()["fields"]["password"], "other");
+    // Its earlier self is no precondition that holds, although both are at version 1.
+    let stale = stored.admin("PATCH", "/connections/sales").header("if-match", created.header("etag"));
+    stale.json(&json!({"description": "x"})).send().refused(412, "version_conflict");
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn a_change_names_the_version_that_it_changes(#[case] engine: Engine) {
+    let stored = Stored::start(engine);
+    let first = stored.create("sales", "planted");
+    let change = json!({"description": "x"});
+    stored.admin("PATCH", "/connections/sales").json(&change).send().refused(428, "precondition_required");
+    stored.admin("DELETE", "/connections/sales").send().refused(428, "precondition_required");
+    let second = stored.admin("PATCH", "/connections/sales").header("if-match", &first).json(&change).send();
+    let second = second.expect(200).header("etag").to_owned();
+    assert_ne!(first, second);
+    for stale in [first.as_str(), "\"nonsense\"", "", "W/\"1\""] {
+        let request = stored.admin("PATCH", "/connections/sales").header("if-match", stale).json(&change);
+        request.send().refused(412, "version_conflict");
+        stored.admin("DELETE", "/connections/sales").header("if-match", stale).send().refused(412, "version_conflict");
+    }
+    assert_eq!(stored.show("sales").header("etag"), second);
+    stored.admin("DELETE", "/connections/sales").header("if-match", &second).send().expect(204);
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn a_connection_may_be_called_test(#[case] engine: Engine) {
+    let stored = Stored::start(engine);
+    let etag = stored.create("test", "planted");
+    assert_eq!(stored.show("test").expect(200).header("etag"), etag);
+    assert_eq!(stored.edit("test", &json!({"description": "mine"})).expect(200).json()["description"], "mine");
+    assert_eq!(stored.credentials("test").expect(200).json()["name"], "test");
+    stored.admin("GET", "/connections/test/checks").send().expect(200);
+    // A body under POST is a test of unsaved values, and saves nothing.
+    let unsaved = json!({"type": "postgres", "host": "127.0.0.1", "port": 1, "username": "u"});
+    let report = stored.admin("POST", "/connections/test").json(&unsaved).send();
+    assert_eq!(report.expect(200).json()["status"], "failed");
+    stored.delete("test").expect(204);
+    stored.show("test").refused(410, "connection_deleted");
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn of_sixteen_at_once_one_gets_the_name(#[case] engine: Engine) {
+    let stored = Stored::start(engine);
+    for round in 0..3 {
+        let statuses = sixteen_at_once(|number| {
+            // Names that differ by case only are the same name here.
+            let name = if number.is_multiple_of(2) { format!("race{round}") } else { format!("Race{round}") };
+            stored.admin("POST", "/connections").json(&sample(&name, "planted"))
+        });
+        assert_eq!(statuses, [vec![201], vec![409; 15]].concat());
+    }
+    assert_eq!(found(&stored, "").len(), 3);
+
+    // The same for changes of one version: one is saved, the others learn that they were late.
+    let etag = stored.create("edited", "planted");
+    let statuses = sixteen_at_once(|number| {
+        let change = json!({"description": format!("by {number}")});
+        stored.admin("PATCH", "/connections/edited").header("if-match", &etag).json(&change)
+    });
+    assert_eq!(statuses, [vec![200], vec![412; 15]].concat());
+    assert_eq!(stored.show("edited").json()["version"], 2);
+}
+
+/// The statuses, in order, of sixteen requests that are sent at one instant.
+fn sixteen_at_once(request: impl Fn(u8) -> Request) -> Vec<u16> {
+    let start = Arc::new(Barrier::new(16));
+    let threads: Vec<_> = (0..16)
+        .map(|number| {
+            let (request, start) = (request(number), Arc::clone(&start));
+            thread::spawn(move || {
+                start.wait();
+                request.send().status
+            })
+        })
+        .collect();
+    let mut statuses: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("no panic")).collect();
+    statuses.sort_unstable();
+    statuses
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn a_list_is_searched_sorted_and_paged(#[case] engine: Engine) {
+    let stored = Stored::start(engine);
+    let mut made = Vec::new();
+    for number in 0..120 {
+        let name = format!("{}-{:03}", if number % 2 == 0 { "Lake" } else { "warehouse" }, number * 7 % 120);
+        let mut body = sample(&name, "planted");
+        body["host"] = json!(format!("db{number}.example.org"));
+        body["tags"] = if number % 3 == 0 { json!(["Third", "x"]) } else { json!([]) };
+        if number % 4 == 0 {
+            body["type"] = json!("mysql");
+        }
+        stored.admin("POST", "/connections").json(&body).send().expect(201);
+        made.push(name);
+    }
+    let mut by_name = made.clone();
+    by_name.sort_by_key(|name| name.to_lowercase());
+    assert_eq!(pages(&stored, &stored.admin, "", 7), by_name);
+    assert_eq!(pages(&stored, &stored.admin, "sort=name", 120), by_name);
+    by_name.reverse();
+    assert_eq!(pages(&stored, &stored.admin, "sort=-name", 7), by_name);
+    let mut by_time = made.clone();
+    by_time.reverse();
+    assert_eq!(pages(&stored, &stored.admin, "sort=-updated", 7), by_time);
+    assert_eq!(found(&stored, "").len(), 50, "the limit unless asked otherwise");
+    // A change moves it to the top, and a page boundary still shows nothing twice.
+    stored.edit(&made[60], &json!({"description": "Freshly painted"})).expect(200);
+    let updated = pages(&stored, &stored.admin, "sort=-updated", 7);
+    assert_eq!((updated[0].as_str(), updated.len()), (made[60].as_str(), 120));
+    assert_eq!(updated.iter().collect::<BTreeSet<_>>().len(), 120);
+
+    let count = |query: &str| pages(&stored, &stored.admin, query, 50).len();
+    assert_eq!(count("search=lak"), 60, "beginnings of words, in any case");
+    assert_eq!(found(&stored, "search=ake"), Vec::<String>::new(), "beginnings only");
+    assert_eq!(found(&stored, "search=fresh%20PAINT"), [made[60].as_str()], "every word counts, the description's too");
+    assert_eq!(found(&stored, "search=db77"), [made[77].as_str()], "the host's words");
+    assert_eq!((count("tag=third"), count("tag=THIRD"), found(&stored, "tag=thi").len()), (40, 40, 0), "a tag is whole");
+    assert_eq!((count("type=mysql"), count("type=postgres"), found(&stored, "type=sqlite").len()), (30, 90, 0));
+    assert_eq!((count("status=untested"), found(&stored, "status=ok").len()), (120, 0));
+    assert_eq!(count("search=ware&tag=third&type=postgres&sort=-updated"), count("search=ware&tag=third&type=postgres"));
+    let item = &stored.admin("GET", "/connections?search=db77").send().json()["items"][0];
+    assert_eq!((&item["address"], &item["last_check"]), (&json!("db77.example.org:5432 / sales"), &Value::Null));
+
+    // A deleted one is in no list, and what was found by it is not found.
+    stored.delete(&made[60]).expect(204);
+    assert_eq!((pages(&stored, &stored.admin, "", 7).len(), found(&stored, "search=painted").len()), (119, 0));
+
+    // A narrowed token sees its own in order, wherever they stand, and no cursor tells it of another.
+    let (first, last) = (&by_name[119], &by_name[0]);
+    let narrowed = stored.token("narrowed", "viewer", Some(&[first, last, "absent"]));
+    for sort in ["sort=name", "sort=-name", "sort=-updated"] {
+        let seen: BTreeSet<_> = pages(&stored, &narrowed, sort, 1).into_iter().collect();
+        assert_eq!(seen, BTreeSet::from([first.clone(), last.clone()]), "{sort}");
+    }
+}

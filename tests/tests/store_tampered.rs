@@ -1,0 +1,139 @@
+//! Somebody can write the store and has no key: no row that he bends or moves gives a secret or a right. On both stores.
+
+use dataflow_tests::{
+    http::Request,
+    stored::{Engine, Stored, sample},
+};
+use rstest::rstest;
+use serde_json::json;
+
+const PLANTED: &str = "Zq7XplantedZq7X";
+
+/// Changes rows while the server is stopped: it caches.
+fn tamper(stored: &mut Stored, sql: &str) {
+    stored.server.process().stop();
+    stored.sql(sql);
+    stored.server.restart();
+}
+
+fn unreadable(stored: &Stored, name: &str, how: &str) {
+    for path in [format!("/connections/{name}/credentials"), format!("/connections/{name}/test")] {
+        let method = if path.ends_with("/test") { "POST" } else { "GET" };
+        let answer = stored.admin(method, &path).send();
+        assert_eq!(answer.status, 500, "{how}: {}", answer.text());
+        answer.refused(500, "secret_unreadable");
+        assert!(!answer.text().contains(PLANTED), "{how}");
+    }
+    let test = stored.admin("POST", &format!("/connections/{name}/test")).json(&json!({"description": "x"})).send();
+    assert_eq!(test.status, 500, "{how}: {}", test.text());
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn a_bent_or_moved_row_gives_no_secret(#[case] engine: Engine) {
+    let mut stored = Stored::start(engine);
+    // One connection for each way, so that the server is stopped once.
+    let ways: Vec<(&str, String)> = [
+        ("host", "UPDATE connection_versions SET fields = replace(fields, 'db.example.org', 'attacker.example.org')"),
+        ("tls", "UPDATE connection_versions SET fields = replace(fields, 'verify-full', 'disable')"),
+        ("paths", "UPDATE connection_versions SET endpoint_paths = '[]'"),
+        ("type", "UPDATE connection_versions SET type = 'redshift'"),
+        ("fingerprint", "UPDATE connection_versions SET fingerprint = 'AAAA'"),
+        ("name", "UPDATE connection_versions SET name = 'other'"),
+        ("sealed", "UPDATE connection_versions SET secrets = replace(secrets, '\"version\":1', '\"version\":2')"),
+        ("stripped", "UPDATE connection_versions SET secrets = '{}'"),
+    ]
+    .into_iter()
+    .map(|(way, sql)| (way, format!("{sql} WHERE connection_id = (SELECT id FROM connections WHERE name = '{way}')")))
+    .chain([
+        ("pointer", "UPDATE connections SET version = 1 WHERE name = 'pointer'".to_owned()),
+        ("kind", "UPDATE connections SET type = 'redshift' WHERE name = 'kind'".to_owned()),
+    ])
+    .collect();
+    for (way, _) in &ways {
+        stored.create(way, PLANTED);
+    }
+    stored.edit("pointer", &json!({"password": "rotated"})).expect(200);
+    for name in ["left", "right", "whole", "revived"] {
+        stored.create(name, if name == "right" { "other" } else { PLANTED });
+    }
+    stored.delete("revived").expect(204);
+    let moved = "UPDATE connection_versions SET secrets = (SELECT v.secrets FROM connection_versions v JOIN connections c \
+                 ON c.id = v.connection_id WHERE c.name = 'left') WHERE connection_id = (SELECT id FROM connections WHERE name = 'right')";
+    let revived = "UPDATE connections SET deleted_at = NULL, deleted_by = NULL, deleted_reason = NULL WHERE name = 'revived'";
+    let all: Vec<_> = ways.iter().map(|(_, sql)| sql.as_str()).chain([moved, revived]).collect();
+    tamper(&mut stored, &all.join(";"));
+    for (way, _) in &ways {
+        unreadable(&stored, way, way);
+    }
+    unreadable(&stored, "right", "a secret from another connection");
+    unreadable(&stored, "revived", "a deletion that was taken back");
+    assert_eq!(stored.credentials("whole").expect(200).json()["fields"]["password"], PLANTED);
+    assert!(!stored.server.log().contains(PLANTED));
+
+    // A whole row under another connection's id, its MAC with it, and a connection in another workspace.
+    stored.create_workspace("theirs");
+    let swap = "UPDATE connection_versions SET connection_id = 'x' WHERE connection_id = (SELECT id FROM connections WHERE name = 'left'); \
+                UPDATE connection_versions SET connection_id = (SELECT id FROM connections WHERE name = 'left') \
+                WHERE connection_id = (SELECT id FROM connections WHERE name = 'whole')";
+    let moved = "UPDATE connections SET workspace_id = (SELECT id FROM workspaces WHERE name = 'theirs') WHERE name = 'whole'";
+    let lenient = match engine {
+        Engine::Sqlite => "",
+        Engine::Postgres => "SET session_replication_role = replica;",
+    };
+    tamper(&mut stored, &format!("{lenient}{swap};{moved}"));
+    unreadable(&stored, "left", "another connection's version");
+    let outsider = stored.server.token("theirs", "admin", "outsider");
+    let stolen = stored.request(&outsider, "GET", "/workspaces/theirs/connections/whole/credentials").send();
+    stolen.refused(500, "secret_unreadable");
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn a_bent_row_gives_no_right(#[case] engine: Engine) {
+    let mut stored = Stored::start(engine);
+    stored.create("sales", PLANTED);
+    let names = ["roles", "wider", "expiry", "revoked", "moved", "whole"];
+    let mut tokens = Vec::new();
+    for name in names {
+        let connections = (name == "wider").then_some(["other"].as_slice());
+        tokens.push((name, stored.token(name, "viewer", connections)));
+    }
+    let list = stored.admin("GET", "/tokens").send().expect(200).json();
+    let id = list["items"].as_array().and_then(|all| all.iter().find(|token| token["name"] == "revoked"));
+    let id = id.and_then(|token| token["id"].as_str()).expect("listed");
+    stored.admin("DELETE", &format!("/tokens/{id}")).send().expect(204);
+    stored.create_workspace("theirs");
+    tamper(
+        &mut stored,
+        "UPDATE tokens SET roles = 'viewer,user,editor,admin' WHERE name = 'roles'; UPDATE tokens SET connections = NULL WHERE name = 'wider'; \
+         UPDATE tokens SET expires_at = expires_at + 1 WHERE name = 'expiry'; UPDATE tokens SET revoked_at = NULL WHERE name = 'revoked'; \
+         UPDATE tokens SET workspace_id = (SELECT id FROM workspaces WHERE name = 'theirs') WHERE name = 'moved'",
+    );
+    for (name, token) in &tokens {
+        for path in ["/types", "/workspaces/default/connections", "/workspaces/theirs/connections"] {
+            let answer = stored.request(token, "GET", path).send();
+            if *name == "whole" {
+                assert!(matches!(answer.status, 200 | 404), "{}", answer.text());
+            } else {
+                assert_eq!(answer.status, 401, "{name} at {path}: {}", answer.text());
+            }
+        }
+    }
+    // The operator learns of it, by the row's id and not by the token.
+    let log = stored.server.log();
+    assert!(log.contains("a token was refused") && tokens.iter().all(|(_, token)| !log.contains(token.as_str())), "{log}");
+
+    // A workspace under another's name has another's key.
+    tamper(
+        &mut stored,
+        "UPDATE workspaces SET name = 'x', name_key = 'x' WHERE name = 'default'; \
+         UPDATE workspaces SET name = 'default', name_key = 'default' WHERE name = 'theirs'",
+    );
+    let answer = stored.admin("POST", "/connections").json(&sample("fresh", "planted")).send();
+    answer.refused(500, "secret_unreadable");
+    let open = Request::new(stored.server.port(), "GET", "/healthz").send();
+    open.expect(200);
+}
