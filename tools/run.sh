@@ -7,7 +7,7 @@
 #   .run/first-admin  e-mail, password and recovery key of the first admin
 #   .run/sqlite       the folder of SQLite files, with sample.db
 #   .run/venv         a Python environment with the SDK; its dataflow.toml holds a token of the role `user`
-#   .run/server.log   what the server says
+#   .run/server.log   what the server says; .run/sdk.log what pip said
 #
 # PYTHON names the interpreter, if not python3.
 source "$(dirname "$0")/lib.sh"
@@ -52,20 +52,18 @@ install_sdk() {
   local wanted stamp=$run/venv/sdk.digest
   wanted="$(digest "${sdk_sources[@]}") $("$python" --version)"
   if [[ -f $stamp && $(<"$stamp") == "$wanted" ]]; then return; fi
-  step "Building the Python SDK (the first time about 1 minute)" build_sdk
-  step "Installing it into .run/venv" install_wheel
+  step "Building the Python SDK into .run/venv (the first time about 2 minutes)" build_sdk
   printf '%s' "$wanted" >"$stamp"
 }
 
-# pip would build it too, but without a sign of life.
+# Of all that pip has to say, the crates are shown as they are compiled.
 build_sdk() {
-  cargo build --locked -p dataflow-python 9>&-
-}
-
-install_wheel() {
   if [[ $("$run/venv/bin/python" --version 2>/dev/null) != $("$python" --version) ]]; then "$python" -m venv --clear "$run/venv"; fi
-  "$run/venv/bin/pip" install --quiet --disable-pip-version-check --force-reinstall ./python \
-    --config-settings=build-args="--profile dev --locked" 9>&-
+  if ! "$run/venv/bin/pip" install --verbose --disable-pip-version-check --force-reinstall ./python \
+    --config-settings=build-args="--profile dev --locked" 2>&1 9>&- | tee "$run/sdk.log" | sed --unbuffered -n '/^ *Compiling /p'; then
+    tail -n 20 "$run/sdk.log" >&2
+    fail "The Python SDK could not be installed; the lines above are the end of .run/sdk.log."
+  fi
 }
 
 # The first admin signs in with the printed link; the password is for the day when the link is gone.
