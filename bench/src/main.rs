@@ -30,7 +30,7 @@ pub struct Line {
 }
 
 fn main() -> ExitCode {
-    match run(std::env::args().skip(1).collect()) {
+    match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "dataflow-bench: {error:#}");
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Vec<String>) -> anyhow::Result<()> {
+fn run(arguments: &[String]) -> anyhow::Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["bare", folder, port] => bare::serve(Path::new(folder), port.parse().context("read the port")?),
         [] => measure(None),

@@ -32,7 +32,7 @@ impl Drop for Running {
 pub struct Server {
     pub folder: TempDir,
     pub port: u16,
-    _running: Running,
+    pub running: Running,
 }
 
 /// The `dataflow` beside this program.
@@ -55,7 +55,7 @@ impl Server {
         let port = free_port()?;
         let running = serve(folder.path(), port)?;
         wait(port, "/readyz")?;
-        Ok(Self { folder, port, _running: running })
+        Ok(Self { folder, port, running })
     }
 
     pub fn token(&self, role: &str, name: &str) -> anyhow::Result<String> {
@@ -116,8 +116,8 @@ pub fn start_and_rest() -> anyhow::Result<Vec<Line>> {
     for number in 0..14 {
         crate::credentials::create(&server, &editor, number)?;
     }
-    let Server { folder, port, _running } = server;
-    drop(_running);
+    let Server { folder, port, running } = server;
+    drop(running);
     let mut times = Vec::new();
     let mut memory = 0.0;
     for _ in 0..5 {

@@ -85,7 +85,7 @@ impl Request {
         }
         let mut bytes = Vec::new();
         match stream.read_to_end(&mut bytes) {
-            Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("{} {self:?}", error),
+            Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("{error} {self:?}"),
             _ => Answer::read(&bytes).unwrap_or_else(|| panic!("no HTTP came back: {:?}", String::from_utf8_lossy(&bytes))),
         }
     }

@@ -6,7 +6,6 @@
 //! Every server is unprivileged, listens on 127.0.0.1 and a port of its own, keeps its data in a folder of its own, and ends with
 //! the value that holds it, or with the test's process if that is killed first. A server that cannot be started panics with
 //! what to do; no fixture ever skips.
-#![expect(clippy::panic, reason = "a fixture that cannot be had fails the test that asked for it")]
 
 pub mod binary;
 pub mod connection;

@@ -9,7 +9,7 @@ use dataflow_server::{
 };
 
 use crate::{
-    args::{Data, Output, Recover, Setup, SignInLink, Token, TokenCommand},
+    args::{DataArguments, Output, Recover, Setup, SignInLink, Token, TokenCommand},
     output,
     serve::{data_config, runtime},
 };
@@ -93,7 +93,7 @@ fn unexpected() -> anyhow::Error {
 }
 
 /// Asks the running server, else does it here under the store's lock.
-fn ask(data: Data, request: AdminRequest) -> anyhow::Result<AdminAnswer> {
+fn ask(data: DataArguments, request: AdminRequest) -> anyhow::Result<AdminAnswer> {
     let data = data_config(data)?;
     let answer = runtime()?.block_on(async {
         if let Some(answer) = admin::ask(&data.socket(), &request).await? {

@@ -35,7 +35,7 @@ pub enum Command {
 
 /// Where the data is.
 #[derive(Debug, Args)]
-pub struct Data {
+pub struct DataArguments {
     /// The data folder
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
@@ -50,7 +50,7 @@ pub struct Data {
 #[derive(Debug, Args)]
 pub struct Serve {
     #[command(flatten)]
-    pub data: Data,
+    pub data: DataArguments,
     /// Address and port to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
@@ -80,7 +80,7 @@ pub struct Serve {
 #[derive(Debug, Args)]
 pub struct Setup {
     #[command(flatten)]
-    pub data: Data,
+    pub data: DataArguments,
     #[arg(long)]
     pub email: String,
     /// Read the password from standard input instead of a prompt
@@ -91,7 +91,7 @@ pub struct Setup {
 #[derive(Debug, Args)]
 pub struct SignInLink {
     #[command(flatten)]
-    pub data: Data,
+    pub data: DataArguments,
     #[arg(long)]
     pub email: String,
     /// The address that people open
@@ -102,7 +102,7 @@ pub struct SignInLink {
 #[derive(Debug, Args)]
 pub struct Recover {
     #[command(flatten)]
-    pub data: Data,
+    pub data: DataArguments,
     /// Read the recovery key from standard input instead of a prompt
     #[arg(long)]
     pub recovery_key_stdin: bool,
@@ -119,7 +119,7 @@ pub enum TokenCommand {
     /// Print a new token on standard output, alone
     Create {
         #[command(flatten)]
-        data: Data,
+        data: DataArguments,
         #[arg(long, default_value = "default")]
         workspace: String,
         /// May be given more than once
@@ -137,7 +137,7 @@ pub enum TokenCommand {
     /// List the tokens of a workspace
     List {
         #[command(flatten)]
-        data: Data,
+        data: DataArguments,
         #[arg(long, default_value = "default")]
         workspace: String,
         #[arg(long, value_enum, default_value_t = Output::Table)]
@@ -146,7 +146,7 @@ pub enum TokenCommand {
     /// Revoke a token by the id that `list` shows
     Revoke {
         #[command(flatten)]
-        data: Data,
+        data: DataArguments,
         #[arg(long, default_value = "default")]
         workspace: String,
         id: String,

@@ -1,6 +1,6 @@
 //! `dataflow connections`: the Studio's work in a shell, over the server's API.
 
-use std::process::ExitCode;
+use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::{Context, bail};
 use dataflow_client::{ApiAnswer, ApiRequest, Client, ClientConfig, Explicit};
@@ -20,11 +20,11 @@ pub fn run(arguments: Connections) -> anyhow::Result<ExitCode> {
     let form = arguments.server.output;
     match arguments.command {
         ConnectionCommand::List { search, type_id, tag, status } => {
-            list(&client, form, &[("search", search), ("type", type_id), ("tag", tag), ("status", status)])?
+            list(&client, form, &[("search", search), ("type", type_id), ("tag", tag), ("status", status)])?;
         }
         ConnectionCommand::Show { name } => show(&read(&client, &name)?.0, form)?,
-        ConnectionCommand::Create(arguments) => create(&client, form, arguments)?,
-        ConnectionCommand::Edit(arguments) => edit(&client, form, arguments)?,
+        ConnectionCommand::Create(arguments) => create(&client, form, &arguments)?,
+        ConnectionCommand::Edit(arguments) => edit(&client, form, &arguments)?,
         ConnectionCommand::Test { name } => return test(&client, form, &name),
         ConnectionCommand::Delete { name, reason, yes } => delete(&client, &name, reason.as_deref(), yes)?,
     }
@@ -44,7 +44,7 @@ fn list(client: &Client, form: Output, filters: &[(&str, Option<String>)]) -> an
         if let Some(cursor) = &cursor {
             query.append_pair("cursor", cursor);
         }
-        let page = accepted(client.request(&ApiRequest::new(Method::GET, &format!("connections?{}", query.finish())))?)?;
+        let page = accepted(&client.request(&ApiRequest::new(Method::GET, &format!("connections?{}", query.finish())))?)?;
         items.extend(page.get("items").and_then(Value::as_array).cloned().unwrap_or_default());
         cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
         if cursor.is_none() {
@@ -74,7 +74,7 @@ fn list(client: &Client, form: Output, filters: &[(&str, Option<String>)]) -> an
 fn read(client: &Client, name: &str) -> anyhow::Result<(Value, String)> {
     let answer = client.request(&ApiRequest::new(Method::GET, &path(name)))?;
     let etag = answer.etag.clone().unwrap_or_default();
-    Ok((accepted(answer)?, etag))
+    Ok((accepted(&answer)?, etag))
 }
 
 fn path(name: &str) -> String {
@@ -106,7 +106,7 @@ fn flatten(prefix: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
     }
 }
 
-fn create(client: &Client, form: Output, arguments: CreateConnection) -> anyhow::Result<()> {
+fn create(client: &Client, form: Output, arguments: &CreateConnection) -> anyhow::Result<()> {
     let catalogue = Catalogue::built_in()?;
     let kind = catalogue
         .get(&arguments.type_id)
@@ -119,12 +119,12 @@ fn create(client: &Client, form: Output, arguments: CreateConnection) -> anyhow:
         body.ask(kind)?;
     }
     let json = body.json()?;
-    let connection = accepted(client.request(&ApiRequest::new(Method::POST, "connections").json(&json))?)?;
+    let connection = accepted(&client.request(&ApiRequest::new(Method::POST, "connections").json(&json))?)?;
     output::say(&format!("Created. In Python: Dataflow().connection(\"{}\")", arguments.name));
     show(&connection, form)
 }
 
-fn edit(client: &Client, form: Output, arguments: EditConnection) -> anyhow::Result<()> {
+fn edit(client: &Client, form: Output, arguments: &EditConnection) -> anyhow::Result<()> {
     let (before, etag) = read(client, &arguments.name)?;
     let catalogue = Catalogue::built_in()?;
     let id = before.get("type").and_then(Value::as_str).unwrap_or_default();
@@ -137,8 +137,9 @@ fn edit(client: &Client, form: Output, arguments: EditConnection) -> anyhow::Res
     }
     body.fill(kind, &arguments.fields)?;
     let json = body.json()?;
-    let connection =
-        accepted(client.request(&ApiRequest::new(Method::PATCH, &path(&arguments.name)).json(&json).header("If-Match", &etag))?)?;
+    let connection = accepted(
+        &client.request(&ApiRequest::new(Method::PATCH, &path(&arguments.name)).json(&json).header("If-Match", &etag))?,
+    )?;
     output::say("Saved.");
     show(&connection, form)
 }
@@ -163,7 +164,7 @@ fn delete(client: &Client, name: &str, reason: Option<&str>, yes: bool) -> anyho
     let answer = client.request(
         &ApiRequest::new(Method::DELETE, &format!("{}{}", path(name), query.unwrap_or_default())).header("If-Match", &etag),
     )?;
-    accepted(answer)?;
+    accepted(&answer)?;
     output::say(&format!("Deleted “{name}”."));
     Ok(())
 }
@@ -172,7 +173,7 @@ fn test(client: &Client, form: Output, name: &str) -> anyhow::Result<ExitCode> {
     let waiting = output::spinner(&format!("Testing “{name}” from the server"));
     let answer = client.request(&ApiRequest::new(Method::POST, &format!("{}/test", path(name))));
     waiting.finish_and_clear();
-    let json = accepted(answer?)?;
+    let json = accepted(&answer?)?;
     let report: TestReport = serde_json::from_value(json.clone()).context("read the server's report")?;
     if form == Output::Json {
         output::data(&serde_json::to_string_pretty(&json)?)?;
@@ -183,7 +184,7 @@ fn test(client: &Client, form: Output, name: &str) -> anyhow::Result<ExitCode> {
 }
 
 /// The JSON of a success; a refusal as sentences.
-fn accepted(answer: ApiAnswer) -> anyhow::Result<Value> {
+fn accepted(answer: &ApiAnswer) -> anyhow::Result<Value> {
     if answer.is_success() {
         return if answer.body.is_empty() {
             Ok(Value::Null)
@@ -196,7 +197,7 @@ fn accepted(answer: ApiAnswer) -> anyhow::Result<Value> {
     let mut lines = String::new();
     for error in errors.as_ref().and_then(Value::as_array).into_iter().flatten() {
         let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
-        lines.push_str(&format!("\n  {} {}", text("field"), text("message")));
+        let _ = write!(lines, "\n  {} {}", text("field"), text("message"));
     }
     bail!("{} {}{lines}", problem.detail.unwrap_or_default(), problem.hint.unwrap_or_default())
 }

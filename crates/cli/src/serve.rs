@@ -8,7 +8,7 @@ use dataflow_server::{
 };
 
 use crate::{
-    args::{Data, Serve},
+    args::{DataArguments, Serve},
     output,
 };
 
@@ -33,7 +33,7 @@ pub fn run(arguments: Serve) -> anyhow::Result<()> {
     runtime()?.block_on(serve(config, stop_signal(), output::say))
 }
 
-pub fn data_config(data: Data) -> anyhow::Result<DataConfig> {
+pub fn data_config(data: DataArguments) -> anyhow::Result<DataConfig> {
     let folder = std::path::absolute(&data.data).with_context(|| format!("read the path {}", data.data.display()))?;
     Ok(DataConfig { folder, database_url: data.database_url, key_file: data.key_file })
 }

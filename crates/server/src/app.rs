@@ -62,7 +62,7 @@ impl App {
         let weak = Arc::downgrade(&use_log);
         std::thread::Builder::new()
             .name("audit-sync".to_owned())
-            .spawn(move || UseLog::sync_forever(weak))
+            .spawn(move || UseLog::sync_forever(&weak))
             .context("start the audit thread")?;
         let app = Self {
             store,

@@ -106,7 +106,7 @@ impl UseLog {
     }
 
     /// Syncs in groups until the app is dropped. Runs on a thread of its own: a slow disk holds no request.
-    pub fn sync_forever(log: std::sync::Weak<Self>) {
+    pub fn sync_forever(log: &std::sync::Weak<Self>) {
         loop {
             std::thread::sleep(SYNC_EVERY);
             let Some(log) = log.upgrade() else { return };

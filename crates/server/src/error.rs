@@ -97,6 +97,7 @@ pub struct Problem {
 impl Error {
     /// Status, code, text and hint: the table. Nothing in it repeats a secret or an internal cause.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a table: one row for each error")]
     pub fn describe(&self) -> (StatusCode, Code, String, &'static str) {
         use StatusCode as S;
         let (status, code, detail, hint) = match self {

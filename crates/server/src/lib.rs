@@ -7,6 +7,7 @@ pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod hosts;
 pub mod listen;
 pub mod ops;
 pub mod recover;

@@ -22,7 +22,6 @@ use crate::{
 };
 
 /// The API under its prefix, and its description.
-#[must_use]
 pub fn api() -> (Router<Arc<App>>, OpenApi) {
     OpenApiRouter::with_openapi(api::openapi::description()).nest("/api/v1", api::openapi::routes()).split_for_parts()
 }

@@ -14,6 +14,7 @@ use crate::{
     admin,
     app::{App, AppConfig},
     config::{DataConfig, PublicConfig, TestConfig},
+    hosts::{self, HostAllowlist},
     listen::{self, ListenConfig, Tls, TlsFiles},
     ops::{idempotency, setup},
     router, store,
@@ -113,7 +114,9 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
             link.code.expose_secret()
         ));
     }
-    listen::serve(listener, ListenConfig { tls, ..ListenConfig::default() }, router::router(app.clone()), shutdown).await;
+    let hosts = axum::middleware::from_fn_with_state(HostAllowlist::of(&config.public), hosts::allow);
+    let router = router::router(app.clone()).layer(hosts);
+    listen::serve(listener, ListenConfig { tls, ..ListenConfig::default() }, router, shutdown).await;
     for job in jobs {
         job.abort();
     }
@@ -148,7 +151,7 @@ async fn purge(app: Arc<App>) {
         if let Err(error) = purged.await {
             tracing::warn!(error.cause = format!("{:#}", anyhow!(error)), "old rows could not be purged");
         }
-        tokio::time::sleep(Duration::from_secs(3600)).await;
+        tokio::time::sleep(Duration::from_hours(1)).await;
     }
 }
 

@@ -30,20 +30,31 @@ struct Seen {
     used_by: String,
 }
 
+/// One use of a connection, at a time in microseconds UTC.
+#[derive(Debug)]
+pub struct Use<'u> {
+    pub connection: Uuid,
+    pub version: i64,
+    pub workflow: &'u Workflow,
+    pub used_by: &'u str,
+    pub at: i64,
+}
+
 impl Uses {
     /// Counts one use of a connection by a workflow.
-    pub fn connection(&self, id: Uuid, version: i64, workflow: &Workflow, used_by: &str, at: i64) {
+    pub fn connection(&self, used: &Use<'_>) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = pending.connections.entry((id, workflow.kind, workflow.name.clone())).or_insert_with(|| Seen {
-            first_at: at,
-            last_at: at,
+        let key = (used.connection, used.workflow.kind, used.workflow.name.clone());
+        let seen = pending.connections.entry(key).or_insert_with(|| Seen {
+            first_at: used.at,
+            last_at: used.at,
             uses: 0,
-            version,
-            used_by: used_by.to_owned(),
+            version: used.version,
+            used_by: used.used_by.to_owned(),
         });
-        seen.last_at = at;
+        seen.last_at = used.at;
         seen.uses += 1;
-        seen.version = version;
+        seen.version = used.version;
     }
 
     /// Notes that a token was used.

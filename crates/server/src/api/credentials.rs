@@ -34,7 +34,7 @@ pub struct CredentialsAnswer {
     pub version: i64,
 }
 
-/// Resolves a name. Send the ETag back as `If-None-Match`: 304 means that what you hold is current. Each call is a use and is audited.
+/// Resolves a name. Send the `ETag` back as `If-None-Match`: 304 means that what you hold is current. Each call is a use and is audited.
 #[utoipa::path(get, path = "/workspaces/{workspace}/connections/{name}/credentials", operation_id = "resolve_credentials", tag = "credentials",
     params(("workspace" = String, Path), ("name" = String, Path), ("If-None-Match" = Option<String>, Header), ("Dataflow-Workflow" = Option<String>, Header, description = "`kind=notebook; name=\"churn.ipynb\"; run=\"…\"`")),
     responses((status = 200, body = CredentialsAnswer, headers(("ETag" = String), ("Cache-Control" = String))), (status = 304), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),

@@ -28,6 +28,7 @@ pub struct TypeAnswer {
 }
 
 /// One field of a type.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the catalogue, as its file has it")]
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct FieldAnswer {
     /// Where it stands in a connection: `host`, `tls.mode`, `extra.application_name`.

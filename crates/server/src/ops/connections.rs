@@ -131,7 +131,7 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, draft: Draft) -
     audit::record(&mut write, &app.vault, caller, event).await?;
     write.commit().await.map_err(|error| name_taken(error, &row.name))?;
     app.caches.forget_connection(workspace.id, &row.name);
-    view(app, row, version)
+    view(app, row, &version)
 }
 
 /// One connection by its exact name. A deleted one is an error that says who and when.
@@ -139,7 +139,7 @@ pub async fn show(app: &App, caller: &Caller, workspace: &str, name: &str) -> Re
     let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
     let mut read = app.store.read().await?;
     let (row, version) = current(app, &mut read, &workspace, name).await?;
-    view(app, row, version)
+    view(app, row, &version)
 }
 
 /// Saves a change as the next version. Absent members stay, `null` clears, a secret left out is kept.
@@ -187,7 +187,7 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
     audit::record(&mut write, &app.vault, caller, event).await?;
     write.commit().await?;
     app.caches.forget_connection(workspace.id, &row.name);
-    view(app, row, version)
+    view(app, row, &version)
 }
 
 /// A change of a connection as it was asked for.
@@ -275,8 +275,8 @@ pub(super) async fn current(
     Ok((row, version))
 }
 
-fn view(app: &App, row: ConnectionRow, version: VersionRow) -> Result<Connection> {
-    let content = VersionContent::read(&version)?;
+fn view(app: &App, row: ConnectionRow, version: &VersionRow) -> Result<Connection> {
+    let content = VersionContent::read(version)?;
     let tags = serde_json::from_str(&row.tags).context("a connection's tags do not parse").map_err(Error::Internal)?;
     let fields = app.catalogue.get(&row.type_id).map(|kind| kind.fields.as_slice()).unwrap_or_default();
     let secrets = fields

@@ -18,6 +18,7 @@ use crate::{
     audit::UseEvent,
     error::{Error, Result},
     store,
+    uses::Use,
 };
 
 /// A version ready to be served: all that is public already written as JSON, the secrets still sealed.
@@ -128,7 +129,7 @@ pub async fn resolve(app: &App, caller: &Caller, workspace: &str, name: &str, kn
         )
         .map_err(Error::Unavailable)?;
     if let Some(workflow) = &caller.workflow {
-        app.uses.connection(connection.id, connection.version, workflow, &actor, at);
+        app.uses.connection(&Use { connection: connection.id, version: connection.version, workflow, used_by: &actor, at });
     }
     if let Who::Token(token) = &caller.who {
         app.uses.token(token.id, at);

@@ -180,19 +180,13 @@ pub async fn put_member(app: &App, caller: &Caller, workspace: &str, email: &str
     let now = app.clock.now();
     let mut write = begin(app, caller).await?;
     let existing = store::person_by_email(&mut write, &email.to_lowercase()).await?;
-    let (person, link) = match existing {
-        Some(person) => (person, None),
-        None => {
-            let person = insert_person(
-                app,
-                caller,
-                &mut write,
-                NewPerson { email: &email, password_hash: String::new(), is_owner: false },
-            )
-            .await?;
-            let link = insert_link(app, &mut write, LinkKind::Password, Some(&person), 7 * DAY).await?;
-            (person, Some(link))
-        }
+    let (person, link) = if let Some(person) = existing {
+        (person, None)
+    } else {
+        let new = NewPerson { email: &email, password_hash: String::new(), is_owner: false };
+        let person = insert_person(app, caller, &mut write, new).await?;
+        let link = insert_link(app, &mut write, LinkKind::Password, Some(&person), 7 * DAY).await?;
+        (person, Some(link))
     };
     let row = MemberRow {
         workspace_id: workspace.id.to_string(),

@@ -81,8 +81,7 @@ pub async fn types_in_use(handle: &mut impl Handle, workspace_id: &str) -> Resul
 
 /// A page by name: live connections that have every term, after the name key `after` (before it when descending).
 pub async fn list_by_name(handle: &mut impl Handle, query: &NamePage<'_>) -> Result<Vec<ConnectionRow>> {
-    let [first, others @ ..] = query.terms;
-    let [a, b, c, d, e] = others;
+    let [first, second, third, fourth, fifth, sixth] = query.terms;
     if query.descending {
         fetch!(
             handle,
@@ -99,11 +98,11 @@ pub async fn list_by_name(handle: &mut impl Handle, query: &NamePage<'_>) -> Res
             query.workspace_id,
             first,
             query.after,
-            a,
-            b,
-            c,
-            d,
-            e,
+            second,
+            third,
+            fourth,
+            fifth,
+            sixth,
             query.limit
         )
     } else {
@@ -122,11 +121,11 @@ pub async fn list_by_name(handle: &mut impl Handle, query: &NamePage<'_>) -> Res
             query.workspace_id,
             first,
             query.after,
-            a,
-            b,
-            c,
-            d,
-            e,
+            second,
+            third,
+            fourth,
+            fifth,
+            sixth,
             query.limit
         )
     }
@@ -153,7 +152,7 @@ pub struct UpdatedPage<'q> {
 
 /// A page by time of the last change, newest first.
 pub async fn list_by_updated(handle: &mut impl Handle, query: &UpdatedPage<'_>) -> Result<Vec<ConnectionRow>> {
-    let [a, b, c, d, e, f] = query.terms;
+    let [first, second, third, fourth, fifth, sixth] = query.terms;
     fetch!(
         handle,
         fetch_all,
@@ -170,12 +169,12 @@ pub async fn list_by_updated(handle: &mut impl Handle, query: &UpdatedPage<'_>) 
         query.workspace_id,
         query.before.0,
         query.before.1,
-        a,
-        b,
-        c,
-        d,
-        e,
-        f,
+        first,
+        second,
+        third,
+        fourth,
+        fifth,
+        sixth,
         query.limit
     )
 }
