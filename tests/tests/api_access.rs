@@ -211,7 +211,9 @@ fn no_token_grants_more_than_it_has(stored: &Stored, narrowed: &str) {
     let list = stored.request(child, "GET", "/workspaces/default/connections").send().expect(200).json();
     assert_eq!(list["items"].as_array().map(Vec::len), Some(1));
 
-    for (role, refused) in [("viewer", ["user", "editor", "admin"]), ("user", ["editor", "admin", "admin"]), ("editor", ["user", "admin", "admin"])] {
+    for (role, refused) in
+        [("viewer", ["user", "editor", "admin"]), ("user", ["editor", "admin", "admin"]), ("editor", ["user", "admin", "admin"])]
+    {
         let own = stored.token(&format!("granting {role}"), role, None);
         for more in refused {
             ask(&own, json!({"name": format!("{role} to {more}"), "roles": [role, more]})).refused(403, "forbidden");

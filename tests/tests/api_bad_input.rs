@@ -99,9 +99,7 @@ fn bad_sizes(stored: &Stored) {
 }
 
 fn bad_fields(stored: &Stored) {
-    let tags = |count: usize, length: usize| {
-        (0..count).map(|number| format!("{number:0>length$}")).collect::<Vec<_>>()
-    };
+    let tags = |count: usize, length: usize| (0..count).map(|number| format!("{number:0>length$}")).collect::<Vec<_>>();
     for (member, value) in [
         ("name", json!("n".repeat(251))),
         ("name", json!("")),
@@ -160,13 +158,16 @@ fn bad_fields(stored: &Stored) {
     // All that is wrong is told at once.
     let many = json!({"name": "-", "type": "postgres", "host": "a b", "port": 0, "username": "", "tags": [""], "colour": 1});
     let problem = stored.admin("POST", "/connections").json(&many).send().refused(422, "invalid_fields");
-    let fields: BTreeSet<_> = problem["errors"].as_array().into_iter().flatten().filter_map(|error| error["field"].as_str()).collect();
+    let fields: BTreeSet<_> =
+        problem["errors"].as_array().into_iter().flatten().filter_map(|error| error["field"].as_str()).collect();
     assert_eq!(fields, BTreeSet::from(["colour", "host", "name", "port", "tags", "username"]));
 }
 
 fn bad_addresses(stored: &Stored) {
     for name in ["absent", "a%00b", "a%20b", "%F0%9F%92%A9", "..%2F..%2Fetc", &"n".repeat(5_000), "SALES"] {
-        for (method, rest) in [("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/test"), ("GET", "/checks"), ("GET", "/credentials")] {
+        for (method, rest) in
+            [("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/test"), ("GET", "/checks"), ("GET", "/credentials")]
+        {
             let request = stored.admin(method, &format!("/connections/{name}{rest}")).header("if-match", "*");
             request.json(&json!({})).send().refused(404, "not_found");
         }
@@ -182,7 +183,9 @@ fn bad_addresses(stored: &Stored) {
     stored.admin("GET", "/connections/%FF").send().refused(400, "malformed_request");
     stored.request(&stored.admin, "GET", "/workspaces/%FF/connections").send().refused(400, "malformed_request");
     // Bytes that no address has.
-    for raw in [b"/api/v1/workspaces/default/connections/\xff\xfe".as_slice(), b"/api/v1/workspaces/default/connections?search=\xff"] {
+    for raw in
+        [b"/api/v1/workspaces/default/connections/\xff\xfe".as_slice(), b"/api/v1/workspaces/default/connections?search=\xff"]
+    {
         let answer = Request::new(stored.server.port(), "GET", raw).token(&stored.admin).send();
         assert!(answer.status < 500, "{}", answer.text());
     }
@@ -190,7 +193,8 @@ fn bad_addresses(stored: &Stored) {
 
 fn bad_queries(stored: &Stored) {
     let list = |query: &str| stored.admin("GET", &format!("/connections?{query}")).send();
-    for query in ["colour=red", "limit=7&limit=8", "limit=seven", "limit=-1", "limit=7.5", "limit=", "limit=99999999999999999999"] {
+    for query in ["colour=red", "limit=7&limit=8", "limit=seven", "limit=-1", "limit=7.5", "limit=", "limit=99999999999999999999"]
+    {
         list(query).refused(400, "malformed_request");
     }
     for (query, field) in [

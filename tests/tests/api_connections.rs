@@ -48,7 +48,10 @@ fn a_connection_lives_dies_and_lives_again(#[case] engine: Engine) {
     let created = stored.admin("POST", "/connections").json(&body).send();
     assert_eq!(created.expect(201).header("location"), "/api/v1/workspaces/default/connections/sales");
     let made = created.json();
-    assert_eq!((&made["version"], &made["created_by"], &made["tags"]), (&json!(1), &json!("token admin"), &json!(["EU", "finance"])));
+    assert_eq!(
+        (&made["version"], &made["created_by"], &made["tags"]),
+        (&json!(1), &json!("token admin"), &json!(["EU", "finance"]))
+    );
     assert_eq!((&made["port"], &made["tls"]["mode"]), (&json!(5432), &json!("verify-full")), "defaults are filled in");
     assert_eq!((&made["password"], &made["tls"]["key"]), (&json!({"set": true}), &json!({"set": false})));
 
@@ -64,7 +67,10 @@ fn a_connection_lives_dies_and_lives_again(#[case] engine: Engine) {
     assert_eq!(now["extra"]["application_name"], "reports");
     let cleared = stored.edit("sales", &json!({"description": null, "tags": null, "extra": {"application_name": null}}));
     let cleared = cleared.expect(200).json();
-    assert_eq!((&cleared["description"], &cleared["tags"], cleared["extra"].get("application_name")), (&json!(""), &json!([]), None));
+    assert_eq!(
+        (&cleared["description"], &cleared["tags"], cleared["extra"].get("application_name")),
+        (&json!(""), &json!([]), None)
+    );
     // What was read can be sent back whole.
     assert_eq!(stored.edit("sales", &cleared).expect(200).json()["version"], 4);
 

@@ -90,7 +90,8 @@ fn a_secret_is_in_no_answer_but_the_credentials(#[case] engine: Engine) {
         assert!(!holds(&answer.body, PLANTED) && !holds(head.as_bytes(), PLANTED), "{what}: {}", answer.text());
     }
     assert!(!holds(stored.server.log().as_bytes(), PLANTED), "the log: {}", stored.server.log());
-    let kept = stored.sql("SELECT * FROM connection_versions; SELECT * FROM checks; SELECT * FROM audit_events; SELECT * FROM connections");
+    let kept = stored
+        .sql("SELECT * FROM connection_versions; SELECT * FROM checks; SELECT * FROM audit_events; SELECT * FROM connections");
     assert!(kept.contains("sales") && !holds(kept.as_bytes(), PLANTED), "the store");
 }
 
@@ -107,7 +108,12 @@ fn a_secret_left_out_is_kept_and_null_clears_it(#[case] engine: Engine) {
     assert_eq!(before.header("cache-control"), "no-store");
 
     // What a client does not need to connect changes no fingerprint: it is told to keep what it has.
-    for change in [json!({"description": "new"}), json!({"tags": ["a"]}), json!({"password": {"set": true}}), json!({"password": {"set": false}})] {
+    for change in [
+        json!({"description": "new"}),
+        json!({"tags": ["a"]}),
+        json!({"password": {"set": true}}),
+        json!({"password": {"set": false}}),
+    ] {
         stored.edit("sales", &change).expect(200);
         assert_eq!(stored.credentials("sales").header("etag"), before.header("etag"), "{change}");
         assert_eq!(password(), Some(json!(PLANTED)), "{change}");
@@ -177,7 +183,12 @@ fn repoint_every_field(stored: &Stored, kind: &ConnectionType) -> usize {
             test.refused_field("secret_reentry_required", "password");
         }
         let after = stored.show(&name);
-        assert_eq!((after.json(), after.header("etag")), (before.json(), before.header("etag")), "{} changed something", field.path);
+        assert_eq!(
+            (after.json(), after.header("etag")),
+            (before.json(), before.header("etag")),
+            "{} changed something",
+            field.path
+        );
         change["password"] = json!(PLANTED);
         stored.edit(&name, &change).expect(200);
         assert_eq!(stored.credentials(&name).expect(200).json()["fields"]["password"], PLANTED);

@@ -27,14 +27,20 @@ fn serve(folder: &TempDir) -> Shell {
 fn serve_refuses_what_it_cannot_do_in_one_clear_sentence() {
     let folder = TempDir::new();
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8080"] {
-        says(&serve(&folder).args(["--listen", address]).run(), &[address, "in the clear", "--tls-cert", "--public-url https://"]);
+        says(
+            &serve(&folder).args(["--listen", address]).run(),
+            &[address, "in the clear", "--tls-cert", "--public-url https://"],
+        );
     }
     says(&serve(&folder).args(["--listen", "0.0.0.0:0", "--public-url", "http://df.example.org"]).run(), &["in the clear"]);
     let held = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = held.local_addr().expect("bound");
     let busy = format!("Port {} on 127.0.0.1 is taken by another program", address.port());
     says(&serve(&folder).args(["--listen", &address.to_string()]).run(), &[&busy, "--listen"]);
-    says(&serve(&folder).args(["--listen", "127.0.0.1:0", "--tls-cert", "/absent.pem", "--tls-key", "/absent.key"]).run(), &["/absent."]);
+    says(
+        &serve(&folder).args(["--listen", "127.0.0.1:0", "--tls-cert", "/absent.pem", "--tls-key", "/absent.key"]).run(),
+        &["/absent."],
+    );
     says(&serve(&folder).args(["--listen", "127.0.0.1:0", "--database-url", "mysql://x"]).run(), &["postgres://"]);
     says(&serve(&folder).args(["--listen", "nonsense"]).run(), &["nonsense"]);
     assert!(!folder.join("data").join("store.db").exists() && !folder.join("data.key").exists(), "a refusal makes nothing");
@@ -58,10 +64,10 @@ fn one_folder_has_one_server_and_one_key() {
     // Another store's key, a bent one, one that others can read, none at all.
     let other = Stored::start(Engine::Sqlite);
     let foreign = other.server.data().with_extension("key");
-    says(&Shell::new(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&data).arg("--key-file").arg(&foreign).run(), &[
-        &foreign.display().to_string(),
-        "another key",
-    ]);
+    says(
+        &Shell::new(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&data).arg("--key-file").arg(&foreign).run(),
+        &[&foreign.display().to_string(), "another key"],
+    );
     for (content, mode, problem) in
         [(text.replacen(':', ":0", 2), 0o600, "damaged"), (text.clone(), 0o644, "chmod 600"), (String::new(), 0o600, "damaged")]
     {
@@ -88,12 +94,17 @@ fn tokens_and_set_up_beside_a_server_and_without_one(#[case] engine: Engine) {
             stored.server.process().stop();
         }
         let name = if running { "beside" } else { "alone" };
-        let token = run(&["token", "create", "--role", "user", "--role", "editor", "--name", name, "--days", "7"], "").stdout().to_owned();
+        let token = run(&["token", "create", "--role", "user", "--role", "editor", "--name", name, "--days", "7"], "")
+            .stdout()
+            .to_owned();
         assert!(token.starts_with("dfc_") && !token.contains(char::is_whitespace), "one token, alone: {token}");
         let list = run(&["token", "list", "--output", "json"], "");
         let list: Value = serde_json::from_str(list.stdout()).expect("JSON alone");
         let line = list.as_array().and_then(|tokens| tokens.iter().find(|token| token["name"] == name)).expect("listed").clone();
-        assert_eq!((&line["roles"], &line["state"], &line["created_by"]), (&json!("user,editor"), &json!("live"), &json!("shell")));
+        assert_eq!(
+            (&line["roles"], &line["state"], &line["created_by"]),
+            (&json!("user,editor"), &json!("live"), &json!("shell"))
+        );
         assert!(!list.to_string().contains(&token), "a token is shown once");
         let table = run(&["token", "list"], "");
         assert!(table.stdout().contains("STATE") && table.stdout().contains(name), "{}", table.stdout);
@@ -102,7 +113,9 @@ fn tokens_and_set_up_beside_a_server_and_without_one(#[case] engine: Engine) {
         assert_eq!((revoked.stdout(), revoked.stderr.trim()), ("", "Revoked."));
         says(&run(&["token", "revoke", id], ""), &["no such token"]);
         let list: Value = serde_json::from_str(run(&["token", "list", "--output", "json"], "").stdout()).expect("JSON");
-        assert!(list.as_array().is_some_and(|tokens| tokens.iter().any(|token| token["id"] == id && token["state"] == "revoked")));
+        assert!(
+            list.as_array().is_some_and(|tokens| tokens.iter().any(|token| token["id"] == id && token["state"] == "revoked"))
+        );
 
         says(&run(&["token", "create", "--role", "user", "--name", "admin"], ""), &["taken"]);
         says(&run(&["token", "create", "--role", "user", "--name", "x", "--workspace", "absent"], ""), &["no such workspace"]);
@@ -179,11 +192,16 @@ fn connections_in_a_shell() {
     assert!(empty.stderr.contains("dataflow connections create"), "{}", empty.stderr);
     assert_eq!(json(&run(&["list", "--output", "json"], "")), json!([]));
 
-    let create = ["create", "sales", "--type", "postgres", "--set", "host=db.example.org", "--set", "port=5433", "--set", "username=u"];
-    let more = ["--set", "tls.mode=verify-ca", "--tag", "finance", "--description", "Sales", "--password-stdin", "--output", "json"];
+    let create =
+        ["create", "sales", "--type", "postgres", "--set", "host=db.example.org", "--set", "port=5433", "--set", "username=u"];
+    let more =
+        ["--set", "tls.mode=verify-ca", "--tag", "finance", "--description", "Sales", "--password-stdin", "--output", "json"];
     let made = run(&[create.as_slice(), &more].concat(), "hunter2\n");
     let body = json(&made);
-    assert_eq!((&body["port"], &body["tls"]["mode"], &body["password"]), (&json!(5433), &json!("verify-ca"), &json!({"set": true})));
+    assert_eq!(
+        (&body["port"], &body["tls"]["mode"], &body["password"]),
+        (&json!(5433), &json!("verify-ca"), &json!({"set": true}))
+    );
     assert!(made.stderr.contains("Dataflow().connection(\"sales\")"), "{}", made.stderr);
     assert_eq!(stored.credentials("sales").json()["fields"]["password"], "hunter2");
     says(&run(&[create.as_slice(), &["--password-stdin"]].concat(), "x"), &["“sales” is taken"]);
@@ -200,7 +218,10 @@ fn connections_in_a_shell() {
     assert!(shown.stdout().contains("(set)") && !shown.stdout().contains("hunter2"), "{}", shown.stdout);
     assert_eq!(json(&run(&["show", "sales", "--output", "json"], ""))["name"], "sales");
     says(&run(&["show", "Sales"], ""), &["no such connection"]);
-    let edited = run(&["edit", "sales", "--description", "All sales", "--clear", "tls.mode", "--password-stdin", "--output", "json"], "new");
+    let edited = run(
+        &["edit", "sales", "--description", "All sales", "--clear", "tls.mode", "--password-stdin", "--output", "json"],
+        "new",
+    );
     assert_eq!((&json(&edited)["description"], &json(&edited)["tls"]["mode"]), (&json!("All sales"), &json!("verify-full")));
     says(&run(&["edit", "sales", "--set", "host=elsewhere"], ""), &["stored secret elsewhere", "password must be typed again"]);
     let list = run(&["list", "--search", "all", "--tag", "finance", "--type", "postgres", "--status", "untested"], "");

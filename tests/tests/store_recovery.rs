@@ -55,7 +55,9 @@ fn the_store_and_the_recovery_key_are_enough(#[case] engine: Engine) {
 
     let recover = |key: &str| Shell::new(["recover", "--recovery-key-stdin"]).args(&store).input(key).run();
     let another = "0000-0000-0000-0000-0000-0000-0000-0000-0000-0000-0000-0000-0000-0000";
-    for (wrong, says) in [("", "0 characters"), ("ABCD", "4 characters"), (&recovery_key.replacen('-', "0", 1), "characters"), (another, "key")] {
+    for (wrong, says) in
+        [("", "0 characters"), ("ABCD", "4 characters"), (&recovery_key.replacen('-', "0", 1), "characters"), (another, "key")]
+    {
         let ran = recover(wrong);
         assert!(ran.failure().contains(says), "{}", ran.stderr);
         assert!(!new_key.exists(), "a wrong recovery key makes nothing");
@@ -77,7 +79,8 @@ fn the_store_and_the_recovery_key_are_enough(#[case] engine: Engine) {
     if engine == Engine::Sqlite {
         // While a server runs on the folder, its keys are not changed under it.
         let other = folder.join("other.key");
-        let ran = Shell::new(["recover", "--recovery-key-stdin", "--key-file"]).arg(&other).args(&store).input(&recovery_key).run();
+        let ran =
+            Shell::new(["recover", "--recovery-key-stdin", "--key-file"]).arg(&other).args(&store).input(&recovery_key).run();
         assert!(ran.failure().contains("Another server runs"), "{}", ran.stderr);
         assert!(!other.exists());
     }
@@ -104,7 +107,14 @@ fn of_nodes_that_start_at_once_on_an_empty_database_one_makes_the_keys() {
         .iter()
         .enumerate()
         .map(|(number, folder)| {
-            let setup = Shell::new(["setup", "--password-stdin", "--email", &format!("admin{number}@example.org"), "--database-url", &url]);
+            let setup = Shell::new([
+                "setup",
+                "--password-stdin",
+                "--email",
+                &format!("admin{number}@example.org"),
+                "--database-url",
+                &url,
+            ]);
             let setup = setup.arg("--data").arg(folder.join("data")).input("correct horse battery staple");
             std::thread::spawn(move || setup.run())
         })
@@ -115,10 +125,17 @@ fn of_nodes_that_start_at_once_on_an_empty_database_one_makes_the_keys() {
     assert_eq!(postgres.psql("SELECT count(*) FROM instance"), "1");
     assert_eq!(postgres.psql("SELECT count(*) FROM people"), "1");
     for (folder, succeeded) in folders.iter().zip(&succeeded) {
-        assert_eq!(folder.join("data.key").exists(), *succeeded, "a key file that opens nothing is left behind, or the good one is gone");
+        assert_eq!(
+            folder.join("data.key").exists(),
+            *succeeded,
+            "a key file that opens nothing is left behind, or the good one is gone"
+        );
     }
     // With the first node's key file, every node serves.
-    let (first, other) = (succeeded.iter().position(|succeeded| *succeeded).expect("one"), succeeded.iter().position(|succeeded| !succeeded).expect("three"));
+    let (first, other) = (
+        succeeded.iter().position(|succeeded| *succeeded).expect("one"),
+        succeeded.iter().position(|succeeded| !succeeded).expect("three"),
+    );
     fs::copy(folders[first].join("data.key"), folders[other].join("data.key")).expect("a copy");
     let store = ["--data".to_owned(), folders[other].join("data").display().to_string(), "--database-url".to_owned(), url];
     let port = Port::free();
@@ -133,7 +150,8 @@ fn a_node_learns_of_the_changes_of_another() {
     let admin = first.token("default", "admin", "admin");
     let folder = TempDir::new();
     fs::copy(first.data().with_extension("key"), folder.join("data.key")).expect("a copy");
-    let store = ["--data".to_owned(), folder.join("data").display().to_string(), "--database-url".to_owned(), database_url.expect("set")];
+    let store =
+        ["--data".to_owned(), folder.join("data").display().to_string(), "--database-url".to_owned(), database_url.expect("set")];
     let port = Port::free();
     let _second = serve(&folder, &port, &store);
     let ask = |port: u16, method: &str, path: &str| {
