@@ -26,12 +26,15 @@ fn the_description_is_whole() {
     for Operation { id, method, path, description } in &operations {
         let responses = description["responses"].as_object().unwrap_or_else(|| panic!("{id} has no responses"));
         assert!(responses.keys().any(|status| status.starts_with('2')), "{id} never succeeds");
-        assert!(responses.contains_key("401"), "{id} says nothing of a missing token");
+        for common in ["400", "401", "500", "503"] {
+            assert!(responses.contains_key(common), "{id} says nothing of {common}");
+        }
         for (status, response) in responses.iter().filter(|(status, _)| status.starts_with(['4', '5'])) {
             let contents = response["content"].as_object().unwrap_or_else(|| panic!("{id} {status} has no body"));
-            for content in contents.values() {
-                assert_eq!(content["schema"]["$ref"], "#/components/schemas/Problem", "{id} {status}");
-            }
+            let media: Vec<_> = contents.keys().collect();
+            assert_eq!(media, ["application/problem+json"], "{id} {status}");
+            let schema = &contents["application/problem+json"]["schema"]["$ref"];
+            assert_eq!(schema, "#/components/schemas/Problem", "{id} {status}");
         }
         let declared: Vec<_> = description["parameters"].as_array().into_iter().flatten().collect();
         for name in path.split(['{', '}']).skip(1).step_by(2) {

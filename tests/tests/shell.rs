@@ -34,8 +34,9 @@ fn serve_refuses_what_it_cannot_do_in_one_clear_sentence() {
     }
     says(&serve(&folder).args(["--listen", "0.0.0.0:0", "--public-url", "http://df.example.org"]).run(), &["in the clear"]);
     let held = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = held.local_addr().expect("bound").to_string();
-    says(&serve(&folder).args(["--listen", &address]).run(), &[&address, "use"]);
+    let address = held.local_addr().expect("bound");
+    let busy = format!("Port {} on 127.0.0.1 is taken by another program", address.port());
+    says(&serve(&folder).args(["--listen", &address.to_string()]).run(), &[&busy, "--listen"]);
     says(
         &serve(&folder).args(["--listen", "127.0.0.1:0", "--tls-cert", "/absent.pem", "--tls-key", "/absent.key"]).run(),
         &["/absent."],
@@ -172,10 +173,10 @@ fn sign_in_is_kept_for_this_user_alone() {
     assert!(fs::read_to_string(&file).expect("own file").contains(&stored.admin));
     let folder = std::path::Path::new(&file).parent().expect("in a folder");
     assert_eq!(fs::metadata(folder).expect("there").permissions().mode() & 0o077, 0, "others may not look into the folder");
-    // Signing in again writes over it, and what others could read before they cannot after.
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("own file");
     home.run(&["login", "--url", &url, "--token-stdin"], &stored.admin).stdout();
-    assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
+    // A token that others could read is not used.
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("own file");
+    says(&home.run(&["connections", "list"], ""), &[&file, "other users can read it", "chmod 600"]);
 }
 
 #[test]

@@ -23,7 +23,9 @@ use crate::{
 
 /// The API under its prefix, and its description.
 pub fn api() -> (Router<Arc<App>>, OpenApi) {
-    OpenApiRouter::with_openapi(api::openapi::description()).nest("/api/v1", api::openapi::routes()).split_for_parts()
+    let described = OpenApiRouter::with_openapi(api::openapi::description()).nest("/api/v1", api::openapi::routes());
+    let (router, description) = described.split_for_parts();
+    (router, api::openapi::complete(description))
 }
 
 /// Every address that the server answers.

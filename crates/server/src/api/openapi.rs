@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::routing::get;
 use dataflow_model::Code;
 use utoipa::openapi::{
-    ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder,
+    ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder,
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -27,6 +27,40 @@ pub fn description() -> OpenApi {
         .components(Some(ComponentsBuilder::new().security_scheme("bearer", bearer).build()))
         .security(Some([SecurityRequirement::new("bearer", Vec::<String>::new())]))
         .build()
+}
+
+/// What every operation has in common, besides what stands at its handler: the refusals that any request can meet, and the media type
+/// of problem documents.
+#[must_use]
+pub fn complete(mut document: OpenApi) -> OpenApi {
+    let common = [
+        ("400", "`malformed_request`"),
+        ("500", "`internal`, `secret_unreadable`"),
+        ("503", "`unavailable`; try again after the seconds of `Retry-After`"),
+    ];
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
+        for responses in operations.into_iter().flatten().map(|operation| &mut operation.responses.responses) {
+            for (status, text) in common {
+                responses.entry(status.to_owned()).or_insert_with(|| problem(text));
+            }
+            for response in
+                responses.iter_mut().filter(|(status, _)| status.starts_with(['4', '5'])).map(|(_, response)| response)
+            {
+                if let RefOr::T(response) = response
+                    && let Some(content) = response.content.swap_remove("application/json")
+                {
+                    response.content.insert("application/problem+json".to_owned(), content);
+                }
+            }
+        }
+    }
+    document
+}
+
+fn problem(text: &str) -> RefOr<Response> {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    RefOr::T(ResponseBuilder::new().description(text).content("application/json", content).build())
 }
 
 /// The routes under `/api/v1`, with their description.

@@ -229,12 +229,13 @@ async fn open_sqlite(path: &std::path::Path) -> Result<Db> {
 }
 
 async fn open_postgres(url: &str) -> Result<Db> {
-    let options = PgConnectOptions::from_str(url)
-        .map_err(|_| StoreError::Open {
-            doing: "read the database URL",
-            source: "it is not of the form postgres://user@host:port/database".into(),
-        })?
-        .application_name("dataflow");
+    // sqlx itself takes any scheme.
+    let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
+    let options = PgConnectOptions::from_str(url).ok().filter(|_| is_postgres).ok_or_else(|| StoreError::Open {
+        doing: "read the database URL",
+        source: "it is not of the form postgres://user@host:port/database".into(),
+    })?;
+    let options = options.application_name("dataflow");
     let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(5)).connect_with(options).await?;
     migrator(POSTGRES_MIGRATIONS)
         .run(&pool)
