@@ -8,7 +8,9 @@
 //! what to do; no fixture ever skips.
 #![expect(clippy::panic, reason = "a fixture that cannot be had fails the test that asked for it")]
 
+pub mod accessibility;
 pub mod binary;
+pub mod browser;
 pub mod connection;
 pub mod environment;
 pub mod folder;
