@@ -4,9 +4,11 @@
 #   Debian packages   through apt-get, as root or with sudo
 #   cargo-nextest     built by cargo into .cache/tools
 #   MySQL 9           unpacked into the cache of the tests; Debian has MariaDB only
+#   axe-core          from npm into the cache of the tests; looks for what keeps people out of a page
 source "$(dirname "$0")/lib.sh"
 
 nextest_version=0.9.143
+axe_version=4.14.1
 
 # program (or file pattern) and the Debian package it comes from
 wanted=(
@@ -16,6 +18,7 @@ wanted=(
   "chromium chromium"
   "chromedriver chromium-driver"
   "/usr/share/fonts/truetype/liberation*/LiberationSans-Regular.ttf fonts-liberation"
+  "npm npm"
   "wrk wrk"
   "/usr/include/mariadb/mysql.h libmariadb-dev"
   "pkg-config pkg-config"
@@ -56,6 +59,16 @@ fetch_mysql() {
   tests/servers/mysql9.sh "$DATAFLOW_TEST_CACHE/mysql-9"
 }
 
+fetch_axe() {
+  local work
+  work=$(mktemp -d)
+  npm pack "axe-core@$axe_version" --silent --pack-destination "$work" >/dev/null
+  tar -xzf "$work/axe-core-$axe_version.tgz" -C "$work" package/axe.min.js
+  mkdir -p "$(dirname "$axe")"
+  mv "$work/package/axe.min.js" "$axe"
+  rm -r "$work"
+}
+
 mapfile -t packages < <(missing_packages)
 if ((${#packages[@]})); then
   has apt-get || fail "These are missing, and this machine has no apt-get to install them: ${packages[*]}. Install them, then try again."
@@ -64,3 +77,5 @@ if ((${#packages[@]})); then
 fi
 cargo nextest --version >/dev/null 2>&1 || step "Building cargo-nextest" install_nextest
 step "Looking for MySQL 9" fetch_mysql
+axe=$DATAFLOW_TEST_CACHE/axe-$axe_version/axe.min.js
+[[ -f $axe ]] || step "Fetching axe-core $axe_version" fetch_axe

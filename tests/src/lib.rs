@@ -7,7 +7,9 @@
 //! the value that holds it, or with the test's process if that is killed first. A server that cannot be started panics with
 //! what to do; no fixture ever skips.
 
+pub mod accessibility;
 pub mod binary;
+pub mod browser;
 pub mod connection;
 pub mod environment;
 pub mod folder;

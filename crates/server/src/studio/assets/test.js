@@ -83,6 +83,7 @@ class Panel {
   begin() {
     this.items.forEach((item, place) => this.show(item, place === 0 ? "running" : "waiting"));
     this.outcome.replaceChildren();
+    this.stopped = false;
     this.say("none busy", "Running");
     this.cancel.hidden = false;
   }
@@ -97,7 +98,8 @@ class Panel {
     if (place < 0) return;
     this.show(this.items[place], status, detail ?? (status === "skipped" ? "not tried" : ""), milliseconds(duration_ms));
     const next = this.items[place + 1];
-    if (status === "ok" && next) this.show(next, "running");
+    if (status === "failed") this.stopped = true;
+    if (next && !this.stopped) this.show(next, "running");
   }
 
   report(report) {
