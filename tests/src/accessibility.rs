@@ -48,7 +48,7 @@ pub async fn check(browser: &Browser, page: &str) {
 
 /// Gives slow machines time for a page with many elements.
 pub async fn prepare(browser: &Browser) {
-    browser.driver().set_script_timeout(Duration::from_secs(60)).await.expect("a time-out");
+    browser.driver().set_script_timeout(Duration::from_mins(1)).await.expect("a time-out");
 }
 
 fn axe() -> String {

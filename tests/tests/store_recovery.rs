@@ -145,13 +145,12 @@ fn of_nodes_that_start_at_once_on_an_empty_database_one_makes_the_keys() {
 #[test]
 fn a_node_learns_of_the_changes_of_another() {
     let postgres = Postgres::start(&PostgresOptions::default());
-    let database_url = Some(postgres.url("postgres"));
-    let first = TestServer::start(TestServerOptions { database_url: database_url.clone(), ..TestServerOptions::default() });
+    let url = postgres.url("postgres");
+    let first = TestServer::start(TestServerOptions { database_url: Some(url.clone()), ..TestServerOptions::default() });
     let admin = first.token("default", "admin", "admin");
     let folder = TempDir::new();
     fs::copy(first.data().with_extension("key"), folder.join("data.key")).expect("a copy");
-    let store =
-        ["--data".to_owned(), folder.join("data").display().to_string(), "--database-url".to_owned(), database_url.expect("set")];
+    let store = ["--data".to_owned(), folder.join("data").display().to_string(), "--database-url".to_owned(), url];
     let port = Port::free();
     let _second = serve(&folder, &port, &store);
     let ask = |port: u16, method: &str, path: &str| {
