@@ -24,8 +24,8 @@ use crate::{
 /// The API under its prefix, and its description.
 pub fn api() -> (Router<Arc<App>>, OpenApi) {
     let described = OpenApiRouter::with_openapi(api::openapi::description()).nest("/api/v1", api::openapi::routes());
-    let (router, description) = described.split_for_parts();
-    (router, api::openapi::complete(description))
+    let (routes, document) = described.split_for_parts();
+    (routes, api::openapi::complete(document))
 }
 
 /// Every address that the server answers.
