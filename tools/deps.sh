@@ -19,6 +19,7 @@ wanted=(
   "chromedriver chromium-driver"
   "/usr/share/fonts/truetype/liberation*/LiberationSans-Regular.ttf fonts-liberation"
   "npm npm"
+  "/usr/bin/sqlite3 sqlite3"
   "wrk wrk"
   "/usr/include/mariadb/mysql.h libmariadb-dev"
   "pkg-config pkg-config"
