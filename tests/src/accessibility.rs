@@ -26,6 +26,15 @@ Promise.all(moves.map((move) => move.finished.catch(() => {})))
 /// # Panics
 /// With what was found, or if axe-core is not in the cache.
 pub async fn check(browser: &Browser, page: &str) {
+    let found = faults(browser, page).await;
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+/// Every violation, and every look in which the page is wider than the window.
+///
+/// # Panics
+/// If axe-core is not in the cache, or does not run.
+pub async fn faults(browser: &Browser, page: &str) -> Vec<String> {
     let axe = axe();
     let mut found = Vec::new();
     for size in [WIDE, NARROW] {
@@ -34,7 +43,7 @@ pub async fn check(browser: &Browser, page: &str) {
             let name = format!("{page}, {} px, {scheme}", size.0);
             let answer = browser.driver().execute_async(format!("if (!window.axe) {{ {axe} }}\n{RUN}"), Vec::new()).await;
             let answer = answer.unwrap_or_else(|error| panic!("{name}: {error}"));
-            let violations = answer.json().as_array().cloned().unwrap_or_default();
+            let violations = answer.json().as_array().expect("a list").clone();
             found.extend(violations.iter().filter_map(Value::as_str).map(|violation| format!("{name}: {violation}")));
             let width = browser.run("return document.documentElement.scrollWidth").await;
             if width.as_u64().is_none_or(|width| width > u64::from(size.0)) {
@@ -43,7 +52,7 @@ pub async fn check(browser: &Browser, page: &str) {
         }
     }
     browser.look(WIDE, "light").await;
-    assert!(found.is_empty(), "{found:#?}");
+    found
 }
 
 /// Gives slow machines time for a page with many elements.

@@ -1,4 +1,4 @@
-//! Where the tests are, and the two variables that move things. The one place of this crate that reads the environment.
+//! Where the tests are, and the variables that move things. The one place of this crate that reads the environment.
 
 use std::{
     ffi::OsString,
@@ -20,6 +20,11 @@ fn variable(name: &str) -> Option<OsString> {
 /// The path in `DATAFLOW_BIN`, if set: the binary under test.
 pub fn binary_override() -> Option<PathBuf> {
     variable("DATAFLOW_BIN").map(PathBuf::from)
+}
+
+/// Whether `DATAFLOW_WRITE_PICTURE` is set: the README's picture is taken anew.
+pub fn writes_picture() -> bool {
+    variable("DATAFLOW_WRITE_PICTURE").is_some()
 }
 
 /// The top folder of this repository.

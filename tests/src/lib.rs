@@ -26,4 +26,5 @@ pub mod scripted;
 pub mod server;
 pub mod shell;
 pub mod stored;
+pub mod studio;
 pub mod tls;

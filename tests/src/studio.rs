@@ -1,0 +1,72 @@
+//! A server whose Studio is opened in a browser.
+
+use serde_json::Value;
+
+use crate::{
+    browser::Browser,
+    folder::TempDir,
+    process::{Spawn, Stop},
+    server::{ADMIN_EMAIL, ADMIN_PASSWORD, TestServer, TestServerOptions},
+    shell::Shell,
+};
+
+/// What people type as a password. It must never be in a page.
+pub const PASSWORD: &str = "plantedPa55word";
+/// What they type by mistake; neither.
+pub const WRONG_PASSWORD: &str = "plantedWr0ngWord";
+/// The list of the first workspace.
+pub const LIST: &str = "/w/default/connections";
+
+/// A server with a folder of SQLite files, of which `sales.db` is one.
+#[derive(Debug)]
+pub struct Studio {
+    pub server: TestServer,
+    // After the server, which opens its files.
+    _files: TempDir,
+    editor: String,
+}
+
+impl Studio {
+    /// # Panics
+    /// If the server does not start.
+    pub fn start() -> Self {
+        let files = TempDir::new();
+        Spawn::new("/usr/bin/sqlite3", Stop::Kill).arg(files.join("sales.db")).arg("CREATE TABLE orders (id INTEGER)").run();
+        let arguments = vec!["--sqlite-folder".to_owned(), files.path().display().to_string()];
+        let server = TestServer::start(TestServerOptions { arguments, ..TestServerOptions::default() });
+        let editor = server.token("default", "editor", "fixture");
+        Self { server, _files: files, editor }
+    }
+
+    /// A browser whose person has opened a sign-in link of the first admin.
+    pub async fn browser(&self) -> Browser {
+        let browser = Browser::start(&self.server.url(), &[PASSWORD, WRONG_PASSWORD, ADMIN_PASSWORD]).await;
+        let data = self.server.data().display().to_string();
+        let link = Shell::new(["sign-in-link", "--email", ADMIN_EMAIL, "--data", &data, "--url", &self.server.url()]).run();
+        browser.open(link.stdout()).await;
+        browser.arrives(LIST).await;
+        browser
+    }
+
+    /// Creates a connection by way of the API.
+    ///
+    /// # Panics
+    /// If that is refused.
+    pub fn create(&self, connection: &Value) {
+        self.post("", &connection.to_string(), 201);
+    }
+
+    /// Tests a stored connection by way of the API, whatever comes of it.
+    ///
+    /// # Panics
+    /// If no test is run.
+    pub fn test(&self, name: &str) {
+        self.post(&format!("/{name}/test"), "", 200);
+    }
+
+    fn post(&self, path: &str, body: &str, expected: u16) {
+        let path = format!("/api/v1/workspaces/default/connections{path}");
+        let (status, answer) = self.server.call("POST", &path, &self.editor, body);
+        assert_eq!(status, expected, "{answer}");
+    }
+}
