@@ -235,6 +235,16 @@ impl Caller {
         }
     }
 
+    /// Who asks, in a form that no two callers share.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        match &self.who {
+            Who::Person(person) => format!("person {}", person.id),
+            Who::Token(token) => format!("token {}", token.id),
+            Who::Shell => "shell".to_owned(),
+        }
+    }
+
     #[must_use]
     pub fn is_owner(&self) -> bool {
         match &self.who {
