@@ -3,7 +3,11 @@
 //! Reading refuses what is not of the form (wrong JSON types, duplicate keys); settling refuses what the type does not have.
 //! Neither repeats a value in its errors: a value may be a secret in the wrong field.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -237,6 +241,8 @@ impl ConnectionType {
                 before.0.iter().filter(|(path, _)| self.field(path.as_str()).is_some()).map(|(p, v)| (p.clone(), v.clone())),
             );
         }
+        let was_loopback = public.text("host").is_some_and(is_loopback);
+        let written: BTreeSet<FieldPath> = fields.keys().cloned().collect();
         let mut secrets: BTreeMap<_, _> =
             self.fields.iter().filter(|f| f.secret).map(|f| (f.path.clone(), SecretChange::Keep)).collect();
         for (path, input) in fields {
@@ -266,6 +272,16 @@ impl ConnectionType {
             }
         }
         let loopback = public.text("host").is_some_and(is_loopback);
+        if before.is_some() && loopback != was_loopback {
+            // What was a default for the old host is one for the new host again: TLS does not stay off on the way to the network.
+            for field in self.fields.iter().filter(|field| field.default_on_loopback.is_some() && !written.contains(&field.path))
+            {
+                let old_default = if was_loopback { &field.default_on_loopback } else { &field.default };
+                if public.0.get(&field.path) == old_default.as_ref() {
+                    public.0.remove(&field.path);
+                }
+            }
+        }
         for field in self.fields.iter().filter(|field| !field.secret) {
             let default = field.default_on_loopback.as_ref().filter(|_| loopback).or(field.default.as_ref());
             if let (false, Some(default)) = (public.0.contains_key(&field.path), default) {
@@ -455,6 +471,25 @@ mod tests {
         let settled = settle(r#"{"host":"127.0.0.1","username":"u"}"#).expect("fine");
         assert_eq!(settled.public.text("tls.mode"), Some("disable"));
         assert!(matches!(settled.secrets.get("password"), Some(SecretChange::Keep)));
+    }
+
+    #[test]
+    fn a_host_that_leaves_loopback_gets_its_own_tls_default() {
+        let catalogue = Catalogue::built_in().expect("sound");
+        let kind = catalogue.get("postgres").expect("known");
+        let settle = |json: &str, before: Option<&PublicFields>| {
+            let draft: Draft = serde_json::from_str(json).expect("valid");
+            kind.settle(draft.fields, before, false).expect("fine").public
+        };
+        let local = settle(r#"{"host":"localhost","username":"u"}"#, None);
+        assert_eq!(local.text("tls.mode"), Some("disable"));
+        assert_eq!(settle(r#"{"host":"db.example.org"}"#, Some(&local)).text("tls.mode"), Some("verify-full"));
+        assert_eq!(
+            settle(r#"{"host":"db.example.org","tls":{"mode":"disable"}}"#, Some(&local)).text("tls.mode"),
+            Some("disable")
+        );
+        let chosen = settle(r#"{"host":"localhost","username":"u","tls":{"mode":"require"}}"#, None);
+        assert_eq!(settle(r#"{"host":"db.example.org"}"#, Some(&chosen)).text("tls.mode"), Some("require"));
     }
 
     #[test]

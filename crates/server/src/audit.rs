@@ -68,8 +68,15 @@ pub struct UseEvent<'e> {
 /// This node's segment file of machine reads: one JSON line each, its MAC beside it.
 #[derive(Debug)]
 pub struct UseLog {
-    file: Mutex<File>,
+    segment: Mutex<Segment>,
     dirty: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Segment {
+    file: File,
+    /// The last line may have been written in part: the next one begins on a line of its own.
+    torn: bool,
 }
 
 impl UseLog {
@@ -83,7 +90,7 @@ impl UseLog {
             .mode(0o600)
             .open(&path)
             .with_context(|| format!("open the audit segment {}", path.display()))?;
-        Ok(Self { file: Mutex::new(file), dirty: AtomicBool::new(false) })
+        Ok(Self { segment: Mutex::new(Segment { file, torn: false }), dirty: AtomicBool::new(false) })
     }
 
     /// Appends one event; once this returns, the kernel has it. An error means: do not answer.
@@ -96,11 +103,16 @@ impl UseLog {
             let _ = write!(line, "{byte:02x}");
         }
         line.push('\n');
-        self.file
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write_all(line.as_bytes())
-            .context("append to the audit segment")?;
+        let mut segment = self.segment.lock().unwrap_or_else(PoisonError::into_inner);
+        if segment.torn {
+            segment.file.write_all(b"\n").context("end a torn line of the audit segment")?;
+            segment.torn = false;
+        }
+        if let Err(error) = segment.file.write_all(line.as_bytes()) {
+            segment.torn = true;
+            return Err(error).context("append to the audit segment");
+        }
+        drop(segment);
         self.dirty.store(true, Ordering::Release);
         Ok(())
     }
@@ -120,7 +132,8 @@ impl UseLog {
 
     /// Makes everything appended so far durable.
     pub fn sync(&self) -> anyhow::Result<()> {
-        let copy = self.file.lock().unwrap_or_else(PoisonError::into_inner).try_clone().context("share the audit segment")?;
+        let copy =
+            self.segment.lock().unwrap_or_else(PoisonError::into_inner).file.try_clone().context("share the audit segment")?;
         copy.sync_data().context("sync the audit segment")
     }
 }
