@@ -24,7 +24,7 @@ fmt: ## Format the Rust and Python sources
 bench: ## Measure, in a release build, beside what a user would pick instead
 	@tools/bench.sh
 
-deps: ## Install what the tests need (Debian packages, cargo-nextest, MySQL 9), if missing
+deps: ## Install what the tests need (Debian packages, cargo-nextest, MySQL 9, axe-core), if missing
 	@tools/deps.sh
 
 audit: ## Look for known vulnerabilities in the dependencies (fetches the RustSec database)
