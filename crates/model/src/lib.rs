@@ -13,6 +13,7 @@ pub mod name;
 pub mod paste;
 pub mod report;
 pub mod secret;
+pub mod settle;
 pub mod snippets;
 pub mod workflow;
 

@@ -20,7 +20,9 @@ class AioSQLite(SQLite):
         foreign_keys = given.pop("foreign_keys")
         connection = dialect.loaded_dbapi.connect(**given)
         if foreign_keys is not None:
-            connection.execute(self.foreign_keys_statement(foreign_keys)).close()
+            cursor = connection.cursor()
+            cursor.execute(self.foreign_keys_statement(foreign_keys))
+            cursor.close()
         return connection
 
 

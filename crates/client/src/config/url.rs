@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use dataflow_model::draft::is_loopback;
+use dataflow_model::settle::is_loopback;
 use ureq::http::Uri;
 
 use crate::ClientError;

@@ -41,7 +41,7 @@ pub struct CheckAnswer {
     pub report: TestReport,
 }
 
-/// Tests a stored connection; with a body, those values over the stored ones, unsaved: a secret left out is the stored one.
+/// Tests a stored connection; with a body that is not `{}`, those values over the stored ones, unsaved: a secret left out is the stored one.
 ///
 /// Answers 200 with the report whether the test passed or failed. Under `Accept: text/event-stream` each step is an event `step`, and the
 /// last event, `report`, is the whole. Closing the connection cancels the test.
@@ -56,7 +56,7 @@ pub async fn test_connection(
     headers: HeaderMap,
     OptionalBody(draft): OptionalBody<Draft>,
 ) -> Result<Response> {
-    let planned = match draft {
+    let planned = match draft.filter(|draft| !draft.is_empty()) {
         None => checks::plan_stored(&app, &caller, &named.workspace, &named.name).await?,
         Some(draft) => checks::plan_unsaved(&app, &caller, &named.workspace, Some(&named.name), draft).await?,
     };

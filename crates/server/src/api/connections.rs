@@ -22,6 +22,7 @@ use crate::{
     error::{Error, Problem, Result},
     ops::{
         connections::{self, Change, Connection, Removal},
+        idempotency::or_repeated,
         list::{self, ListQuery},
     },
     store::{ConnectionRow, ListSort},
@@ -260,7 +261,7 @@ pub async fn create_connection(
     JsonBody(draft): JsonBody<Draft>,
 ) -> Result<Response> {
     let name = draft.name.clone().unwrap_or_default();
-    let connection = match connections::create(&app, &caller, &workspace, draft).await {
+    let connection = match or_repeated(&app, &caller, connections::create(&app, &caller, &workspace, draft).await).await {
         Err(Error::Repeated) => connections::show(&app, &caller.without_key(), &workspace, &name).await?,
         made => made?,
     };
@@ -298,7 +299,9 @@ pub async fn edit_connection(
     IfMatch(precondition): IfMatch,
     JsonBody(draft): JsonBody<Draft>,
 ) -> Result<Response> {
-    let connection = match connections::edit(&app, &caller, &named.workspace, &named.name, Change { draft, precondition }).await {
+    let change = Change { draft, precondition };
+    let saved = connections::edit(&app, &caller, &named.workspace, &named.name, change).await;
+    let connection = match or_repeated(&app, &caller, saved).await {
         Err(Error::Repeated) => connections::show(&app, &caller.without_key(), &named.workspace, &named.name).await?,
         saved => saved?,
     };
@@ -327,7 +330,8 @@ pub async fn delete_connection(
     Asked(params): Asked<DeleteParams>,
 ) -> Result<StatusCode> {
     let removal = Removal { precondition, reason: params.reason };
-    match connections::delete(&app, &caller, &named.workspace, &named.name, removal).await {
+    let deleted = connections::delete(&app, &caller, &named.workspace, &named.name, removal).await;
+    match or_repeated(&app, &caller, deleted).await {
         Ok(()) | Err(Error::Repeated) => Ok(StatusCode::NO_CONTENT),
         Err(error) => Err(error),
     }

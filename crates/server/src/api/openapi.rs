@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::routing::get;
 use dataflow_model::Code;
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder,
+    ComponentsBuilder, ContentBuilder, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, Response,
+    ResponseBuilder, Type,
+    path::{Parameter, ParameterBuilder, ParameterIn},
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -39,6 +41,11 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
         ("503", "`unavailable`; try again after the seconds of `Retry-After`"),
     ];
     for item in document.paths.paths.values_mut() {
+        let changes = [&mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
+        for operation in changes.into_iter().flatten() {
+            operation.parameters.get_or_insert_default().push(idempotency_key());
+            operation.responses.responses.entry("409".to_owned()).or_insert_with(|| problem("`idempotency_conflict`"));
+        }
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
         for responses in operations.into_iter().flatten().map(|operation| &mut operation.responses.responses) {
             for (status, text) in common {
@@ -56,6 +63,15 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
         }
     }
     document
+}
+
+/// What every change may carry.
+fn idempotency_key() -> RefOr<Parameter> {
+    let text = "1 to 255 bytes of your choice. A request that is sent again with the same key within a day takes effect once, and is \
+                answered with what there is now; the same key for another request is 409.";
+    let string = ObjectBuilder::new().schema_type(Type::String).build();
+    let header = ParameterBuilder::new().name("Idempotency-Key").parameter_in(ParameterIn::Header).required(Required::False);
+    RefOr::T(header.description(Some(text)).schema(Some(string)).build())
 }
 
 fn problem(text: &str) -> RefOr<Response> {

@@ -9,10 +9,11 @@ use uuid::Uuid;
 
 use super::{
     access::{Action, Caller, authorise, authorise_name},
-    connections::{self, Earlier, read_type},
+    connections::{self, read_type},
     credentials::servable,
     list::status_term,
     rows::VersionContent,
+    versions::{self, Earlier},
 };
 use crate::{
     app::{App, Workspace},
@@ -69,10 +70,9 @@ pub async fn plan_unsaved(app: &App, caller: &Caller, workspace: &str, name: Opt
     let type_id = draft.type_id.clone().or_else(|| stored.as_ref().map(|(row, _)| row.type_id.clone()));
     let kind = read_type(app, type_id.as_deref()).map_err(|error| Error::Invalid(vec![error]))?;
     let earlier = stored.as_ref().map(|(row, content)| Earlier { row, public: &content.public });
-    let content = connections::read_content(draft, kind, earlier.as_ref(), is_admin)?;
+    let content = versions::read_content(draft, kind, earlier.as_ref(), is_admin)?;
     let id = stored.as_ref().map_or_else(|| Ok(random_uuid()), |(row, _)| super::rows::uuid(&row.id))?;
-    let sealing =
-        connections::Sealing { workspace: &workspace, id, version: 0, kept: stored.as_ref().map(|(_, content)| content) };
+    let sealing = versions::Sealing { workspace: &workspace, id, version: 0, kept: stored.as_ref().map(|(_, content)| content) };
     let secrets = sealing.clear(kind, content.settled)?;
     if let Some((row, _)) = &stored {
         audit_use(app, caller, &workspace, &row.name, row.version)?;

@@ -1,26 +1,17 @@
 //! Connections: create, show, edit, delete. Every save is a version; a save that redirects a secret must bring it again.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use dataflow_model::{
-    ConnectionName, ConnectionType, Draft, FieldError, FieldInput, FieldPath, FieldValue, PublicFields, Secret, SecretFields,
-    Tag,
-    draft::{SecretChange, Settled, check_description, check_tags},
-    endpoint::Endpoint,
-};
-use dataflow_vault::{EndpointDigest, SealContext, random_uuid};
-use uuid::Uuid;
+use dataflow_model::{ConnectionName, ConnectionType, Draft, FieldError, FieldPath, PublicFields, Tag};
+use dataflow_vault::random_uuid;
 
 use super::{
     access::{Action, Caller, authorise, authorise_name},
     idempotency::begin,
     list::search_terms,
-    rows::{Sealed as _, SealedSecret, VersionContent},
+    rows::{Sealed as _, VersionContent},
+    versions::{Earlier, Sealing, changed_fields, json, read_content, version_row},
 };
 use crate::{
     app::{App, Workspace},
@@ -318,180 +309,6 @@ pub(super) fn read_type<'a>(app: &'a App, id: Option<&str>) -> std::result::Resu
         .ok_or_else(|| FieldError::new("type", "not_a_choice", "is not a known connection type; see GET /api/v1/types"))
 }
 
-/// What a draft settles to.
-pub(super) struct Content {
-    pub description: String,
-    pub tags: Vec<Tag>,
-    pub settled: Settled,
-}
-
-/// The version that a change is made over.
-pub(super) struct Earlier<'e> {
-    pub row: &'e ConnectionRow,
-    pub public: &'e PublicFields,
-}
-
-pub(super) fn read_content(
-    draft: Draft,
-    kind: &ConnectionType,
-    earlier: Option<&Earlier<'_>>,
-    is_admin: bool,
-) -> Result<Content> {
-    let mut errors = draft.errors;
-    let description = draft.description.or_else(|| earlier.map(|earlier| earlier.row.description.clone())).unwrap_or_default();
-    errors.extend(check_description(&description).err());
-    let tags = match (&draft.tags, earlier) {
-        (Some(tags), _) => check_tags(tags).unwrap_or_else(|error| {
-            errors.push(error);
-            Vec::new()
-        }),
-        (None, Some(earlier)) => {
-            serde_json::from_str(&earlier.row.tags).context("a connection's tags do not parse").map_err(Error::Internal)?
-        }
-        (None, None) => Vec::new(),
-    };
-    let settled = settle(draft.fields, kind, earlier, is_admin).map_err(|refused| {
-        errors.extend(refused);
-    });
-    match settled {
-        Ok(settled) if errors.is_empty() => Ok(Content { description, tags, settled }),
-        _ => Err(Error::Invalid(errors)),
-    }
-}
-
-/// Over another type, the values that both types know are held against the new one like typed ones.
-fn settle(
-    mut fields: BTreeMap<FieldPath, FieldInput>,
-    kind: &ConnectionType,
-    earlier: Option<&Earlier<'_>>,
-    is_admin: bool,
-) -> std::result::Result<Settled, Vec<FieldError>> {
-    let Some(earlier) = earlier else { return kind.settle(fields, None, is_admin) };
-    if earlier.row.type_id == kind.id {
-        return kind.settle(fields, Some(earlier.public), is_admin);
-    }
-    for (path, value) in &earlier.public.0 {
-        if kind.field(path.as_str()).is_some() && !fields.contains_key(path) {
-            fields.insert(path.clone(), input(value));
-        }
-    }
-    kind.settle(fields, None, is_admin)
-}
-
-fn input(value: &FieldValue) -> FieldInput {
-    match value {
-        FieldValue::Boolean(value) => FieldInput::Boolean(*value),
-        FieldValue::Integer(value) => FieldInput::Integer(*value),
-        FieldValue::Text(value) => FieldInput::Text(Secret::new(value.clone())),
-    }
-}
-
-/// Seals the secrets of one version.
-pub(super) struct Sealing<'s> {
-    pub workspace: &'s Arc<Workspace>,
-    pub id: Uuid,
-    pub version: i64,
-    /// The version before, whose sealed records stay where a secret is kept.
-    pub kept: Option<&'s VersionContent>,
-}
-
-/// The sealed secrets of a version, and the fingerprint over them and its public fields.
-struct SealedVersion {
-    secrets: BTreeMap<FieldPath, SealedSecret>,
-    fingerprint: String,
-}
-
-impl Sealing<'_> {
-    /// A kept secret's record is copied as it is, and only if the endpoint is the one that it was sealed for.
-    fn apply(&self, kind: &ConnectionType, settled: &Settled) -> Result<SealedVersion> {
-        let endpoint = endpoint(kind, settled);
-        let (mut secrets, mut clear) = (BTreeMap::new(), SecretFields::default());
-        for (path, change) in &settled.secrets {
-            match (change, self.kept_secret(path)) {
-                (SecretChange::Set(secret), _) => {
-                    secrets.insert(path.clone(), self.seal(path, secret, &endpoint)?);
-                    clear.0.insert(path.clone(), secret.duplicate_secret());
-                }
-                (SecretChange::Keep, Some(kept)) => {
-                    secrets.insert(path.clone(), kept.clone());
-                }
-                (SecretChange::Keep | SecretChange::Clear, _) => {}
-            }
-        }
-        self.open_kept(settled, &endpoint, &mut clear)?;
-        let fingerprint = self.workspace.key.fingerprint(&kind.id, &kind.connector, &settled.public, &clear);
-        Ok(SealedVersion { secrets, fingerprint })
-    }
-
-    /// The fields in clear, for a test of values that are not saved: typed secrets, and kept ones under the same rule.
-    pub fn clear(&self, kind: &ConnectionType, settled: Settled) -> Result<(PublicFields, SecretFields)> {
-        let endpoint = endpoint(kind, &settled);
-        let mut clear = SecretFields::default();
-        self.open_kept(&settled, &endpoint, &mut clear)?;
-        for (path, change) in settled.secrets {
-            if let SecretChange::Set(secret) = change {
-                clear.0.insert(path, secret);
-            }
-        }
-        Ok((settled.public, clear))
-    }
-
-    fn kept_secret(&self, path: &FieldPath) -> Option<&SealedSecret> {
-        self.kept.and_then(|kept| kept.secrets.get(path))
-    }
-
-    /// Opens what is kept. If the endpoint is another one, every kept secret must be typed again.
-    fn open_kept(&self, settled: &Settled, endpoint: &EndpointDigest, clear: &mut SecretFields) -> Result<()> {
-        let keeps = settled.secrets.iter().filter(|(_, change)| matches!(change, SecretChange::Keep));
-        let kept: Vec<_> = keeps.filter_map(|(path, _)| self.kept_secret(path).map(|secret| (path, secret))).collect();
-        if !kept.is_empty() && self.kept.is_some_and(|before| before.endpoint != *endpoint) {
-            return Err(Error::SecretReentry(kept.iter().map(|(path, _)| path.as_str().to_owned()).collect()));
-        }
-        for (path, secret) in kept {
-            clear.0.insert(path.clone(), self.open(path, secret, endpoint)?);
-        }
-        Ok(())
-    }
-
-    fn seal(&self, path: &FieldPath, secret: &Secret, endpoint: &EndpointDigest) -> Result<SealedSecret> {
-        let context = SealContext { connection: self.id, version: sealed_at(self.version), field: path.as_str(), endpoint };
-        let sealed = self.workspace.key.seal(&context, secret).context("seal a secret").map_err(Error::Internal)?;
-        Ok(SealedSecret { version: self.version, sealed: BASE64.encode(sealed) })
-    }
-
-    fn open(&self, path: &FieldPath, kept: &SealedSecret, endpoint: &EndpointDigest) -> Result<Secret> {
-        let sealed = BASE64.decode(&kept.sealed).context("a sealed secret is no base64").map_err(Error::Internal)?;
-        let context = SealContext { connection: self.id, version: sealed_at(kept.version), field: path.as_str(), endpoint };
-        self.workspace.key.open(&context, &sealed).context("open a stored secret").map_err(Error::SecretUnreadable)
-    }
-}
-
-fn endpoint(kind: &ConnectionType, settled: &Settled) -> EndpointDigest {
-    EndpointDigest::of(&Endpoint::of(&kind.id, &kind.endpoint_paths(), &settled.public))
-}
-
-fn sealed_at(version: i64) -> u64 {
-    u64::try_from(version).unwrap_or_default()
-}
-
-fn version_row(row: &ConnectionRow, kind: &ConnectionType, public: &PublicFields, sealed: &SealedVersion) -> Result<VersionRow> {
-    Ok(VersionRow {
-        connection_id: row.id.clone(),
-        version: row.version,
-        name: row.name.clone(),
-        type_id: row.type_id.clone(),
-        description: row.description.clone(),
-        tags: row.tags.clone(),
-        fields: json(public)?,
-        endpoint_paths: json(&kind.endpoint_paths())?,
-        secrets: json(&sealed.secrets)?,
-        fingerprint: sealed.fingerprint.clone(),
-        saved_at: row.updated_at,
-        saved_by: row.updated_by.clone(),
-        mac: Vec::new(),
-    })
-}
-
 /// Rewrites the search terms of a connection, where they changed.
 pub(super) async fn replace_terms(
     write: &mut Write,
@@ -502,23 +319,6 @@ pub(super) async fn replace_terms(
     store::remove_terms(write, &row.id).await?;
     store::put_terms(write, row, &search_terms(kind, row, public)).await?;
     Ok(())
-}
-
-/// Paths of the fields that differ between two versions, for the audit; of a secret only that it changed.
-fn changed_fields(old: &VersionContent, new: &VersionRow) -> Result<Vec<String>> {
-    let new = VersionContent::read(new)?;
-    let public = old
-        .public
-        .0
-        .keys()
-        .chain(new.public.0.keys())
-        .filter(|path| old.public.get(path.as_str()) != new.public.get(path.as_str()));
-    let sealed = |content: &VersionContent, path: &FieldPath| content.secrets.get(path).map(|secret| secret.version);
-    let secret = old.secrets.keys().chain(new.secrets.keys()).filter(|path| sealed(old, path) != sealed(&new, path));
-    let mut paths: Vec<_> = public.chain(secret).map(|path| path.as_str().to_owned()).collect();
-    paths.sort();
-    paths.dedup();
-    Ok(paths)
 }
 
 /// What the list shows under “Host”: `db.example.org:5432 / sales`, or the file.
@@ -533,8 +333,4 @@ fn address(public: &PublicFields) -> String {
         }
         (None, _) => database.unwrap_or_default().to_owned(),
     }
-}
-
-fn json(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(value).context("write a column as JSON").map_err(Error::Internal)
 }

@@ -30,6 +30,15 @@ pub(super) async fn refuse_repeat(app: &App, caller: &Caller) -> Result<()> {
     }
 }
 
+/// What a change came to, where the same change may have been under way at the same instant: whatever refused this one, if the other took
+/// effect it is [`Error::Repeated`].
+pub async fn or_repeated<T>(app: &App, caller: &Caller, came_to: Result<T>) -> Result<T> {
+    if came_to.is_err() {
+        refuse_repeat(app, caller).await?;
+    }
+    came_to
+}
+
 /// Begins the transaction of a caller's change. Of two that repeat each other at the same instant, one gets [`Error::Repeated`].
 pub(super) async fn begin(app: &App, caller: &Caller) -> Result<Write> {
     let mut write = app.store.write().await?;

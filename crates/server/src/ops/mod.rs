@@ -13,6 +13,7 @@ pub mod people;
 pub mod rows;
 pub mod setup;
 pub mod tokens;
+mod versions;
 pub mod workspaces;
 
 pub use access::{Action, Caller, Role, Roles, Who};

@@ -6,7 +6,7 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, HeaderValue, Method, header, request::Parts},
 };
-use dataflow_model::{Secret, draft::is_loopback};
+use dataflow_model::{Secret, settle::is_loopback};
 
 use super::answer::PageError;
 use crate::{
