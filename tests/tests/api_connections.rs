@@ -235,3 +235,28 @@ fn a_list_is_searched_sorted_and_paged(#[case] engine: Engine) {
         assert_eq!(seen, BTreeSet::from([first.clone(), last.clone()]), "{sort}");
     }
 }
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn what_was_tested_is_what_is_shown_as_tested(#[case] engine: Engine) {
+    let stored = Stored::start(engine);
+    let mut body = sample("sales", "planted");
+    (body["host"], body["port"]) = (json!("127.0.0.1"), json!(1));
+    stored.admin("POST", "/connections").json(&body).send().expect(201);
+    let report = stored.admin("POST", "/connections/sales/test").json(&json!({})).send().expect(200).json();
+    assert_eq!(report["error"]["code"], "port_closed", "{report}");
+    let last_check = || stored.show("sales").expect(200).json()["last_check"]["status"].clone();
+    for _ in 0..200 {
+        if !last_check().is_null() {
+            break;
+        }
+        thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!((last_check(), found(&stored, "status=failed")), (json!("failed"), vec!["sales".to_owned()]));
+    stored.edit("sales", &json!({"description": "the same place"})).expect(200);
+    assert_eq!((last_check(), found(&stored, "status=failed")), (json!("failed"), vec!["sales".to_owned()]));
+    stored.edit("sales", &json!({"port": 2, "password": "planted"})).expect(200);
+    assert_eq!((last_check(), found(&stored, "status=untested")), (json!(null), vec!["sales".to_owned()]));
+    assert!(found(&stored, "status=failed").is_empty());
+}

@@ -91,6 +91,11 @@ impl<'de> Visitor<'de> for DraftVisitor {
                 map.next_value::<de::IgnoredAny>()?;
                 continue;
             }
+            if key.contains('.') {
+                draft.errors.push(FieldError::new(&key, "unknown_field", "is no member of a connection; groups are objects"));
+                map.next_value::<de::IgnoredAny>()?;
+                continue;
+            }
             match (key.as_str(), map.next_value::<Written>()?) {
                 (read_only, _) if READ_ONLY.contains(&read_only) => {}
                 ("name", Written::One(FieldInput::Text(text))) => draft.name = Some(text.expose_secret().to_owned()),

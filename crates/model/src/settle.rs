@@ -272,6 +272,7 @@ mod tests {
             (r#""port":1.5"#, "port", "wrong_type"),
             (r#""colour":"red""#, "colour", "unknown_field"),
             (r#""Port":5432"#, "Port", "unknown_field"),
+            (r#""tls.mode":"disable""#, "tls.mode", "unknown_field"),
             (r#""extra":{"sslkey":"/etc/passwd"}"#, "extra.sslkey", "unknown_field"),
             (r#""extra":{"insecure_auth":"md5"}"#, "extra.insecure_auth", "admin_only"),
             (r#""tls":{"mode":"prefer"}"#, "tls.mode", "not_a_choice"),

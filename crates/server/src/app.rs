@@ -19,6 +19,7 @@ use crate::{
     config::{DataConfig, TestConfig},
     error::Result,
     ops::{access::TokenIdentity, credentials::Servable, rows::Sealed as _},
+    passwords::Passwords,
     store::{self, Store},
     tests::TestRunner,
     uses::Uses,
@@ -41,6 +42,7 @@ pub struct App {
     pub use_log: Arc<UseLog>,
     pub uses: Uses,
     pub tests: TestRunner,
+    pub passwords: Passwords,
 }
 
 /// What to build an [`App`] from.
@@ -73,6 +75,7 @@ impl App {
             use_log,
             uses: Uses::default(),
             tests: TestRunner::new(config.tests.clone()),
+            passwords: Passwords::default(),
         };
         Ok(Arc::new(app))
     }

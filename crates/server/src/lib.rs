@@ -10,6 +10,7 @@ pub mod error;
 pub mod hosts;
 pub mod listen;
 pub mod ops;
+pub mod passwords;
 pub mod recover;
 pub mod router;
 pub mod serve;

@@ -164,11 +164,9 @@ async fn flush_uses(app: Arc<App>) {
     }
 }
 
-/// Drops what this node cached when another node changed the store; a store that does not answer drops it too.
+/// Drops what this node cached when the store was changed: by another node, or by a change of this one whose client left while it was
+/// being committed. A store that does not answer drops it too.
 async fn follow_changes(app: Arc<App>) {
-    if !app.store.is_shared() {
-        return;
-    }
     let mut known = None;
     loop {
         let tick = async { store::tick(&mut app.store.read().await?).await }.await.ok();

@@ -151,14 +151,14 @@ async fn keep(app: &App, record: &Record, report: &TestReport) -> Result<()> {
     };
     store::insert_check(&mut write, &check).await?;
     if row.version == record.version && row.deleted_at.is_none() {
-        let before = status_term(row.check_status.as_deref());
         row.checked_at = Some(now);
         row.check_status = Some(check.status.clone());
         row.check_summary = Some(summary(report));
         row.check_micros = Some(micros(report.duration_ms));
         row.recent_checks = recent(&row.recent_checks, report);
-        store::record_check_on_connection(&mut write, &row).await?;
-        store::replace_term(&mut write, &row, &before, &status_term(row.check_status.as_deref())).await?;
+        if store::record_check_on_connection(&mut write, &row).await? {
+            store::replace_status(&mut write, &row, &status_term(row.check_status.as_deref())).await?;
+        }
     }
     write.commit_quietly().await?;
     Ok(())

@@ -153,7 +153,7 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
     let next = before.version + 1;
     let secrets = Sealing { workspace: &workspace, id, version: next, kept: Some(&old) }.apply(kind, &content.settled)?;
     let now = app.clock.now();
-    let row = ConnectionRow {
+    let mut row = ConnectionRow {
         version: next,
         type_id: kind.id.clone(),
         address: address(&content.settled.public),
@@ -171,6 +171,14 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
         return Err(Error::VersionConflict);
     }
     store::insert_version(&mut write, &version).await?;
+    if version.fingerprint == old_version.fingerprint {
+        // A check may have been kept since this change was begun.
+        row = store::connection_by_id(&mut write, &row.id).await?.unwrap_or(row);
+    } else {
+        // What was tested is not what is there now.
+        row = ConnectionRow { checked_at: None, check_status: None, check_summary: None, check_micros: None, ..row };
+        store::record_check_on_connection(&mut write, &row).await?;
+    }
     replace_terms(&mut write, &row, kind, &content.settled.public).await?;
     let detail = serde_json::json!({"version": next, "fields": changed_fields(&old, &version)?});
     let event =

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::Context;
 use dataflow_model::{FieldError, Secret};
-use dataflow_vault::{hash_password, random_uuid, token, verify_absent_password, verify_password};
+use dataflow_vault::{random_uuid, token};
 
 use super::{
     access::{Action, Caller, Person, Roles, authorise},
@@ -75,14 +75,7 @@ pub async fn sign_in(app: &App, email: &str, password: &Secret) -> Result<Secret
     };
     let row = row.filter(|row| row.disabled_at.is_none()).map(|row| row.checked(&app.vault)).transpose()?;
     let stored = row.as_ref().map(|row| row.password_hash.clone());
-    let typed = password.duplicate_secret();
-    let right = tokio::task::spawn_blocking(move || match stored {
-        Some(stored) if !stored.is_empty() => verify_password(&typed, &stored),
-        _ => verify_absent_password(&typed),
-    })
-    .await
-    .context("check a password")
-    .map_err(Error::Internal)?;
+    let right = app.passwords.verify(password, stored).await?;
     let Some(row) = row.filter(|_| right) else { return Err(Error::Unauthenticated) };
     let mut write = app.store.write().await?;
     let session = begin_session(app, &mut write, &row).await?;
@@ -180,6 +173,7 @@ pub async fn put_member(app: &App, caller: &Caller, workspace: &str, email: &str
     let now = app.clock.now();
     let mut write = begin(app, caller).await?;
     let existing = store::person_by_email(&mut write, &email.to_lowercase()).await?;
+    let existing = existing.map(|person| person.checked(&app.vault)).transpose()?;
     let (person, link) = if let Some(person) = existing {
         (person, None)
     } else {
@@ -214,7 +208,8 @@ pub async fn remove_member(app: &App, caller: &Caller, workspace: &str, email: &
     let workspace = authorise(app, caller, workspace, Action::ManagePeople).await?;
     let email = read_email(email).map_err(|_| Error::NotFound("person"))?;
     let mut write = begin(app, caller).await?;
-    let person = store::person_by_email(&mut write, &email.to_lowercase()).await?.ok_or(Error::NotFound("person"))?;
+    let person =
+        store::person_by_email(&mut write, &email.to_lowercase()).await?.ok_or(Error::NotFound("person"))?.checked(&app.vault)?;
     if !store::remove_member(&mut write, &workspace.id.to_string(), &person.id).await? {
         return Err(Error::NotFound("person"));
     }
@@ -236,7 +231,10 @@ pub async fn create_link(app: &App, caller: &Caller, email: &str, kind: LinkKind
         return Err(Error::Forbidden("make a sign-in link"));
     }
     let mut write = begin(app, caller).await?;
-    let person = store::person_by_email(&mut write, &email.trim().to_lowercase()).await?.ok_or(Error::NotFound("person"))?;
+    let person = store::person_by_email(&mut write, &email.trim().to_lowercase())
+        .await?
+        .ok_or(Error::NotFound("person"))?
+        .checked(&app.vault)?;
     let link = insert_link(app, &mut write, kind, Some(&person), DAY).await?;
     let event = Event {
         at: app.clock.now(),
@@ -257,7 +255,11 @@ pub async fn look_at_link(app: &App, code: &str) -> Result<LinkKind> {
         .await?
         .ok_or(Error::SetupDone)?
         .checked(&app.vault)?;
-    if row.used_at.is_some() || row.expires_at <= app.clock.now() {
+    usable(&row, app.clock.now())
+}
+
+fn usable(row: &LinkRow, now: i64) -> Result<LinkKind> {
+    if row.used_at.is_some() || row.expires_at <= now {
         return Err(Error::SetupDone);
     }
     LinkKind::ALL.into_iter().find(|kind| kind.as_str() == row.kind).ok_or(Error::SetupDone)
@@ -265,20 +267,28 @@ pub async fn look_at_link(app: &App, code: &str) -> Result<LinkKind> {
 
 /// Uses a sign-in or password link up, and begins a session. A password link takes the new password.
 pub async fn follow_link(app: &App, code: &str, password: Option<&Secret>) -> Result<Secret> {
-    let kind = look_at_link(app, code).await?;
+    look_at_link(app, code).await?;
+    let chosen = match password {
+        Some(password) => {
+            check_password(password)?;
+            Some(app.passwords.hash(password).await?)
+        }
+        None => None,
+    };
     let hash = app.vault.token_hash(code);
+    let now = app.clock.now();
     let mut write = app.store.write().await?;
-    let row = store::link(&mut write, &hash).await?.ok_or(Error::SetupDone)?;
+    let row = store::link(&mut write, &hash).await?.ok_or(Error::SetupDone)?.checked(&app.vault)?;
+    let kind = usable(&row, now)?;
     let id = row.person_id.ok_or(Error::SetupDone)?;
     let mut person = store::person(&mut write, &id).await?.ok_or(Error::SetupDone)?.checked(&app.vault)?;
-    if person.disabled_at.is_some() || !store::use_link(&mut write, &hash, app.clock.now()).await? {
+    if person.disabled_at.is_some() || !store::use_link(&mut write, &hash, now).await? {
         return Err(Error::SetupDone);
     }
-    match (kind, password) {
+    match (kind, chosen) {
         (LinkKind::SignIn, _) => {}
-        (LinkKind::Password, Some(password)) => {
-            check_password(password)?;
-            person.password_hash = hash_password(password);
+        (LinkKind::Password, Some(chosen)) => {
+            person.password_hash = chosen;
             person = person.sealed(&app.vault);
             store::update_person(&mut write, &person).await?;
             store::delete_sessions_of(&mut write, &person.id).await?;

@@ -66,7 +66,7 @@ macro_rules! sealed_rows {
 
 sealed_rows! {
     WorkspaceRow, "workspaces", |row| [row.id, row.name, row.wrapped_key];
-    PersonRow, "people", |row| [row.id, row.email_key, row.password_hash, row.is_owner, row.disabled_at];
+    PersonRow, "people", |row| [row.id, row.email, row.email_key, row.password_hash, row.is_owner, row.disabled_at];
     MemberRow, "members", |row| [row.workspace_id, row.person_id, row.roles];
     SessionRow, "sessions", |row| [row.hash, row.person_id, row.created_at];
     LinkRow, "links", |row| [row.hash, row.kind, row.person_id, row.expires_at];

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use dataflow_model::{Secret, WorkspaceName};
-use dataflow_vault::{KeyRing, RecoveryKey, hash_password};
+use dataflow_vault::{KeyRing, RecoveryKey};
 
 use super::{
     access::Caller,
@@ -38,8 +38,9 @@ pub async fn from_shell(app: &App, caller: &Caller, email: &str, password: &Secr
     if !matches!(caller.who, super::Who::Shell) {
         return Err(Error::Forbidden("set the server up"));
     }
+    let admin = FirstAdmin::read(app, email, password).await?;
     let mut write = app.store.write_alone().await?;
-    let recovery = first_admin(app, caller, &mut write, email, password).await?;
+    let recovery = first_admin(app, caller, &mut write, admin).await?;
     write.commit().await?;
     Ok(recovery)
 }
@@ -49,8 +50,9 @@ pub async fn from_link(app: &App, code: &str, email: &str, password: &Secret) ->
     if look_at_link(app, code).await? != LinkKind::Setup {
         return Err(Error::SetupDone);
     }
+    let admin = FirstAdmin::read(app, email, password).await?;
     let mut write = app.store.write_alone().await?;
-    let recovery = first_admin(app, &Caller::shell(), &mut write, email, password).await?;
+    let recovery = first_admin(app, &Caller::shell(), &mut write, admin).await?;
     if !store::use_link(&mut write, &app.vault.token_hash(code), app.clock.now()).await? {
         return Err(Error::SetupDone);
     }
@@ -58,14 +60,29 @@ pub async fn from_link(app: &App, code: &str, email: &str, password: &Secret) ->
     Ok(recovery)
 }
 
-async fn first_admin(app: &App, caller: &Caller, write: &mut Write, email: &str, password: &Secret) -> Result<RecoveryKey> {
+/// Who is to be the first admin; checked and hashed before the store is held.
+struct FirstAdmin {
+    email: String,
+    password_hash: String,
+}
+
+impl FirstAdmin {
+    async fn read(app: &App, email: &str, password: &Secret) -> Result<Self> {
+        if !is_needed(app).await? {
+            return Err(Error::HasAdmin);
+        }
+        let email = read_email(email)?;
+        check_password(password)?;
+        Ok(Self { email, password_hash: app.passwords.hash(password).await? })
+    }
+}
+
+async fn first_admin(app: &App, caller: &Caller, write: &mut Write, admin: FirstAdmin) -> Result<RecoveryKey> {
     if !store::people(write).await?.is_empty() {
         return Err(Error::HasAdmin);
     }
-    let email = read_email(email)?;
-    check_password(password)?;
-    insert_person(app, caller, write, NewPerson { email: &email, password_hash: hash_password(password), is_owner: true })
-        .await?;
+    let person = NewPerson { email: &admin.email, password_hash: admin.password_hash, is_owner: true };
+    insert_person(app, caller, write, person).await?;
     let name = WorkspaceName::new(DEFAULT_WORKSPACE).map_err(|error| Error::Internal(error.into()))?;
     workspaces::insert(app, caller, write, &name).await?;
     new_recovery_key(app, write).await

@@ -113,19 +113,21 @@ pub async fn delete_connection(write: &mut Write, row: &ConnectionRow) -> Result
     Ok(changed == 1)
 }
 
-/// What the last check of a connection said. Not under the MAC: it directs nothing.
-pub async fn record_check_on_connection(write: &mut Write, row: &ConnectionRow) -> Result<()> {
-    execute!(
+/// What the last check of a connection said. Not under the MAC: it directs nothing. `false` if `row.version` is no longer the current one.
+pub async fn record_check_on_connection(write: &mut Write, row: &ConnectionRow) -> Result<bool> {
+    let changed = execute!(
         write,
-        "UPDATE connections SET checked_at = $2, check_status = $3, check_summary = $4, check_micros = $5, recent_checks = $6 WHERE id = $1",
+        "UPDATE connections SET checked_at = $3, check_status = $4, check_summary = $5, check_micros = $6, recent_checks = $7 \
+         WHERE id = $1 AND version = $2 AND deleted_at IS NULL",
         &row.id,
+        row.version,
         row.checked_at,
         row.check_status.as_deref(),
         row.check_summary.as_deref(),
         row.check_micros,
         &row.recent_checks,
     )?;
-    Ok(())
+    Ok(changed == 1)
 }
 
 /// The live connection of exactly this name.

@@ -40,7 +40,7 @@ pub use self::{
     },
     search::{
         ListSort, NamePage, OTHER_TERMS, UpdatedPage, count_term, list_by_name, list_by_updated, put_terms, remove_terms,
-        replace_term, tags_in_use, types_in_use,
+        replace_status, tags_in_use, types_in_use,
     },
     tokens::{TokenRow, insert_token, list_tokens, revoke_token, token_by_hash, touch_token},
     uses::{UseRow, list_uses, record_use},
@@ -186,12 +186,6 @@ impl Store {
         let mut write = self.write().await?;
         instance::advance_clock(&mut write).await?;
         Ok(write)
-    }
-
-    /// Whether other nodes may write to the same database.
-    #[must_use]
-    pub fn is_shared(&self) -> bool {
-        matches!(self.db, Db::Postgres(_))
     }
 
     /// Ends all sessions; open ones are waited for.

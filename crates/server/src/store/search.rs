@@ -34,13 +34,10 @@ pub async fn remove_terms(write: &mut Write, connection_id: &str) -> Result<()> 
     Ok(())
 }
 
-/// Swaps one term of a connection for another; nothing where they are the same.
-pub async fn replace_term(write: &mut Write, row: &ConnectionRow, from: &str, to: &str) -> Result<()> {
-    if from == to {
-        return Ok(());
-    }
-    execute!(write, "DELETE FROM search_terms WHERE connection_id = $1 AND term = $2", &row.id, from)?;
-    put_terms(write, row, &[to.to_owned()]).await
+/// Replaces a connection's one `status:…` term.
+pub async fn replace_status(write: &mut Write, row: &ConnectionRow, status: &str) -> Result<()> {
+    execute!(write, "DELETE FROM search_terms WHERE connection_id = $1 AND term >= 'status:' AND term < 'status;'", &row.id)?;
+    put_terms(write, row, &[status.to_owned()]).await
 }
 
 /// How many live connections have a term.
@@ -88,7 +85,7 @@ pub async fn list_by_name(handle: &mut impl Handle, query: &NamePage<'_>) -> Res
             fetch_all,
             ConnectionRow,
             "SELECT c.* FROM search_terms t JOIN connections c ON c.id = t.connection_id \
-             WHERE t.workspace_id = $1 AND t.term = $2 AND ($3 = '' OR t.name_key < $3) \
+             WHERE t.workspace_id = $1 AND t.term = $2 AND c.deleted_at IS NULL AND ($3 = '' OR t.name_key < $3) \
              AND ($4 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $4)) \
              AND ($5 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $5)) \
              AND ($6 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $6)) \
@@ -111,7 +108,7 @@ pub async fn list_by_name(handle: &mut impl Handle, query: &NamePage<'_>) -> Res
             fetch_all,
             ConnectionRow,
             "SELECT c.* FROM search_terms t JOIN connections c ON c.id = t.connection_id \
-             WHERE t.workspace_id = $1 AND t.term = $2 AND t.name_key > $3 \
+             WHERE t.workspace_id = $1 AND t.term = $2 AND c.deleted_at IS NULL AND t.name_key > $3 \
              AND ($4 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $4)) \
              AND ($5 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $5)) \
              AND ($6 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $6)) \
