@@ -213,10 +213,10 @@ fn a_list_is_searched_sorted_and_paged(#[case] engine: Engine) {
 
     let count = |query: &str| pages(&stored, &stored.admin, query, 50).len();
     assert_eq!(count("search=lak"), 60, "beginnings of words, in any case");
-    assert_eq!(found(&stored, "search=ake"), Vec::<String>::new(), "beginnings only");
+    assert_eq!(found(&stored, "search=house"), Vec::<String>::new(), "beginnings only");
     assert_eq!(found(&stored, "search=fresh%20PAINT"), [made[60].as_str()], "every word counts, the description's too");
     assert_eq!(found(&stored, "search=db77"), [made[77].as_str()], "the host's words");
-    assert_eq!((count("tag=third"), count("tag=THIRD"), found(&stored, "tag=thi").len()), (40, 40, 0), "a tag is whole");
+    assert_eq!((count("tag=third"), count("tag=THIRD"), found(&stored, "tag=t").len()), (40, 40, 0), "a tag is whole");
     assert_eq!((count("type=mysql"), count("type=postgres"), found(&stored, "type=sqlite").len()), (30, 90, 0));
     assert_eq!((count("status=untested"), found(&stored, "status=ok").len()), (120, 0));
     assert_eq!(count("search=ware&tag=third&type=postgres&sort=-updated"), count("search=ware&tag=third&type=postgres"));
