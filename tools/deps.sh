@@ -55,7 +55,7 @@ install_nextest() {
   cargo install cargo-nextest --version "$nextest_version" --locked --debug --root "$TOOLS"
 }
 
-# The fixture would fetch it too; here a mirror that is away is not taken for a failed test.
+# The tests have no time for that, and here a mirror that is away is not taken for a failed test.
 fetch_mysql() {
   tests/servers/mysql9.sh "$DATAFLOW_TEST_CACHE/mysql-9"
 }

@@ -4,7 +4,7 @@ source "$(dirname "$0")/lib.sh"
 
 cargo fmt --all
 if [[ -x .cache/venv/lint/bin/ruff ]]; then
-  .cache/venv/lint/bin/ruff format --quiet --config python/pyproject.toml python tools
+  .cache/venv/lint/bin/ruff format --quiet --config python/pyproject.toml python tools bench
 else
   echo "Python is formatted once \`make lint\` has installed ruff." >&2
 fi

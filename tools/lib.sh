@@ -32,6 +32,11 @@ duration() {
   if (($1 < 60)); then printf '%d s' "$1"; else printf '%d min %02d s' $(($1 / 60)) $(($1 % 60)); fi
 }
 
+# The script that the README tells a newcomer to run: what stands between its fences of three backticks.
+readme_script() {
+  awk 'BEGIN { fence = "\140\140\140" } $0 == fence "python" { inside = 1; next } $0 == fence { inside = 0 } inside' README.md
+}
+
 has() {
   command -v "$1" >/dev/null 2>&1
 }

@@ -43,8 +43,8 @@ lint_typos() {
 lint_python() {
   require_linters
   cd python # The paths in its pyproject.toml start here.
-  "../$venv/bin/ruff" format --check --config pyproject.toml . ../tools
-  "../$venv/bin/ruff" check --config pyproject.toml . ../tools
+  "../$venv/bin/ruff" format --check --config pyproject.toml . ../tools ../bench
+  "../$venv/bin/ruff" check --config pyproject.toml . ../tools ../bench
   "../$venv/bin/mypy"
   cd ..
 }

@@ -9,14 +9,14 @@
 #   .run/venv         a Python environment with the SDK; its dataflow.toml holds a token of the role `user`
 #   .run/server.log   what the server says; .run/sdk.log what pip said
 #
-# PYTHON names the interpreter, if not python3.
+# PYTHON names the interpreter, if not python3; RUN_FOLDER the folder, if not .run.
 source "$(dirname "$0")/lib.sh"
 
 listen=${1:-127.0.0.1:8080}
 host=${listen%:*}
 port=${listen##*:}
 python=${PYTHON:-python3}
-run=$PWD/.run
+run=$(realpath --canonicalize-missing "${RUN_FOLDER:-.run}")
 data=$run/data
 log=$run/server.log
 binary=target/debug/dataflow
@@ -30,6 +30,11 @@ answers() (
   read -r -t 2 _ status _ <&3
   [[ $status == 200 ]]
 ) 2>/dev/null
+
+# shown PATH: a path in the folder, as somebody at the shell types it.
+shown() {
+  realpath --canonicalize-missing --no-symlinks --relative-base="$PWD" "$run/$1"
+}
 
 require_free_port() {
   if (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then
@@ -52,7 +57,7 @@ install_sdk() {
   local wanted stamp=$run/venv/sdk.digest
   wanted="$(digest "${sdk_sources[@]}") $("$python" --version)"
   if [[ -f $stamp && $(<"$stamp") == "$wanted" ]]; then return; fi
-  step "Building the Python SDK into .run/venv (the first time about 2 minutes)" build_sdk
+  step "Building the Python SDK into $(shown venv) (the first time about 2 minutes)" build_sdk
   printf '%s' "$wanted" >"$stamp"
 }
 
@@ -62,7 +67,7 @@ build_sdk() {
   if ! "$run/venv/bin/pip" install --verbose --disable-pip-version-check --force-reinstall ./python \
     --config-settings=build-args="--profile dev --locked" 2>&1 9>&- | tee "$run/sdk.log" | sed --unbuffered -n '/^ *Compiling /p'; then
     tail -n 20 "$run/sdk.log" >&2
-    fail "The Python SDK could not be installed; the lines above are the end of .run/sdk.log."
+    fail "The Python SDK could not be installed; the lines above are the end of $(shown sdk.log)."
   fi
 }
 
@@ -82,7 +87,7 @@ start_server() {
   until answers /readyz; do
     if ! kill -0 "$server" 2>/dev/null; then
       tail -n 5 "$log" >&2
-      fail "The server did not start; the lines above are the end of .run/server.log."
+      fail "The server did not start; the lines above are the end of $(shown server.log)."
     fi
     sleep 0.05
   done
@@ -141,15 +146,11 @@ Ready after $(duration "$SECONDS").
 
   Studio   $("$binary" sign-in-link --data "$data" --email "$email" --url "http://$listen")
            (signs you in once; run \`make run\` again for another)
-  Python   .run/venv/bin/python, in a second terminal:
+  Python   $(shown venv/bin/python), in a second terminal:
 
-             from dataflow.dataflow import Dataflow
-             from sqlalchemy import text
+$(readme_script | sed 's/^./             &/')
 
-             db = Dataflow().connection("sample")
-             print(db.execute(text("SELECT * FROM customers LIMIT 3")).fetchall())
-
-  Log      .run/server.log
+  Log      $(shown server.log)
   Stop     Ctrl-C
 END
-wait "$server" || fail "The server stopped by itself; .run/server.log says why."
+wait "$server" || fail "The server stopped by itself; $(shown server.log) says why."

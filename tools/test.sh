@@ -24,16 +24,41 @@ build_wheel() {
     --config-settings=build-args="--profile dev --locked"
 }
 
-# test_python PYTHON: the SDK's own tests in a fresh environment, which is kept as long as nothing in it changes.
+# plan PYTHON…: "SERIES PYTHON" for each run: every interpreter once, and each series of SQLAlchemy at least once.
+plan() {
+  local python version series seen=
+  for python in "$@"; do
+    version=$(version_of "$python")
+    case $version in 3.9 | 3.10 | 3.11) series=2.0 ;; *) series=2.1 ;; esac
+    seen+=" $series"
+    printf '%s %s\n' "$series" "$python"
+  done
+  for series in 2.0 2.1; do
+    # SQLAlchemy 2.1 wants Python 3.11; the interpreters come in the order of their age.
+    if [[ $seen != *$series* ]] && at_least 3.11 "$version"; then printf '%s %s\n' "$series" "$python"; fi
+  done
+}
+
+version_of() {
+  "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'
+}
+
+# test_python SERIES PYTHON: the SDK's own tests in a fresh environment, which is kept as long as nothing in it changes.
 test_python() {
   local venv wheel
-  venv=.cache/venv/$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  venv=.cache/venv/$(version_of "$2")-sqlalchemy-$1
   wheel=$(echo .cache/wheel/*.whl)
-  [[ -x $venv/bin/pytest ]] || "$1" -m venv --clear "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check --upgrade "${wheel}[test,asyncpg,aiomysql,aiosqlite]"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps "$wheel"
+  [[ -x $venv/bin/pytest ]] || "$2" -m venv --clear "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-compile --upgrade "${wheel}[test]" "SQLAlchemy==$1.*"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-compile --force-reinstall --no-deps "$wheel"
+  "$venv/bin/pip" freeze | grep -Ei '^(sqlalchemy|psycopg|pymysql|mysqlclient|asyncpg|aiomysql|aiosqlite)' | paste -s -d ' '
   # From another folder, so that the installed package is tested and not the one in the sources.
-  (cd python/tests && DATAFLOW_BIN=$PWD/../../target/debug/dataflow "../../$venv/bin/python" -m pytest --rootdir .. -c ../pyproject.toml .)
+  (
+    cd python/tests
+    export DATAFLOW_BIN=$PWD/../../target/debug/dataflow
+    "../../$venv/bin/python" -m pytest --rootdir .. -c ../pyproject.toml --numprocesses "${TEST_JOBS:-$(nproc)}" --maxprocesses 4 \
+      --dist worksteal .
+  )
 }
 
 tools/preflight.sh
@@ -47,6 +72,7 @@ mapfile -t interpreters < <(pythons)
 ((${#interpreters[@]})) || fail "No Python 3.9 to 3.13 with venv was found. Install one (apt-get install python3-venv), then try again."
 first_python=${interpreters[0]}
 step "Building the wheel" build_wheel
-for interpreter in "${interpreters[@]}"; do
-  step "Python tests on $("$interpreter" --version) ($interpreter)" test_python "$interpreter"
-done
+step "make run as a newcomer types it, and the script of the README" tools/first_run.sh "$first_python"
+while read -r series python; do
+  step "Python tests on $("$python" --version) with SQLAlchemy $series ($python)" test_python "$series" "$python" </dev/null
+done < <(plan "${interpreters[@]}")

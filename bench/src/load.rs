@@ -23,9 +23,3 @@ pub fn requests_per_second(url: &str, script: &Path) -> anyhow::Result<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix("Requests/sec:")).context("wrk printed no rate")?;
     line.trim().parse().context("read wrk's rate")
 }
-
-/// The middle of three or more numbers.
-pub fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    numbers.get(numbers.len() / 2).copied().unwrap_or_default()
-}

@@ -3,8 +3,15 @@
 //! Prints a table on standard output, and writes the same as JSON where `--json PATH` says.
 
 mod bare;
+mod connection_test;
 mod credentials;
+mod http;
+mod list;
 mod load;
+mod postgres;
+mod report;
+mod rest;
+mod sdk;
 mod server;
 
 use std::{
@@ -14,20 +21,11 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use serde::Serialize;
+use postgres::Postgres;
 
-/// One measured number beside its comparison.
-#[derive(Debug, Serialize)]
-pub struct Line {
-    pub what: &'static str,
-    pub measured: f64,
-    pub unit: &'static str,
-    /// What it is held against, measured in the same run; or the promised number.
-    pub beside: String,
-    pub ratio: Option<f64>,
-    pub promise: &'static str,
-    pub holds: bool,
-}
+/// What can be measured alone, in the order of a whole run.
+const PARTS: [&str; 5] = ["start", "credentials", "tests", "sdk", "list"];
+const USAGE: &str = "usage: dataflow-bench --python PATH [--json PATH] [start|credentials|tests|sdk|list]…";
 
 fn main() -> ExitCode {
     match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
@@ -40,29 +38,40 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &[String]) -> anyhow::Result<()> {
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["bare", folder, port] => bare::serve(Path::new(folder), port.parse().context("read the port")?),
-        [] => measure(None),
-        ["--json", path] => measure(Some(PathBuf::from(path))),
-        _ => bail!("usage: dataflow-bench [--json PATH]"),
+    if let [mode, folder, port] = arguments
+        && mode == "bare"
+    {
+        return bare::serve(Path::new(folder), port.parse().context("read the port")?);
     }
+    let (mut json, mut python, mut parts) = (None, None, Vec::new());
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--json" => json = arguments.next().map(PathBuf::from),
+            "--python" => python = arguments.next().map(PathBuf::from),
+            part if PARTS.contains(&part) => parts.push(part),
+            _ => bail!(USAGE),
+        }
+    }
+    // It is run from another folder.
+    let python = std::path::absolute::<PathBuf>(python.context(USAGE)?)?;
+    measure(&python, json, if parts.is_empty() { &PARTS } else { &parts })
 }
 
-fn measure(json: Option<PathBuf>) -> anyhow::Result<()> {
+fn measure(python: &Path, json: Option<PathBuf>, parts: &[&str]) -> anyhow::Result<()> {
+    let postgres = Postgres::start()?;
     let mut lines = Vec::new();
-    lines.extend(server::start_and_rest()?);
-    lines.push(credentials::throughput()?);
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{:<58} {:>12} {:<5} {:<34} {:>7}  promise", "what", "measured", "unit", "beside", "ratio")?;
-    for line in &lines {
-        let ratio = line.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
-        let holds = if line.holds { "holds" } else { "MISSED" };
-        writeln!(
-            out,
-            "{:<58} {:>12.1} {:<5} {:<34} {:>7}  {} {holds}",
-            line.what, line.measured, line.unit, line.beside, ratio, line.promise
-        )?;
+    for part in parts {
+        let _ = writeln!(std::io::stderr(), "==> Measuring: {part}");
+        lines.extend(match *part {
+            "start" => rest::few()?,
+            "credentials" => vec![credentials::throughput()?],
+            "tests" => connection_test::measure(&postgres)?,
+            "sdk" => sdk::measure(python, &postgres)?,
+            _ => list::measure()?,
+        });
     }
+    report::print(&lines)?;
     if let Some(path) = json {
         std::fs::write(&path, serde_json::to_string_pretty(&lines)?).with_context(|| format!("write {}", path.display()))?;
     }

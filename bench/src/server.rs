@@ -1,17 +1,23 @@
 //! A server of the product for a measurement: release build, default settings, a folder of its own.
 
 use std::{
-    io::{Read as _, Write as _},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    io::Write as _,
+    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::Line;
+use crate::http::Client;
+
+const EMAIL: &str = "bench@example.org";
+const PASSWORD: &str = "a long enough password";
+/// Where the connections of a workspace are.
+pub const CONNECTIONS: &str = "/api/v1/workspaces/default/connections";
 
 /// A running program that is ended when dropped.
 pub struct Running(Child);
@@ -19,6 +25,14 @@ pub struct Running(Child);
 impl Running {
     pub fn start(command: &mut Command) -> anyhow::Result<Self> {
         Ok(Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("start a program")?))
+    }
+
+    /// Resident memory in MiB (proc(5), `VmRSS`).
+    pub fn resident(&self) -> anyhow::Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kib / 1024.0)
     }
 }
 
@@ -29,6 +43,7 @@ impl Drop for Running {
     }
 }
 
+/// A store in a folder of its own, and the server that runs on it.
 pub struct Server {
     pub folder: TempDir,
     pub port: u16,
@@ -51,20 +66,59 @@ impl Server {
     /// Sets a store up and serves it.
     pub fn start() -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
-        shell(folder.path(), &["setup", "--email", "bench@example.org", "--password-stdin"], "a long enough password")?;
+        shell(folder.path(), &["setup", "--email", EMAIL, "--password-stdin"], PASSWORD)?;
         let port = free_port()?;
         let running = serve(folder.path(), port)?;
         wait(port, "/readyz")?;
         Ok(Self { folder, port, running })
     }
 
+    /// Ends the server as `kill -9` does and starts it again on its store; how long until its first answer, in milliseconds.
+    pub fn restart(&mut self) -> anyhow::Result<f64> {
+        let ended = &mut self.running.0;
+        ended.kill()?;
+        ended.wait()?;
+        let begun = Instant::now();
+        self.running = serve(self.folder.path(), self.port)?;
+        wait(self.port, "/readyz")?;
+        Ok(begun.elapsed().as_secs_f64() * 1000.0)
+    }
+
     pub fn token(&self, role: &str, name: &str) -> anyhow::Result<String> {
         Ok(shell(self.folder.path(), &["token", "create", "--role", role, "--name", name], "")?.trim().to_owned())
+    }
+
+    /// A client of the API with a token of `role`.
+    pub fn client(&self, role: &str) -> anyhow::Result<Client> {
+        Client::with_token(self.port, &self.token(role, role)?)
+    }
+
+    /// A browser that is signed in to the Studio.
+    pub fn browser(&self) -> anyhow::Result<Client> {
+        let origin = self.url();
+        let form = format!("email={EMAIL}&password={}", PASSWORD.replace(' ', "+"));
+        let mut visitor = Client::new(self.port, &[("Origin", &origin), ("Content-Type", "application/x-www-form-urlencoded")])?;
+        let answer = visitor.send("POST", "/sign-in", &form)?;
+        let cookie = answer.headers.into_iter().find(|(name, _)| name == "set-cookie").context("no session was begun")?.1;
+        Client::new(self.port, &[("Cookie", cookie.split(';').next().unwrap_or_default())])
     }
 
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
+}
+
+/// Creates the connection `body` through the API.
+pub fn create(client: &mut Client, body: &Value) -> anyhow::Result<()> {
+    client.send("POST", CONNECTIONS, &body.to_string()).map(drop)
+}
+
+/// The connection `name_NUMBER`, to a place where nothing is.
+pub fn sample(number: u32) -> Value {
+    json!({
+        "name": format!("name_{number}"), "type": "postgres", "host": "db.example.org", "database": "sales", "username": "analytics",
+        "password": format!("not-a-secret-{number}"), "extra": {"application_name": "bench"}
+    })
 }
 
 fn serve(folder: &Path, port: u16) -> anyhow::Result<Running> {
@@ -88,73 +142,14 @@ fn shell(folder: &Path, arguments: &[&str], stdin: &str) -> anyhow::Result<Strin
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// One request on a connection of its own: status line, headers and body as text.
-pub fn request(port: u16, head: &str, body: &str) -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), Duration::from_secs(2))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    write!(stream, "{head}\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
-}
-
+/// Asks until there is an answer.
 pub fn wait(port: u16, path: &str) -> anyhow::Result<()> {
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(20) {
-        if request(port, &format!("GET {path} HTTP/1.1"), "").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+        if Client::new(port, &[]).and_then(|mut client| client.get(path)).is_ok() {
             return Ok(());
         }
         std::thread::sleep(Duration::from_micros(500));
     }
     bail!("nothing answered on port {port}")
-}
-
-/// Start to the first answer of a store with 14 connections, and the memory it rests at.
-pub fn start_and_rest() -> anyhow::Result<Vec<Line>> {
-    let server = Server::start()?;
-    let editor = server.token("editor", "editor")?;
-    for number in 0..14 {
-        crate::credentials::create(&server, &editor, number)?;
-    }
-    let Server { folder, port, running } = server;
-    drop(running);
-    let mut times = Vec::new();
-    let mut memory = 0.0;
-    for _ in 0..5 {
-        let begun = Instant::now();
-        let running = serve(folder.path(), port)?;
-        wait(port, "/readyz")?;
-        times.push(begun.elapsed().as_secs_f64() * 1000.0);
-        std::thread::sleep(Duration::from_millis(300));
-        memory = resident(running.0.id())?;
-    }
-    let start = crate::load::median(times);
-    Ok(vec![
-        Line {
-            what: "start to first answer, 14 connections",
-            measured: start,
-            unit: "ms",
-            beside: "median of 5".to_owned(),
-            ratio: None,
-            promise: "< 50",
-            holds: start < 50.0,
-        },
-        Line {
-            what: "memory at rest",
-            measured: memory,
-            unit: "MiB",
-            beside: "resident, after the last start".to_owned(),
-            ratio: None,
-            promise: "< 30",
-            holds: memory < 30.0,
-        },
-    ])
-}
-
-/// Resident memory of a process in MiB (proc(5), `VmRSS`).
-fn resident(process: u32) -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib / 1024.0)
 }

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Literal, Union, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union, overload
 
 from dataflow import _native, fork, workflow
 from dataflow.errors import DataflowError
+from dataflow.source import Source
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy import URL, Engine
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
     from sqlalchemy.orm import Session
@@ -19,28 +22,37 @@ Mode = Literal["session", "engine", "url", "dict", "async_engine", "async_sessio
 Connected = Union["Session", "Engine", "URL", dict[str, Any], "AsyncEngine", "AsyncSession"]
 
 
-class _Clients:
+class _Server(NamedTuple):
+    """One workspace of one server, as one token sees it, and what this machine's settings say beside."""
+
+    client: _native.Client
+    workflow: workflow.Workflow | None
+    sqlite_folder: Path | None
+
+
+class _Servers:
     """One native client for each server, workspace and token of this process, so that all share one cache."""
 
     def __init__(self) -> None:
-        self._clients: dict[_native.Config, _native.Client] = {}
+        self._servers: dict[_native.Config, _Server] = {}
         self._lock = threading.Lock()
         fork.in_child(self._renew_lock)
 
     def _renew_lock(self) -> None:
         self._lock = threading.Lock()
 
-    def get(self, config: _native.Config) -> _native.Client:
-        client = self._clients.get(config)
-        if client is None:
+    def get(self, config: _native.Config) -> _Server:
+        server = self._servers.get(config)
+        if server is None:
             with self._lock:
-                client = self._clients.get(config)
-                if client is None:
-                    client = self._clients[config] = _native.Client(config)
-        return client
+                server = self._servers.get(config)
+                if server is None:
+                    server = _Server(_native.Client(config), config.workflow, config.sqlite_folder)
+                    self._servers[config] = server
+        return server
 
 
-_clients = _Clients()
+_servers = _Servers()
 
 
 class Dataflow:
@@ -50,7 +62,7 @@ class Dataflow:
     the file that `dataflow login` wrote. Making one is cheap, and all of the same server share one cache and one set of engines.
     """
 
-    __slots__ = ("_client", "_config", "_workflow")
+    __slots__ = ("_config", "_server", "_workflow")
 
     def __init__(
         self,
@@ -60,8 +72,8 @@ class Dataflow:
         workflow: str | None = None,
     ) -> None:
         self._config = _native.Config.discover(url, token, workspace, sys.prefix)
-        self._client = _clients.get(self._config)
-        self._workflow = _native.parse_workflow(workflow) if workflow else self._config.workflow
+        self._server = _servers.get(self._config)
+        self._workflow = _native.parse_workflow(workflow) if workflow else self._server.workflow
 
     def __repr__(self) -> str:
         return f"Dataflow(url={self._config.url!r}, workspace={self._config.workspace!r})"
@@ -89,13 +101,15 @@ class Dataflow:
 
         Raises a `DataflowError`: among others `ConnectionNotFound`, `ConnectionDeleted`, `AccessDenied`, `ServerUnavailable`.
         """
-        # SQLAlchemy is imported here: it takes some 150 ms, which a program that opens no database need not wait for.
-        from dataflow import engines, export
-        from dataflow.source import Source
+        # SQLAlchemy is imported here: it takes some 150 ms, which a program that opens no database need not wait for. The way to
+        # a session is the one that programs take all the time, and “from dataflow import engines” would be 1 µs of it.
+        from dataflow.engines import get
 
-        source = Source(self._client, conn_id, self._workflow or workflow.current, self._config.sqlite_folder)
+        source = Source(self._server.client, conn_id, self._workflow or workflow.current, self._server.sqlite_folder)
         if mode == "session":
-            return engines.get(source).session()
+            return get(source).session()
+        from dataflow import engines, export
+
         if mode == "engine":
             return engines.get(source).engine
         if mode == "async_session":

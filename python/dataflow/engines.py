@@ -64,10 +64,6 @@ class _Follower:
             event.listen(engine, "connect", self._connected)
             event.listen(engine, "checkin", self._check_in)
 
-    def renew_locks(self) -> None:
-        """In a forked child."""
-        self._machine.material.renew_lock()
-
     def _do_connect(self, dialect: Any, record: Any, positional: Any, arguments: dict[str, Any]) -> Any:
         connection, error = self._attempt(dialect, record, positional, arguments)
         if error is not None:
@@ -105,13 +101,20 @@ class _Follower:
             return None, DriverUnsafe(f"“{credentials.name}” cannot be opened. {refusal}")
         try:
             given = self._driver.arguments(credentials, self._machine)
-            connection = self._driver.connect(dialect, positional, {**kept, **given})
+            connection = self._connect(dialect, positional, {**kept, **given})
         except BaseException as error:
             # Whatever it is, its traceback leads through frames that know the password; an interrupt's too.
             return None, scrub(error, dialect.loaded_dbapi)
         if record is not None:
             record.info[_FINGERPRINT] = credentials.fingerprint
         return connection, None
+
+    def _connect(self, dialect: Any, positional: Any, arguments: dict[str, Any]) -> Any:
+        if self._driver.is_async:
+            # Its loop's thread goes on to other tasks meanwhile, and a child has no use for the loop.
+            return self._driver.connect(dialect, positional, arguments)
+        with fork.no_fork():
+            return self._driver.connect(dialect, positional, arguments)
 
     def _connected(self, connection: Any, record: Any) -> None:
         record.info[_DESCRIPTOR] = fork.record_socket(getattr(connection, "driver_connection", None) or connection)
@@ -120,7 +123,10 @@ class _Follower:
         record.info[_IDLE_SINCE] = time.monotonic()
 
     def _check_out(self, connection: Any, record: Any, _proxy: Any) -> None:
-        if record.info.get(_FINGERPRINT) != self._current().fingerprint:
+        opened_under = record.info.get(_FINGERPRINT)
+        held = self._source.fresh()
+        # What is of the same fingerprint is of the same dialect.
+        if (held is None or held.fingerprint != opened_under) and self._current().fingerprint != opened_under:
             raise exc.DisconnectionError("the connection's credentials have changed")
         idle_since = record.info.get(_IDLE_SINCE)
         if idle_since is None or not _is_doubtful(record.info.get(_DESCRIPTOR), idle_since):
@@ -166,8 +172,7 @@ class NamedEngine:
 
     def __init__(self, source: Source, driver: Driver, credentials: Credentials) -> None:
         self.engine = create_engine(_url(driver, credentials), **_POOL)
-        self._follower = _Follower(source, driver, credentials)
-        self._follower.follow(self.engine)
+        _Follower(source, driver, credentials).follow(self.engine)
 
     def session(self) -> Session:
         """A new session. It takes a connection when it is first used."""
@@ -176,7 +181,6 @@ class NamedEngine:
     def forget_parent(self) -> None:
         """In a forked child: leaves the parent's connections untouched and begins with an empty pool."""
         _abandoned.append(self.engine.pool)
-        self._follower.renew_locks()
         self.engine.dispose(close=False)
 
 
@@ -206,6 +210,8 @@ class _Registry:
 
     def __init__(self) -> None:
         self._sync: dict[tuple[object, ...], NamedEngine] = {}
+        self._last: dict[tuple[int, str], tuple[str, NamedEngine]] = {}
+        """By source: the fingerprint that an engine was last chosen for. What is of the same fingerprint has the same engine."""
         self._async: weakref.WeakKeyDictionary[Any, dict[tuple[object, ...], AsyncNamedEngine]]
         self._async = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
@@ -219,7 +225,10 @@ class _Registry:
             engine.forget_parent()
 
     def sync(self, source: Source) -> NamedEngine:
-        credentials = source.credentials()
+        credentials = source.fresh() or source.credentials()
+        fingerprint, engine = self._last.get(source.key, ("", None))
+        if engine is not None and fingerprint == credentials.fingerprint:
+            return engine
         driver = drivers.choose(credentials, is_async=False)
         key = (*source.key, driver.name)
         engine = self._sync.get(key)
@@ -228,6 +237,7 @@ class _Registry:
                 engine = self._sync.get(key)
                 if engine is None:
                     engine = self._sync[key] = NamedEngine(source, driver, credentials)
+        self._last[source.key] = credentials.fingerprint, engine
         return engine
 
     def for_running_loop(self, source: Source) -> AsyncNamedEngine:

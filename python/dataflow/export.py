@@ -21,7 +21,9 @@ _material = Material()
 def url(source: Source) -> URL:
     """The connection as a URL, whose `str` hides the password.
 
-    It says of TLS what a URL can say; only an engine also refuses a hostile server's weaker sign-in in every driver.
+    It is for the driver that it names: PyMySQL sends each letter of a password as one byte, so that its URL has the password's
+    UTF-8 in that form. It says of TLS what a URL can say; only an engine also refuses a hostile server's weaker sign-in in every
+    driver.
     """
     credentials = source.credentials()
     driver = drivers.choose(credentials, is_async=False)
@@ -29,7 +31,8 @@ def url(source: Source) -> URL:
     query = driver.url_query(credentials, machine)
     if credentials.dialect == "sqlite":
         return URL.create(driver.name, database=f"file:{sqlite.path(credentials, machine)}", query=query)
-    return URL.create(driver.name, query=query, **address(credentials), password=credentials.expose_text("password"))
+    password = driver.url_password(credentials) or None
+    return URL.create(driver.name, query=query, **address(credentials), password=password)
 
 
 def address(credentials: Credentials) -> dict[str, Any]:

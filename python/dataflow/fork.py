@@ -3,12 +3,19 @@
 A child inherits the parent's database sockets. Whatever closes one in the child says goodbye on it to the server, in the
 middle of the parent's session; mysqlclient does so when an object is merely collected. So the child first puts `/dev/null` in
 the place of each socket, and then forgets the objects without closing them.
+
+And what a fork must wait for. A library that another thread is in at that moment may hold a lock of its own, which nobody
+gives back in the child: the OpenSSL inside psycopg's wheel hung children that way, in `CRYPTO_THREAD_write_lock`. It is held
+while a connection is opened, so no fork happens then.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Callable
 
 _renewals: list[Callable[[], None]] = []
@@ -63,11 +70,71 @@ def _silence_sockets() -> None:
         os.close(null)
 
 
+class _Gate:
+    """Lets any number of threads open connections, or one fork."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside: dict[int, int] = {}
+        self._forks = 0
+
+    @contextmanager
+    def no_fork(self) -> Iterator[None]:
+        me = threading.get_ident()
+        with self._changed:
+            # A thread that is inside already may go deeper: the fork waits for it.
+            while self._forks and me not in self._inside:
+                self._changed.wait()
+            self._inside[me] = self._inside.get(me, 0) + 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._leave(me)
+
+    def _leave(self, me: int) -> None:
+        deeper = self._inside[me] - 1
+        if deeper:
+            self._inside[me] = deeper
+        else:
+            del self._inside[me]
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        me = threading.get_ident()
+        with self._changed:
+            self._forks += 1
+            self._changed.wait_for(lambda: not (self._inside.keys() - {me}), _PATIENCE)
+
+    def open(self) -> None:
+        with self._changed:
+            self._forks -= 1
+            self._changed.notify_all()
+
+    def renew(self) -> None:
+        """In the child: the one thread that lives on keeps its place, and the others' are gone with them."""
+        me = threading.get_ident()
+        self._changed = threading.Condition()
+        self._inside = {me: self._inside[me]} if me in self._inside else {}
+        self._forks = 0
+
+
+_PATIENCE = 3.0
+"""Seconds that a fork waits for connections that are being opened. A host that does not answer keeps a connect waiting longer,
+but in a system call and not under a lock, so the fork goes on then."""
+
+_gate = _Gate()
+
+no_fork = _gate.no_fork
+"""A context in which this process is not forked by another thread, for as long as a fork is ready to wait."""
+
+
 def _after_fork() -> None:
+    _gate.renew()
     _silence_sockets()
     for renew in _renewals:
         renew()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_gate.close, after_in_parent=_gate.open, after_in_child=_after_fork)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
 from dataflow import _native
 from dataflow.workflow import Workflow
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Source:

@@ -1,18 +1,22 @@
 """TLS modes and material, as the drivers take them.
 
 A driver that takes an `ssl.SSLContext` gets one, made from memory. The others take paths only: they get files that nobody else
-can open and that live as long as the engine, in memory where the system has memfds, else with mode 0600.
+can open and that live as long as the engine, in memory where the system has memfds, else with mode 0600. A process that is killed
+leaves the latter behind.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import ssl
+import sys
 import tempfile
 import threading
 import weakref
 
+from dataflow import fork
 from dataflow._native import Credentials
 from dataflow.errors import InvalidConfiguration
 
@@ -72,16 +76,21 @@ def context(credentials: Credentials, material: Material) -> ssl.SSLContext | No
 
 
 class Material:
-    """Certificates and keys as private files, removed with the object."""
+    """Certificates and keys as private files. They go with the object, and at the latest with the process."""
 
     def __init__(self) -> None:
-        self._paths: dict[bytes, str] = {}
-        self._lock = threading.Lock()
-        self._close = weakref.finalize(self, _remove, os.getpid(), self._paths)
+        self._begin({})
+        _materials.add(self)
 
-    def renew_lock(self) -> None:
-        """For a forked child, whose parent may have held the lock. The files are the parent's and remain."""
+    def _begin(self, paths: dict[bytes, str]) -> None:
         self._lock = threading.Lock()
+        self._paths = paths
+        self._close = weakref.finalize(self, _remove, paths)
+
+    def forget_parent(self) -> None:
+        """In a forked child: begins with a lock of its own, which nobody holds, and without the files that the parent removes."""
+        self._close.detach()
+        self._begin({digest: path for digest, path in self._paths.items() if path.startswith(_MEMORY)})
 
     def path(self, content: str) -> str:
         """The path of a file with this content, made once."""
@@ -89,7 +98,25 @@ class Material:
         with self._lock:
             if digest not in self._paths:
                 self._paths[digest] = _private_file(content.encode())
+                self._remove_with_a_worker()
             return self._paths[digest]
+
+    def _remove_with_a_worker(self) -> None:
+        """Before Python 3.13 a forked worker of `multiprocessing` ends without `atexit`, on which `weakref.finalize` counts."""
+        multiprocessing = sys.modules.get("multiprocessing.util")
+        if multiprocessing is not None:
+            multiprocessing.Finalize(self, _remove, (self._paths,), exitpriority=-100)
+
+
+_materials: weakref.WeakSet[Material] = weakref.WeakSet()
+
+
+def _forget_parent() -> None:
+    for material in list(_materials):
+        material.forget_parent()
+
+
+fork.in_child(_forget_parent)
 
 
 _MEMORY = "/proc/self/fd/"
@@ -109,10 +136,11 @@ def _private_file(content: bytes) -> str:
     return path
 
 
-def _remove(process: int, paths: dict[bytes, str]) -> None:
+def _remove(paths: dict[bytes, str]) -> None:
     for path in paths.values():
-        if path.startswith(_MEMORY):
-            os.close(int(path[len(_MEMORY) :]))
-        elif process == os.getpid():
-            os.unlink(path)
+        with contextlib.suppress(OSError):  # whoever tidies the folder of temporary files may have been here
+            if path.startswith(_MEMORY):
+                os.close(int(path[len(_MEMORY) :]))
+            else:
+                os.unlink(path)
     paths.clear()

@@ -64,6 +64,7 @@ impl Config {
             && a.workspace == b.workspace
             && a.sqlite_folder == b.sqlite_folder
             && a.workflow == b.workflow
+            && a.timing == b.timing
             && a.token.expose_secret() == b.token.expose_secret()
     }
 

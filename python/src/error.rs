@@ -17,7 +17,7 @@ fn build(py: Python<'_>, error: &ClientError) -> PyResult<PyErr> {
         ClientError::NotSignedIn { .. } => "NotSignedIn",
         ClientError::InvalidConfig { .. } => "InvalidConfiguration",
         ClientError::InvalidName { .. } => "InvalidName",
-        ClientError::Unauthenticated { .. } => "TokenRefused",
+        ClientError::Unauthenticated { .. } | ClientError::NotAToken { .. } => "TokenRefused",
         ClientError::Forbidden { .. } => "AccessDenied",
         ClientError::NotFound { name, .. } => {
             attributes.set_item("name", name)?;
@@ -30,7 +30,9 @@ fn build(py: Python<'_>, error: &ClientError) -> PyResult<PyErr> {
             attributes.set_item("reason", &tombstone.reason)?;
             "ConnectionDeleted"
         }
-        ClientError::Unavailable { .. } | ClientError::NotDataflow { .. } => "ServerUnavailable",
+        ClientError::Unavailable { .. } | ClientError::CertificateRefused { .. } | ClientError::NotDataflow { .. } => {
+            "ServerUnavailable"
+        }
         _ => "DataflowError",
     };
     let class = py.import("dataflow.errors")?.getattr(class)?;

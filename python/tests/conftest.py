@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable
+from typing import Callable, TypeVar
 
 import pytest
 
@@ -17,10 +17,13 @@ import dataflow as package
 from dataflow import drivers
 from dataflow.drivers.base import Driver
 from fake_dataflow import TOKEN, FakeDataflow
-from servers import MariaDB, Postgres
+from mysql_servers import MariaDB, MySQL
+from postgres_server import Postgres
+from real_server import RealDataflow
+from servers import Server
 
-FRESH_FOR = 5.0
-"""Seconds for which an answer is not asked for again."""
+FRESH_FOR = 0.4
+"""Seconds for which an answer is not asked for again, in tests that wait for it to go stale. The others have the default, 5."""
 
 
 def pytest_report_header() -> str:
@@ -46,12 +49,19 @@ def server() -> Iterator[FakeDataflow]:
 
 
 @pytest.fixture
-def dataflow(server: FakeDataflow, monkeypatch: pytest.MonkeyPatch, sqlite_folder: Path) -> package.Dataflow:
+def dataflow(server: FakeDataflow, monkeypatch: pytest.MonkeyPatch, sqlite_folder: Path, freshness: None) -> package.Dataflow:
     """Signed in by the environment, as scripts are."""
     monkeypatch.setenv("DATAFLOW_URL", server.url)
     monkeypatch.setenv("DATAFLOW_TOKEN", TOKEN)
     monkeypatch.setenv("DATAFLOW_SQLITE_DIR", str(sqlite_folder))
     return package.Dataflow()
+
+
+@pytest.fixture
+def real(tmp_path: Path, sqlite_folder: Path) -> Iterator[RealDataflow]:
+    started = RealDataflow(tmp_path, sqlite_folder)
+    yield started
+    started.end()
 
 
 @pytest.fixture
@@ -66,30 +76,49 @@ def sqlite_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    started = Postgres(_open_folder(tmp_path_factory, "postgres"))
-    yield started
-    started.stop()
+    yield from _running(Postgres, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
-    started = MariaDB(_open_folder(tmp_path_factory, "mariadb"))
+    yield from _running(MariaDB, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQL]:
+    yield from _running(MySQL, tmp_path_factory)
+
+
+_Kind = TypeVar("_Kind", bound=Server)
+
+
+def _running(kind: Callable[[Path], _Kind], factory: pytest.TempPathFactory) -> Iterator[_Kind]:
+    folder = factory.mktemp("server")
+    for parent in (folder, *list(folder.parents)[:3]):  # so that the server's user can reach it
+        parent.chmod(parent.stat().st_mode | 0o055)
+    started = kind(folder / "own")
     yield started
-    started.stop()
+    started.end()
 
 
-def _open_folder(factory: pytest.TempPathFactory, name: str) -> Path:
-    """A folder that the server's user can reach."""
-    folder = factory.mktemp(name)
-    for parent in (folder, folder.parent, folder.parent.parent):
-        parent.chmod(0o755)
-    return folder / "server"
+@pytest.fixture
+def freshness(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _clean_environment: None) -> None:
+    """The freshness time, brief for a test that uses `go_stale` and longer than the test for one that uses `stay_fresh`."""
+    if "go_stale" in request.fixturenames:
+        monkeypatch.setenv("DATAFLOW_FRESH_FOR", str(FRESH_FOR))
+    elif "stay_fresh" in request.fixturenames:
+        monkeypatch.setenv("DATAFLOW_FRESH_FOR", "300")
 
 
 @pytest.fixture
 def go_stale() -> Callable[[], None]:
     """Waits until answers held are asked for again."""
-    return lambda: time.sleep(FRESH_FOR + 0.2)
+    return lambda: time.sleep(FRESH_FOR + 0.1)
+
+
+@pytest.fixture
+def stay_fresh() -> None:
+    """Answers held are fresh until the end of the test."""
 
 
 @pytest.fixture

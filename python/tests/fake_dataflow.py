@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 TOKEN = "dfc_user_planted"
+
+_PATH = re.compile("/api/v1/workspaces/([^/]+)/connections/([^/]+)/credentials")
 
 _BASES = {
     "postgres": ("postgres", "postgresql"),
@@ -32,21 +35,24 @@ class FakeDataflow:
         self.wait = 0.0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.005,), daemon=True).start()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def put(self, name: str, type_id: str, **fields: object) -> None:
-        """Saves a connection; what is not about connecting does not change the fingerprint."""
+        """Saves a connection; what is not about connecting does not change the fingerprint.
+
+        A name with a slash is one of another workspace: `lab/sales`.
+        """
         self._versions[name] = self._versions.get(name, 0) + 1
         self._tombstones.pop(name, None)
         fields.pop("description", None)
         fingerprint = hashlib.sha256(json.dumps([type_id, fields], sort_keys=True).encode()).hexdigest()[:32]
         base, dialect = _BASES[type_id]
         self._connections[name] = {
-            "name": name,
+            "name": name.rpartition("/")[2],
             "type": type_id,
             "base": base,
             "sqlalchemy": dialect,
@@ -71,7 +77,8 @@ class FakeDataflow:
             return self.away_with, {}, {"code": "unavailable"}
         if headers.get("authorization") != f"Bearer {TOKEN}":
             return 401, {}, {"code": "unauthenticated", "detail": "The token is not known."}
-        name = path.removeprefix("/api/v1/workspaces/default/connections/").removesuffix("/credentials")
+        workspace, name = _PATH.fullmatch(path).groups()
+        name = name if workspace == "default" else f"{workspace}/{name}"
         if name == "forbidden":
             return 403, {}, {"code": "forbidden", "detail": "This token may not use it."}
         if name in self._tombstones:
@@ -80,9 +87,10 @@ class FakeDataflow:
             return 404, {}, {"code": "not_found"}
         found = self._connections[name]
         etag = f'"{found["fingerprint"]}"'
+        said = {"ETag": etag, "Cache-Control": "no-store", "Dataflow-Connection-Version": str(found["version"])}
         if headers.get("if-none-match") == etag:
-            return 304, {"ETag": etag}, None
-        return 200, {"ETag": etag, "Cache-Control": "no-store"}, found
+            return 304, said, None
+        return 200, said, found
 
     def _handler(fake) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):

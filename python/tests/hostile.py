@@ -35,7 +35,7 @@ class HostileServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            connection.settimeout(3)
+            connection.settimeout(30)
             wire = Wire(self, connection, self._tls)
             try:
                 self._exchange(wire)

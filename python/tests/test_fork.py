@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
+import time
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import text
 
-CHILDREN = 15
+from dataflow import export, fork
+from dataflow.drivers import sqlite
+
+CHILDREN = 8
 
 
 @pytest.fixture(params=["psycopg", "psycopg2", "pymysql", "mysqlclient"])
@@ -23,11 +29,13 @@ def name(request, server, only_driver):
 
 
 def _in_child(work) -> int:
-    """Runs `work` in a child that ends as programs end, collecting what it holds; returns its exit status."""
+    """Runs `work` in a child that ends as programs end, collecting what it holds; returns its exit status. A child that is
+    stuck is ended by a signal."""
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
+            signal.alarm(60)
             work()
             gc.collect()
             status = 0
@@ -37,7 +45,8 @@ def _in_child(work) -> int:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_children_of_a_busy_parent(dataflow, name):
+def test_children_of_a_busy_parent(dataflow, name, monkeypatch):
+    monkeypatch.setattr(fork, "_PATIENCE", 60)
     engine = dataflow.connection(name, "engine")
     held = engine.connect()
     assert held.execute(text("SELECT 1")).scalar() == 1
@@ -102,3 +111,98 @@ def test_a_grandchild_asks_for_itself(dataflow, server):
 
     assert _in_child(work) == 0
     assert len(server.requests) == 3
+
+
+def test_a_child_makes_urls_whatever_its_parents_threads_were_in(dataflow, server):
+    fields = {"host": "db.example.org", "username": "ann", "tls": {"mode": "verify-full", "ca": "-----BEGIN CERTIFICATE-----"}}
+    server.put("secure", "postgres", **fields)
+
+    def work() -> None:
+        signal.alarm(20)
+        path = dataflow.connection("secure", "url").query["sslrootcert"]
+        with open(path) as file:
+            assert file.read() == "-----BEGIN CERTIFICATE-----"
+
+    with export._material._lock:  # as if another thread were writing a file
+        assert _in_child(work) == 0
+
+
+@contextmanager
+def _connect_that_waits(dataflow, server, monkeypatch):
+    """A thread inside its driver's `connect`. Yields what it waits for, and when it left."""
+    server.put("shop", "sqlite", database="shop.db")
+    engine = dataflow.connection("shop", "engine")
+    entered, released, left = threading.Event(), threading.Event(), []
+
+    def connect(dialect, positional, arguments):
+        entered.set()
+        released.wait(60)
+        left.append(time.monotonic())
+        raise dialect.loaded_dbapi.OperationalError("enough")
+
+    def quietly():
+        with pytest.raises(Exception, match="enough"):
+            engine.connect()
+
+    monkeypatch.setattr(type(sqlite.DRIVER), "connect", staticmethod(connect))
+    thread = threading.Thread(target=quietly)
+    thread.start()
+    try:
+        assert entered.wait(60)
+        yield released, left
+    finally:
+        released.set()
+        thread.join()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_waits_for_a_connect(dataflow, server, monkeypatch):
+    monkeypatch.setattr(fork, "_PATIENCE", 60)
+    with _connect_that_waits(dataflow, server, monkeypatch) as (released, left):
+        threading.Timer(1, released.set).start()
+        assert _in_child(lambda: None) == 0
+        assert left
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_does_not_wait_for_ever(dataflow, server, monkeypatch):
+    monkeypatch.setattr(fork, "_PATIENCE", 0.2)
+    with _connect_that_waits(dataflow, server, monkeypatch) as (_released, left):
+        assert _in_child(lambda: dataflow.connection("shop", "dict")) == 0
+        assert not left
+
+
+def test_a_fork_in_the_midst_of_a_connect_of_its_own_thread(monkeypatch):
+    monkeypatch.setattr(fork, "_PATIENCE", 60)
+
+    def work() -> None:
+        with fork.no_fork():
+            pass
+
+    with fork.no_fork():
+        began = time.monotonic()
+        assert _in_child(work) == 0
+        assert time.monotonic() - began < 30
+    assert _in_child(work) == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_connect_waits_for_the_forks(monkeypatch):
+    """Of two at the same instant, too."""
+    fork._gate.close()
+    fork._gate.close()
+    inside = threading.Event()
+
+    def connect() -> None:
+        with fork.no_fork():
+            inside.set()
+
+    thread = threading.Thread(target=connect)
+    try:
+        thread.start()
+        fork._gate.open()
+        assert not inside.wait(0.2)
+    finally:
+        fork._gate.open()
+    assert inside.wait(60)
+    thread.join()

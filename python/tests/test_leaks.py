@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import pickle
 import reprlib
@@ -11,7 +10,7 @@ import traceback
 import pytest
 from sqlalchemy import text
 
-from dataflow import Dataflow
+from using import MYSQL, POSTGRES, first_row
 
 PLANTED = "pl4nted-s3cret"
 
@@ -50,42 +49,26 @@ def _deep(value: object, depth: int = 0) -> str:
         return ""
 
 
-SYNC = ["psycopg", "psycopg2", "pymysql", "mysqlclient"]
-ASYNC = ["asyncpg", "aiomysql"]
-
-
-def _put(request, server, driver: str, **changes: object) -> None:
-    is_postgres = driver in ("psycopg", "psycopg2", "asyncpg")
+def _put(request, server, module: str, **changes: object) -> None:
+    is_postgres = module in POSTGRES
     database = request.getfixturevalue("postgres" if is_postgres else "mariadb")
     database.set_password("leaky", "right")
     server.put("leaky", "postgres" if is_postgres else "mysql", **{**database.fields("leaky", PLANTED), **changes})
 
 
-def _connect(dataflow: Dataflow, driver: str) -> None:
-    if driver in SYNC:
-        dataflow.connection("leaky").execute(text("SELECT 1"))
-        return
-
-    async def use() -> None:
-        async with dataflow.connection("leaky", "async_engine").connect():
-            pass
-
-    asyncio.run(use())
-
-
-@pytest.mark.parametrize("driver", SYNC + ASYNC)
+@pytest.mark.parametrize("module", POSTGRES + MYSQL)
 @pytest.mark.parametrize("failure", ["refused", "closed", "unsendable"])
-def test_a_failed_connect_shows_nothing(request, dataflow, server, only_driver, driver, failure, caplog):
-    only_driver(driver)
+def test_a_failed_connect_shows_nothing(request, dataflow, server, only_driver, module, failure, caplog):
+    driver = only_driver(module)
     changes: dict[str, object] = {
         "refused": {},
         "closed": {"port": 1},
         "unsendable": {"password": f"{PLANTED}-\0-\u6f22"},
     }[failure]
-    _put(request, server, driver, **changes)
+    _put(request, server, module, **changes)
     caplog.set_level(logging.DEBUG)
     with pytest.raises(Exception) as caught:
-        _connect(dataflow, driver)
+        first_row(dataflow, "leaky", driver=driver)
     assert PLANTED not in _everything_about(caught.value)
     assert PLANTED not in caplog.text
 
@@ -137,7 +120,7 @@ def test_objects_show_nothing(request, dataflow, server, caplog):
 
 def test_nothing_with_the_password_can_be_pickled(request, dataflow, server):
     _put(request, server, "psycopg")
-    source = dataflow._client
+    source = dataflow._server.client
     credentials = source.credentials("leaky", None)
     assert PLANTED not in repr(credentials)
     assert not hasattr(credentials, "__dict__")

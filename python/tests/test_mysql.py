@@ -1,41 +1,50 @@
-"""The MySQL drivers against a real MariaDB."""
+"""The MySQL drivers against a real MariaDB and a real MySQL 9."""
 
 from __future__ import annotations
-
-import asyncio
-import time
 
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
+
+from using import MYSQL, first_row, until
 
 USER = "shop"
 
 
 @pytest.fixture(params=["mysqlclient", "pymysql"])
 def driver(request, only_driver):
+    """Each driver that is not for asyncio, in turn."""
+    return only_driver(request.param)
+
+
+@pytest.fixture(params=MYSQL)
+def any_driver(request, only_driver):
     """Each driver in turn."""
     return only_driver(request.param)
 
 
+@pytest.fixture(params=["mariadb", "mysql"])
+def kind(request):
+    """The type of the connection, and of the server."""
+    return request.param
+
+
 @pytest.fixture
-def shop(server, mariadb):
-    mariadb.set_password(USER, "first")
-    server.put("shop", "mariadb", **mariadb.fields(USER, "first"))
+def database(request, kind):
+    """A server on which the user has the password “first”."""
+    started = request.getfixturevalue(kind)
+    started.set_password(USER, "first")
+    return started
 
 
-async def _async_value(dataflow, query):
-    engine = dataflow.connection("shop", "async_engine")
-    try:
-        async with engine.connect() as connection:
-            return list((await connection.execute(text(query))).one())
-    finally:
-        await engine.dispose()
+@pytest.fixture
+def shop(server, kind, database):
+    """The connection “shop”, as it is at the beginning of each test."""
+    server.put("shop", kind, **database.fields(USER, "first"))
 
 
 def test_every_mode(dataflow, driver, shop):
-    with dataflow.connection("shop") as session:
-        assert session.execute(text("SELECT substring_index(current_user(), '@', 1)")).scalar() == USER
+    assert first_row(dataflow, "shop", "SELECT substring_index(current_user(), '@', 1)") == [USER]
     engine = dataflow.connection("shop", "engine")
     assert engine.dialect.driver in driver.name
     from_url = create_engine(dataflow.connection("shop", "url"))
@@ -44,47 +53,35 @@ def test_every_mode(dataflow, driver, shop):
     from_url.dispose()
 
 
+def test_the_server_is_the_one_that_is_named(dataflow, any_driver, kind, shop):
+    (version,) = first_row(dataflow, "shop", "SELECT version()", any_driver)
+    assert "MariaDB" in version if kind == "mariadb" else version.startswith("9.")
+
+
 def test_both_drivers_are_preferred_in_their_order(dataflow, shop):
     assert dataflow.connection("shop", "engine").dialect.driver == "mysqldb"
 
 
-def test_async(dataflow, shop):
-    assert asyncio.run(_async_value(dataflow, "SELECT 1")) == [1]
+def test_extra_settings_reach_the_session(dataflow, any_driver, server, kind, database):
+    extra = {"charset": "latin1", "connect_timeout": 5, "read_timeout": 30, "sql_mode": "ANSI_QUOTES", "time_zone": "+03:00"}
+    server.put("shop", kind, **database.fields(USER, "first", extra=extra))
+    query = "SELECT @@character_set_connection, @@time_zone, @@sql_mode"
+    assert first_row(dataflow, "shop", query, any_driver) == ["latin1", "+03:00", "ANSI_QUOTES"]
 
 
-QUERY = "SELECT @@character_set_connection, @@time_zone, @@sql_mode"
-
-
-def test_extra_settings_reach_the_session(dataflow, driver, server, mariadb):
-    mariadb.set_password(USER, "first")
-    extra = {
-        "charset": "latin1",
-        "connect_timeout": 5,
-        "read_timeout": 30,
-        "sql_mode": "ANSI_QUOTES,NO_BACKSLASH_ESCAPES",
-        "time_zone": "+03:00",
-    }
-    server.put("shop", "mariadb", **mariadb.fields(USER, "first", extra=extra))
-    wanted = ["latin1", "+03:00", "ANSI_QUOTES,NO_BACKSLASH_ESCAPES"]
-    with dataflow.connection("shop") as session:
-        assert list(session.execute(text(QUERY)).one()) == wanted
-    assert asyncio.run(_async_value(dataflow, QUERY)) == wanted
-
-
-def test_a_setting_cannot_leave_its_quotes(dataflow, driver, server, mariadb):
-    mariadb.set_password(USER, "first")
+def test_a_setting_cannot_leave_its_quotes(dataflow, any_driver, server, kind, database):
     extra = {"sql_mode": "x', @@max_statement_time = 7, @a = 'y"}
-    server.put("shop", "mariadb", **mariadb.fields(USER, "first", extra=extra))
-    with pytest.raises(OperationalError), dataflow.connection("shop") as session:
-        session.execute(text("SELECT 1"))
+    server.put("shop", kind, **database.fields(USER, "first", extra=extra))
+    with pytest.raises(OperationalError):
+        first_row(dataflow, "shop", driver=any_driver)
 
 
-def test_a_rotation_is_followed(dataflow, driver, server, shop, mariadb, go_stale):
+def test_a_rotation_is_followed(dataflow, driver, server, kind, shop, database, go_stale):
     engine = dataflow.connection("shop", "engine")
     with engine.connect() as connection:
         before = connection.execute(text("SELECT connection_id()")).scalar()
-    mariadb.set_password(USER, "second")
-    server.put("shop", "mariadb", **mariadb.fields(USER, "second"))
+    database.set_password(USER, "second")
+    server.put("shop", kind, **database.fields(USER, "second"))
     connections = [engine.connect() for _ in range(3)]  # the pooled one, and two that the old password does not open
     go_stale()
     for connection in connections:
@@ -93,33 +90,14 @@ def test_a_rotation_is_followed(dataflow, driver, server, shop, mariadb, go_stal
         assert connection.execute(text("SELECT connection_id()")).scalar() != before
 
 
-def test_a_connection_that_the_server_ended_is_replaced(dataflow, driver, shop, mariadb):
+def test_a_connection_that_the_server_ended_is_replaced(dataflow, driver, shop, database):
     engine = dataflow.connection("shop", "engine")
     with engine.connect() as connection:
         victim = connection.execute(text("SELECT connection_id()")).scalar()
-    mariadb.execute(f"KILL {victim}")
-    time.sleep(0.1)
+    database.execute(f"KILL {victim}")
+    until("it is gone", lambda: not database.execute("SELECT 1 FROM information_schema.processlist WHERE id = %s", victim))
     with engine.connect() as connection:
         assert connection.execute(text("SELECT 1")).scalar() == 1
-
-
-PASSWORDS = {
-    "punctuation": "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~",
-    "spaces": "  two  spaces ",
-    "percent": "%41%00%2F",
-    "quotes": "it's \"quoted\" `here` \\'",
-    "unicode": "pässwörd 漢字 🔑",
-    "long": "x" * 1000,
-}
-
-
-@pytest.mark.parametrize("kind", PASSWORDS)
-def test_passwords_of_every_kind(dataflow, driver, server, mariadb, kind):
-    mariadb.set_password(USER, PASSWORDS[kind])
-    server.put("shop", "mariadb", **mariadb.fields(USER, PASSWORDS[kind]))
-    with dataflow.connection("shop") as session:
-        assert session.execute(text("SELECT 1")).scalar() == 1
-    assert asyncio.run(_async_value(dataflow, "SELECT 1")) == [1]
 
 
 def test_ed25519_is_answered(dataflow, driver, server, mariadb):
@@ -127,5 +105,28 @@ def test_ed25519_is_answered(dataflow, driver, server, mariadb):
     mariadb.execute("CREATE OR REPLACE USER modern@'%' IDENTIFIED VIA ed25519 USING PASSWORD('first')")
     mariadb.execute("GRANT ALL ON modern.* TO modern@'%'")
     server.put("modern", "mariadb", **mariadb.fields("modern", "first"))
-    with dataflow.connection("modern") as session:
-        assert session.execute(text("SELECT 1")).scalar() == 1
+    assert first_row(dataflow, "modern") == [1]
+
+
+def test_the_whole_password_goes_only_to_a_server_that_is_verified(dataflow, any_driver, server, mysql):
+    """`caching_sha2_password` asks for it until the server has seen it once; from then on a challenge is enough."""
+    mysql.set_password("cold", "first")
+
+    def attempt(name: str, **fields: object) -> list:
+        server.put(name, "mysql", **mysql.fields("cold", "first", **fields))
+        return first_row(dataflow, name, driver=any_driver)
+
+    mysql.forget_passwords()
+    with pytest.raises(OperationalError):
+        attempt("plain")
+    assert attempt("secure", host="localhost", tls={"mode": "verify-full", "ca": mysql.authority.pem}) == [1]
+    assert attempt("challenged") == [1]
+
+
+@pytest.mark.parametrize("module", ["pymysql", "aiomysql"])
+def test_an_admin_may_allow_the_exchange_under_the_servers_own_key(dataflow, only_driver, server, mysql, module):
+    driver = only_driver(module)
+    mysql.set_password("cold", "first")
+    mysql.forget_passwords()
+    server.put("weak", "mysql", **mysql.fields("cold", "first", extra={"insecure_auth": "mysql_rsa"}))
+    assert first_row(dataflow, "weak", driver=driver) == [1]

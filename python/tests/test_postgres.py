@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from dataflow import ConnectionDeleted, UnsupportedConnection
+from using import POSTGRES, first_row, until
 
 USER = "analytics"
 
@@ -52,6 +53,16 @@ def test_one_engine_for_all_who_name_it(dataflow, sales):
     assert Dataflow().connection("sales", "engine") is dataflow.connection("sales", "engine")
 
 
+@pytest.mark.parametrize("module", POSTGRES)
+def test_a_redshift_connection_opens_as_what_its_protocol_is(dataflow, server, postgres, only_driver, module):
+    """With the fields that a Redshift connection has. There is no Redshift to run here."""
+    postgres.set_password(USER, "first")
+    extra = {"application_name": "nightly", "statement_timeout": 9000, "search_path": "sales, public", "timezone": "UTC"}
+    server.put("warehouse", "redshift", **postgres.fields(USER, "first", extra=extra))
+    query = "SELECT " + ", ".join(f"current_setting('{name}')" for name in ("statement_timeout", "search_path"))
+    assert first_row(dataflow, "warehouse", query, only_driver(module)) == ["9s", "sales, public"]
+
+
 def test_async_modes(dataflow, sales):
     async def use() -> tuple:
         engine = dataflow.connection("sales", "async_engine")
@@ -69,7 +80,8 @@ def test_async_modes(dataflow, sales):
         dataflow.connection("sales", "async_engine")
 
 
-def test_extra_settings_reach_the_session(dataflow, server, postgres):
+@pytest.mark.parametrize("module", POSTGRES)
+def test_extra_settings_reach_the_session(dataflow, server, postgres, only_driver, module):
     postgres.set_password(USER, "first")
     extra = {
         "application_name": "nightly",
@@ -81,53 +93,50 @@ def test_extra_settings_reach_the_session(dataflow, server, postgres):
     }
     server.put("sales", "postgres", **postgres.fields(USER, "first", extra=extra))
     names = ("application_name", "statement_timeout", "search_path", "TimeZone", "default_transaction_read_only")
+    query = "SELECT " + ", ".join(f"current_setting('{name}')" for name in names)
     wanted = ["nightly", "12345ms", 'public, "odd name\\x"', "Europe/Vienna", "on"]
-    query = text("SELECT " + ", ".join(f"current_setting('{name}')" for name in names))
-
-    with dataflow.connection("sales") as session:
-        assert list(session.execute(query).one()) == wanted
-
-    async def use() -> list:
-        engine = dataflow.connection("sales", "async_engine")
-        async with engine.connect() as connection:
-            found = list((await connection.execute(query)).one())
-        await engine.dispose()
-        return found
-
-    assert asyncio.run(use()) == wanted
+    assert first_row(dataflow, "sales", query, only_driver(module)) == wanted
 
 
-def test_a_rotation_reaches_an_engine_in_use_and_no_failure_reaches_the_loop(dataflow, server, sales, postgres):
+def test_a_rotation_reaches_an_engine_in_use_and_no_failure_reaches_the_loop(dataflow, server, sales, postgres, go_stale):
     engine = dataflow.connection("sales", "engine")
-    stop, failures, rounds = threading.Event(), [], []
+    stop, failures, rounds = threading.Event(), [], [0] * 4
 
-    def loop() -> None:
+    def loop(number: int) -> None:
         while not stop.is_set():
             try:
                 with engine.connect() as connection:
                     connection.execute(text("SELECT 1"))
-                rounds.append(time.monotonic())
+                rounds[number] += 1
             except Exception as error:
                 failures.append(error)
 
-    threads = [threading.Thread(target=loop) for _ in range(4)]
+    def all_go_on() -> None:
+        before = list(rounds)
+        until("each thread does ten more rounds", lambda: all(now >= then + 10 for now, then in zip(rounds, before)))
+
+    # A session for each thread: between the change of the password there and here, nobody can open one.
+    for connection in [engine.connect() for _ in rounds]:
+        connection.close()
+    threads = [threading.Thread(target=loop, args=(number,)) for number in range(len(rounds))]
     for thread in threads:
         thread.start()
-    time.sleep(0.5)
-    postgres.set_password(USER, "second")
-    server.put("sales", "postgres", **postgres.fields(USER, "second"))
-    # A new session that meets the old password asks again at once.
-    held = [engine.connect() for _ in range(8)]
-    time.sleep(6)
-    postgres.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{USER}' AND state = 'idle'")
-    time.sleep(0.5)
-    stop.set()
-    for thread in threads:
-        thread.join()
+    try:
+        all_go_on()
+        postgres.set_password(USER, "second")
+        server.put("sales", "postgres", **postgres.fields(USER, "second"))
+        # A new session that meets the old password asks again at once.
+        held = [engine.connect() for _ in range(8)]
+        go_stale()
+        postgres.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{USER}' AND state = 'idle'")
+        all_go_on()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     for connection in held:
         connection.close()
     # A session that the server ends in the middle of a statement may fail; a rotation makes none fail.
-    assert len(rounds) > 100
     assert [error for error in failures if "terminat" not in str(error)] == []
 
 
@@ -158,6 +167,7 @@ def test_a_new_description_is_invisible(dataflow, server, sales, postgres, go_st
     with engine.connect() as connection:
         assert connection.execute(text("SELECT pg_backend_pid()")).scalar() == pid
     assert server.requests[-1]["status"] == 304
+    assert dataflow._server.client.credentials("sales", None).version == 2
 
 
 def test_an_engine_follows_a_change_of_host(dataflow, server, sales, postgres, go_stale):
@@ -237,14 +247,12 @@ def test_200_sessions_are_kept_without_a_deadlock_and_leave_nothing_in_a_transac
     del session
     sessions.clear()
     gc.collect()
-    deadline = time.monotonic() + 10
-    while postgres.sessions("crowd") > 5 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until("all but the pool's five are closed", lambda: postgres.sessions("crowd") <= 5)
     assert postgres.sessions("crowd", "idle in transaction%") == 0
     assert postgres.sessions("crowd", "idle") == 5
 
 
-def test_threads_share_one_engine_and_few_requests(dataflow, server, sales):
+def test_threads_share_one_engine_and_few_requests(dataflow, server, sales, stay_fresh):
     failures = []
 
     def work() -> None:
@@ -273,39 +281,6 @@ def test_a_refused_password_stays_sqlalchemys_error(dataflow, server, postgres):
     assert len(server.requests) - before == 2  # the second to see whether it has changed
 
 
-PASSWORDS = {
-    "punctuation": "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~",
-    "spaces": "  two  spaces ",
-    "percent": "%41%00%2F",
-    "quotes": "it's \"quoted\" `here` \\'",
-    "unicode": "pässwörd 漢字 🔑",
-    "long": "x" * 1000,
-}
-
-
-@pytest.mark.parametrize("kind", PASSWORDS)
-def test_passwords_of_every_kind(dataflow, server, postgres, kind):
-    from sqlalchemy import create_engine
-
-    password = PASSWORDS[kind]
-    postgres.set_password(USER, password)
-    server.put("sales", "postgres", **postgres.fields(USER, password))
-    with dataflow.connection("sales") as session:
-        assert session.execute(text("SELECT 1")).scalar() == 1
-    engine = create_engine(dataflow.connection("sales", "url").render_as_string(hide_password=False))
-    with engine.connect():
-        pass
-    engine.dispose()
-
-    async def use() -> None:
-        async_engine = dataflow.connection("sales", "async_engine")
-        async with async_engine.connect():
-            pass
-        await async_engine.dispose()
-
-    asyncio.run(use())
-
-
 def test_the_event_loop_does_not_wait_for_dataflow(dataflow, server, sales, go_stale):
     longest = 0.0
 
@@ -321,7 +296,7 @@ def test_the_event_loop_does_not_wait_for_dataflow(dataflow, server, sales, go_s
         async with engine.connect():
             pass
         go_stale()
-        server.wait = 1.0
+        server.wait = 4.0
         heart = asyncio.create_task(beat())
         async with engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
@@ -330,7 +305,7 @@ def test_the_event_loop_does_not_wait_for_dataflow(dataflow, server, sales, go_s
 
     asyncio.run(use())
     assert server.requests[-1]["status"] == 304
-    assert longest < 0.5
+    assert longest < 3
 
 
 def test_a_cancelled_connect_gives_the_session_back(dataflow, server, postgres):
@@ -348,4 +323,4 @@ def test_a_cancelled_connect_gives_the_session_back(dataflow, server, postgres):
 
         began = time.monotonic()
         asyncio.run(use())
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 20

@@ -70,7 +70,7 @@ def test_the_server_is_told(dataflow, server, monkeypatch, in_a_script):
     for given in (None, "nightly", 'kind=pipeline; name="naïve 漢"; run="7"'):
         other = Dataflow(workflow=given, workspace="default")
         server.put("hook", "http", host=f"{len(told)}.example.org")
-        other._client.refresh("hook", other._workflow or workflow.current())
+        other._server.client.refresh("hook", other._workflow or workflow.current())
         told.append(server.requests[-1]["headers"]["dataflow-workflow"])
     assert told == [
         'kind=script; name="/work/etl.py"',
@@ -84,4 +84,4 @@ def test_the_server_is_told(dataflow, server, monkeypatch, in_a_script):
 
 def test_an_odd_workflow_is_refused_by_its_kind(dataflow):
     with pytest.raises(ValueError, match="no such kind"):
-        dataflow._client.credentials("hook", ("alien", "x", None))
+        dataflow._server.client.credentials("hook", ("alien", "x", None))

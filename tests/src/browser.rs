@@ -21,8 +21,9 @@ use crate::{
     process::{Process, Spawn, Stop},
 };
 
-/// Longest wait for a page to become what a test says it becomes. Tests of connections end within 10 s.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Longest wait for a page to become what a test says it becomes. Tests of connections end within 10 s; a browser on a busy machine
+/// takes longer.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at the page.
 const PAUSE: Duration = Duration::from_millis(25);
 
@@ -37,6 +38,12 @@ const shown = (selector) => [...place.querySelectorAll(selector)].filter((found)
 const said = (found) => flat(found.getAttribute('aria-label') ?? found.textContent);
 const labelled = (name) => shown('label').find((label) => said(label).startsWith(name))?.control
   ?? shown('[aria-label]').find((found) => found.matches('input, textarea, select') && said(found).startsWith(name));
+";
+
+/// What the clipboard holds, or why that is not told.
+const CLIPBOARD: &str = "
+const done = arguments[arguments.length - 1];
+navigator.clipboard.readText().then(done, (error) => done(`not told: ${error}`));
 ";
 
 /// A running Chromium with a fresh profile.
@@ -68,6 +75,8 @@ impl Browser {
         let planted = planted.iter().map(|text| (*text).to_owned()).collect();
         let browser =
             Self { driver: Some(driver), origin: origin.to_owned(), planted, _process: process, _folder: folder, _port: port };
+        // Longer than a script of a test waits itself.
+        browser.driver().set_script_timeout(PATIENCE * 2).await.expect("the driver takes a time");
         browser.look(WIDE, "light").await;
         browser
     }
@@ -167,12 +176,19 @@ impl Browser {
         self.driver().action_chain().send_keys(keys).perform().await.expect("keys are pressed");
     }
 
-    /// Answers the browser's own question, which must say this.
+    /// Answers the browser's own question as soon as it is there. It must say this.
     ///
     /// # Panics
-    /// If there is none, or another.
+    /// If there is none in time, or another.
     pub async fn answer(&self, question: &str, yes: bool) {
-        let asked = self.driver().get_alert_text().await.expect("a question");
+        let begun = Instant::now();
+        let asked = loop {
+            match self.driver().get_alert_text().await {
+                Ok(asked) => break asked,
+                Err(error) => assert!(begun.elapsed() < PATIENCE, "no question: {error}"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        };
         assert!(asked.contains(question), "{asked}");
         let answered = if yes { self.driver().accept_alert().await } else { self.driver().dismiss_alert().await };
         answered.expect("it is answered");
@@ -192,13 +208,35 @@ impl Browser {
         self.tell("Emulation.setEmulatedMedia", json!({"features": features})).await;
     }
 
+    /// Lets pages write to the clipboard and tests read it, or refuses both.
+    pub async fn permit_copying(&self, permitted: bool) {
+        let setting = if permitted { "granted" } else { "denied" };
+        for name in ["clipboard-read", "clipboard-write"] {
+            let asked = json!({"permission": {"name": name}, "setting": setting, "origin": self.origin});
+            self.tell("Browser.setPermission", asked).await;
+        }
+    }
+
+    /// The text in the clipboard, which must have been permitted.
+    ///
+    /// # Panics
+    /// If it holds none.
+    pub async fn clipboard(&self) -> String {
+        let answer = self.driver().execute_async(CLIPBOARD, Vec::new()).await;
+        let answer = answer.unwrap_or_else(|error| panic!("the clipboard: {error}"));
+        answer.json().as_str().expect("a text").to_owned()
+    }
+
     /// Ends the walk: no complaint on the console, no breach of the content policy, no request to another origin. The answers
     /// `expected` of the server ("422") may have been noted on the console.
     ///
     /// # Panics
     /// If there was any.
     pub async fn finish(self, expected: &[&str]) {
-        let harmless: Vec<_> = expected.iter().map(|status| format!("responded with a status of {status} ")).collect();
+        // In the browser's words, and in htmx's.
+        let noted =
+            |status| [format!("responded with a status of {status} "), format!("Response Status Error Code {status} from ")];
+        let harmless: Vec<_> = expected.iter().flat_map(noted).collect();
         let console = self.driver().browser_log().await.expect("the console's log");
         let complaints: Vec<_> = console
             .iter()

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dataflow_connectors::{DialPolicy, Dialer, Outcome, Steps, Target, connector};
+use dataflow_connectors::{DialPolicy, Dialer, Outcome, Steps, Target, connector, tls::SystemRoots};
 use dataflow_model::{FieldValue, Secret, Step, StepName, StepStatus, TestError};
 
 /// Longest that any test may take, as on a server.
@@ -16,6 +16,7 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 pub struct Connection {
     connector: &'static str,
     target: Target,
+    deadline: Duration,
 }
 
 /// How a test of a connection ended.
@@ -28,7 +29,7 @@ pub struct Tested {
 
 impl Connection {
     pub fn new(connector: &'static str, port: u16) -> Self {
-        let connection = Self { connector, target: Target::default() };
+        let connection = Self { connector, target: Target::default(), deadline: DEADLINE };
         connection.set("host", "127.0.0.1").set("tls.mode", "disable").number("port", i64::from(port))
     }
 
@@ -55,6 +56,12 @@ impl Connection {
         self.set("username", username).secret("password", password)
     }
 
+    /// The dialer gives up this early. The rest of the test still has until [`DEADLINE`].
+    #[must_use]
+    pub fn within(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
+    }
+
     /// Verified TLS against `authority`, under the name `localhost`.
     #[must_use]
     pub fn verified(self, authority: &str) -> Self {
@@ -70,7 +77,8 @@ impl Connection {
         let sink = Arc::clone(&told);
         let mut steps = Steps::new(move |step| sink.lock().expect("not poisoned").push(step));
         let begun = Instant::now();
-        let dialer = Dialer::new(DialPolicy { allow_loopback: true, ..DialPolicy::default() }, begun + DEADLINE);
+        let policy = DialPolicy { allow_loopback: true, ..DialPolicy::default() };
+        let dialer = Dialer::new(policy, begun + self.deadline, SystemRoots::unread());
         let connector = connector(self.connector).unwrap_or_else(|| panic!("there is no connector {}", self.connector));
         let test = connector.test(&self.target, &dialer, &mut steps);
         let result = tokio::time::timeout(DEADLINE, test).await.unwrap_or_else(|_| panic!("the test did not end by itself"));

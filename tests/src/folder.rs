@@ -136,17 +136,27 @@ pub fn copy(from: &Path, to: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{
+        fs, thread,
+        time::{Duration, Instant},
+    };
 
     use super::TempDir;
 
     #[test]
     fn an_abandoned_folder_is_swept_and_a_held_one_stays() {
         let held = TempDir::new();
-        let abandoned = tempfile::Builder::new().prefix(super::PREFIX).tempdir_in("/tmp").expect("/tmp").keep();
-        fs::write(abandoned.join("data"), "x").expect("own folder");
+        let TempDir { folder, _held: lock } = TempDir::new();
+        fs::write(folder.path().join("data"), "x").expect("own folder");
+        let abandoned = folder.keep();
+        drop(lock);
         let another = TempDir::new();
-        assert!(!abandoned.exists());
+        // The test of another process may be at it, and this one has left it that folder.
+        let begun = Instant::now();
+        while abandoned.exists() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{} stays", abandoned.display());
+            thread::sleep(Duration::from_millis(10));
+        }
         assert!(held.path().exists() && another.path().exists());
     }
 }

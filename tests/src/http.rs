@@ -1,13 +1,16 @@
-//! A small blocking HTTP client that sends what it is told, malformed requests included.
+//! A small blocking HTTP client that sends what it is told, malformed requests included. What the API answers is held against its
+//! description.
 
 use std::{
     collections::BTreeMap,
-    io::{ErrorKind, Read as _, Write as _},
+    io::{self, ErrorKind, Read as _, Write as _},
     net::TcpStream,
     time::Duration,
 };
 
 use serde_json::Value;
+
+use crate::described;
 
 /// Longest wait for one answer. Tests of connections have a deadline of 10 s on the server.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -16,10 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct Request {
     port: u16,
-    method: String,
-    target: Vec<u8>,
+    pub(crate) method: String,
+    pub(crate) target: Vec<u8>,
     headers: Vec<(String, String)>,
-    body: Option<Vec<u8>>,
+    pub(crate) body: Option<Vec<u8>>,
 }
 
 /// What came back.
@@ -63,11 +66,45 @@ impl Request {
     /// Sends it and waits for the answer.
     ///
     /// # Panics
-    /// If there is no answer, or none that is HTTP.
-    #[expect(clippy::disallowed_methods, reason = "asks a server that this test started")]
+    /// If there is no answer, or none that is HTTP, or one of the API that is not described.
     pub fn send(&self) -> Answer {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        self.try_send().unwrap_or_else(|error| panic!("{error} {self:?}"))
+    }
+
+    /// The same, to a server that may not be there yet.
+    ///
+    /// # Errors
+    /// `InvalidData` if what came back is no HTTP; those of the socket.
+    ///
+    /// # Panics
+    /// If the API answers what is not described.
+    pub fn try_send(&self) -> io::Result<Answer> {
+        let mut stream = self.try_begin()?;
+        let mut bytes = Vec::new();
+        match stream.read_to_end(&mut bytes) {
+            Err(error) if error.kind() != ErrorKind::ConnectionReset => Err(error),
+            _ => {
+                let answer = Answer::read(&bytes).ok_or_else(|| {
+                    io::Error::new(ErrorKind::InvalidData, format!("no HTTP came back: {:?}", String::from_utf8_lossy(&bytes)))
+                })?;
+                described::hold(self, &answer);
+                Ok(answer)
+            }
+        }
+    }
+
+    /// Sends it and leaves the answer in the socket. Dropping that is how a client hangs up.
+    ///
+    /// # Panics
+    /// If nobody takes it.
+    pub fn begin(&self) -> TcpStream {
+        self.try_begin().unwrap_or_else(|error| panic!("{error} {self:?}"))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "asks a server that this test started")]
+    fn try_begin(&self) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         let mut head = format!("{} ", self.method).into_bytes();
         head.extend_from_slice(&self.target);
         head.extend_from_slice(b" HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n");
@@ -78,16 +115,12 @@ impl Request {
             head.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
         }
         head.extend_from_slice(b"\r\n");
-        stream.write_all(&head).expect("the server reads a head");
+        stream.write_all(&head)?;
         if let Some(body) = &self.body {
             // A server may refuse before it has read all of the body, and close.
             let _ = stream.write_all(body);
         }
-        let mut bytes = Vec::new();
-        match stream.read_to_end(&mut bytes) {
-            Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("{error} {self:?}"),
-            _ => Answer::read(&bytes).unwrap_or_else(|| panic!("no HTTP came back: {:?}", String::from_utf8_lossy(&bytes))),
-        }
+        Ok(stream)
     }
 }
 
@@ -98,11 +131,13 @@ impl Answer {
         let head = str::from_utf8(head).ok()?;
         let mut lines = head.lines();
         let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.split(' ').next()?.parse().ok()?;
-        let headers = lines
+        let headers: BTreeMap<_, _> = lines
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        Some(Self { status, headers, body: body.to_vec() })
+        let in_chunks = headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked");
+        let body = if in_chunks { joined(body)? } else { body.to_vec() };
+        Some(Self { status, headers, body })
     }
 
     pub fn text(&self) -> String {
@@ -156,4 +191,19 @@ impl Answer {
         assert_eq!(fields, [field], "{problem}");
         problem
     }
+}
+
+/// What came in chunks, each behind its length (RFC 9112, section 7.1), up to the last one or to the end.
+fn joined(mut chunks: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(end) = chunks.windows(2).position(|window| window == b"\r\n") {
+        let length = usize::from_str_radix(str::from_utf8(chunks.get(..end)?).ok()?, 16).ok()?;
+        let rest = chunks.get(end + 2..)?;
+        if length == 0 {
+            break;
+        }
+        body.extend_from_slice(rest.get(..length.min(rest.len()))?);
+        chunks = rest.get(length + 2..).unwrap_or_default();
+    }
+    Some(body)
 }

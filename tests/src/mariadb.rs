@@ -20,9 +20,19 @@ impl MariaDb {
     /// # Panics
     /// If MariaDB is not installed or does not start.
     pub fn start(options: &MySqlOptions) -> Self {
-        let server = program("MariaDB's server", &["/usr/sbin/mariadbd"]);
-        let spawn = Spawn::new(server, Stop::Kill).arg("--no-defaults").arg(LOG_SIZE);
+        let spawn = Spawn::new(installed(), Stop::Kill).arg("--no-defaults").arg(LOG_SIZE);
         Self(MySqlServer::launch(Launch { product: Product::MariaDb, spawn, data: &initialised(), options }))
+    }
+
+    /// Its version, as the installed package says: `10.11.14`.
+    ///
+    /// # Panics
+    /// If MariaDB is not installed.
+    pub fn version() -> String {
+        // mariadbd  Ver 10.11.14-MariaDB-0+deb12u2 for debian-linux-gnu on x86_64 (Debian 12)
+        let said = Spawn::new(installed(), Stop::Kill).arg("--version").run();
+        let version = said.split_once("Ver ").and_then(|(_, rest)| rest.split('-').next());
+        version.unwrap_or_else(|| panic!("{said}")).to_owned()
     }
 
     /// Shows another certificate to those who connect from now on. The server must have been started with one. (MySQL refuses
@@ -51,6 +61,10 @@ impl DerefMut for MariaDb {
 
 /// The default of 96 MB would be copied for every server.
 const LOG_SIZE: &str = "--innodb-log-file-size=4M";
+
+fn installed() -> PathBuf {
+    program("MariaDB's server", &["/usr/sbin/mariadbd"])
+}
 
 fn initialised() -> PathBuf {
     folder::cached("mariadb-data", |part| {

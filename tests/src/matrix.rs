@@ -1,11 +1,13 @@
 //! What a client says to each shape of server certificate under each TLS mode: one verdict a row, for the connectors and for
-//! every driver of the SDK.
+//! every driver of the SDK, read from `docs/certificates.md`. The SDK's column is `python/tests/test_certificates.py`.
 //!
 //! The client dials `localhost`, and its `tls.ca` is what the row trusts.
 
+use std::fs;
+
 use dataflow_model::Cause;
 
-use crate::tls::Shape;
+use crate::{environment, tls::Shape};
 
 /// What is pasted as `tls.ca`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,42 +19,50 @@ pub enum Trusts {
 }
 
 /// One row of the matrix.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Row {
     /// The server's certificate; `None` if it offers no TLS.
     pub server: Option<Shape>,
     pub trusts: Trusts,
-    /// What each mode of [`MODES`] ends with: `None` is a connection that works.
-    pub verdicts: [Option<Cause>; 4],
+    /// The TLS modes, and what each ends with: `None` is a connection that works.
+    pub verdicts: Vec<(String, Option<Cause>)>,
 }
 
-/// The modes, in the order of a row's verdicts.
-pub const MODES: [&str; 4] = ["verify-full", "verify-ca", "require", "disable"];
-
-const fn row(server: Shape, verify_full: Option<Cause>, verify_ca: Option<Cause>) -> Row {
-    Row { server: Some(server), trusts: Trusts::TheAuthority, verdicts: [verify_full, verify_ca, None, None] }
+/// Every row of the page.
+///
+/// # Panics
+/// If the page has no table, or says a word that is not known here.
+pub fn matrix() -> Vec<Row> {
+    let page = fs::read_to_string(environment::repository().join("docs/certificates.md")).expect("the page is there");
+    let mut lines = page.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let head = cells(lines.next().expect("the page has a table"));
+    let rows: Vec<Row> = lines.skip(1).map(|line| row(&head[2..], &cells(line))).collect();
+    assert!(rows.len() > 1, "the table has no rows");
+    rows
 }
 
-const UNTRUSTED: Option<Cause> = Some(Cause::CertificateUntrusted);
-const EXPIRED: Option<Cause> = Some(Cause::CertificateExpired);
-const WRONG_HOST: Option<Cause> = Some(Cause::CertificateWrongHost);
-const NOT_OFFERED: Option<Cause> = Some(Cause::TlsNotOffered);
+fn cells(line: &str) -> Vec<&str> {
+    line.trim_matches('|').split('|').map(|cell| cell.trim_matches([' ', '`'])).collect()
+}
 
-/// Every shape under every mode.
-#[rustfmt::skip]
-pub const MATRIX: &[Row] = &[
-    //   certificate                verify-full  verify-ca
-    row(Shape::Good,                None,        None),
-    row(Shape::Intermediate,        None,        None),
-    // libpq and OpenSSL take the common name where there are no other names (RFC 6125, section 6.4.4); so do the connectors.
-    row(Shape::CommonNameOnly,      None,        None),
-    row(Shape::WrongHost,           WRONG_HOST,  None),
-    row(Shape::Expired,             EXPIRED,     EXPIRED),
-    row(Shape::SelfSigned,          UNTRUSTED,   UNTRUSTED),
-    row(Shape::UnknownAuthority,    UNTRUSTED,   UNTRUSTED),
-    Row { server: Some(Shape::SelfSigned), trusts: Trusts::TheServer, verdicts: [None, None, None, None] },
-    Row { server: None, trusts: Trusts::TheAuthority, verdicts: [NOT_OFFERED, NOT_OFFERED, NOT_OFFERED, None] },
-];
+fn row(modes: &[&str], cells: &[&str]) -> Row {
+    let [server, trusts, verdicts @ ..] = cells else { panic!("{cells:?} is no row") };
+    assert_eq!(verdicts.len(), modes.len(), "{cells:?}");
+    Row {
+        server: (*server != "none").then(|| Shape::named(server)),
+        trusts: match *trusts {
+            "the authority" => Trusts::TheAuthority,
+            "the certificate" => Trusts::TheServer,
+            other => panic!("“{other}” is nothing to paste"),
+        },
+        verdicts: modes.iter().map(|mode| (*mode).to_owned()).zip(verdicts.iter().map(|word| verdict(word))).collect(),
+    }
+}
+
+fn verdict(word: &str) -> Option<Cause> {
+    let code = || serde_json::from_value(word.into()).unwrap_or_else(|_| panic!("“{word}” is no verdict"));
+    (word != "works").then(code)
+}
 
 impl Row {
     /// The certificate to paste as `tls.ca`, for a server that was started with `server` made by `authority`.

@@ -4,7 +4,6 @@ use std::{
     fs,
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use crate::{
@@ -19,11 +18,10 @@ use crate::{
 pub struct MySql(MySqlServer);
 
 impl MySql {
-    /// Starts a server in about a second: its data folder is a copy of one that was initialised before. The very first start on
-    /// a machine fetches the server, about 60 MB.
+    /// Starts a server in about a second: its data folder is a copy of one that was initialised before.
     ///
     /// # Panics
-    /// If the server cannot be fetched or does not start.
+    /// If the server is not there or does not start. `make deps` fetches it: a test has no time to wait for a mirror.
     pub fn start(options: &MySqlOptions) -> Self {
         let root = unpacked();
         let mut spawn = server(&root).args(["--mysqlx=OFF", REDO_LOG]);
@@ -51,12 +49,9 @@ impl DerefMut for MySql {
 const REDO_LOG: &str = "--innodb-redo-log-capacity=8M";
 
 fn unpacked() -> PathBuf {
-    folder::cached("mysql-9", |part| {
-        let script = environment::repository().join("tests/servers/mysql9.sh");
-        let done = Command::new("sh").arg(script).arg(part).output().expect("sh runs");
-        let said = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "MySQL 9 cannot be fetched; install with `make deps`\n{said}");
-    })
+    let root = environment::cache().join("mysql-9");
+    assert!(root.join("usr/sbin/mysqld").is_file(), "MySQL 9 is not in {}; install with `make deps`", root.display());
+    root
 }
 
 /// The server under the loader that it was unpacked with: the system's own C library may be older than it needs.

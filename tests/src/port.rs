@@ -1,6 +1,13 @@
 //! Ports that two tests never share, in whatever processes they run.
 
-use std::{fs::File, net::TcpListener, path::PathBuf, process};
+use std::{
+    fs::File,
+    net::{Ipv4Addr, TcpListener},
+    path::PathBuf,
+    process,
+};
+
+use tokio::net::TcpSocket;
 
 /// Below Linux's range for outgoing connections (32768 and up), so that no client takes a port between choice and use.
 const FIRST: u16 = 20_000;
@@ -33,6 +40,32 @@ impl Port {
 
     pub fn number(&self) -> u16 {
         self.number
+    }
+}
+
+/// A port on 127.0.0.1 where nobody listens, and where nobody can while this value lives.
+#[derive(Debug)]
+pub struct ClosedPort(TcpSocket);
+
+impl ClosedPort {
+    /// # Panics
+    /// If no port is free.
+    pub fn new() -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port is free");
+        Self(socket)
+    }
+
+    /// # Panics
+    /// Never: it is bound.
+    pub fn number(&self) -> u16 {
+        self.0.local_addr().expect("it is bound").port()
+    }
+}
+
+impl Default for ClosedPort {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

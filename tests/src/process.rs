@@ -33,6 +33,10 @@ impl Stop {
     }
 }
 
+const READY_WITHIN: Duration = Duration::from_mins(2);
+/// More than the 10 s for which `dataflow serve` lets requests in flight finish.
+const ENDED_WITHIN: Duration = Duration::from_secs(30);
+
 /// What to start, and as whom.
 #[derive(Debug)]
 pub struct Spawn {
@@ -153,9 +157,10 @@ impl Process {
     /// Waits until `ready` says so.
     ///
     /// # Panics
-    /// With the end of its log, if it ends or is not ready within 30 s.
+    /// With the end of its log, if it ends or is not ready within two minutes: what takes 1 s takes far longer on a machine that
+    /// is busy and has not yet read it from its disk.
     pub fn wait_until(&mut self, what: &str, mut ready: impl FnMut(&Self) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + READY_WITHIN;
         while !ready(self) {
             let ended = self.child.try_wait().expect("own child");
             if ended.is_some() || Instant::now() > deadline {
@@ -164,7 +169,7 @@ impl Process {
                 let end = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
                 match ended {
                     Some(status) => panic!("{what} ended while it was starting, {status}:\n{end}"),
-                    None => panic!("{what} was not ready within 30 s:\n{end}"),
+                    None => panic!("{what} was not ready within {READY_WITHIN:?}:\n{end}"),
                 }
             }
             thread::sleep(Duration::from_millis(5));
@@ -179,7 +184,7 @@ impl Process {
         if self.stop == Stop::Kill || !self.send(self.stop) {
             let _ = self.child.kill();
         }
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + ENDED_WITHIN;
         while self.child.try_wait().is_ok_and(|status| status.is_none()) {
             if Instant::now() > deadline {
                 let _ = self.child.kill();

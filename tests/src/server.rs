@@ -1,16 +1,11 @@
 //! A running `dataflow serve`, with its first admin.
 
-use std::{
-    fmt::Write as _,
-    io::{self, Read as _, Write as _},
-    net::TcpStream,
-    path::PathBuf,
-    time::Duration,
-};
+use std::path::PathBuf;
 
 use crate::{
     binary::dataflow_bin,
     folder::TempDir,
+    http::Request,
     port::Port,
     process::{Process, Spawn, Stop},
 };
@@ -84,13 +79,9 @@ impl TestServer {
         out.trim().to_owned()
     }
 
-    /// One request of the API, with a JSON body or none: status and body of the answer.
-    ///
-    /// # Panics
-    /// If the server does not answer in full.
-    pub fn call(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
-        let answer = call(self.port.number(), method, path, token, body);
-        answer.unwrap_or_else(|error| panic!("{method} {path}: {error}\n{}", self.log()))
+    /// A request of any path, with a token.
+    pub fn request(&self, token: &str, method: &str, path: &str) -> Request {
+        Request::new(self.port(), method, path).token(token)
     }
 
     /// Starts it again on the same data and port, after [`Process::stop`] or [`Process::kill`].
@@ -130,26 +121,7 @@ fn serve(folder: &TempDir, port: &Port, options: &TestServerOptions) -> Process 
 }
 
 fn is_ready(port: u16) -> bool {
-    call(port, "GET", "/readyz", "", "").is_ok_and(|(status, _)| status == 200)
-}
-
-#[expect(clippy::disallowed_methods, reason = "asks a server that this test started")]
-fn call(port: u16, method: &str, path: &str, token: &str, body: &str) -> io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n");
-    if !token.is_empty() {
-        let _ = write!(head, "Authorization: Bearer {token}\r\n");
-    }
-    if !body.is_empty() {
-        let _ = write!(head, "Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
-    }
-    stream.write_all(format!("{head}\r\n{body}").as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::InvalidData)?;
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
-    Ok((status, body.to_owned()))
+    Request::new(port, "GET", "/readyz").try_send().is_ok_and(|answer| answer.status == 200)
 }
 
 #[cfg(test)]
@@ -161,8 +133,10 @@ mod tests {
         let mut server = TestServer::start(TestServerOptions::default());
         assert!(server.recovery_key().len() > 30);
         let token = server.token("default", "user", "fixture");
-        let list = |server: &TestServer, token: &str| server.call("GET", "/api/v1/workspaces/default/connections", token, "").0;
-        assert_eq!((list(&server, &token), list(&server, "")), (200, 401));
+        let list = |server: &TestServer, token: &str| {
+            server.request(token, "GET", "/api/v1/workspaces/default/connections").send().status
+        };
+        assert_eq!((list(&server, &token), list(&server, "none")), (200, 401));
         server.process().kill();
         server.restart();
         assert_eq!(list(&server, &token), 200);

@@ -1,10 +1,6 @@
 //! A running server on one of the two stores, with the store's tables in reach.
 
-use std::{
-    io::{Read as _, Write as _},
-    os::unix::net::UnixStream,
-    process::Command,
-};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -12,6 +8,7 @@ use crate::{
     http::{Answer, Request},
     postgres::{Postgres, PostgresOptions},
     server::{TestServer, TestServerOptions},
+    shell::Shell,
 };
 
 /// Where the store is kept.
@@ -67,6 +64,15 @@ impl Stored {
         String::from_utf8_lossy(&done.stdout).trim_end().to_owned()
     }
 
+    /// All that a refused request could have changed.
+    pub fn state(&self) -> String {
+        self.sql(
+            "SELECT id, version, description, updated_at, deleted_at FROM connections ORDER BY id; SELECT count(*) FROM connection_versions; \
+             SELECT count(*) FROM audit_events; SELECT count(*) FROM tokens; SELECT count(*) FROM people; SELECT count(*) FROM members; \
+             SELECT tick FROM change_clock",
+        )
+    }
+
     /// A request below the API's prefix, with a token.
     pub fn request(&self, token: &str, method: &str, path: &str) -> Request {
         Request::new(self.server.port(), method, format!("/api/v1{path}")).token(token)
@@ -86,16 +92,21 @@ impl Stored {
         answer.expect(201).header("etag").to_owned()
     }
 
-    /// Makes a workspace, through the server's admin socket.
+    /// Makes a workspace, beside the running server.
     ///
     /// # Panics
     /// If that is refused.
     pub fn create_workspace(&self, name: &str) {
-        let mut socket = UnixStream::connect(self.server.data().join("admin.sock")).expect("the server listens");
-        writeln!(socket, "{}", json!({"ask": "create_workspace", "name": name})).expect("the server reads");
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).expect("the server answers");
-        assert_eq!(answer.trim(), "\"done\"");
+        Shell::new(["workspace", "create"]).args(self.data_arguments()).arg(name).run().stdout();
+    }
+
+    /// Adds a viewer to the first workspace, beside the running server.
+    ///
+    /// # Panics
+    /// If that is refused.
+    pub fn add_member(&self, email: &str) {
+        let words = ["add-member", "--email", email, "--role", "viewer"];
+        Shell::new(words).args(self.data_arguments()).run().stdout();
     }
 
     pub fn show(&self, name: &str) -> Answer {

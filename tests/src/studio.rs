@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::{
     browser::Browser,
     folder::TempDir,
+    http::Request,
     process::{Spawn, Stop},
     server::{ADMIN_EMAIL, ADMIN_PASSWORD, TestServer, TestServerOptions},
     shell::Shell,
@@ -53,7 +54,7 @@ impl Studio {
     /// # Panics
     /// If that is refused.
     pub fn create(&self, connection: &Value) {
-        self.post("", &connection.to_string(), 201);
+        self.request("POST", "").json(connection).send().expect(201);
     }
 
     /// Tests a stored connection by way of the API, whatever comes of it.
@@ -61,12 +62,11 @@ impl Studio {
     /// # Panics
     /// If no test is run.
     pub fn test(&self, name: &str) {
-        self.post(&format!("/{name}/test"), "", 200);
+        self.request("POST", &format!("/{name}/test")).send().expect(200);
     }
 
-    fn post(&self, path: &str, body: &str, expected: u16) {
-        let path = format!("/api/v1/workspaces/default/connections{path}");
-        let (status, answer) = self.server.call("POST", &path, &self.editor, body);
-        assert_eq!(status, expected, "{answer}");
+    /// An editor's request to a path below the API's list of connections.
+    pub fn request(&self, method: &str, path: &str) -> Request {
+        self.server.request(&self.editor, method, &format!("/api/v1/workspaces/default/connections{path}"))
     }
 }

@@ -25,15 +25,22 @@ pub enum Shape {
 }
 
 impl Shape {
-    pub const ALL: [Self; 7] = [
-        Self::Good,
-        Self::Intermediate,
-        Self::SelfSigned,
-        Self::UnknownAuthority,
-        Self::Expired,
-        Self::WrongHost,
-        Self::CommonNameOnly,
-    ];
+    /// The shape by its name in `docs/certificates.md`.
+    ///
+    /// # Panics
+    /// If there is none of that name.
+    pub fn named(name: &str) -> Self {
+        match name {
+            "valid" => Self::Good,
+            "under an intermediate" => Self::Intermediate,
+            "signed by itself" => Self::SelfSigned,
+            "under an unknown authority" => Self::UnknownAuthority,
+            "expired" => Self::Expired,
+            "for another host" => Self::WrongHost,
+            "common name only" => Self::CommonNameOnly,
+            other => panic!("“{other}” is no shape of a certificate"),
+        }
+    }
 }
 
 /// A certificate (with what must be sent along, leaf first) and its key, in PEM form.

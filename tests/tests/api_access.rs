@@ -42,8 +42,11 @@ const ROUTES: &[Route] = &[
     // Of somebody else's token nobody but an admin learns that it exists.
     route("revoke_token", [404, 404, 404, 204], 404),
     route("list_members", [403, 403, 403, 200], 403),
+    // Of who is here. Somebody else is added by no token.
     route("put_member", [403, 403, 403, 200], 403),
     route("remove_member", [403, 403, 403, 204], 403),
+    route("disable_person", [403, 403, 403, 204], 403),
+    route("enable_person", [403, 403, 403, 204], 403),
     Route { id: "list_workspaces", by_role: [200; 4], narrowed: 200, open: true },
     Route { id: "list_types", by_role: [200; 4], narrowed: 200, open: true },
 ];
@@ -67,10 +70,9 @@ impl Table<'_> {
         let operation = self.operations.iter().find(|operation| operation.id == id).expect("in the description");
         let name = match id {
             "revoke_token" => self.foreign_token(),
-            "put_member" => format!("{}@example.org", self.fresh("new")),
-            "remove_member" => {
+            "put_member" | "remove_member" | "disable_person" | "enable_person" => {
                 let email = format!("{}@example.org", self.fresh("old"));
-                stored.admin("PUT", &format!("/members/{email}")).json(&json!({"roles": ["viewer"]})).send().expect(200);
+                stored.add_member(&email);
                 email
             }
             "delete_connection" => {
@@ -199,9 +201,90 @@ fn nothing_of_others_is_seen(stored: &Stored, outsider: &str) {
     assert_eq!(stored.credentials("sales").json()["fields"]["password"], "planted");
 }
 
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn tokens_end_with_the_token_that_made_them(#[case] engine: Engine) {
+    let stored = Stored::start(engine);
+    let ask = |token: &str, body: Value| stored.request(token, "POST", "/workspaces/default/tokens").json(&body).send();
+    let text = |answer: &Value, member: &str| answer[member].as_str().expect("a text").to_owned();
+    let short = json!({"name": "short", "roles": ["user"], "expires_in_days": 1});
+    let maker = ask(&stored.admin, short).expect(201).json();
+    let own = text(&maker, "token");
+    let child = ask(&own, json!({"name": "child", "roles": ["user"]})).expect(201).json();
+    assert_eq!(child["expires_at"], maker["expires_at"]);
+    ask(&own, json!({"name": "longer", "roles": ["user"], "expires_in_days": 2}))
+        .refused_field("invalid_fields", "expires_in_days");
+    let grandchild = ask(&text(&child, "token"), json!({"name": "grandchild", "roles": ["user"]})).expect(201).json();
+    stored.request(&text(&grandchild, "token"), "GET", "/types").send().expect(200);
+    stored.admin("DELETE", &format!("/tokens/{}", text(&maker, "id"))).send().expect(204);
+    for token in [&maker, &child, &grandchild] {
+        stored.request(&text(token, "token"), "GET", "/types").send().refused(401, "unauthenticated");
+    }
+    assert_eq!(stored.sql("SELECT count(*) FROM tokens WHERE revoked_at IS NOT NULL"), "3");
+    assert_eq!(stored.sql("SELECT count(*) FROM audit_events WHERE action = 'token.revoke' AND actor_id LIKE 'token %'"), "3");
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn a_person_is_disabled_and_enabled_again(#[case] engine: Engine) {
+    let stored = Stored::start(engine);
+    let path = "/members/ada@example.org";
+    stored.add_member("ada@example.org");
+    let disabled = || {
+        let list = stored.admin("GET", "/members").send().expect(200).json();
+        let ada = list["items"].as_array().and_then(|all| all.iter().find(|member| member["email"] == "ada@example.org"));
+        ada.expect("listed")["disabled"].clone()
+    };
+    assert_eq!(disabled(), json!(false));
+    for _ in 0..2 {
+        stored.admin("POST", &format!("{path}/disable")).send().expect(204);
+        assert_eq!(disabled(), json!(true));
+    }
+    stored.admin("POST", &format!("{path}/enable")).send().expect(204);
+    assert_eq!(disabled(), json!(false));
+    stored.admin("DELETE", path).send().expect(204);
+    stored.admin("POST", &format!("{path}/disable")).send().refused(404, "not_found");
+    // The owner, by a token of an admin, and gone from the workspace altogether.
+    stored.admin("POST", "/members/admin@example.org/disable").send().refused(403, "forbidden");
+    stored.admin("DELETE", "/members/admin@example.org").send().refused(409, "last_admin");
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn no_token_adds_somebody(#[case] engine: Engine) {
+    let stored = Stored::start(engine);
+    let outsider = other_workspace(&stored);
+    stored.add_member("ada@example.org");
+    let put = |token: &str, workspace: &str, email: &str| {
+        let path = format!("/workspaces/{workspace}/members/{email}");
+        stored.request(token, "PUT", &path).json(&json!({"roles": ["editor"]})).send()
+    };
+    let (elsewhere, nowhere) = ("ada@example.org", "eve@example.org");
+    for email in [elsewhere, nowhere] {
+        put(&outsider, "theirs", email).refused(403, "forbidden");
+    }
+    assert_eq!(
+        told(&put(&outsider, "theirs", elsewhere)),
+        told(&put(&outsider, "theirs", nowhere)),
+        "who has an account is not told"
+    );
+    assert_eq!(stored.sql("SELECT count(*) FROM people"), "2");
+
+    put(&stored.admin, "default", elsewhere).expect(200);
+    let list = stored.admin("GET", "/members").send().expect(200).json();
+    let shown = json!({"email": elsewhere, "roles": ["editor"], "owner": false, "disabled": false, "pending": true, "created_by": "shell"});
+    assert_eq!(list["items"][0], shown);
+    assert_eq!(list["items"][1]["pending"], json!(false), "the first admin chose his");
+}
+
 fn no_token_grants_more_than_it_has(stored: &Stored, narrowed: &str) {
     let ask = |token: &str, body: Value| stored.request(token, "POST", "/workspaces/default/tokens").json(&body).send();
-    for connections in [json!(null), json!([]), json!(["sales"]), json!(["other", "sales"])] {
+    ask(narrowed, json!({"name": "for nothing", "roles": ["viewer"], "connections": []}))
+        .refused_field("invalid_fields", "connections");
+    for connections in [json!(null), json!(["sales"]), json!(["other", "sales"])] {
         let body = json!({"name": format!("wider {connections}"), "roles": ["viewer"], "connections": connections});
         ask(narrowed, body).refused(403, "forbidden");
     }

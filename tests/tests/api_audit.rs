@@ -1,8 +1,13 @@
 //! Every change and every answer with a secret leaves an event, before the answer. On both stores.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::Path};
 
-use dataflow_tests::stored::{Engine, Stored};
+use dataflow_tests::{
+    environment,
+    session::Session,
+    shell::Shell,
+    stored::{Engine, Stored},
+};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -30,6 +35,7 @@ fn every_change_has_its_event(#[case] engine: Engine) {
     stored.delete("sales").expect(204);
     let made = stored.admin("POST", "/tokens").json(&json!({"name": "reader", "roles": ["user"]})).send().expect(201).json();
     stored.admin("DELETE", &format!("/tokens/{}", made["id"].as_str().expect("an id"))).send().expect(204);
+    stored.add_member("eve@example.org");
     stored.admin("PUT", "/members/eve@example.org").json(&json!({"roles": ["viewer"]})).send().expect(200);
     stored.admin("DELETE", "/members/eve@example.org").send().expect(204);
     stored.create_workspace("theirs");
@@ -43,7 +49,8 @@ fn every_change_has_its_event(#[case] engine: Engine) {
         "token admin|connection.delete|sales",
         "token admin|token.create|reader",
         "token admin|token.revoke|reader",
-        "token admin|person.create|eve@example.org",
+        "shell|person.create|eve@example.org",
+        "shell|member.put|eve@example.org",
         "token admin|member.put|eve@example.org",
         "token admin|member.remove|eve@example.org",
         "shell|workspace.create|theirs",
@@ -57,6 +64,80 @@ fn every_change_has_its_event(#[case] engine: Engine) {
     let detail: Value = serde_json::from_str(&detail).expect("JSON");
     assert_eq!(detail, json!({"version": 2, "fields": ["extra.timezone", "password"]}));
     assert_eq!(stored.sql("SELECT count(*) FROM audit_events WHERE length(mac) <> 32 OR workspace_id = ''"), "0");
+}
+
+/// Words like `person.disable` in the rules: those of events, and nothing else.
+fn actions_in_the_source(path: &Path, found: &mut BTreeSet<String>) {
+    if path.is_dir() {
+        for entry in fs::read_dir(path).expect("the source").filter(|_| !path.ends_with("tests")) {
+            actions_in_the_source(&entry.expect("the source").path(), found);
+        }
+        return;
+    }
+    let source = fs::read_to_string(path).expect("the source");
+    let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let is_action = |text: &&str| {
+        let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        text.split_once('.').is_some_and(|(noun, verb)| word(noun) && word(verb))
+    };
+    found.extend(code.split('"').filter(is_action).map(ToOwned::to_owned));
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
+    let mut stored = Stored::start(engine);
+    let data = stored.data_arguments();
+    stored.add_member("eve@example.org");
+    for act in ["disable", "enable"] {
+        stored.admin("POST", &format!("/members/eve@example.org/{act}")).send().expect(204);
+    }
+    let owner = Session::start(&stored.server);
+    let page = owner.submit("/w/default/access/link", "email=eve%40example.org").expect(201).text();
+    let code = page.split("/link/").nth(1).and_then(|rest| rest.split('<').next()).expect("a link");
+    Session::nobody(&stored.server).submit("/link", &format!("code={code}&password=another+long+password")).expect(303);
+    Shell::new(["sign-in-link", "--email", "admin@example.org"]).args(&data).run().stdout();
+    let people = stored.sql(
+        "SELECT actor, action, object, detail FROM audit_events WHERE action LIKE 'person.%' AND action <> 'person.create' ORDER BY at, action",
+    );
+    let expected = [
+        "token admin|person.disable|eve@example.org|{}",
+        "token admin|person.enable|eve@example.org|{}",
+        "admin@example.org|person.sign_in|admin@example.org|{}",
+        "admin@example.org|person.link|eve@example.org|{\"kind\":\"password\"}",
+        "eve@example.org|person.password|eve@example.org|{}",
+        "eve@example.org|person.sign_in|eve@example.org|{}",
+        "shell|person.link|admin@example.org|{\"kind\":\"signin\"}",
+    ];
+    assert_eq!(people.lines().collect::<Vec<_>>(), expected);
+
+    stored.create("sales", "planted");
+    stored.edit("sales", &json!({"description": "x"})).expect(200);
+    let read = stored.admin("GET", "/connections/sales/credentials");
+    read.clone().header("if-none-match", read.send().expect(200).header("etag")).send().expect(304);
+    stored.admin("POST", "/connections/sales/test").json(&json!({"description": "x"})).send().expect(200);
+    let etag = stored.show("sales").header("etag").replace('"', "%22");
+    let carried = "name=sales&host=elsewhere.example.org&port=5432&database=sales&username=analytics&tls.mode=verify-full&password=\
+                   &keep%3Apassword=carry&own_password=correct+horse+battery+staple";
+    owner.submit("/w/default/connections/sales/edit", &format!("etag={etag}&{carried}")).expect(303);
+    stored.delete("sales").expect(204);
+    let made = stored.admin("POST", "/tokens").json(&json!({"name": "reader", "roles": ["user"]})).send().expect(201).json();
+    stored.admin("DELETE", &format!("/tokens/{}", made["id"].as_str().expect("an id"))).send().expect(204);
+    stored.admin("DELETE", "/members/eve@example.org").send().expect(204);
+    let (used, recovery_key) = (uses(&stored), stored.server.recovery_key().to_owned());
+    stored.server.process().stop();
+    fs::remove_file(stored.server.data().with_extension("key")).expect("it lies beside the folder");
+    Shell::new(["recover", "--recovery-key-stdin"]).args(&data).input(&recovery_key).run().stdout();
+
+    let mut left: BTreeSet<_> = stored.sql("SELECT action FROM audit_events").lines().map(ToOwned::to_owned).collect();
+    left.extend(used.iter().filter_map(|event| event["action"].as_str().map(ToOwned::to_owned)));
+    let mut known = BTreeSet::new();
+    for place in ["ops", "recover.rs"] {
+        actions_in_the_source(&environment::repository().join("crates/server/src").join(place), &mut known);
+    }
+    assert_eq!(left, known, "an act that leaves a new kind of event belongs into this test");
+    assert_eq!(stored.sql("SELECT count(*) FROM audit_events WHERE length(mac) <> 32"), "0");
 }
 
 #[rstest]

@@ -26,29 +26,21 @@ fn with(member: &str, value: &Value) -> Value {
     body
 }
 
-/// All that a refused request could have changed.
-fn state(stored: &Stored) -> String {
-    stored.sql(
-        "SELECT id, version, description, updated_at, deleted_at FROM connections ORDER BY id; SELECT count(*) FROM connection_versions; \
-         SELECT count(*) FROM audit_events; SELECT count(*) FROM tokens; SELECT count(*) FROM people; SELECT count(*) FROM members; \
-         SELECT tick FROM change_clock",
-    )
-}
-
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
 #[case::postgres(Engine::Postgres)]
 fn every_bad_request_is_refused_by_name_and_changes_nothing(#[case] engine: Engine) {
     let stored = Stored::start(engine);
     stored.create("sales", "planted");
-    let before = state(&stored);
+    let before = stored.state();
     bad_bodies(&stored);
     bad_sizes(&stored);
     bad_fields(&stored);
     bad_addresses(&stored);
     bad_queries(&stored);
+    bad_hosts(&stored);
     bad_tokens_and_members(&stored);
-    assert_eq!(state(&stored), before);
+    assert_eq!(stored.state(), before);
     let log = stored.server.log();
     assert!(!log.contains("ERROR") && !log.contains("panicked"), "{log}");
 }
@@ -149,6 +141,17 @@ fn bad_fields(stored: &Stored) {
             stored.edit("sales", &json!({member: value})).refused_field("invalid_fields", member);
         }
     }
+    // A copy of an answer has no secret in it; what says that there is one would be stored without.
+    let copy = with("password", &json!({"set": true}));
+    for path in ["/connections", "/connections/test"] {
+        let problem = stored.admin("POST", path).json(&copy).send().refused_field("invalid_fields", "password");
+        assert_eq!(problem["errors"][0]["code"], "required");
+    }
+    let two = json!({"password": {"set": true}, "tls": {"key": {"set": true}}, "name": "-", "type": "postgres", "host": "h", "username": "u"});
+    let problem = stored.admin("POST", "/connections").json(&two).send().refused(422, "invalid_fields");
+    let fields: BTreeSet<_> =
+        problem["errors"].as_array().into_iter().flatten().filter_map(|error| error["field"].as_str()).collect();
+    assert_eq!(fields, BTreeSet::from(["name", "password", "tls.key"]));
     stored.edit("sales", &json!({"name": "other"})).refused_field("invalid_fields", "name");
     stored.edit("sales", &json!({"extra": {"sslkey": "/etc/passwd"}})).refused_field("invalid_fields", "extra.sslkey");
     stored.edit("sales", &json!({"tls": {"mode": "prefer"}})).refused_field("invalid_fields", "tls.mode");
@@ -208,6 +211,9 @@ fn bad_queries(stored: &Stored) {
         ("tag=a%00b", "tag"),
         ("type=a%00b", "type"),
         ("search=a+b+c+d+e+f+g", "search"),
+        (&format!("search={}", "s".repeat(251)), "search"),
+        (&format!("tag={}", "t".repeat(51)), "tag"),
+        (&format!("type={}", "t".repeat(51)), "type"),
         ("cursor=%3F", "cursor"),
         ("cursor=QQ", "cursor"),
         ("cursor=AAo", "cursor"),
@@ -217,6 +223,9 @@ fn bad_queries(stored: &Stored) {
     ] {
         list(query).refused_field("invalid_fields", field);
     }
+    for longest in [format!("search={}", "s".repeat(250)), format!("tag={0}&type={0}", "t".repeat(50))] {
+        list(&longest).expect(200);
+    }
     for harmless in ["search=%00", "search=%25%5F'%22--", "search=%F0%9F%92%A9", "tag=%25", "type='%20OR%201=1", "search="] {
         list(harmless).expect(200);
     }
@@ -224,6 +233,19 @@ fn bad_queries(stored: &Stored) {
     delete("why=because").refused(400, "malformed_request");
     delete(&format!("reason={}", "r".repeat(501))).refused_field("invalid_fields", "reason");
     delete("reason=a%00b").refused_field("invalid_fields", "reason");
+}
+
+/// RFC 9112, section 3.2.
+fn bad_hosts(stored: &Stored) {
+    let port = stored.server.port();
+    for path in ["/sign-in", "/healthz", "/api/v1/openapi.json", "/api/v1/types"] {
+        let ask = |target: &str| Request::new(port, "GET", target).token(&stored.admin);
+        ask(path).header("host", "127.0.0.1").send().refused(400, "malformed_request");
+        ask(&format!("http://127.0.0.1:{port}{path}")).send().expect(200);
+        ask(&format!("http://127.0.0.1@evil.example.org{path}")).send().refused(400, "malformed_request");
+    }
+    let foreign = Request::new(port, "GET", "http://evil.example.org/sign-in").send();
+    foreign.refused(421, "host_not_allowed");
 }
 
 fn bad_tokens_and_members(stored: &Stored) {
@@ -240,16 +262,30 @@ fn bad_tokens_and_members(stored: &Stored) {
         (json!({"name": "x", "roles": ["user"], "connections": vec!["a"; 101]}), "connections"),
         (json!({"roles": ["user"]}), "name"),
         (json!({"name": "x", "roles": ["user"], "colour": 1}), "colour"),
+        (json!({"name": 7, "roles": ["user"]}), "name"),
+        (json!({"name": "x", "roles": "user"}), "roles"),
+        (json!({"name": "x", "roles": ["owner"]}), "roles.0"),
+        (json!({"name": "x", "roles": ["user", null]}), "roles.1"),
+        (json!({"name": "x", "roles": ["user"], "expires_in_days": "7"}), "expires_in_days"),
+        (json!({"name": "x", "roles": ["user"], "connections": ["sales", ["sales"]]}), "connections.1"),
+        (json!(["x", ["user"], null, null]), ""),
     ] {
         token(body).refused_field("invalid_fields", field);
     }
-    token(json!({"name": "x", "roles": ["owner"]})).refused(422, "invalid_fields");
     let member = |email: &str, body: Value| stored.admin("PUT", &format!("/members/{email}")).json(&body).send();
     for email in ["nobody", "a@", "@b", "a@b@c", "a%00@b", "a%20b@c", &format!("{}@example.org", "a".repeat(250))] {
         member(email, json!({"roles": ["user"]})).refused_field("invalid_fields", "email");
     }
+    let email = |length: usize| format!("{}@example.org", "a".repeat(length - "@example.org".len()));
+    // The longest address is read, and found to be nobody's.
+    member(&email(254), json!({"roles": ["user"]})).refused(403, "forbidden");
+    let too_long = member(&email(255), json!({"roles": ["user"]})).refused_field("invalid_fields", "email");
+    assert_eq!(too_long["errors"][0]["code"], "too_long");
     member("eve@example.org", json!({"roles": []})).refused_field("invalid_fields", "roles");
-    member("eve@example.org", json!({"roles": ["owner"]})).refused(422, "invalid_fields");
+    member("eve@example.org", json!({"roles": ["owner"]})).refused_field("invalid_fields", "roles.0");
+    member("eve@example.org", json!({"roles": [null]})).refused_field("invalid_fields", "roles.0");
+    member("eve@example.org", json!({"roles": null})).refused_field("invalid_fields", "roles");
+    member("eve@example.org", json!([["user"]])).refused_field("invalid_fields", "");
     member("eve@example.org", json!({"roles": ["user"], "owner": true})).refused_field("invalid_fields", "owner");
     // A workflow that cannot be read costs its attribution, not the request.
     for workflow in ["nonsense", "kind=alien; name=\"x\"", "kind=app; name=\"a%00b\"", "kind=app; name=\"", &"w".repeat(10_000)] {

@@ -6,6 +6,7 @@ use std::{
     collections::BTreeSet,
     sync::{Arc, Barrier},
     thread,
+    time::{Duration, Instant},
 };
 
 use dataflow_tests::{
@@ -74,7 +75,7 @@ fn a_connection_lives_dies_and_lives_again(#[case] engine: Engine) {
         (&json!(""), &json!([]), None)
     );
     // What was read can be sent back whole.
-    assert_eq!(stored.edit("sales", &cleared).expect(200).json()["version"], 4);
+    assert_eq!(stored.edit("sales", &cleared).expect(200).json(), cleared);
 
     let gone = stored.admin("DELETE", "/connections/sales?reason=moved%20to%20%E2%80%9Corders%E2%80%9D").header("if-match", "*");
     gone.send().expect(204);
@@ -109,13 +110,61 @@ fn a_change_names_the_version_that_it_changes(#[case] engine: Engine) {
     let second = stored.admin("PATCH", "/connections/sales").header("if-match", &first).json(&change).send();
     let second = second.expect(200).header("etag").to_owned();
     assert_ne!(first, second);
-    for stale in [first.as_str(), "\"nonsense\"", "", "W/\"1\""] {
+    let weak = format!("W/{second}");
+    let list = format!("{first}, {weak}");
+    for stale in [first.as_str(), "\"nonsense\"", "\"é\"", "W/\"1\"", &weak, &list] {
         let request = stored.admin("PATCH", "/connections/sales").header("if-match", stale).json(&change);
         request.send().refused(412, "version_conflict");
         stored.admin("DELETE", "/connections/sales").header("if-match", stale).send().refused(412, "version_conflict");
     }
+    // What cannot be read is not taken for none at all.
+    for malformed in ["", "nonsense", "é", "\"nonsense", &format!("*, {second}"), second.trim_matches('"')] {
+        let request = stored.admin("PATCH", "/connections/sales").header("if-match", malformed).json(&change);
+        request.send().refused(400, "malformed_request");
+        stored.admin("DELETE", "/connections/sales").header("if-match", malformed).send().refused(400, "malformed_request");
+    }
     assert_eq!(stored.show("sales").header("etag"), second);
-    stored.admin("DELETE", "/connections/sales").header("if-match", &second).send().expect(204);
+    let change = stored.admin("PATCH", "/connections/sales").header("if-match", &format!("{first}, {second}"));
+    let third = change.json(&json!({"description": "y"})).send().expect(200).header("etag").to_owned();
+    let request = stored.admin("DELETE", "/connections/sales").header("if-match", "\"other\"").header("if-match", &third);
+    request.send().expect(204);
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn a_change_of_nothing_makes_no_version(#[case] engine: Engine) {
+    let stored = Stored::start(engine);
+    let etag = stored.create("sales", "planted");
+    let before = stored.show("sales").expect(200).json();
+    let kept = || {
+        stored.sql(
+            "SELECT version, updated_at FROM connections; SELECT count(*) FROM connection_versions; SELECT count(*) FROM audit_events; \
+             SELECT tick FROM change_clock",
+        )
+    };
+    let rows = kept();
+    let empty = json!({});
+    let same = json!({"host": before["host"], "port": null, "tags": [], "password": {"set": true}, "tls": {"key": null}});
+    for (key, nothing) in [("empty", &empty), ("same", &same), ("before", &before)] {
+        let request = stored.admin("PATCH", "/connections/sales").json(nothing);
+        request.clone().send().refused(428, "precondition_required");
+        request.clone().header("if-match", "\"other\"").send().refused(412, "version_conflict");
+        for number in 0..2 {
+            // A repeat is told the same, and the key is spent.
+            let answer = request.clone().header("if-match", &etag).header("idempotency-key", key).send();
+            assert_eq!(
+                (answer.expect(200).json(), answer.header("etag")),
+                (before.clone(), etag.as_str()),
+                "{number}: {nothing}"
+            );
+        }
+        let other = stored.admin("PATCH", "/connections/sales").header("if-match", "*").json(&json!({"description": "x"}));
+        other.header("idempotency-key", key).send().refused(409, "idempotency_conflict");
+    }
+    assert_eq!(kept(), rows);
+    // The same password typed again is a change: whether it is the same is nobody's to learn.
+    assert_eq!(stored.edit("sales", &json!({"password": "planted"})).expect(200).json()["version"], 2);
 }
 
 #[rstest]
@@ -159,6 +208,16 @@ fn of_sixteen_at_once_one_gets_the_name(#[case] engine: Engine) {
     });
     assert_eq!(statuses, [vec![200], vec![412; 15]].concat());
     assert_eq!(stored.show("edited").json()["version"], 2);
+
+    // Who asks for any version gets his turn: all are saved, one after the other.
+    let statuses = sixteen_at_once(|number| {
+        let change = json!({"description": format!("in turn, by {number}")});
+        stored.admin("PATCH", "/connections/edited").header("if-match", "*").json(&change)
+    });
+    assert_eq!(statuses, [200; 16]);
+    assert_eq!(stored.show("edited").json()["version"], 18);
+    let statuses = sixteen_at_once(|_| stored.admin("DELETE", "/connections/edited").header("if-match", "*"));
+    assert_eq!(statuses, [vec![204], vec![410; 15]].concat());
 }
 
 /// The statuses, in order, of sixteen requests that are sent at one instant.
@@ -247,11 +306,10 @@ fn what_was_tested_is_what_is_shown_as_tested(#[case] engine: Engine) {
     let report = stored.admin("POST", "/connections/sales/test").json(&json!({})).send().expect(200).json();
     assert_eq!(report["error"]["code"], "port_closed", "{report}");
     let last_check = || stored.show("sales").expect(200).json()["last_check"]["status"].clone();
-    for _ in 0..200 {
-        if !last_check().is_null() {
-            break;
-        }
-        thread::sleep(std::time::Duration::from_millis(10));
+    // A check is kept after the answer.
+    let begun = Instant::now();
+    while last_check().is_null() && begun.elapsed() < Duration::from_secs(30) {
+        thread::sleep(Duration::from_millis(10));
     }
     assert_eq!((last_check(), found(&stored, "status=failed")), (json!("failed"), vec!["sales".to_owned()]));
     stored.edit("sales", &json!({"description": "the same place"})).expect(200);

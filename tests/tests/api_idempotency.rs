@@ -30,6 +30,11 @@ fn a_repeat_is_answered_with_what_there_is_now(#[case] engine: Engine) {
     stored.create("sales", "second");
     delete.send().expect(204);
     stored.show("sales").expect(200);
+
+    stored.add_member("ada@example.org");
+    let put = stored.admin("PUT", "/members/ada@example.org").header("idempotency-key", "put").json(&json!({"roles": ["user"]}));
+    let first = put.send().expect(200).json();
+    assert_eq!(put.send().expect(200).json(), first);
 }
 
 #[rstest]

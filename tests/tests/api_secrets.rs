@@ -125,6 +125,10 @@ fn a_secret_left_out_is_kept_and_null_clears_it(#[case] engine: Engine) {
     let unchanged = conditional(before.header("etag"));
     assert!(unchanged.expect(304).body.is_empty());
     assert_eq!(unchanged.header("etag"), before.header("etag"));
+    for held in [format!("W/{}", before.header("etag")), format!("\"older\", {}", before.header("etag"))] {
+        conditional(&held).expect(304);
+    }
+    assert_eq!((before.header("dataflow-connection-version"), unchanged.header("dataflow-connection-version")), ("1", "3"));
 
     stored.edit("sales", &json!({"password": "rotated"})).expect(200);
     let rotated = conditional(before.header("etag"));

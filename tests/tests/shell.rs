@@ -5,19 +5,11 @@ use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _};
 use dataflow_tests::{
     folder::TempDir,
     server::{ADMIN_EMAIL, ADMIN_PASSWORD},
-    shell::{Ran, Shell},
+    shell::{Home, Ran, Shell, says},
     stored::{Engine, Stored},
 };
 use rstest::rstest;
 use serde_json::{Value, json};
-
-fn says(ran: &Ran, parts: &[&str]) {
-    let text = ran.failure();
-    for part in parts {
-        assert!(text.contains(part), "“{part}” is not in: {text}");
-    }
-    assert!(!text.contains("panicked"), "{text}");
-}
 
 fn serve(folder: &TempDir) -> Shell {
     Shell::new(["serve", "--data"]).arg(folder.join("data"))
@@ -43,7 +35,45 @@ fn serve_refuses_what_it_cannot_do_in_one_clear_sentence() {
     );
     says(&serve(&folder).args(["--listen", "127.0.0.1:0", "--database-url", "mysql://x"]).run(), &["postgres://"]);
     says(&serve(&folder).args(["--listen", "nonsense"]).run(), &["nonsense"]);
+    fs::write(folder.join("file"), "").expect("own folder");
+    for (name, problem) in [("absent", "There is no folder"), ("file", "is a file")] {
+        let path = folder.join(name).display().to_string();
+        says(
+            &serve(&folder).args(["--listen", "127.0.0.1:0", "--sqlite-folder", &path]).run(),
+            &[problem, &path, "--sqlite-folder"],
+        );
+    }
     assert!(!folder.join("data").join("store.db").exists() && !folder.join("data.key").exists(), "a refusal makes nothing");
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_failure_to_speak_of() {
+    const SIGPIPE: i32 = 128 + 13;
+    let stored = Stored::start(Engine::Sqlite);
+    let home = Home::default();
+    home.run(&["login", "--url", &stored.server.url(), "--token-stdin"], &stored.admin).stdout();
+    stored.create("sales", "secret");
+    let data = stored.data_arguments();
+    let mut commands: Vec<_> = [
+        &["connections", "list"][..],
+        &["connections", "list", "--output", "json"],
+        &["connections", "show", "sales"],
+        &["types"],
+        &["types", "postgres", "--output", "json"],
+    ]
+    .into_iter()
+    .map(|words| Shell::new(words).variable("HOME", home.path()))
+    .collect();
+    for words in [&["token", "create", "--role", "user", "--name", "x"][..], &["token", "list"], &["workspace", "list"]] {
+        commands.push(Shell::new(words).args(&data));
+    }
+    for command in commands {
+        let ran = command.run_unread();
+        assert_eq!((ran.status, ran.stderr.as_str()), (Some(SIGPIPE), ""), "{command:?}");
+    }
+    for help in [&["--help"][..], &["--version"], &["connections", "--help"]] {
+        assert_eq!(Shell::new(help).run_unread().stderr, "", "{help:?}");
+    }
 }
 
 #[test]
@@ -124,9 +154,116 @@ fn tokens_and_set_up_beside_a_server_and_without_one(#[case] engine: Engine) {
         says(&run(&["setup", "--email", "eve@example.org", "--password-stdin"], ADMIN_PASSWORD), &["is set up already"]);
         let link = run(&["sign-in-link", "--email", ADMIN_EMAIL, "--url", "https://df.example.org/"], "");
         assert!(link.stdout().starts_with("https://df.example.org/link/dfc_"), "{}", link.stdout);
-        says(&run(&["sign-in-link", "--email", "nobody@example.org"], ""), &["no such person"]);
+        let link = run(&["sign-in-link", "--new-password", "--email", ADMIN_EMAIL, "--url", "https://df.example.org"], "");
+        assert!(link.stdout().starts_with("https://df.example.org/link/dfc_password_"), "{}", link.stdout);
+        for command in [&["sign-in-link"][..], &["sign-in-link", "--new-password"]] {
+            says(&run(&[command, &["--email", "nobody@example.org"]].concat(), ""), &["no such person"]);
+        }
+        let email = format!("{name}@example.org");
+        let add = ["add-member", "--email", &email, "--role", "viewer", "--url", "https://df.example.org"];
+        assert!(run(&add, "").stdout().starts_with("https://df.example.org/link/dfc_password_"));
+        let again = run(&add, "");
+        assert_eq!((again.stdout(), again.stderr.trim()), ("", "Done. The account was there already; its password stays."));
+        says(&run(&["add-member", "--email", "nobody", "--role", "viewer"], ""), &["e-mail address"]);
+        if name == "beside" {
+            stored.admin("POST", &format!("/members/{email}/disable")).send().expect(204);
+        }
+        let enabled = run(&["enable-person", "--email", &email], "");
+        assert_eq!(enabled.stdout(), "");
+        assert!(enabled.stderr.starts_with("Enabled. "), "{}", enabled.stderr);
+        assert_eq!(stored.sql("SELECT count(*) FROM people WHERE disabled_at IS NOT NULL"), "0");
+        says(&run(&["enable-person", "--email", "nobody@example.org"], ""), &["no such person"]);
     }
-    assert_eq!(stored.sql("SELECT count(*) FROM people"), "1");
+    assert_eq!(stored.sql("SELECT count(*) FROM people"), "3");
+}
+
+#[test]
+fn workspaces_beside_a_server_and_without_one() {
+    let mut stored = Stored::start(Engine::Sqlite);
+    let data = stored.data_arguments();
+    let run = |words: &[&str]| Shell::new(words).args(&data).run();
+    for (running, name) in [(true, "beside"), (false, "alone")] {
+        if !running {
+            stored.server.process().stop();
+        }
+        let made = run(&["workspace", "create", name]);
+        assert_eq!((made.stdout(), made.stderr.trim()), ("", "The workspace is made."));
+        says(&run(&["workspace", "create", name]), &[name, "taken"]);
+        says(&run(&["workspace", "create", "no spaces"]), &["name"]);
+        assert!(run(&["token", "create", "--role", "user", "--name", name, "--workspace", name]).succeeded);
+    }
+    let listed = run(&["workspace", "list", "--output", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(listed.stdout()).expect("JSON alone"), json!(["alone", "beside", "default"]));
+    assert_eq!(
+        run(&["workspace", "list"]).stdout().split_whitespace().collect::<Vec<_>>(),
+        ["NAME", "alone", "beside", "default"]
+    );
+}
+
+#[test]
+fn a_mistyped_folder_is_no_new_store() {
+    let folder = TempDir::new();
+    for words in [&["token", "list"][..], &["sign-in-link", "--email", ADMIN_EMAIL], &["workspace", "list"]] {
+        says(&Shell::new(words).arg("--data").arg(folder.join("typo")).run(), &["There is no store in", "typo", "--data"]);
+    }
+    assert_eq!(fs::read_dir(folder.path()).expect("own folder").count(), 0, "nothing was made");
+}
+
+#[test]
+fn the_store_is_for_its_user_alone_in_an_open_folder_too() {
+    let folder = TempDir::new();
+    fs::create_dir(folder.join("data")).expect("own folder");
+    fs::set_permissions(folder.join("data"), fs::Permissions::from_mode(0o755)).expect("own folder");
+    let setup = Shell::new(["setup", "--email", ADMIN_EMAIL, "--password-stdin", "--data"]).arg(folder.join("data"));
+    assert!(setup.input(ADMIN_PASSWORD).run().succeeded);
+    let mode = fs::metadata(folder.join("data").join("store.db")).expect("the store").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_passphrase_opens_a_store_that_has_no_key_file() {
+    let folder = TempDir::new();
+    let (data, kept) = (folder.join("data"), folder.join("passphrase"));
+    fs::write(&kept, "correct horse battery\n").expect("own folder");
+    let by_file = ["--passphrase-file".to_owned(), kept.display().to_string()];
+    let run =
+        |words: &[&str], key: &[String], input: &str| Shell::new(words).arg("--data").arg(&data).args(key).input(input).run();
+    let setup = ["setup", "--email", ADMIN_EMAIL, "--password-stdin"];
+    fs::write(folder.join("short"), "too short").expect("own folder");
+    let short = ["--passphrase-file".to_owned(), folder.join("short").display().to_string()];
+    says(&run(&setup, &short, ADMIN_PASSWORD), &["passphrase", "12 characters"]);
+    let recovery_key = run(&setup, &by_file, ADMIN_PASSWORD).stdout().to_owned();
+    assert!(!folder.join("data.key").exists(), "no key lies on this machine");
+
+    let token = ["token", "create", "--role", "user", "--name"];
+    let create = |name: &str, key: &[String], input: &str| run(&[&token[..], &[name]].concat(), key, input);
+    assert!(create("first", &by_file, "").stdout().starts_with("dfc_"));
+    assert!(create("piped", &["--passphrase-file".to_owned(), "/dev/stdin".to_owned()], "correct horse battery").succeeded);
+    assert!(create("asked", &["--ask-passphrase".to_owned()], "correct horse battery").succeeded);
+    says(&create("x", &["--ask-passphrase".to_owned()], "correct horse batterz"), &["passphrase", "another key"]);
+    says(&create("x", &[], ""), &["opens with a passphrase", "--passphrase-file", "--ask-passphrase"]);
+    let both = [&by_file[..], &["--key-file".to_owned(), "x".to_owned()]].concat();
+    says(&create("x", &both, ""), &["--passphrase-file", "cannot be used with"]);
+    assert!(!folder.join("data.key").exists(), "no key file over existing ciphertext");
+
+    // Forgotten: the recovery key gives it another passphrase, or a key file.
+    let recover = |key: &[String]| run(&["recover", "--recovery-key-stdin"], key, &recovery_key);
+    fs::write(&kept, "another horse and battery").expect("own folder");
+    says(&create("x", &by_file, ""), &["passphrase"]);
+    let recovered = recover(&by_file);
+    assert!(recovered.succeeded && recovered.stderr.contains("opens with the passphrase now"), "{}", recovered.stderr);
+    assert!(create("second", &by_file, "").succeeded);
+    assert!(recover(&[]).succeeded && folder.join("data.key").exists());
+    assert!(create("third", &[], "").succeeded);
+}
+
+#[test]
+fn a_store_with_a_key_file_wants_no_passphrase() {
+    let mut stored = Stored::start(Engine::Sqlite);
+    stored.server.process().stop();
+    let create =
+        Shell::new(["token", "create", "--role", "user", "--name", "x", "--ask-passphrase"]).args(stored.data_arguments());
+    says(&create.input("correct horse battery").run(), &["opens with a key file"]);
 }
 
 #[test]
@@ -142,47 +279,10 @@ fn set_up_refuses_a_weak_password_and_prints_the_recovery_key_alone() {
     assert!(done.stderr.contains("shown this once") && !done.stderr.contains(done.stdout()), "{}", done.stderr);
 }
 
-/// A shell of somebody who signed in.
-struct Home(TempDir);
-
-impl Home {
-    fn run(&self, words: &[&str], input: &str) -> Ran {
-        Shell::new(words).variable("HOME", self.0.path()).input(input).run()
-    }
-}
-
-#[test]
-fn sign_in_is_kept_for_this_user_alone() {
-    let stored = Stored::start(Engine::Sqlite);
-    let home = Home(TempDir::new());
-    says(&home.run(&["connections", "list"], ""), &["dataflow login"]);
-    let url = stored.server.url();
-    for bad in ["nonsense", "dfc_admin_00000000000000000000000000000000000000000000000000"] {
-        let ran = home.run(&["login", "--url", &url, "--token-stdin"], bad);
-        says(&ran, &["refused the token"]);
-        assert!(!ran.stderr.contains(bad), "{}", ran.stderr);
-    }
-    says(&home.run(&["login", "--url", &url, "--workspace", "absent", "--token-stdin"], &stored.admin), &["absent"]);
-    let done = home.run(&["login", "--url", &url, "--token-stdin"], &stored.admin);
-    assert_eq!(done.stdout(), "");
-    assert!(!done.stderr.contains(&stored.admin), "{}", done.stderr);
-    let files: Vec<_> = done.stderr.split_whitespace().filter_map(|word| word.strip_prefix('/')).collect();
-    let file = format!("/{}", files.last().expect("the message names the file").trim_end_matches('.'));
-    let kept = fs::metadata(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
-    assert_eq!(kept.permissions().mode() & 0o777, 0o600);
-    assert!(fs::read_to_string(&file).expect("own file").contains(&stored.admin));
-    let folder = std::path::Path::new(&file).parent().expect("in a folder");
-    assert_eq!(fs::metadata(folder).expect("there").permissions().mode() & 0o077, 0, "others may not look into the folder");
-    home.run(&["login", "--url", &url, "--token-stdin"], &stored.admin).stdout();
-    // A token that others could read is not used.
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("own file");
-    says(&home.run(&["connections", "list"], ""), &[&file, "other users can read it", "chmod 600"]);
-}
-
 #[test]
 fn connections_in_a_shell() {
     let stored = Stored::start(Engine::Sqlite);
-    let home = Home(TempDir::new());
+    let home = Home::default();
     home.run(&["login", "--url", &stored.server.url(), "--token-stdin"], &stored.admin).stdout();
     let run = |words: &[&str], input: &str| home.run(&[&["connections"], words].concat(), input);
     let json = |ran: &Ran| serde_json::from_str::<Value>(ran.stdout()).unwrap_or_else(|error| panic!("{error}: {}", ran.stdout));
@@ -223,7 +323,14 @@ fn connections_in_a_shell() {
         "new",
     );
     assert_eq!((&json(&edited)["description"], &json(&edited)["tls"]["mode"]), (&json!("All sales"), &json!("verify-full")));
-    says(&run(&["edit", "sales", "--set", "host=elsewhere"], ""), &["stored secret elsewhere", "password must be typed again"]);
+    let refused = run(&["edit", "sales", "--set", "host=elsewhere"], "");
+    says(&refused, &["stored secret elsewhere", "password must be typed again", "--password-stdin", "--clear FIELD"]);
+    assert!(!refused.stderr.contains("errors"), "the shell speaks of its own arguments: {}", refused.stderr);
+    // What was to write the new password has failed.
+    says(&run(&["edit", "sales", "--password-stdin"], ""), &["Nothing came on standard input"]);
+    assert_eq!(stored.credentials("sales").json()["fields"]["password"], "new");
+    says(&run(&["create", "empty", "--type", "postgres", "--password-stdin"], "\n"), &["Nothing came on standard input"]);
+    assert!(run(&["list", "--search", "none"], "").stderr.contains("all of what you asked for"));
     let list = run(&["list", "--search", "all", "--tag", "finance", "--type", "postgres", "--status", "untested"], "");
     assert!(list.stdout().contains("sales") && list.stdout().contains("db.example.org:5433"), "{}", list.stdout);
     assert_eq!(json(&run(&["list", "--search", "none", "--output", "json"], "")), json!([]));

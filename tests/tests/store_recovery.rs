@@ -55,9 +55,12 @@ fn the_store_and_the_recovery_key_are_enough(#[case] engine: Engine) {
 
     let recover = |key: &str| Shell::new(["recover", "--recovery-key-stdin"]).args(&store).input(key).run();
     let another = "0000-0000-0000-0000-0000-0000-0000-0000-0000-0000-0000-0000-0000-0000";
-    for (wrong, says) in
-        [("", "0 characters"), ("ABCD", "4 characters"), (&recovery_key.replacen('-', "0", 1), "characters"), (another, "key")]
-    {
+    for (wrong, says) in [
+        ("", "Nothing came on standard input"),
+        ("ABCD", "4 characters"),
+        (&recovery_key.replacen('-', "0", 1), "characters"),
+        (another, "key"),
+    ] {
         let ran = recover(wrong);
         assert!(ran.failure().contains(says), "{}", ran.stderr);
         assert!(!new_key.exists(), "a wrong recovery key makes nothing");
@@ -161,9 +164,10 @@ fn a_node_learns_of_the_changes_of_another() {
     let password = || ask(port.number(), "GET", "/sales/credentials").send();
     assert_eq!(password().expect(200).json()["fields"]["password"], "first");
     ask(first.port(), "PATCH", "/sales").json(&serde_json::json!({"password": "second"})).send().expect(200);
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    // It looks twice a second; a busy machine lets it wait.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while password().expect(200).json()["fields"]["password"] != "second" {
-        assert!(std::time::Instant::now() < deadline, "a change takes longer than the freshness time");
+        assert!(std::time::Instant::now() < deadline, "the change did not arrive");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }

@@ -21,8 +21,15 @@ fn unreadable(stored: &Stored, name: &str, how: &str) {
         let method = if path.ends_with("/test") { "POST" } else { "GET" };
         let answer = stored.admin(method, &path).send();
         assert_eq!(answer.status, 500, "{how}: {}", answer.text());
-        answer.refused(500, "secret_unreadable");
+        let problem = answer.refused(500, "secret_unreadable");
         assert!(!answer.text().contains(PLANTED), "{how}");
+        // The operator finds the cause by what the client was told.
+        let id = answer.header("request-id");
+        assert!(id.len() == 36 && problem.get("request_id").is_some_and(|told| told == id), "{how}: {problem}");
+        let route = format!("/api/v1/workspaces/{{workspace}}{}", path.replace(name, "{name}"));
+        let log = stored.server.log();
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(id)).collect();
+        assert!(matches!(lines.as_slice(), [line] if line.contains(&route) && line.contains(method)), "{how}: {log}");
     }
     let test = stored.admin("POST", &format!("/connections/{name}/test")).json(&json!({"description": "x"})).send();
     assert_eq!(test.status, 500, "{how}: {}", test.text());
@@ -135,5 +142,5 @@ fn a_bent_row_gives_no_right(#[case] engine: Engine) {
     let answer = stored.admin("POST", "/connections").json(&sample("fresh", "planted")).send();
     answer.refused(500, "secret_unreadable");
     let open = Request::new(stored.server.port(), "GET", "/healthz").send();
-    open.expect(200);
+    assert_eq!(open.expect(200).header("request-id"), "", "what is no failure bears none");
 }

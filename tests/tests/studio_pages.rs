@@ -32,6 +32,7 @@ async fn browser_every_page_is_accessible() {
         "/w/default/tokens",
         "/w/default/access",
         "/workspaces",
+        "/account",
         "/w/default/nowhere",
     ] {
         browser.open(page).await;

@@ -5,11 +5,16 @@ use dataflow_server::{
     admin::{self, AdminAnswer, AdminRequest, Clear},
     app::{App, AppConfig},
     config::TestConfig,
+    keys::KeySource,
     serve::lock,
+    store::Location,
 };
 
 use crate::{
-    args::{DataArguments, Output, Recover, Setup, SignInLink, Token, TokenCommand},
+    args::{
+        AddMember, DataArguments, EnablePerson, Output, Recover, Setup, SignInLink, Token, TokenCommand, Workspace,
+        WorkspaceCommand,
+    },
     output,
     serve::{data_config, runtime},
 };
@@ -28,21 +33,55 @@ pub fn setup(arguments: Setup) -> anyhow::Result<()> {
 }
 
 pub fn sign_in_link(arguments: SignInLink) -> anyhow::Result<()> {
-    match ask(arguments.data, AdminRequest::SignInLink { email: arguments.email })? {
-        AdminAnswer::Link(code) => {
-            output::data(&format!("{}/link/{}", arguments.url.trim_end_matches('/'), code.0.expose_secret()))
+    let request = AdminRequest::SignInLink { email: arguments.email, new_password: arguments.new_password };
+    match ask(arguments.data, request)? {
+        AdminAnswer::Link(code) => print_link(&arguments.url, &code),
+        _ => Err(unexpected()),
+    }
+}
+
+pub fn add_member(arguments: AddMember) -> anyhow::Result<()> {
+    let AddMember { data, email, workspace, role, url } = arguments;
+    match ask(data, AdminRequest::AddMember { workspace, email, roles: role.join(",") })? {
+        AdminAnswer::Link(code) => print_link(&url, &code),
+        AdminAnswer::Done => {
+            output::say("Done. The account was there already; its password stays.");
+            Ok(())
         }
         _ => Err(unexpected()),
     }
 }
 
+pub fn enable_person(arguments: EnablePerson) -> anyhow::Result<()> {
+    match ask(arguments.data, AdminRequest::EnablePerson { email: arguments.email })? {
+        AdminAnswer::Done => {
+            output::say("Enabled. He signs in anew; his tokens that have not expired work again.");
+            Ok(())
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+fn print_link(url: &str, code: &Clear) -> anyhow::Result<()> {
+    output::data(&format!("{}/link/{}", url.trim_end_matches('/'), code.0.expose_secret()))
+}
+
 pub fn recover(arguments: Recover) -> anyhow::Result<()> {
     let recovery_key = output::read_secret("Recovery key:", arguments.recovery_key_stdin)?;
-    let path = runtime()?.block_on(dataflow_server::recover::recover(&data_config(arguments.data)?, &recovery_key))?;
+    let (runtime, data) = (runtime()?, data_config(arguments.data)?);
+    let recover = || runtime.block_on(dataflow_server::recover::recover(&data, &recovery_key));
+    let key = output::waiting("Opening the store with the recovery key", recover)?;
+    let opens = match key {
+        KeySource::File(path) => {
+            format!(
+                "The new key file is {}. Keep a copy of it elsewhere, and give it to every node of this store.",
+                path.display()
+            )
+        }
+        KeySource::Passphrase(_) => "It opens with the passphrase now. Give that to every node of this store.".to_owned(),
+    };
     output::say(&format!(
-        "The recovery key opened the store. The new key file is {}; every secret opens with it as before. \
-         Keep a copy of it elsewhere, and give it to every node of this store. The recovery key stays good.",
-        path.display()
+        "The recovery key opened the store. {opens} Every secret opens as before, and the recovery key stays good."
     ));
     Ok(())
 }
@@ -50,9 +89,8 @@ pub fn recover(arguments: Recover) -> anyhow::Result<()> {
 pub fn token(arguments: Token) -> anyhow::Result<()> {
     match arguments.command {
         TokenCommand::Create { data, workspace, role, name, days, connections } => {
-            let roles: Vec<_> = role.into_iter().map(crate::args::Role::as_str).collect();
             let connections = (!connections.is_empty()).then_some(connections);
-            match ask(data, AdminRequest::CreateToken { workspace, roles: roles.join(","), name, days, connections })? {
+            match ask(data, AdminRequest::CreateToken { workspace, roles: role.join(","), name, days, connections })? {
                 AdminAnswer::Token(token) => output::data(token.0.expose_secret()),
                 _ => Err(unexpected()),
             }
@@ -88,6 +126,25 @@ pub fn token(arguments: Token) -> anyhow::Result<()> {
     }
 }
 
+pub fn workspace(arguments: Workspace) -> anyhow::Result<()> {
+    match arguments.command {
+        WorkspaceCommand::Create { data, name } => match ask(data, AdminRequest::CreateWorkspace { name })? {
+            AdminAnswer::Done => {
+                output::say("The workspace is made.");
+                Ok(())
+            }
+            _ => Err(unexpected()),
+        },
+        WorkspaceCommand::List { data, output } => match ask(data, AdminRequest::ListWorkspaces)? {
+            AdminAnswer::Workspaces(names) if output == Output::Json => output::data(&serde_json::to_string_pretty(&names)?),
+            AdminAnswer::Workspaces(names) => {
+                output::data(&output::table(&["name"], names.into_iter().map(|name| vec![name]).collect()))
+            }
+            _ => Err(unexpected()),
+        },
+    }
+}
+
 fn unexpected() -> anyhow::Error {
     anyhow!("the server gave another answer than was asked for; use the same version for server and shell")
 }
@@ -95,9 +152,19 @@ fn unexpected() -> anyhow::Error {
 /// Asks the running server, else does it here under the store's lock.
 fn ask(data: DataArguments, request: AdminRequest) -> anyhow::Result<AdminAnswer> {
     let data = data_config(data)?;
-    let answer = runtime()?.block_on(async {
-        if let Some(answer) = admin::ask(&data.socket(), &request).await? {
+    let runtime = runtime()?;
+    let work = async {
+        if let Some(answer) = admin::ask(&data, &request).await? {
             return anyhow::Ok(answer);
+        }
+        if let Location::Sqlite(path) = data.location()
+            && !path.exists()
+            && !matches!(request, AdminRequest::Setup { .. })
+        {
+            bail!(
+                "There is no store in {}. Check --data; “dataflow serve” or “dataflow setup” makes a new one.",
+                data.folder.display()
+            );
         }
         let locks = lock(&data)?;
         let app =
@@ -106,8 +173,8 @@ fn ask(data: DataArguments, request: AdminRequest) -> anyhow::Result<AdminAnswer
         let answer = admin::handle(&app, request).await;
         app.store.close().await;
         Ok(answer)
-    });
-    match answer? {
+    };
+    match output::waiting("Waiting for the store", || runtime.block_on(work))? {
         AdminAnswer::Refused(problem) => {
             let fields: Vec<_> = problem.errors.iter().map(|error| format!("\n  {} {}", error.field, error.message)).collect();
             bail!("{} {}{}", problem.detail, problem.hint, fields.concat())

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dataflow_connectors::policy::Cidr;
+use dataflow_server::ops::Role;
 
 /// Name a database once; every notebook, pipeline and app uses it by that name.
 #[derive(Debug, Parser)]
@@ -21,10 +22,16 @@ pub enum Command {
     Setup(Setup),
     /// Print a one-time link that signs a person in to the Studio
     SignInLink(SignInLink),
-    /// Make a new key file for a store whose own is lost; reads the recovery key
+    /// Add a person to a workspace, or replace his roles there; prints a link for somebody new to choose a password with
+    AddMember(AddMember),
+    /// Let a person who was disabled sign in again
+    EnablePerson(EnablePerson),
+    /// Give a store whose key file or passphrase is lost a new one; reads the recovery key
     Recover(Recover),
     /// Make, list and revoke API tokens on the server's machine
     Token(Token),
+    /// Make and list workspaces on the server's machine
+    Workspace(Workspace),
     /// Keep a server's URL and a token for this user's shell and Python
     Login(Login),
     /// Work with connections, over the server's API
@@ -45,6 +52,12 @@ pub struct DataArguments {
     /// The key file; DIR.key beside the data folder unless named
     #[arg(long, value_name = "PATH")]
     pub key_file: Option<PathBuf>,
+    /// Open the store with the passphrase in this file and no key file; /dev/stdin is one too
+    #[arg(long, value_name = "PATH", conflicts_with = "key_file")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Open the store with a passphrase typed at a prompt
+    #[arg(long, conflicts_with_all = ["key_file", "passphrase_file"])]
+    pub ask_passphrase: bool,
 }
 
 #[derive(Debug, Args)]
@@ -97,6 +110,33 @@ pub struct SignInLink {
     /// The address that people open
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub url: String,
+    /// A link that lets the person choose a new password; it ends his sessions and older links, not his tokens
+    #[arg(long)]
+    pub new_password: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct AddMember {
+    #[command(flatten)]
+    pub data: DataArguments,
+    #[arg(long)]
+    pub email: String,
+    #[arg(long, default_value = "default")]
+    pub workspace: String,
+    /// May be given more than once
+    #[arg(long, required = true, value_parser = Role::ALL.map(Role::as_str))]
+    pub role: Vec<String>,
+    /// The address that people open
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub url: String,
+}
+
+#[derive(Debug, Args)]
+pub struct EnablePerson {
+    #[command(flatten)]
+    pub data: DataArguments,
+    #[arg(long)]
+    pub email: String,
 }
 
 #[derive(Debug, Args)]
@@ -123,8 +163,8 @@ pub enum TokenCommand {
         #[arg(long, default_value = "default")]
         workspace: String,
         /// May be given more than once
-        #[arg(long, required = true)]
-        role: Vec<Role>,
+        #[arg(long, required = true, value_parser = Role::ALL.map(Role::as_str))]
+        role: Vec<String>,
         #[arg(long)]
         name: String,
         /// Days until it expires, 1 to 366; 90 unless given
@@ -153,23 +193,27 @@ pub enum TokenCommand {
     },
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Role {
-    Viewer,
-    User,
-    Editor,
-    Admin,
+#[derive(Debug, Args)]
+pub struct Workspace {
+    #[command(subcommand)]
+    pub command: WorkspaceCommand,
 }
 
-impl Role {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::User => "user",
-            Self::Editor => "editor",
-            Self::Admin => "admin",
-        }
-    }
+#[derive(Debug, Subcommand)]
+pub enum WorkspaceCommand {
+    /// Make a workspace; every admin of the server is its admin
+    Create {
+        #[command(flatten)]
+        data: DataArguments,
+        name: String,
+    },
+    /// List the workspaces
+    List {
+        #[command(flatten)]
+        data: DataArguments,
+        #[arg(long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -200,8 +244,10 @@ pub struct Types {
 /// Which server; found like the SDK finds it unless given.
 #[derive(Debug, Args)]
 pub struct Server {
+    /// The server; the one of `dataflow login` unless given
     #[arg(long, global = true)]
     pub url: Option<String>,
+    /// The workspace; `default` unless given
     #[arg(long, global = true)]
     pub workspace: Option<String>,
     #[arg(long, value_enum, default_value_t = Output::Table, global = true)]
@@ -253,7 +299,9 @@ pub enum ConnectionCommand {
 
 #[derive(Debug, Args)]
 pub struct CreateConnection {
+    /// What code will call it: letters, digits, `_`, `.`, `-`
     pub name: String,
+    /// One of `dataflow types`
     #[arg(long = "type", value_name = "ID")]
     pub type_id: String,
     #[command(flatten)]

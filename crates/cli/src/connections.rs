@@ -1,6 +1,6 @@
 //! `dataflow connections`: the Studio's work in a shell, over the server's API.
 
-use std::{fmt::Write as _, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use dataflow_client::{ApiAnswer, ApiRequest, Client, ClientConfig, Explicit};
@@ -44,7 +44,7 @@ fn list(client: &Client, form: Output, filters: &[(&str, Option<String>)]) -> an
         if let Some(cursor) = &cursor {
             query.append_pair("cursor", cursor);
         }
-        let page = accepted(&client.request(&ApiRequest::new(Method::GET, &format!("connections?{}", query.finish())))?)?;
+        let page = accepted(&ask(client, &ApiRequest::new(Method::GET, &format!("connections?{}", query.finish())))?)?;
         items.extend(page.get("items").and_then(Value::as_array).cloned().unwrap_or_default());
         cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
         if cursor.is_none() {
@@ -53,6 +53,10 @@ fn list(client: &Client, form: Output, filters: &[(&str, Option<String>)]) -> an
     }
     if form == Output::Json {
         return output::data(&serde_json::to_string_pretty(&items)?);
+    }
+    if items.is_empty() && filters.iter().any(|(_, value)| value.is_some()) {
+        output::say("No connection has all of what you asked for.");
+        return Ok(());
     }
     if items.is_empty() {
         output::say("No connections. Make the first one with “dataflow connections create”, or in the Studio.");
@@ -72,7 +76,7 @@ fn list(client: &Client, form: Output, filters: &[(&str, Option<String>)]) -> an
 
 /// A connection and its entity tag.
 fn read(client: &Client, name: &str) -> anyhow::Result<(Value, String)> {
-    let answer = client.request(&ApiRequest::new(Method::GET, &path(name)))?;
+    let answer = ask(client, &ApiRequest::new(Method::GET, &path(name)))?;
     let etag = answer.etag.clone().unwrap_or_default();
     Ok((accepted(&answer)?, etag))
 }
@@ -119,7 +123,7 @@ fn create(client: &Client, form: Output, arguments: &CreateConnection) -> anyhow
         body.ask(kind)?;
     }
     let json = body.json()?;
-    let connection = accepted(&client.request(&ApiRequest::new(Method::POST, "connections").json(&json))?)?;
+    let connection = accepted(&ask(client, &ApiRequest::new(Method::POST, "connections").json(&json))?)?;
     output::say(&format!("Created. In Python: Dataflow().connection(\"{}\")", arguments.name));
     show(&connection, form)
 }
@@ -136,10 +140,15 @@ fn edit(client: &Client, form: Output, arguments: &EditConnection) -> anyhow::Re
         body.put(field, Value::Null);
     }
     body.fill(kind, &arguments.fields)?;
-    let json = body.json()?;
-    let connection = accepted(
-        &client.request(&ApiRequest::new(Method::PATCH, &path(&arguments.name)).json(&json).header("If-Match", &etag))?,
-    )?;
+    let save = |body: &Body| -> anyhow::Result<ApiAnswer> {
+        let json = body.json()?;
+        ask(client, &ApiRequest::new(Method::PATCH, &path(&arguments.name)).json(&json).header("If-Match", &etag))
+    };
+    let mut answer = save(&body)?;
+    if output::is_terminal() && body.ask_again(kind, &answer)? {
+        answer = save(&body)?;
+    }
+    let connection = accepted(&answer)?;
     output::say("Saved.");
     show(&connection, form)
 }
@@ -150,10 +159,9 @@ fn delete(client: &Client, name: &str, reason: Option<&str>, yes: bool) -> anyho
         if !output::is_terminal() {
             bail!("Nobody can be asked here. Say --yes to delete “{name}” without a question.");
         }
-        let typed = inquire::Text::new(&format!(
-            "Workflows that use “{name}” fail until a connection of the same name exists. Type the name to delete it:"
-        ))
-        .prompt()?;
+        let question =
+            format!("Workflows that use “{name}” fail until a connection of the same name exists. Type the name to delete it:");
+        let typed = output::answered(inquire::Text::new(&question).prompt())?;
         if typed != name {
             bail!("That is another name. Nothing was deleted.");
         }
@@ -161,19 +169,17 @@ fn delete(client: &Client, name: &str, reason: Option<&str>, yes: bool) -> anyho
     let query = reason.map(|reason| {
         format!("?{}", url::form_urlencoded::Serializer::new(String::new()).append_pair("reason", reason).finish())
     });
-    let answer = client.request(
-        &ApiRequest::new(Method::DELETE, &format!("{}{}", path(name), query.unwrap_or_default())).header("If-Match", &etag),
-    )?;
+    let path = format!("{}{}", path(name), query.unwrap_or_default());
+    let answer = ask(client, &ApiRequest::new(Method::DELETE, &path).header("If-Match", &etag))?;
     accepted(&answer)?;
     output::say(&format!("Deleted “{name}”."));
     Ok(())
 }
 
 fn test(client: &Client, form: Output, name: &str) -> anyhow::Result<ExitCode> {
-    let waiting = output::spinner(&format!("Testing “{name}” from the server"));
-    let answer = client.request(&ApiRequest::new(Method::POST, &format!("{}/test", path(name))));
-    waiting.finish_and_clear();
-    let json = accepted(&answer?)?;
+    let path = format!("{}/test", path(name));
+    let test = || client.request(&ApiRequest::new(Method::POST, &path));
+    let json = accepted(&output::waiting(&format!("Testing “{name}” from the server"), test)?)?;
     let report: TestReport = serde_json::from_value(json.clone()).context("read the server's report")?;
     if form == Output::Json {
         output::data(&serde_json::to_string_pretty(&json)?)?;
@@ -181,6 +187,11 @@ fn test(client: &Client, form: Output, name: &str) -> anyhow::Result<ExitCode> {
         output::data(&output::report(&report))?;
     }
     Ok(if report.status == TestStatus::Ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Sends it, with a sign of life until the answer is there.
+fn ask(client: &Client, request: &ApiRequest<'_>) -> anyhow::Result<ApiAnswer> {
+    Ok(output::waiting(&format!("Waiting for {}", client.config().url), || client.request(request))?)
 }
 
 /// The JSON of a success; a refusal as sentences.
@@ -193,13 +204,27 @@ fn accepted(answer: &ApiAnswer) -> anyhow::Result<Value> {
         };
     }
     let problem = answer.problem();
-    let errors = serde_json::from_slice::<Value>(&answer.body).ok().and_then(|body| body.get("errors").cloned());
-    let mut lines = String::new();
-    for error in errors.as_ref().and_then(Value::as_array).into_iter().flatten() {
-        let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
-        let _ = write!(lines, "\n  {} {}", text("field"), text("message"));
-    }
-    bail!("{} {}{lines}", problem.detail.unwrap_or_default(), problem.hint.unwrap_or_default())
+    let lines: Vec<_> = errors(answer).iter().map(|(field, message)| format!("\n  {field} {message}")).collect();
+    // The API's hint speaks of its bodies.
+    let hint = match problem.code.as_deref() {
+        Some(SECRET_REENTRY) => {
+            "\nGive each again with --password-stdin or --set-file FIELD=FILE, or remove it with --clear FIELD.".to_owned()
+        }
+        _ if !lines.is_empty() => String::new(),
+        _ => format!(" {}", problem.hint.unwrap_or_default()),
+    };
+    bail!("{}{}{hint}", problem.detail.unwrap_or_default(), lines.concat())
+}
+
+/// The code of a change that would send a stored secret elsewhere.
+const SECRET_REENTRY: &str = "secret_reentry_required";
+
+/// The fields that were refused, and why.
+fn errors(answer: &ApiAnswer) -> Vec<(String, String)> {
+    let body = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+    let text = |error: &Value, key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let errors = body.get("errors").and_then(Value::as_array).into_iter().flatten();
+    errors.map(|error| (text(error, "field"), text(error, "message"))).collect()
 }
 
 /// A connection being written: members by path. Wiped when it is sent.
@@ -271,14 +296,33 @@ impl Body {
             } else {
                 let mut prompt = inquire::Text::new(&field.label);
                 prompt.help_message = field.help.as_deref();
-                let value = prompt.prompt()?;
+                let value = output::answered(prompt.prompt())?;
                 self.put(field.path.as_str(), typed(kind, field.path.as_str(), &value));
             }
         }
         Ok(())
     }
 
-    fn json(self) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    /// Asks for the secrets that a refused change would send elsewhere. Whether it may be tried again: a secret of many lines cannot
+    /// be typed.
+    fn ask_again(&mut self, kind: &ConnectionType, answer: &ApiAnswer) -> anyhow::Result<bool> {
+        if answer.is_success() || answer.problem().code.as_deref() != Some(SECRET_REENTRY) {
+            return Ok(false);
+        }
+        let errors = errors(answer);
+        let fields: Vec<_> = errors.iter().filter_map(|(path, _)| kind.field(path)).collect();
+        if fields.len() < errors.len() || fields.iter().any(|field| field.kind != FieldKind::Password) {
+            return Ok(false);
+        }
+        output::say("This would send the stored secret elsewhere, so it is asked for again.");
+        for field in fields {
+            let typed = output::read_secret(&format!("{}:", field.label), false)?;
+            self.put(field.path.as_str(), json!(typed.expose_secret()));
+        }
+        Ok(true)
+    }
+
+    fn json(&self) -> anyhow::Result<Zeroizing<Vec<u8>>> {
         serde_json::to_vec(&self.0).map(Zeroizing::new).context("write the request")
     }
 }

@@ -18,22 +18,22 @@ pub fn run(arguments: Login) -> anyhow::Result<()> {
     };
     let config = ClientConfig::discover(explicit)?;
     let workspace = config.workspace.to_string();
-    let answer = Client::new(config).request(&ApiRequest::new(http::Method::GET, "connections?limit=1"))?;
+    let client = Client::new(config);
+    let request = ApiRequest::new(http::Method::GET, "connections?limit=1");
+    let answer = output::waiting(&format!("Signing in to {url}"), || client.request(&request))?;
     if !answer.is_success() {
         let problem = answer.problem();
         bail!(
-            "The server refused the token for the workspace “{workspace}”: {} {}",
+            "The server refused the sign-in to the workspace “{workspace}”: {} {}",
             problem.detail.unwrap_or_default(),
             problem.hint.unwrap_or_default()
         );
     }
     let path =
         Environment::read().user_file().context("find this user's config folder: neither XDG_CONFIG_HOME nor HOME is set")?;
-    save_user_file(&path, &SignIn { url, token: Some(token), workspace: Some(workspace.clone()), sqlite_folder: None })
-        .with_context(|| format!("write {}", path.display()))?;
-    output::say(&format!(
-        "Signed in to the workspace “{workspace}”. Shell and Python of this user find it in {}.",
-        path.display()
-    ));
+    let sign_in = SignIn { path, url, token: Some(token), workspace: Some(workspace.clone()), sqlite_folder: None };
+    let path = sign_in.path.display();
+    save_user_file(&sign_in).with_context(|| format!("write {path}"))?;
+    output::say(&format!("Signed in to the workspace “{workspace}”. Shell and Python of this user find it in {path}."));
     Ok(())
 }

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     }
     match run(arguments.command) {
         Ok(code) => code,
+        Err(error) if error.is::<output::ReaderGone>() => ExitCode::from(output::ReaderGone::STATUS),
         Err(error) => {
             output::complain(&error);
             ExitCode::FAILURE
@@ -38,8 +39,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Setup(arguments) => admin::setup(arguments).map(|()| ExitCode::SUCCESS),
         Command::SignInLink(arguments) => admin::sign_in_link(arguments).map(|()| ExitCode::SUCCESS),
+        Command::AddMember(arguments) => admin::add_member(arguments).map(|()| ExitCode::SUCCESS),
+        Command::EnablePerson(arguments) => admin::enable_person(arguments).map(|()| ExitCode::SUCCESS),
         Command::Recover(arguments) => admin::recover(arguments).map(|()| ExitCode::SUCCESS),
         Command::Token(arguments) => admin::token(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Workspace(arguments) => admin::workspace(arguments).map(|()| ExitCode::SUCCESS),
         Command::Login(arguments) => login::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Connections(arguments) => connections::run(arguments),
         Command::Types(arguments) => types::run(&arguments).map(|()| ExitCode::SUCCESS),

@@ -2,17 +2,44 @@
 
 use std::{
     fmt::Write as _,
-    io::{IsTerminal as _, Read as _, Write as _},
+    io::{ErrorKind, IsTerminal as _, Read as _, Write as _},
+    path::Path,
 };
 
 use anyhow::Context;
 use comfy_table::{Table, presets};
+use dataflow_client::ClientError;
 use dataflow_model::{Secret, StepStatus, TestReport};
+use dataflow_server::store::StoreError;
+use inquire::InquireError;
+
+/// Whoever read standard output has gone, as `head` does when it has seen enough. Nothing is to be said of it.
+#[derive(Debug)]
+pub struct ReaderGone;
+
+impl ReaderGone {
+    /// What a shell reports of a program that SIGPIPE ended, which is how others end here: 128 + 13.
+    pub const STATUS: u8 = 141;
+}
+
+impl std::fmt::Display for ReaderGone {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("nobody reads standard output any more")
+    }
+}
+
+impl std::error::Error for ReaderGone {}
 
 /// Data, on standard output.
+///
+/// # Errors
+/// [`ReaderGone`], or that it cannot be written.
 pub fn data(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).context("write to standard output")
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ReaderGone.into()),
+        written => written.context("write to standard output"),
+    }
 }
 
 /// A message for the person at the shell, on standard error. Nobody reading it is no failure.
@@ -22,11 +49,16 @@ pub fn say(text: &str) {
 
 /// What went wrong: the sentence, then each cause in a line of its own.
 pub fn complain(error: &anyhow::Error) {
-    let mut text = format!("dataflow: {error}");
-    for cause in error.chain().skip(1) {
-        let _ = write!(text, "\n  because: {cause}");
-    }
-    say(&text);
+    let causes: Vec<_> = error.chain().collect();
+    // Why the store refuses is a sentence that needs no other before it.
+    let refused = |cause: &&(dyn std::error::Error + 'static)| {
+        matches!(cause.downcast_ref::<StoreError>(), Some(StoreError::Refused { .. }))
+    };
+    let first = causes.iter().position(refused).unwrap_or_default();
+    // So is why no server answers, and what the library below it says may quote what was sent.
+    let whole = causes.iter().position(|cause| cause.is::<ClientError>()).map_or(causes.len(), |place| place + 1);
+    let lines: Vec<_> = causes.iter().take(whole).skip(first).map(ToString::to_string).collect();
+    say(&format!("dataflow: {}", lines.join("\n  because: ")));
 }
 
 /// A table without frames.
@@ -44,18 +76,44 @@ pub fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::builder()
         .with_default_directive(tracing_subscriber::filter::LevelFilter::WARN.into())
         .from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // It complains of what it cannot write where nobody reads, and panics at that.
+    tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false).with_writer(std::io::stderr).init();
 }
 
 /// A secret: from standard input if `from_stdin`, else from a prompt without echo.
+///
+/// # Errors
+/// If standard input is empty: whatever was to write there has failed, and an empty secret would be saved in its place.
 pub fn read_secret(prompt: &str, from_stdin: bool) -> anyhow::Result<Secret> {
     if from_stdin || !std::io::stdin().is_terminal() {
         let mut text = zeroize::Zeroizing::new(String::new());
         std::io::stdin().lock().read_to_string(&mut text).context("read from standard input")?;
-        return Ok(Secret::new(text.trim_end_matches(['\n', '\r']).to_owned()));
+        let text = text.trim_end_matches(['\n', '\r']);
+        if text.is_empty() {
+            anyhow::bail!("Nothing came on standard input, where a secret was awaited. Nothing was changed.");
+        }
+        return Ok(Secret::new(text.to_owned()));
     }
-    let typed = inquire::Password::new(prompt).without_confirmation().prompt().context("ask at the terminal")?;
-    Ok(Secret::new(typed))
+    Ok(Secret::new(answered(inquire::Password::new(prompt).without_confirmation().prompt())?))
+}
+
+/// What was typed at a prompt.
+///
+/// # Errors
+/// If Esc or Ctrl-C was pressed instead; all that a command asks, it asks before it changes something.
+pub fn answered(typed: inquire::error::InquireResult<String>) -> anyhow::Result<String> {
+    match typed {
+        Err(InquireError::OperationCanceled | InquireError::OperationInterrupted) => {
+            anyhow::bail!("The question was not answered. Nothing was changed.")
+        }
+        typed => typed.context("ask at the terminal"),
+    }
+}
+
+/// A secret that lies in a file, without the line's end that editors put there.
+pub fn read_secret_file(path: &Path) -> anyhow::Result<Secret> {
+    let text = zeroize::Zeroizing::new(std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?);
+    Ok(Secret::new(text.trim_end_matches(['\n', '\r']).to_owned()))
 }
 
 /// Whether somebody can be asked.
@@ -63,11 +121,14 @@ pub fn is_terminal() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// A sign of life on standard error while something is waited for; nothing where nobody looks.
-pub fn spinner(text: &str) -> indicatif::ProgressBar {
+/// Does `work`, with a sign of life on standard error for as long as that takes; nothing where nobody looks.
+pub fn waiting<T>(text: &str, work: impl FnOnce() -> T) -> T {
     let spinner = indicatif::ProgressBar::new_spinner().with_message(text.to_owned());
+    spinner.tick();
     spinner.enable_steady_tick(std::time::Duration::from_millis(100));
-    spinner
+    let done = work();
+    spinner.finish_and_clear();
+    done
 }
 
 /// The report of a test: a line a step, then what went wrong and what to do.

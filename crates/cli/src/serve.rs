@@ -1,9 +1,13 @@
 //! `dataflow serve`
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use dataflow_connectors::policy::DialPolicy;
+use dataflow_model::Secret;
 use dataflow_server::{
     config::{DataConfig, PublicConfig, TestConfig},
+    keys::{KeySource, Passphrase},
     serve::{ServeConfig, serve},
 };
 
@@ -13,9 +17,7 @@ use crate::{
 };
 
 pub fn run(arguments: Serve) -> anyhow::Result<()> {
-    // Who reaches the server over a network does not reach this machine's own services through it.
-    let allow_loopback = arguments.listen.ip().is_loopback() && arguments.public_url.is_none();
-    let policy = DialPolicy { allow: arguments.test_allow, deny: arguments.test_deny, allow_loopback };
+    let policy = DialPolicy { allow: arguments.test_allow, deny: arguments.test_deny, ..DialPolicy::default() };
     let config = ServeConfig {
         data: data_config(arguments.data)?,
         public: PublicConfig {
@@ -35,7 +37,16 @@ pub fn run(arguments: Serve) -> anyhow::Result<()> {
 
 pub fn data_config(data: DataArguments) -> anyhow::Result<DataConfig> {
     let folder = std::path::absolute(&data.data).with_context(|| format!("read the path {}", data.data.display()))?;
-    Ok(DataConfig { folder, database_url: data.database_url, key_file: data.key_file })
+    let key = match (data.passphrase_file, data.ask_passphrase) {
+        (Some(path), _) => Some(passphrase(output::read_secret_file(&path)?)?),
+        (None, true) => Some(passphrase(output::read_secret("Passphrase of the store:", false)?)?),
+        (None, false) => data.key_file.map(KeySource::File),
+    };
+    Ok(DataConfig { folder, database_url: data.database_url, key })
+}
+
+fn passphrase(text: Secret) -> anyhow::Result<KeySource> {
+    Ok(KeySource::Passphrase(Arc::new(Passphrase::new(text)?)))
 }
 
 pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

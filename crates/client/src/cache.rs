@@ -162,3 +162,6 @@ pub(crate) fn jittered(pause: Duration) -> Duration {
     let thousandths = u32::try_from(hasher.finish() % 501).unwrap_or_default();
     pause.saturating_mul(500 + thousandths) / 1000
 }
+
+#[cfg(test)]
+mod tests;

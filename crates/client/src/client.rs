@@ -19,7 +19,7 @@ use crate::{
     ClientConfig, ClientError, Problem, Resolved,
     cache::{Decision, Said, Slot, Want, jittered},
     process::PerProcess,
-    transport::{self, Answer, Request, describe},
+    transport::{self, Answer, Request, certificate_problem, describe, tls_refusal},
 };
 
 /// How often a request that met a broken or refused connection is tried while nothing is held: a server that is being
@@ -143,7 +143,10 @@ impl Client {
     fn understand(&self, name: &ConnectionName, held: Option<Arc<Resolved>>, answer: &Answer) -> Said {
         let status = answer.status;
         if let (StatusCode::NOT_MODIFIED, Some(held)) = (status, held) {
-            return Said::Same(held);
+            return match version(&answer.headers) {
+                Some(version) if version != held.version() => Said::New(held.at_version(version)),
+                _ => Said::Same(held),
+            };
         }
         match status {
             StatusCode::OK => match Resolved::read(&self.shown_url(), &answer.body) {
@@ -152,8 +155,9 @@ impl Client {
             },
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => self.away(answer),
             _ if status.is_server_error() => self.away(answer),
-            // A proxy's sign-in page, say: the server itself never redirects.
-            _ if !status.is_client_error() => {
+            // A proxy's sign-in page or its own “404 Not Found”, say: the server itself never redirects, and each of its refusals
+            // has a code.
+            _ if !status.is_client_error() || Problem::read(&answer.body).code.is_none() => {
                 Said::Away { error: ClientError::NotDataflow { url: self.shown_url() }, retry_after: None }
             }
             _ => Said::Refused(self.refusal(name.as_str(), answer)),
@@ -174,7 +178,7 @@ impl Client {
         let (url, name) = (self.shown_url(), name.to_owned());
         let problem = Box::new(Problem::read(&answer.body));
         match answer.status {
-            StatusCode::UNAUTHORIZED => ClientError::Unauthenticated { url, problem },
+            StatusCode::UNAUTHORIZED => self.refused_token(problem),
             StatusCode::FORBIDDEN => ClientError::Forbidden { name, problem },
             StatusCode::NOT_FOUND => ClientError::NotFound { name, workspace: self.config.workspace.to_string(), url },
             StatusCode::GONE => ClientError::Deleted { name, tombstone: problem.tombstone },
@@ -182,10 +186,20 @@ impl Client {
         }
     }
 
-    /// Any request of the workspace's API. Sent once, never from the cache; the answer is returned whatever its status.
+    fn refused_token(&self, problem: Box<Problem>) -> ClientError {
+        let origin = self.config.token_origin.clone();
+        if looks_like_a_token(self.config.token.expose_secret()) {
+            ClientError::Unauthenticated { url: self.shown_url(), origin, problem }
+        } else {
+            ClientError::NotAToken { origin }
+        }
+    }
+
+    /// Any request of the workspace's API. Sent once, never from the cache; the answer is returned whatever its status, but for 401.
     ///
     /// # Errors
-    /// [`ClientError::Unavailable`] if no answer came within the request's time.
+    /// [`ClientError::Unavailable`] if no answer came within the request's time; [`ClientError::Unauthenticated`] or
+    /// [`ClientError::NotAToken`] if the server does not accept the token.
     pub fn request(&self, request: &ApiRequest<'_>) -> Result<ApiAnswer, ClientError> {
         let url = self.url(request.path.trim_start_matches('/'));
         let mut headers = self.headers(self.config.workflow.as_ref());
@@ -201,6 +215,9 @@ impl Client {
             ..self.request_of(request.method.clone(), &url, Instant::now(), request.within)
         };
         let answer = transport::send(&sent).map_err(|error| self.unavailable(error))?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            return Err(self.refused_token(Box::new(Problem::read(&answer.body))));
+        }
         let etag = answer.headers.get(header::ETAG).and_then(|etag| etag.to_str().ok()).map(str::to_owned);
         Ok(ApiAnswer { status: answer.status.as_u16(), etag, body: answer.body })
     }
@@ -237,7 +254,11 @@ impl Client {
     }
 
     fn unavailable(&self, error: ureq::Error) -> ClientError {
-        ClientError::Unavailable { url: self.shown_url(), reason: describe(&error), source: Some(Arc::new(error)) }
+        let url = self.shown_url();
+        match certificate_problem(&error) {
+            Some(problem) => ClientError::CertificateRefused { url, problem },
+            None => ClientError::Unavailable { url, reason: describe(&error), source: Some(Arc::new(error)) },
+        }
     }
 }
 
@@ -305,16 +326,26 @@ impl ApiAnswer {
     }
 }
 
+/// Whether a text that was refused has at least a token's shape, of which the server keeps the rule: `dfc_`, a kind, and 49 letters
+/// and digits.
+fn looks_like_a_token(text: &str) -> bool {
+    let parts = text.strip_prefix("dfc_").and_then(|rest| rest.split_once('_'));
+    parts
+        .is_some_and(|(kind, body)| !kind.is_empty() && body.len() == 49 && body.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
 /// A poisoned lock only means that another thread panicked between two whole states.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_broken_connection(error: &ureq::Error) -> bool {
-    !matches!(
-        error,
-        ureq::Error::Timeout(_) | ureq::Error::Rustls(_) | ureq::Error::BodyExceedsLimit(_) | ureq::Error::HostNotFound
-    )
+    let settled = matches!(error, ureq::Error::Timeout(_) | ureq::Error::BodyExceedsLimit(_) | ureq::Error::HostNotFound);
+    !settled && tls_refusal(error).is_none()
+}
+
+fn version(headers: &HeaderMap) -> Option<u64> {
+    headers.get("dataflow-connection-version")?.to_str().ok()?.parse().ok()
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

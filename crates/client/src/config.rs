@@ -3,12 +3,13 @@
 //! Each value is taken from the first that has it: what the caller passes; `DATAFLOW_URL`, `DATAFLOW_TOKEN`,
 //! `DATAFLOW_WORKSPACE`, `DATAFLOW_WORKFLOW`; the user's `dataflow/config.toml` that `dataflow login` writes; the
 //! `dataflow.toml` in the prefix of a virtual environment that `make run` made. A file's token goes only to that file's URL.
+//! `DATAFLOW_SQLITE_DIR` and `DATAFLOW_FRESH_FOR` say what is this machine's own.
 
 mod environment;
 mod file;
 mod url;
 
-use std::{path::PathBuf, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use dataflow_model::{Secret, Workflow, WorkspaceName};
 
@@ -17,12 +18,14 @@ pub use self::{
     file::{SignIn, save_user_file},
     url::ServerUrl,
 };
-use crate::ClientError;
+use crate::{ClientError, TokenOrigin};
 
 const DEFAULT_WORKSPACE: &str = "default";
+/// What `DATAFLOW_FRESH_FOR` may say, in seconds: from a request for nearly every use to a rotation that takes minutes to arrive.
+const FRESH_FOR: RangeInclusive<f64> = 0.1..=300.0;
 
 /// How long things take and last.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
     /// An answer this young is served without asking.
     pub fresh: Duration,
@@ -56,6 +59,7 @@ impl Default for Timing {
 pub struct ClientConfig {
     pub url: ServerUrl,
     pub token: Secret,
+    pub token_origin: TokenOrigin,
     pub workspace: WorkspaceName,
     /// Told with each request, unless the request names another.
     pub workflow: Option<Workflow>,
@@ -80,8 +84,8 @@ impl ClientConfig {
     /// Finds the settings as the module's documentation says.
     ///
     /// # Errors
-    /// [`ClientError::NotSignedIn`] if no URL or no token is found, [`ClientError::InvalidConfig`] if a setting or a file cannot be
-    /// used.
+    /// [`ClientError::NotSignedIn`] if no URL or no token is found, [`ClientError::NotAToken`] if what was found could not even be
+    /// sent, [`ClientError::InvalidConfig`] if a setting or a file cannot be used.
     pub fn discover(explicit: Explicit) -> Result<Self, ClientError> {
         Self::find(explicit, Environment::read())
     }
@@ -91,6 +95,7 @@ impl ClientConfig {
     /// # Errors
     /// As [`ClientConfig::discover`].
     pub fn find(explicit: Explicit, environment: Environment) -> Result<Self, ClientError> {
+        let timing = environment.fresh_for.as_deref().map_or(Ok(Timing::default()), timing)?;
         let user = environment.user_file().map(|path| SignIn::read(&path)).transpose()?.flatten();
         let local = explicit.prefix.map(|prefix| SignIn::read(&prefix.join("dataflow.toml"))).transpose()?.flatten();
         let sqlite_folder = environment
@@ -99,28 +104,44 @@ impl ClientConfig {
 
         let url = explicit.url.or(environment.url).map(|url| ServerUrl::parse(&url)).transpose()?;
         let file = [user, local].into_iter().flatten().find(|file| url.as_ref().is_none_or(|url| file.url == *url));
-        let (file_url, file_token, file_workspace) =
-            file.map_or((None, None, None), |file| (Some(file.url), file.token, file.workspace));
+        let (file_url, file_token, file_workspace) = file.map_or((None, None, None), |file| {
+            let token = file.token.map(|token| (token, TokenOrigin::File(file.path)));
+            (Some(file.url), token, file.workspace)
+        });
 
         let workspace = explicit.workspace.or(environment.workspace).or(file_workspace);
         let workspace = workspace.unwrap_or_else(|| DEFAULT_WORKSPACE.to_owned());
+        let url = url.or(file_url).ok_or(ClientError::NotSignedIn { missing: "no server is named" })?;
+        let (token, token_origin) = (explicit.token.map(|token| (token, TokenOrigin::Caller)))
+            .or(environment.token.map(|token| (token, TokenOrigin::Environment)))
+            .or(file_token)
+            .filter(|(token, _)| !token.is_empty())
+            .ok_or(ClientError::NotSignedIn { missing: "there is no token for it" })?;
+        if !token.expose_secret().bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+            return Err(ClientError::NotAToken { origin: token_origin });
+        }
         Ok(Self {
-            url: url.or(file_url).ok_or(ClientError::NotSignedIn { missing: "no server is named" })?,
-            token: explicit
-                .token
-                .or(environment.token)
-                .or(file_token)
-                .filter(|token| !token.is_empty())
-                .ok_or(ClientError::NotSignedIn { missing: "there is no token for it" })?,
+            url,
+            token,
+            token_origin,
             workspace: WorkspaceName::new(workspace).map_err(|rule| ClientError::InvalidConfig {
                 origin: "The name of the workspace".to_owned(),
                 problem: format!("{rule}."),
             })?,
             workflow: explicit.workflow.or(environment.workflow).and_then(|text| parse_workflow(&text)),
             sqlite_folder,
-            timing: Timing::default(),
+            timing,
         })
     }
+}
+
+fn timing(fresh_for: &str) -> Result<Timing, ClientError> {
+    let seconds = fresh_for.trim().parse().ok().filter(|seconds| FRESH_FOR.contains(seconds));
+    let seconds = seconds.ok_or_else(|| ClientError::InvalidConfig {
+        origin: "DATAFLOW_FRESH_FOR".to_owned(),
+        problem: format!("is not a number of seconds from {} to {}.", FRESH_FOR.start(), FRESH_FOR.end()),
+    })?;
+    Ok(Timing { fresh: Duration::from_secs_f64(seconds), ..Timing::default() })
 }
 
 /// Reads a workflow as a person names it: the whole form, or a bare name, which is a script's. `None` if it is blank.

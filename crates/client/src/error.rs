@@ -1,6 +1,6 @@
 //! Why the client cannot give what was asked. Texts say what happened, then what to do.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use dataflow_model::NameError;
 use serde::Deserialize;
@@ -20,9 +20,16 @@ pub enum ClientError {
     /// The name breaks the rule for names, so that no connection can have it.
     #[error("“{name}” cannot be the name of a connection: it {rule}.")]
     InvalidName { name: String, rule: NameError },
+    /// The text that was found as the token cannot be one.
+    #[error(
+        "The token {origin} is not a Dataflow token: one is a single word that begins with “dfc_”. Copy it again, whole and alone, or run “dataflow login --url URL”."
+    )]
+    NotAToken { origin: TokenOrigin },
     /// 401: no such token, or it has expired or was revoked.
-    #[error("{url} does not accept the token{problem}. Sign in again: run “dataflow login --url {url}”, or set DATAFLOW_TOKEN.")]
-    Unauthenticated { url: String, problem: Box<Problem> },
+    #[error(
+        "{url} does not accept the token {origin}{problem}. It was mistyped, has expired or was revoked. Sign in again: run “dataflow login --url {url}”, or set DATAFLOW_TOKEN."
+    )]
+    Unauthenticated { url: String, origin: TokenOrigin, problem: Box<Problem> },
     /// 403: the caller may see the connection but not use it.
     #[error("The token may not use “{name}” from code{problem}. Ask an admin of the workspace for the role “user”.")]
     Forbidden { name: String, problem: Box<Problem> },
@@ -44,7 +51,14 @@ pub enum ClientError {
         #[source]
         source: Option<Arc<ureq::Error>>,
     },
-    /// A 200 that is not what Dataflow answers: a proxy's or another service's page.
+    /// The server's certificate is not one that this machine trusts for this host. Nothing was sent: neither token nor name.
+    #[error("The certificate of {url} is not accepted: {problem}.")]
+    CertificateRefused {
+        url: String,
+        /// What is wrong with it, then what to do.
+        problem: &'static str,
+    },
+    /// An answer that is not Dataflow's: a proxy's or another service's page, whatever its status.
     #[error("What answers at {url} is not a Dataflow server of a version that this client knows. Check the URL.")]
     NotDataflow { url: String },
     /// Any other refusal.
@@ -55,7 +69,28 @@ pub enum ClientError {
 impl ClientError {
     /// Whether the server is away, as opposed to having said no.
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::NotDataflow { .. })
+        matches!(self, Self::Unavailable { .. } | Self::CertificateRefused { .. } | Self::NotDataflow { .. })
+    }
+}
+
+/// Where the token was found. Shows as “in `DATAFLOW_TOKEN`”.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenOrigin {
+    /// The caller gave it.
+    Caller,
+    /// `DATAFLOW_TOKEN`
+    Environment,
+    /// A file that a sign-in left.
+    File(PathBuf),
+}
+
+impl fmt::Display for TokenOrigin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Caller => formatter.write_str("that was given"),
+            Self::Environment => formatter.write_str("in DATAFLOW_TOKEN"),
+            Self::File(path) => write!(formatter, "in {}", path.display()),
+        }
     }
 }
 

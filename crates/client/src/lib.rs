@@ -32,6 +32,6 @@ mod transport;
 pub use client::{ApiAnswer, ApiRequest, Client};
 pub use config::{ClientConfig, Explicit, ServerUrl, Timing};
 pub use dataflow_model::{Secret, Workflow, WorkflowKind, credentials::ClearValue};
-pub use error::{ClientError, Problem, Tombstone};
+pub use error::{ClientError, Problem, TokenOrigin, Tombstone};
 pub use resolved::Resolved;
 pub use ureq::http::Method;

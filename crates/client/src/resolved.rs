@@ -1,6 +1,6 @@
 //! What a name resolves to.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use dataflow_model::{
     Secret,
@@ -10,47 +10,60 @@ use dataflow_model::{
 use crate::ClientError;
 
 /// Credentials of one connection at one fingerprint. Its `Debug` shows name, type and version, and no field.
-pub struct Resolved(Credentials);
+pub struct Resolved {
+    /// As they were last sent.
+    credentials: Arc<Credentials>,
+    /// At least theirs: a later version may differ in description and tags alone.
+    version: u64,
+}
 
 impl Resolved {
     /// Reads the body of `GET …/credentials`.
     pub(crate) fn read(url: &str, body: &[u8]) -> Result<Self, ClientError> {
         // The reason is left out: a parser may quote the text it stumbles over, and that may be the password.
-        serde_json::from_slice(body).map(Self).map_err(|_| ClientError::NotDataflow { url: url.to_owned() })
+        let credentials: Credentials =
+            serde_json::from_slice(body).map_err(|_| ClientError::NotDataflow { url: url.to_owned() })?;
+        Ok(Self { version: credentials.version, credentials: Arc::new(credentials) })
+    }
+
+    /// The same credentials at a version that changed none of them.
+    pub(crate) fn at_version(&self, version: u64) -> Self {
+        Self { credentials: Arc::clone(&self.credentials), version }
     }
 
     pub fn name(&self) -> &str {
-        &self.0.name
+        &self.credentials.name
     }
 
     /// The connection type: `redshift`.
     pub fn type_id(&self) -> &str {
-        &self.0.type_id
+        &self.credentials.type_id
     }
 
     /// The protocol behind the type: `postgres` for `redshift`.
     pub fn base(&self) -> &str {
-        &self.0.base
+        &self.credentials.base
     }
 
     /// SQLAlchemy's dialect, if there is one: `postgresql`.
     pub fn dialect(&self) -> Option<&str> {
-        self.0.sqlalchemy.as_deref()
+        self.credentials.sqlalchemy.as_deref()
     }
 
     /// Changes if and only if something changes that is needed to connect.
     pub fn fingerprint(&self) -> &str {
-        &self.0.fingerprint
+        &self.credentials.fingerprint
     }
 
+    /// The newest version that is known to have these credentials.
     pub fn version(&self) -> u64 {
-        self.0.version
+        self.version
     }
 
     /// The value at a path such as `host`, `tls.mode` or `extra.charset`; `None` if it is not set.
     pub fn value(&self, path: &str) -> Option<&ClearValue> {
         let mut parts = path.split('.');
-        let mut value = self.0.fields.get(parts.next()?)?;
+        let mut value = self.credentials.fields.get(parts.next()?)?;
         for part in parts {
             let ClearValue::Group(members) = value else { return None };
             value = members.get(part)?;
@@ -76,7 +89,7 @@ impl Resolved {
 
     /// All fields; groups (`tls`, `extra`) are nested.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &ClearValue)> {
-        self.0.fields.iter().map(|(name, value)| (name.as_str(), value))
+        self.credentials.fields.iter().map(|(name, value)| (name.as_str(), value))
     }
 }
 

@@ -114,6 +114,38 @@ pub(crate) fn system_tls() -> TlsConfig {
         .build()
 }
 
+/// What rustls said against the server. The HTTP library hands on what it met in the handshake inside an error of input or output.
+pub(crate) fn tls_refusal(error: &ureq::Error) -> Option<&rustls::Error> {
+    match error {
+        ureq::Error::Rustls(error) => Some(error),
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref(),
+        _ => None,
+    }
+}
+
+/// What is wrong with the server's certificate and what to do; `None` if it was something else that ended the request.
+pub(crate) fn certificate_problem(error: &ureq::Error) -> Option<&'static str> {
+    use rustls::CertificateError::{
+        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
+        UnknownIssuer,
+    };
+    let rustls::Error::InvalidCertificate(problem) = tls_refusal(error)? else { return None };
+    Some(match problem {
+        // Signed by another key than that of the trusted authority of this name.
+        UnknownIssuer | BadSignature => {
+            "no authority that this machine trusts has issued it. Name a PEM file with the authority's certificate in SSL_CERT_FILE, or have it added to the certificates of this machine"
+        }
+        NotValidForName | NotValidForNameContext { .. } => {
+            "it is for another host. Use the name that it was issued for in the URL, or give the server one for this name"
+        }
+        Expired | ExpiredContext { .. } => {
+            "it has expired. Give the server a new one; if it is in order, set this machine's clock"
+        }
+        NotValidYet | NotValidYetContext { .. } => "it is not valid yet. Check this machine's clock",
+        _ => "it is damaged, revoked or not made for a server. Give the server another one",
+    })
+}
+
 /// Why a request got no answer, for a person. Never more than is in this table: an error's own text may quote what was sent.
 pub(crate) fn describe(error: &ureq::Error) -> String {
     match error {
@@ -121,9 +153,9 @@ pub(crate) fn describe(error: &ureq::Error) -> String {
         ureq::Error::Timeout(_) => "the answer took too long".to_owned(),
         ureq::Error::HostNotFound => "its host name is not known".to_owned(),
         ureq::Error::ConnectionFailed => "no connection could be made".to_owned(),
+        _ if tls_refusal(error).is_some() => "no secure connection could be agreed on".to_owned(),
+        ureq::Error::Tls(_) => "no secure connection could be agreed on".to_owned(),
         ureq::Error::Io(error) => error.kind().to_string(),
-        ureq::Error::Rustls(rustls::Error::InvalidCertificate(_)) => "its certificate is not trusted on this machine".to_owned(),
-        ureq::Error::Rustls(_) | ureq::Error::Tls(_) => "no secure connection could be agreed on".to_owned(),
         ureq::Error::BodyExceedsLimit(_) => "the answer is too large".to_owned(),
         _ => "the connection broke, or what answers does not speak HTTP".to_owned(),
     }

@@ -57,6 +57,12 @@ pub fn port_closed(host: &str, port: u16) -> TestError {
     )
 }
 
+/// The same, where the connection's own setting at this path is what was too short.
+#[must_use]
+pub fn timed_out_by(setting: &str, step: StepName) -> TestError {
+    TestError { field: Some(setting.to_owned()), ..timed_out(step) }
+}
+
 /// The deadline passed during `step`.
 pub fn timed_out(step: StepName) -> TestError {
     let (message, hint, field) = match step {

@@ -1,11 +1,16 @@
 //! What every connector is: the trait, what it is given and what it gives back.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use dataflow_model::{PublicFields, SecretFields, TestError, TestStatus};
 use futures_util::future::BoxFuture;
 
+use tokio::time::error::Elapsed;
+
 use crate::{Dialer, Steps};
+
+/// Where a connection says how many seconds connecting may take.
+pub(crate) const CONNECT_TIMEOUT: &str = "extra.connect_timeout";
 
 /// What a test is run against: every field of a connection, in clear.
 #[derive(Debug, Default)]
@@ -33,6 +38,20 @@ impl Target {
     #[must_use]
     pub fn port(&self, usual: u16) -> u16 {
         self.public.integer("port").and_then(|port| u16::try_from(port).ok()).unwrap_or(usual)
+    }
+
+    /// The number at `path`, which is in seconds.
+    #[must_use]
+    pub fn seconds(&self, path: &str) -> Option<Duration> {
+        self.public.integer(path).and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs)
+    }
+
+    /// `connecting`, for as long as the connection's own settings allow for it: the work would give up then, so the test does.
+    pub(crate) async fn connect_in_time<T>(&self, connecting: impl Future<Output = T>) -> Result<T, Elapsed> {
+        match self.seconds(CONNECT_TIMEOUT) {
+            Some(limit) => tokio::time::timeout(limit, connecting).await,
+            None => Ok(connecting.await),
+        }
     }
 }
 

@@ -10,15 +10,23 @@ use std::{
 };
 
 use dataflow_model::{StepName, TestError};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
-use crate::{DialPolicy, Steps, causes};
+use crate::{DialPolicy, Steps, causes, tls::SystemRoots};
 
-/// Opens connections within a policy and a deadline.
+/// A connection, plain or inside TLS.
+pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Duplex for S {}
+
+/// Opens connections within a policy and a deadline, and has at hand what TLS over them is verified with.
 #[derive(Debug)]
 pub struct Dialer {
     policy: DialPolicy,
     deadline: Instant,
+    roots: SystemRoots,
 }
 
 /// Addresses that passed the policy. Only [`Dialer::resolve`] makes one, so nothing else can be dialled.
@@ -35,8 +43,14 @@ impl Checked {
 
 impl Dialer {
     #[must_use]
-    pub fn new(policy: DialPolicy, deadline: Instant) -> Self {
-        Self { policy, deadline }
+    pub fn new(policy: DialPolicy, deadline: Instant, roots: SystemRoots) -> Self {
+        Self { policy, deadline, roots }
+    }
+
+    /// The authorities that this machine trusts.
+    #[must_use]
+    pub fn system_roots(&self) -> &SystemRoots {
+        &self.roots
     }
 
     /// The steps `resolve` and `reach`: a connected stream to `host`.
@@ -106,5 +120,47 @@ fn refusal(error: &io::Error, host: &str, port: u16) -> TestError {
         io::ErrorKind::ConnectionRefused => causes::port_closed(host, port),
         io::ErrorKind::TimedOut => causes::timed_out(StepName::Reach),
         _ => causes::host_unreachable(host),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dataflow_model::Cause;
+
+    use super::*;
+
+    /// Errors of Linux's connect(2), by their numbers in errno(3).
+    #[test]
+    fn an_error_of_the_network_has_its_cause() {
+        const EACCES: i32 = 13;
+        const ENETUNREACH: i32 = 101;
+        const ETIMEDOUT: i32 = 110;
+        const ECONNREFUSED: i32 = 111;
+        const EHOSTUNREACH: i32 = 113;
+        for (number, cause, field) in [
+            (ENETUNREACH, Cause::HostUnreachable, "host"),
+            (EHOSTUNREACH, Cause::HostUnreachable, "host"),
+            // A firewall that says no.
+            (EACCES, Cause::HostUnreachable, "host"),
+            (ECONNREFUSED, Cause::PortClosed, "port"),
+            (ETIMEDOUT, Cause::TimedOut, "host"),
+        ] {
+            let error = refusal(&io::Error::from_raw_os_error(number), "db.example.org", 5432);
+            assert_eq!((error.code, error.field.as_deref()), (cause, Some(field)), "{number}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_next_address_is_tried_where_one_is_unreachable() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let there = listener.local_addr().expect("bound");
+        // The broadcast address of loopback: the kernel itself refuses the route, on every machine.
+        let nowhere = SocketAddr::new([127, 255, 255, 255].into(), there.port());
+        let policy = DialPolicy { allow_loopback: true, ..DialPolicy::default() };
+        let dialer = Dialer::new(policy, Instant::now() + Duration::from_secs(5), SystemRoots::unread());
+        let reached = dialer.reach("db", &Checked(vec![nowhere, there])).await.map(|stream| stream.peer_addr().ok());
+        assert_eq!(reached, Ok(Some(there)));
+        let refused = dialer.reach("db", &Checked(vec![nowhere])).await.expect_err("no route");
+        assert_eq!((refused.code, refused.message.as_str()), (Cause::HostUnreachable, "The host “db” cannot be reached."));
     }
 }

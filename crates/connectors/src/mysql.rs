@@ -18,13 +18,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
     Connector, Dialer, Outcome, Steps, Target, causes,
+    connector::CONNECT_TIMEOUT,
     scrub::printable,
     tls::{self, TlsMode, TlsSettings},
 };
 use packet::{Greeting, Hello};
 use refusal::{Failure, PRODUCT};
 use sign_in::Identity;
-use wire::Wire;
+use wire::{READ_TIMEOUT, Wire};
 
 const PORT: u16 = 3306;
 
@@ -51,11 +52,8 @@ impl Connector for MySql {
 
 async fn run(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<Outcome, Failure> {
     let connected = connect(target, dialer, steps);
-    let (mut wire, greeting) = match seconds(target, "extra.connect_timeout") {
-        Some(limit) => tokio::time::timeout(limit, connected).await.map_err(|_| Failure::TimedOut)??,
-        None => connected.await?,
-    };
-    wire.set_patience(seconds(target, "extra.read_timeout"));
+    let (mut wire, greeting) = target.connect_in_time(connected).await.map_err(|_| Failure::TimedOut(CONNECT_TIMEOUT))??;
+    wire.set_patience(target.seconds(READ_TIMEOUT));
     steps.begin(StepName::OpenDatabase);
     match target.text("database") {
         "" => steps.done("none chosen".to_owned()),
@@ -70,10 +68,6 @@ async fn run(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<Outc
     steps.done(None);
     session::quit(&mut wire).await;
     Ok(Outcome { status: TestStatus::Ok, server_version: Some(product_and_version(&greeting.version)) })
-}
-
-fn seconds(target: &Target, field: &str) -> Option<Duration> {
-    target.public.integer(field).and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs)
 }
 
 /// Up to and with the sign-in.
@@ -103,7 +97,7 @@ async fn connect(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<
         }
         wire.write(&packet::tls_request()).await?;
         let (plain, sequence) = wire.suspend();
-        let stream = tls::secure(&settings, host, PRODUCT, plain).await?;
+        let stream = tls::secure(&settings, dialer.system_roots(), host, PRODUCT, plain).await?;
         steps.done(tls::version(&stream));
         wire = Wire::resume(stream, sequence);
         steps.begin(StepName::SignIn);

@@ -17,6 +17,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use self::wire::{Fault, Wire};
 use crate::{
     Connector, Dialer, Outcome, Steps, Target, causes,
+    connector::CONNECT_TIMEOUT,
+    dialer::Duplex,
     scrub::Scrubber,
     tls::{self, TlsMode, TlsSettings},
 };
@@ -43,19 +45,33 @@ impl Connector for Postgres {
 }
 
 async fn test(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<Outcome, TestError> {
+    let connected = target.connect_in_time(connect(target, dialer, steps)).await;
+    let (mut session, outcome) = connected.map_err(|_| causes::timed_out_by(CONNECT_TIMEOUT, steps.current()))??;
+    session.begin(StepName::Read, steps);
+    session.read_one_row().await?;
+    steps.done(None);
+    session.wire.terminate().await;
+    Ok(outcome)
+}
+
+/// Up to the open database, which is as far as a driver's connect goes.
+async fn connect<'a>(target: &'a Target, dialer: &Dialer, steps: &mut Steps) -> Result<(Session<'a>, Outcome), TestError> {
     let host = target.text("host");
     let tls = TlsSettings::of(target);
     let mut stream = dialer.dial(host, target.port(PORT), steps).await?;
-    if tls.mode() == TlsMode::Disable {
+    let mut session = if tls.mode() == TlsMode::Disable {
         steps.skip(StepName::Secure, "TLS is off".to_owned());
-        return Session::new(target, &tls, None, stream).run(steps).await;
-    }
-    steps.begin(StepName::Secure);
-    ask_for_tls(&mut stream).await?;
-    let stream = tls::secure(&tls, host, PRODUCT, stream).await?;
-    steps.done(tls::version(&stream));
-    let binding = tls::channel_binding(&stream);
-    Session::new(target, &tls, binding, stream).run(steps).await
+        Session::new(target, tls, None, Box::new(stream))
+    } else {
+        steps.begin(StepName::Secure);
+        ask_for_tls(&mut stream).await?;
+        let stream = tls::secure(&tls, dialer.system_roots(), host, PRODUCT, stream).await?;
+        steps.done(tls::version(&stream));
+        let binding = tls::channel_binding(&stream);
+        Session::new(target, tls, binding, Box::new(stream))
+    };
+    let outcome = session.start(steps).await?;
+    Ok((session, outcome))
 }
 
 /// Sends `SSLRequest` and reads the one byte that answers it. More than one would stand in the clear before the encryption
@@ -80,23 +96,24 @@ async fn ask_for_tls(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Resu
 }
 
 /// One conversation over a stream that is as secure as it gets.
-struct Session<'a, S> {
+struct Session<'a> {
     target: &'a Target,
-    tls: &'a TlsSettings<'a>,
+    tls: TlsSettings<'a>,
     /// `tls-server-end-point`, where there is TLS and the certificate has one.
     binding: Option<Vec<u8>>,
     scrubber: Scrubber,
-    wire: Wire<S>,
+    wire: Wire<Box<dyn Duplex>>,
     step: StepName,
 }
 
-impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
-    fn new(target: &'a Target, tls: &'a TlsSettings<'a>, binding: Option<Vec<u8>>, stream: S) -> Self {
+impl<'a> Session<'a> {
+    fn new(target: &'a Target, tls: TlsSettings<'a>, binding: Option<Vec<u8>>, stream: Box<dyn Duplex>) -> Self {
         let scrubber = Scrubber::new(&target.secrets);
         Self { target, tls, binding, scrubber, wire: Wire::new(stream), step: StepName::SignIn }
     }
 
-    async fn run(mut self, steps: &mut Steps) -> Result<Outcome, TestError> {
+    /// Signs in and opens the database.
+    async fn start(&mut self, steps: &mut Steps) -> Result<Outcome, TestError> {
         steps.begin(StepName::SignIn);
         let status = self.sign_in().await?;
         steps.done((status == TestStatus::Unproven).then(|| "The server asked for no password".to_owned()));
@@ -104,11 +121,6 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
         self.begin(StepName::OpenDatabase, steps);
         let version = self.open().await?;
         steps.done(Some(self.database().to_owned()));
-
-        self.begin(StepName::Read, steps);
-        self.read_one_row().await?;
-        steps.done(None);
-        self.wire.terminate().await;
         Ok(Outcome { status, server_version: version })
     }
 
@@ -168,7 +180,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
 
     fn fault(&self, fault: &Fault) -> TestError {
         match fault {
-            Fault::Lost(error) => tls::refused_by_server(error, self.tls).unwrap_or_else(|| causes::connection_lost(self.step)),
+            Fault::Lost(error) => tls::refused_by_server(error, &self.tls).unwrap_or_else(|| causes::connection_lost(self.step)),
             Fault::Unspeakable => causes::invalid_settings(None, "a value holds a character that the protocol cannot carry"),
             Fault::TooOld => causes::protocol_too_old(PRODUCT),
             Fault::Foreign => causes::not_that_database(PRODUCT),

@@ -48,11 +48,12 @@ async fn test(target: &Target, steps: &mut Steps) -> Result<Outcome, TestError> 
     steps.done(None);
 
     steps.begin(StepName::Read);
-    let tables = ask(&mut connection, "SELECT CAST(count(*) AS TEXT) FROM sqlite_schema", file).await?;
-    steps.done(Some(if tables == "0" {
-        "The database is empty".to_owned()
-    } else {
-        format!("{tables} tables, indexes and views")
+    let tables = "SELECT CAST(count(*) AS TEXT) FROM sqlite_schema WHERE type IN ('table', 'view')";
+    let tables = ask(&mut connection, tables, file).await?;
+    steps.done(Some(match tables.as_str() {
+        "0" => "The database is empty".to_owned(),
+        "1" => "1 table or view".to_owned(),
+        _ => format!("{tables} tables and views"),
     }));
     let _ = connection.close().await;
     Ok(Outcome { status: TestStatus::Ok, server_version: Some(format!("SQLite {version}")) })

@@ -7,6 +7,7 @@
 //! | `require` | no | no | no |
 
 mod certificate;
+mod roots;
 mod settings;
 mod verifier;
 
@@ -17,6 +18,7 @@ use rustls::{AlertDescription, pki_types::ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
+pub use roots::SystemRoots;
 pub use settings::{TlsMode, TlsSettings};
 pub use verifier::Verifier;
 
@@ -24,15 +26,21 @@ use crate::causes;
 
 /// Sets TLS up over `stream`, on which the protocol has just agreed to begin it.
 ///
-/// `product` is named if what answers is no TLS at all.
+/// `roots` end a chain where the settings name no authority; `product` is named if what answers is no TLS at all.
 ///
 /// # Errors
 /// Certificate refused by us, client certificate refused by the server, TLS too old, not that database, connection lost.
-pub async fn secure<S>(settings: &TlsSettings<'_>, host: &str, product: &str, stream: S) -> Result<TlsStream<S>, TestError>
+pub async fn secure<S>(
+    settings: &TlsSettings<'_>,
+    roots: &SystemRoots,
+    host: &str,
+    product: &str,
+    stream: S,
+) -> Result<TlsStream<S>, TestError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (config, verifier) = settings.client_config()?;
+    let (config, verifier) = settings.client_config(roots)?;
     let name = server_name(host, settings.mode())?;
     TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
         verifier

@@ -3,11 +3,11 @@
 use std::fmt;
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident => $text:literal,)*) => {
+    ($(#[doc = $meaning:literal] $variant:ident => $text:literal,)*) => {
         /// What went wrong, in one stable word. Codes are only ever added.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
-        pub enum Code { $($(#[$doc])* $variant,)* }
+        pub enum Code { $(#[doc = $meaning] $variant,)* }
 
         impl Code {
             /// Every code, in the order of this file.
@@ -16,6 +16,12 @@ macro_rules! codes {
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
+            }
+
+            /// What it says, in one sentence: the API's description has it beside each code.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning.trim_ascii(),)* }
             }
 
             /// The code spelled `text`; `None` for one that this build does not know.
@@ -30,51 +36,49 @@ macro_rules! codes {
 codes! {
     /// The request could not be understood at all.
     MalformedRequest => "malformed_request",
-    /// The body is larger than the limit.
+    /// The body is larger than 64 KiB.
     BodyTooLarge => "body_too_large",
-    /// The content type is not JSON.
+    /// The body is not declared as `application/json`.
     UnsupportedMediaType => "unsupported_media_type",
     /// One or more fields were refused; `errors` lists them.
     InvalidFields => "invalid_fields",
-    /// No, an unknown, an expired or a revoked credential.
+    /// No token, or one that is unknown, expired or revoked.
     Unauthenticated => "unauthenticated",
     /// The caller may see the thing but not do this to it.
     Forbidden => "forbidden",
     /// Absent, or not to be seen by this caller.
     NotFound => "not_found",
-    /// The path exists but not for this method.
+    /// The address is described, and this method is not described at it.
     MethodNotAllowed => "method_not_allowed",
-    /// A deleted connection's name; says who and when.
+    /// The connection was deleted; `deleted_by`, `deleted_at` and `reason` say by whom, when and why.
     ConnectionDeleted => "connection_deleted",
-    /// The name is taken.
+    /// The name is taken, in any case.
     NameTaken => "name_taken",
     /// A change without `If-Match`.
     PreconditionRequired => "precondition_required",
     /// `If-Match` names an older version.
     VersionConflict => "version_conflict",
-    /// An endpoint field changed and the secret was not typed again.
+    /// The change would send a stored secret elsewhere, and the secret does not stand in it again.
     SecretReentryRequired => "secret_reentry_required",
-    /// The same `Idempotency-Key` was used for another request.
+    /// The `Idempotency-Key` was used for another request, or for an answer that is given once.
     IdempotencyConflict => "idempotency_conflict",
-    /// Dependents exist and the request names no current impact token.
-    ImpactUnconfirmed => "impact_unconfirmed",
     /// Tests are switched off on this server.
     TestsDisabled => "tests_disabled",
-    /// A limit on tests under way, or on requests.
+    /// Too much of the kind is under way; `Retry-After` says in how many seconds to try again.
     TooManyRequests => "too_many_requests",
-    /// The connection type has no use for what was asked.
-    UnsupportedByType => "unsupported_by_type",
     /// The host name in the request is not one this server answers to.
     HostNotAllowed => "host_not_allowed",
     /// A browser request from another origin.
     OriginNotAllowed => "origin_not_allowed",
+    /// The only admin of the server cannot be disabled or removed.
+    LastAdmin => "last_admin",
     /// Set-up has been done already, or its link was used.
     SetupDone => "setup_done",
     /// The stored secret could not be opened: a key or a row is not what it was.
     SecretUnreadable => "secret_unreadable",
-    /// The store or another needed part does not answer.
+    /// The store does not answer; `Retry-After` says in how many seconds to try again.
     Unavailable => "unavailable",
-    /// A defect of the server; the log has the cause under the same request id.
+    /// A defect of the server; its log has the cause under `request_id`.
     Internal => "internal",
 }
 

@@ -11,9 +11,10 @@ use serde::{
 
 use crate::{FieldPath, Secret, name};
 
-/// One refused field. `code` is stable: `unknown_field`, `duplicate_field`, `required`, `wrong_type`, `too_long`,
-/// `out_of_range`, `not_a_choice`, `invalid`, `admin_only`, `needs`.
+/// One refused field. `code` is stable: `unknown_field`, `duplicate_field`, `required`, `wrong_type`, `too_short`,
+/// `too_long`, `out_of_range`, `not_a_choice`, `invalid`, `admin_only`, `needs`, `secret_reentry_required`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(example = json!({"field": "port", "code": "out_of_range", "message": "must be from 1 to 65535"}))]
 pub struct FieldError {
     pub field: String,
     pub code: String,
@@ -36,7 +37,9 @@ pub enum FieldInput {
     Integer(i64),
     Text(Secret),
     /// `{"set": …}`, as read from an answer: leave it as it is.
-    Keep,
+    Keep {
+        set: bool,
+    },
     /// Any other JSON: a fraction, a list, a deeper object.
     Other,
 }
@@ -124,10 +127,10 @@ impl<'de> Visitor<'de> for DraftVisitor {
                 (_, Written::One(input)) => {
                     draft.fields.insert(FieldPath::new(key), input);
                 }
-                (_, Written::Group(members)) if is_set_marker(&members) => {
-                    draft.fields.insert(FieldPath::new(key), FieldInput::Keep);
+                (_, Written::Group(members)) => {
+                    draft.fields.insert(FieldPath::new(key), inner(&members));
                 }
-                (_, Written::Texts(_) | Written::Group(_)) => {
+                (_, Written::Texts(_)) => {
                     draft.fields.insert(FieldPath::new(key), FieldInput::Other);
                 }
             }
@@ -136,8 +139,12 @@ impl<'de> Visitor<'de> for DraftVisitor {
     }
 }
 
-fn is_set_marker(members: &[(String, FieldInput)]) -> bool {
-    matches!(members, [(key, FieldInput::Boolean(_))] if key == "set")
+/// What an object in a field's place says.
+fn inner(members: &[(String, FieldInput)]) -> FieldInput {
+    match members {
+        [(key, FieldInput::Boolean(set))] if key == "set" => FieldInput::Keep { set: *set },
+        _ => FieldInput::Other,
+    }
 }
 
 /// One JSON value, as far as a connection can hold it.
@@ -206,8 +213,8 @@ impl<'de> Visitor<'de> for WrittenVisitor {
         while let Some(key) = map.next_key::<String>()? {
             let input = match map.next_value::<Written>()? {
                 Written::One(input) => input,
-                Written::Group(inner) if is_set_marker(&inner) => FieldInput::Keep,
-                Written::Texts(_) | Written::Group(_) => FieldInput::Other,
+                Written::Group(members) => inner(&members),
+                Written::Texts(_) => FieldInput::Other,
             };
             members.push((key, input));
         }

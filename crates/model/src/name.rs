@@ -41,9 +41,12 @@ fn check(text: &str, max: usize) -> Result<(), NameError> {
 }
 
 macro_rules! name_type {
-    ($(#[$doc:meta])* $name:ident, $max:expr) => {
+    ($(#[$doc:meta])* $name:ident, $max:ident = $longest:tt) => {
+        const _: () = assert!($max == $longest, "the API's description says otherwise");
+
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+        #[schema(value_type = String, min_length = 1, max_length = $longest)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
 
@@ -100,17 +103,17 @@ name_type!(
     /// A connection's name (`conn_id`): 1 to 250 of `A-Z a-z 0-9 _ . -`, first a letter or digit. Unique without regard to
     /// case in its workspace, looked up exactly.
     ConnectionName,
-    NAME_MAX
+    NAME_MAX = 250
 );
 name_type!(
     /// A workspace's name, under the same rule as a connection's.
     WorkspaceName,
-    NAME_MAX
+    NAME_MAX = 250
 );
 name_type!(
     /// A tag, under the same rule as a name, at most 50 characters.
     Tag,
-    TAG_MAX
+    TAG_MAX = 50
 );
 
 #[cfg(test)]

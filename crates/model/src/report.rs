@@ -80,6 +80,12 @@ impl TestStatus {
             Self::Unproven => "unproven",
         }
     }
+
+    /// The status of this word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Ok, Self::Failed, Self::Unproven].into_iter().find(|status| status.as_str() == word)
+    }
 }
 
 /// Why a test failed, in one stable word.
@@ -169,8 +175,11 @@ pub struct Certificate {
     pub not_after: String,
     /// SHA-256 of the DER form, lower-case hex in pairs with colons.
     pub fingerprint: String,
-    /// The certificate itself, so that it can be pinned as the CA.
+    /// The certificate itself, so that it can be pinned.
     pub pem: String,
+    /// Whether it may stand in `tls.ca` itself: drivers take no certificate there that another one signed.
+    #[serde(default)]
+    pub pinnable: bool,
 }
 
 /// What went wrong and what to do. `field` is the catalogue path to change, where one field would mend it.
@@ -188,6 +197,18 @@ pub struct TestError {
 
 /// The whole answer of a test. `checked_at` is RFC 3339 in UTC; durations are milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "status": "failed", "duration_ms": 48.1, "server_version": null, "checked_at": "2026-11-02T09:00:00Z", "from": "server",
+    "steps": [
+        {"step": "resolve", "status": "ok", "duration_ms": 3.0, "detail": "10.4.2.17"}, {"step": "reach", "status": "ok", "duration_ms": 0.4},
+        {"step": "secure", "status": "ok", "duration_ms": 12.3, "detail": "TLS 1.3"}, {"step": "sign_in", "status": "failed", "duration_ms": 32.4},
+        {"step": "open_database", "status": "skipped"}, {"step": "read", "status": "skipped"}
+    ],
+    "error": {
+        "code": "credentials_refused", "message": "The server refused the password for “analytics”.", "hint": "Type the password again.",
+        "field": "password"
+    }
+}))]
 pub struct TestReport {
     pub status: TestStatus,
     pub duration_ms: f64,

@@ -108,7 +108,7 @@ pub fn is_loopback(host: &str) -> bool {
 fn check_secret(field: &Field, input: FieldInput) -> Result<SecretChange, FieldError> {
     let refuse = |code: &str, message: String| Err(FieldError::new(field.path.as_str(), code, message));
     match input {
-        FieldInput::Keep => Ok(SecretChange::Keep),
+        FieldInput::Keep { .. } => Ok(SecretChange::Keep),
         FieldInput::Null => Ok(SecretChange::Clear),
         FieldInput::Text(text) => {
             if text.is_empty() {

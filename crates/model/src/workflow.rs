@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Longest name or run, in characters; longer ones are cut.
 pub const WORKFLOW_TEXT_MAX: usize = 250;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkflowKind {
     Pipeline,

@@ -1,6 +1,7 @@
 //! Shell commands with `--data`: they reach a running server's rules through `DIR/admin.sock`, else build the same [`App`].
 //!
-//! One JSON line in, one JSON line out. The socket is for the user who runs the server, and root.
+//! One JSON line in, one JSON line out. The socket is for the user who runs the server, and root. Of many nodes that serve one data folder
+//! the first has that name, and each other one `DIR/nodes/N/admin.sock`; a shell asks the first that listens.
 
 use std::{
     fs::Permissions,
@@ -20,11 +21,12 @@ use tokio::{
 use crate::{
     app::App,
     clock::rfc3339,
+    config::{DataConfig, NODES_MAX},
     error::{Error, Problem, Result},
     ops::{
         Caller, Roles,
-        people::{self, LinkKind},
-        setup, tokens, workspaces,
+        links::{self, LinkKind},
+        people, setup, tokens, workspaces,
     },
 };
 
@@ -36,11 +38,14 @@ const LINE_MAX: u64 = 64 * 1024;
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum AdminRequest {
     Setup { email: String, password: Clear },
-    SignInLink { email: String },
+    SignInLink { email: String, new_password: bool },
+    AddMember { workspace: String, email: String, roles: String },
+    EnablePerson { email: String },
     CreateToken { workspace: String, roles: String, name: String, days: Option<i64>, connections: Option<Vec<String>> },
     ListTokens { workspace: String },
     RevokeToken { workspace: String, id: String },
     CreateWorkspace { name: String },
+    ListWorkspaces,
 }
 
 /// What it gets.
@@ -54,7 +59,9 @@ pub enum AdminAnswer {
     Link(Clear),
     Token(Clear),
     Tokens(Vec<TokenLine>),
-    Refused(Problem),
+    /// Their names.
+    Workspaces(Vec<String>),
+    Refused(Box<Problem>),
 }
 
 /// One token in a shell's table.
@@ -82,7 +89,7 @@ impl Serialize for Clear {
 
 /// Carries one request out, as the shell.
 pub async fn handle(app: &App, request: AdminRequest) -> AdminAnswer {
-    act(app, request).await.unwrap_or_else(|error| AdminAnswer::Refused(error.problem()))
+    act(app, request).await.unwrap_or_else(|error| AdminAnswer::Refused(Box::new(error.problem())))
 }
 
 async fn act(app: &App, request: AdminRequest) -> Result<AdminAnswer> {
@@ -92,8 +99,17 @@ async fn act(app: &App, request: AdminRequest) -> Result<AdminAnswer> {
             let recovery = setup::from_shell(app, &caller, &email, &password.0).await?;
             AdminAnswer::RecoveryKey(Clear(recovery.to_text()))
         }
-        AdminRequest::SignInLink { email } => {
-            AdminAnswer::Link(Clear(people::create_link(app, &caller, &email, LinkKind::SignIn).await?.code))
+        AdminRequest::SignInLink { email, new_password } => {
+            let kind = if new_password { LinkKind::Password } else { LinkKind::SignIn };
+            AdminAnswer::Link(Clear(links::create_link(app, &caller, &email, kind).await?.code))
+        }
+        AdminRequest::AddMember { workspace, email, roles } => {
+            let link = people::put_member(app, &caller, &workspace, &email, Roles::parse(&roles)).await?;
+            link.map_or(AdminAnswer::Done, |link| AdminAnswer::Link(Clear(link.code)))
+        }
+        AdminRequest::EnablePerson { email } => {
+            people::enable_from_shell(app, &caller, &email).await?;
+            AdminAnswer::Done
         }
         AdminRequest::CreateToken { workspace, roles, name, days, connections } => {
             let new = tokens::NewToken { name, roles: Roles::parse(&roles), expires_in_days: days, connections };
@@ -101,7 +117,9 @@ async fn act(app: &App, request: AdminRequest) -> Result<AdminAnswer> {
         }
         AdminRequest::ListTokens { workspace } => {
             let now = app.clock.now();
-            AdminAnswer::Tokens(tokens::list(app, &caller, &workspace).await?.into_iter().map(|token| line(token, now)).collect())
+            AdminAnswer::Tokens(
+                tokens::list_all(app, &caller, &workspace).await?.into_iter().map(|token| line(token, now)).collect(),
+            )
         }
         AdminRequest::RevokeToken { workspace, id } => {
             tokens::revoke(app, &caller, &workspace, &id).await?;
@@ -110,6 +128,9 @@ async fn act(app: &App, request: AdminRequest) -> Result<AdminAnswer> {
         AdminRequest::CreateWorkspace { name } => {
             workspaces::create(app, &caller, &name).await?;
             AdminAnswer::Done
+        }
+        AdminRequest::ListWorkspaces => {
+            AdminAnswer::Workspaces(workspaces::list_all(app, &caller).await?.into_iter().map(|row| row.name).collect())
         }
     })
 }
@@ -131,7 +152,7 @@ fn line(token: tokens::Token, now: i64) -> TokenLine {
     }
 }
 
-/// Listens on the socket until the task is dropped.
+/// Listens on the socket until the task is dropped. Whoever calls this holds the lock of the node whose socket it is: nobody listens there.
 pub fn listen(path: &Path) -> anyhow::Result<UnixListener> {
     if path.exists() {
         std::fs::remove_file(path).with_context(|| format!("remove the socket of an earlier run, {}", path.display()))?;
@@ -173,17 +194,26 @@ async fn answer(app: &App, stream: UnixStream) -> anyhow::Result<()> {
     BufReader::new(reader.take(LINE_MAX)).read_line(&mut line).await.context("read the request")?;
     let answer = match serde_json::from_str(&line) {
         Ok(request) => handle(app, request).await,
-        Err(_) => AdminAnswer::Refused(
+        Err(_) => AdminAnswer::Refused(Box::new(
             Error::Malformed("The server does not know this command. Use the same version for server and shell.").problem(),
-        ),
+        )),
     };
     let mut line = zeroize::Zeroizing::new(serde_json::to_string(&answer).context("write the answer")?);
     line.push('\n');
     writer.write_all(line.as_bytes()).await.context("send the answer")
 }
 
-/// Sends one request to a running server; `None` if none listens.
-pub async fn ask(path: &Path, request: &AdminRequest) -> anyhow::Result<Option<AdminAnswer>> {
+/// Sends one request to a server that runs on the data folder; `None` if none listens.
+pub async fn ask(data: &DataConfig, request: &AdminRequest) -> anyhow::Result<Option<AdminAnswer>> {
+    for node in 1..=NODES_MAX {
+        if let Some(answer) = ask_at(&data.socket(node), request).await? {
+            return Ok(Some(answer));
+        }
+    }
+    Ok(None)
+}
+
+async fn ask_at(path: &Path, request: &AdminRequest) -> anyhow::Result<Option<AdminAnswer>> {
     let (short, _folder) = match short_path(path) {
         Ok(found) => found,
         Err(_) if !path.exists() => return Ok(None),

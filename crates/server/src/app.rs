@@ -8,9 +8,9 @@ use std::{
     },
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use dataflow_model::{Catalogue, WorkspaceName};
-use dataflow_vault::{KeyFile, KeyRing, Vault, WorkspaceKey};
+use dataflow_vault::{Vault, WorkspaceKey};
 use uuid::Uuid;
 
 use crate::{
@@ -18,9 +18,11 @@ use crate::{
     clock::Clock,
     config::{DataConfig, TestConfig},
     error::Result,
-    ops::{access::TokenIdentity, credentials::Servable, rows::Sealed as _},
+    keys,
+    metrics::Metrics,
+    ops::{access::TokenIdentity, counts::KnownCounts, credentials::Servable, rows::Sealed as _},
     passwords::Passwords,
-    store::{self, Store},
+    store::{self, Store, Write},
     tests::TestRunner,
     uses::Uses,
 };
@@ -38,11 +40,13 @@ pub struct App {
     pub vault: Vault,
     pub catalogue: Catalogue,
     pub clock: Clock,
-    pub caches: Caches,
+    pub caches: Arc<Caches>,
+    pub counts: KnownCounts,
     pub use_log: Arc<UseLog>,
     pub uses: Uses,
     pub tests: TestRunner,
     pub passwords: Passwords,
+    pub metrics: Arc<Metrics>,
 }
 
 /// What to build an [`App`] from.
@@ -59,32 +63,40 @@ impl App {
     pub async fn open(config: &AppConfig) -> anyhow::Result<Arc<Self>> {
         let store = Store::open(&config.data.location()).await.context("open the store")?;
         let clock = Clock::default();
-        let vault = open_vault(&store, &config.data, &clock).await?;
+        let vault = keys::open_vault(&store, &config.data.key(), &clock).await?;
         let use_log = Arc::new(UseLog::open(&config.node_folder)?);
         let weak = Arc::downgrade(&use_log);
         std::thread::Builder::new()
             .name("audit-sync".to_owned())
             .spawn(move || UseLog::sync_forever(&weak))
             .context("start the audit thread")?;
+        let metrics = Arc::new(Metrics::new().context("prepare the metrics")?);
         let app = Self {
             store,
             vault,
             catalogue: Catalogue::built_in().context("read the catalogue")?,
             clock,
-            caches: Caches::default(),
+            caches: Arc::default(),
+            counts: KnownCounts::default(),
             use_log,
             uses: Uses::default(),
-            tests: TestRunner::new(config.tests.clone()),
+            tests: TestRunner::new(config.tests.clone(), metrics.clone()),
             passwords: Passwords::default(),
+            metrics,
         };
         Ok(Arc::new(app))
     }
 
     /// The workspace of exactly this name, from memory where it was read before.
     pub async fn workspace(&self, name: &str) -> Result<Option<Arc<Workspace>>> {
-        if let Some(found) = self.caches.workspaces.get(name) {
-            return Ok(Some(found));
+        match self.caches.workspaces.get(name) {
+            Some(found) => Ok(Some(found)),
+            // Boxed: it is rare, and its many states would be moved about with every request.
+            None => Box::pin(self.load_workspace(name)).await,
         }
+    }
+
+    async fn load_workspace(&self, name: &str) -> Result<Option<Arc<Workspace>>> {
         // PostgreSQL fails at a text with NUL, so what cannot be a name is not looked for.
         if WorkspaceName::new(name).is_err() {
             return Ok(None);
@@ -102,41 +114,6 @@ impl App {
         self.caches.put(generation, || self.caches.workspaces.put(name.to_owned(), workspace.clone()));
         Ok(Some(workspace))
     }
-}
-
-async fn open_vault(store: &Store, data: &DataConfig, clock: &Clock) -> anyhow::Result<Vault> {
-    let path = data.key_path();
-    let existing = store::instance(&mut store.read().await?).await?;
-    if let Some(instance) = existing {
-        let ring = KeyRing::from_bytes(&instance.key_ring).context("read the key ring")?;
-        if !path.exists() {
-            bail!(
-                "The store is encrypted and its key file {} is not there. Put it back, name it with --key-file, or recover with “dataflow recover”.",
-                path.display()
-            );
-        }
-        let key = KeyFile::read(&path).with_context(|| format!("read the key file {}", path.display()))?;
-        let vault =
-            Vault::open(&ring, &key).with_context(|| format!("open the key ring with the key file {}", path.display()))?;
-        return Ok(vault);
-    }
-    let is_new = !path.exists();
-    let key = if is_new { KeyFile::create(&path) } else { KeyFile::read(&path) };
-    let key = key.with_context(|| format!("make the key file {}", path.display()))?;
-    let instance = dataflow_vault::random_uuid();
-    // The recovery key of the first ring is let go: set-up makes the one that somebody sees.
-    let (vault, ring, _) = Vault::create(instance, &key).context("make the key ring")?;
-    let mut write = store.write_alone().await?;
-    if store::instance(&mut write).await?.is_some() {
-        if is_new {
-            std::fs::remove_file(&path)
-                .with_context(|| format!("remove the key file {}, which opens nothing", path.display()))?;
-        }
-        bail!("Another node set the store up at this moment. Start this one again, with that node's key file.");
-    }
-    store::insert_instance(&mut write, &instance.to_string(), &ring.to_bytes(), clock.now()).await?;
-    write.commit().await?;
-    Ok(vault)
 }
 
 /// What was read from the store and may be answered again. A change drops what it touches; a load that began before
@@ -172,12 +149,16 @@ impl Caches {
         act();
     }
 
-    pub fn forget_connection(&self, workspace_id: Uuid, name: &str) {
-        self.drop_with(|| self.connections.remove(&(workspace_id, name.to_owned())));
+    /// Forgets a connection once `write` is committed.
+    pub fn forget_connection(self: &Arc<Self>, write: &mut Write, workspace_id: Uuid, name: &str) {
+        let (caches, key) = (self.clone(), (workspace_id, name.to_owned()));
+        write.once_committed(move || caches.drop_with(|| caches.connections.remove(&key)));
     }
 
-    pub fn forget_tokens(&self) {
-        self.drop_with(|| self.tokens.clear());
+    /// Forgets every token once `write` is committed.
+    pub fn forget_tokens(self: &Arc<Self>, write: &mut Write) {
+        let caches = self.clone();
+        write.once_committed(move || caches.drop_with(|| caches.tokens.clear()));
     }
 
     pub fn forget_all(&self) {

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description};
 
 /// Microseconds in a second.
 pub const SECOND: i64 = 1_000_000;
@@ -34,12 +34,13 @@ impl Clock {
     }
 }
 
-/// RFC 3339 in UTC with microseconds, for answers and pages.
+/// RFC 3339 in UTC, for answers and pages. Always six digits of a second: as text, times sort as they went by.
 #[must_use]
 pub fn rfc3339(micros: i64) -> String {
+    let digits = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000)
         .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
+        .and_then(|time| time.format(digits).ok())
         .unwrap_or_default()
 }
 
@@ -48,4 +49,18 @@ pub fn rfc3339(micros: i64) -> String {
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     i64::try_from(time.unix_timestamp_nanos() / 1000).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_sort_as_text() {
+        let micros = [0, 1, 10, 999_999, SECOND, SECOND + 460_000, SECOND + 461_000, DAY, 1_763_829_693 * SECOND];
+        let texts = micros.map(rfc3339);
+        assert!(texts.is_sorted(), "{texts:?}");
+        assert_eq!(texts[5], "1970-01-01T00:00:01.460000Z");
+        assert_eq!(texts.map(|text| parse_rfc3339(&text)), micros.map(Some));
+    }
 }

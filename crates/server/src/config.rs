@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use dataflow_connectors::policy::DialPolicy;
 
-use crate::store::Location;
+use crate::{keys::KeySource, store::Location};
+
+/// Most nodes that one data folder serves.
+pub const NODES_MAX: usize = 64;
 
 /// Where the store and its key are.
 #[derive(Debug, Clone)]
@@ -13,8 +16,8 @@ pub struct DataConfig {
     pub folder: PathBuf,
     /// `postgres://…`: the shared store.
     pub database_url: Option<String>,
-    /// The key file; `FOLDER.key` beside the folder unless given.
-    pub key_file: Option<PathBuf>,
+    /// What opens the store's key ring; the key file `FOLDER.key` beside the folder unless given.
+    pub key: Option<KeySource>,
 }
 
 impl DataConfig {
@@ -27,17 +30,24 @@ impl DataConfig {
     }
 
     #[must_use]
-    pub fn key_path(&self) -> PathBuf {
-        self.key_file.clone().unwrap_or_else(|| {
+    pub fn key(&self) -> KeySource {
+        self.key.clone().unwrap_or_else(|| {
             let mut name = self.folder.file_name().unwrap_or_default().to_owned();
             name.push(".key");
-            self.folder.with_file_name(name)
+            KeySource::File(self.folder.with_file_name(name))
         })
     }
 
+    /// The state of one of the nodes that serve this folder, 1 to [`NODES_MAX`].
     #[must_use]
-    pub fn socket(&self) -> PathBuf {
-        self.folder.join("admin.sock")
+    pub fn node_folder(&self, node: usize) -> PathBuf {
+        self.folder.join("nodes").join(node.to_string())
+    }
+
+    /// Where a node listens for shells. It is that node's alone, as its folder is.
+    #[must_use]
+    pub fn socket(&self, node: usize) -> PathBuf {
+        if node == 1 { self.folder.join("admin.sock") } else { self.node_folder(node).join("admin.sock") }
     }
 }
 
@@ -51,6 +61,10 @@ pub struct PublicConfig {
     pub tls: Option<(PathBuf, PathBuf)>,
 }
 
+/// Most tests of connections at a time in one workspace, and on one node.
+pub const TESTS_PER_WORKSPACE: usize = 4;
+pub const TESTS_PER_NODE: usize = 16;
+
 /// What tests of connections may do.
 #[derive(Debug, Clone)]
 pub struct TestConfig {
@@ -58,13 +72,36 @@ pub struct TestConfig {
     pub policy: DialPolicy,
     /// The one folder that SQLite files of connections live under on this machine.
     pub sqlite_folder: Option<PathBuf>,
-    /// Most tests at a time in one workspace, and on this node.
-    pub per_workspace: usize,
-    pub per_node: usize,
+    pub bounds: TestBounds,
 }
 
 impl Default for TestConfig {
     fn default() -> Self {
-        Self { enabled: true, policy: DialPolicy::default(), sqlite_folder: None, per_workspace: 4, per_node: 16 }
+        Self { enabled: true, policy: DialPolicy::default(), sqlite_folder: None, bounds: TestBounds::default() }
+    }
+}
+
+/// How many tests may be under way at a time. Each is a process that needs about 10 MiB of memory and is refused more than 64.
+#[derive(Debug, Clone)]
+pub struct TestBounds {
+    /// In one workspace, and on this node.
+    pub per_workspace: usize,
+    pub per_node: usize,
+    /// Besides these: tests that have run for a second, most of which wait for a host that does not answer.
+    pub slow_per_workspace: usize,
+    pub slow_per_node: usize,
+    /// In one workspace at one host and port, slow or not: as many as may run at all, so that a dead host fills no more than its share.
+    pub per_address: usize,
+}
+
+impl Default for TestBounds {
+    fn default() -> Self {
+        Self {
+            per_workspace: TESTS_PER_WORKSPACE,
+            per_node: TESTS_PER_NODE,
+            slow_per_workspace: 12,
+            slow_per_node: 32,
+            per_address: 4,
+        }
     }
 }

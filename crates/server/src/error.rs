@@ -1,6 +1,8 @@
 //! Errors of the rules, and the one table that decides what of them leaves the process.
 //!
-//! An [`Error`] has no `Display`: its public half is [`Error::problem`], its private half goes to the log through [`Error::cause`].
+//! An [`Error`] has no `Display`: its public half is [`Error::problem`], its private half goes to the log by way of a [`Fault`].
+
+mod page;
 
 use axum::{
     Json,
@@ -10,7 +12,7 @@ use axum::{
 use dataflow_model::{Code, FieldError};
 use serde::{Deserialize, Serialize};
 
-use crate::store::StoreError;
+use crate::{faults::Fault, store::StoreError};
 
 /// What a deleted connection left, as told to those who may see it.
 #[derive(Debug, Clone)]
@@ -32,6 +34,10 @@ pub enum Error {
     Unauthenticated,
     /// The caller sees the thing but lacks the right to `act`.
     Forbidden(&'static str),
+    /// What to `act` on is the whole server's, not one workspace's.
+    OwnersOnly(&'static str),
+    /// No role would allow it: what happened, and what to do instead.
+    NoRole(&'static str, &'static str),
     NotFound(&'static str),
     MethodNotAllowed,
     Deleted(Tombstone),
@@ -45,12 +51,13 @@ pub enum Error {
     Repeated,
     TestsDisabled,
     TooManyRequests(&'static str),
-    UnsupportedByType(String),
     HostNotAllowed,
     OriginNotAllowed,
     SetupDone,
     /// Set-up, where there is a first admin already.
     HasAdmin,
+    /// The act would leave the server without an admin.
+    LastAdmin,
     SecretUnreadable(anyhow::Error),
     Unavailable(anyhow::Error),
     Internal(anyhow::Error),
@@ -69,6 +76,11 @@ impl From<StoreError> for Error {
 
 /// An RFC 9457 problem document. Members besides the standard ones are stable.
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "type": "about:blank", "title": "Unprocessable Entity", "status": 422, "code": "invalid_fields",
+    "detail": "Some fields were refused; nothing was changed.", "hint": "Correct the fields in “errors” and send it again.",
+    "errors": [{"field": "port", "code": "out_of_range", "message": "must be from 1 to 65535"}]
+}))]
 pub struct Problem {
     /// Always `about:blank`; `code` tells problems apart.
     #[serde(rename = "type")]
@@ -92,6 +104,9 @@ pub struct Problem {
     pub deleted_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
+    /// With statuses 500 and 503, by which the operator finds the cause in the log; the header `Request-Id` says the same.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub request_id: Option<String>,
 }
 
 impl Error {
@@ -139,6 +154,15 @@ impl Error {
                     "Ask an admin of the workspace for the role that does.",
                 );
             }
+            Self::OwnersOnly(act) => {
+                return (
+                    S::FORBIDDEN,
+                    Code::Forbidden,
+                    format!("Only an owner of this server may {act}."),
+                    "Ask an owner, or do it in a shell on the server's machine.",
+                );
+            }
+            Self::NoRole(detail, hint) => (S::FORBIDDEN, Code::Forbidden, *detail, *hint),
             Self::NotFound(what) => {
                 return (
                     S::NOT_FOUND,
@@ -205,14 +229,6 @@ impl Error {
             Self::TooManyRequests(what) => {
                 (S::TOO_MANY_REQUESTS, Code::TooManyRequests, *what, "Wait a few seconds and try again.")
             }
-            Self::UnsupportedByType(what) => {
-                return (
-                    S::UNPROCESSABLE_ENTITY,
-                    Code::UnsupportedByType,
-                    what.clone(),
-                    "See GET /api/v1/types for what each type can do.",
-                );
-            }
             Self::HostNotAllowed => (
                 S::MISDIRECTED_REQUEST,
                 Code::HostNotAllowed,
@@ -223,19 +239,25 @@ impl Error {
                 S::FORBIDDEN,
                 Code::OriginNotAllowed,
                 "The request came from another web site.",
-                "Open the Studio at its own address and repeat the step there.",
+                "Open the Studio at its own address and repeat the step there. A proxy before the server must pass the Host header on.",
             ),
             Self::SetupDone => (
                 S::GONE,
                 Code::SetupDone,
                 "This link was used, or it has expired.",
-                "Sign in with e-mail and password, or make a new link in a shell with “dataflow sign-in-link”.",
+                "Sign in with e-mail and password, or ask an owner of the server for a new link; a shell makes one with “dataflow sign-in-link”.",
             ),
             Self::HasAdmin => (
                 S::GONE,
                 Code::SetupDone,
                 "The server is set up already: it has its first admin.",
                 "Sign in with e-mail and password, or make a link in a shell with “dataflow sign-in-link”.",
+            ),
+            Self::LastAdmin => (
+                S::CONFLICT,
+                Code::LastAdmin,
+                "This is the only admin of the whole server; nothing was changed.",
+                "Keep this account: without it nobody could manage the server.",
             ),
             Self::SecretUnreadable(_) => (
                 S::INTERNAL_SERVER_ERROR,
@@ -283,6 +305,7 @@ impl Error {
             deleted_by: None,
             deleted_at: None,
             reason: None,
+            request_id: None,
         };
         match self {
             Self::Invalid(errors) => problem.errors = errors,
@@ -303,12 +326,17 @@ impl Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        if let Some(cause) = self.cause() {
-            tracing::error!(error.code = self.describe().1.as_str(), error.cause = format!("{cause:#}"), "a request failed");
-        }
+        self.answer(Self::problem)
+    }
+}
+
+impl Error {
+    /// The answer whose document says the public half as `told`: [`Error::problem`] or [`Error::page_problem`].
+    pub fn answer(self, told: fn(Self) -> Problem) -> Response {
+        let fault = Fault::of(&self);
         let retry = matches!(self, Self::TooManyRequests(_) | Self::Unavailable(_));
         let challenge = matches!(self, Self::Unauthenticated);
-        let problem = self.problem();
+        let problem = Problem { request_id: fault.as_ref().map(|fault| fault.request_id.clone()), ..told(self) };
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();
@@ -320,6 +348,12 @@ impl IntoResponse for Error {
         if challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if let Some(fault) = fault {
+            fault.mark(&mut response);
+        }
         response
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,14 @@ pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod faults;
+#[cfg(test)]
+mod fixture;
 pub mod hosts;
+pub mod jobs;
+pub mod keys;
 pub mod listen;
+pub mod metrics;
 pub mod ops;
 pub mod passwords;
 pub mod recover;

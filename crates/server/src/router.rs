@@ -1,16 +1,21 @@
 //! The whole URL map on one page.
 
-use std::sync::Arc;
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{MatchedPath, Request, State},
     http::{HeaderValue, StatusCode, header},
-    middleware,
-    response::IntoResponse,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
     routing::get,
 };
-use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
+use futures_util::FutureExt as _;
+use tokio::time::timeout;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -18,8 +23,14 @@ use crate::{
     api::{self, extract::authenticate},
     app::App,
     error::Error,
+    faults,
+    hosts::HostAllowlist,
     store, studio,
 };
+
+/// How long a handler may take to the head of its answer: more than a body (30 s) and then a test (10 s), so that what is hung is cut off and
+/// nothing else. A streamed test has its head at once.
+const HANDLER: Duration = Duration::from_secs(45);
 
 /// The API under its prefix, and its description.
 pub fn api() -> (Router<Arc<App>>, OpenApi) {
@@ -28,26 +39,83 @@ pub fn api() -> (Router<Arc<App>>, OpenApi) {
     (routes, api::openapi::complete(document))
 }
 
-/// Every address that the server answers.
-pub fn router(app: Arc<App>) -> Router {
+/// Every address that the server answers, to requests for a host that `hosts` admits; `None`: for any or none, as tests ask.
+pub fn router(app: Arc<App>, hosts: Option<HostAllowlist>) -> Router {
     let (api, description) = api();
-    Router::new()
-        .merge(api.layer(middleware::from_fn_with_state(app.clone(), authenticate)))
+    let routes = Router::new()
+        .merge(api.route("/metrics", get(metrics)).layer(middleware::from_fn_with_state(app.clone(), authenticate)))
         .merge(studio::routes())
         .route("/api/v1/openapi.json", get(async move || Json(description)))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .fallback(studio::nowhere)
-        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
-        .layer(SetResponseHeaderLayer::if_not_present(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            Error::Internal(anyhow::anyhow!("a handler panicked")).into_response()
-        }))
-        .with_state(app)
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed);
+    behind_the_door(routes, Door { app, hosts })
+}
+
+/// What stands before every route. One layer for all that is done there: axum clones each layer, and all below it, for each request.
+struct Door {
+    app: Arc<App>,
+    hosts: Option<HostAllowlist>,
+}
+
+fn behind_the_door(routes: Router<Arc<App>>, door: Door) -> Router {
+    let app = door.app.clone();
+    routes.layer(middleware::from_fn_with_state(Arc::new(door), pass)).with_state(app)
+}
+
+/// Counts each answer, and logs those that are a failure of ours, a panic too.
+async fn pass(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
+    let mut response = match door.hosts.as_ref().map_or(Ok(()), |hosts| hosts.admit(&mut request)) {
+        Ok(()) => match timeout(HANDLER, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
+            Ok(answered) => answered.unwrap_or_else(|_| panicked()),
+            Err(_) => Error::Unavailable(anyhow::anyhow!("a handler took longer than {} s", HANDLER.as_secs())).into_response(),
+        },
+        Err(error) => error.into_response(),
+    };
+    response.headers_mut().entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    door.app.metrics.request(&method, route, response.status(), began.elapsed());
+    faults::log(&response, &method, route);
+    response
+}
+
+/// The panic's own words went to standard error already.
+fn panicked() -> Response {
+    Error::Internal(anyhow::anyhow!("a handler panicked")).into_response()
 }
 
 /// 200 once the store answers; 503 with a problem document while it does not.
 async fn ready(State(app): State<Arc<App>>) -> Result<(StatusCode, &'static str), Error> {
     store::tick(&mut app.store.read().await?).await?;
     Ok((StatusCode::OK, "ready\n"))
+}
+
+/// What this node counts, for whoever has a token: it names no connection.
+async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.render())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, http::Request};
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::{faults::REQUEST_ID, fixture::TestApp};
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_with_an_id_and_is_counted() {
+        let app = TestApp::on_sqlite().await;
+        let routes = Router::new().route("/of/{name}", get(async || -> StatusCode { panic!("planned") }));
+        let request = Request::get("/of/planted").body(Body::empty()).expect("a request");
+        let response = behind_the_door(routes, Door { app: app.clone(), hosts: None }).oneshot(request).await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(response.headers().contains_key(REQUEST_ID));
+        let counted = "dataflow_http_requests_total{method=\"GET\",route=\"/of/{name}\",status=\"500\"} 1";
+        assert!(app.metrics.render().lines().any(|line| line == counted), "{}", app.metrics.render());
+    }
 }

@@ -2,10 +2,9 @@
 
 use std::{
     fs::{DirBuilder, File, TryLockError},
+    io::ErrorKind,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
 };
 
 use anyhow::{Context, anyhow, bail};
@@ -13,15 +12,13 @@ use anyhow::{Context, anyhow, bail};
 use crate::{
     admin,
     app::{App, AppConfig},
-    config::{DataConfig, PublicConfig, TestConfig},
-    hosts::{self, HostAllowlist},
+    config::{DataConfig, NODES_MAX, PublicConfig, TestConfig},
+    hosts::HostAllowlist,
+    jobs,
     listen::{self, ListenConfig, Tls, TlsFiles},
-    ops::{idempotency, setup},
-    router, store,
+    ops::setup,
+    router,
 };
-
-/// Most nodes that one data folder serves.
-const NODES_MAX: usize = 64;
 
 /// Everything that `dataflow serve` is told.
 #[derive(Debug, Clone)]
@@ -36,6 +33,8 @@ pub struct ServeConfig {
 pub struct Locks {
     _store: Option<File>,
     _node: File,
+    /// Which of the folder's nodes this is.
+    pub node: usize,
     pub node_folder: PathBuf,
 }
 
@@ -54,14 +53,14 @@ pub fn lock(data: &DataConfig) -> anyhow::Result<Locks> {
         })?),
     };
     for number in 1..=NODES_MAX {
-        let node_folder = folder.join("nodes").join(number.to_string());
+        let node_folder = data.node_folder(number);
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&node_folder)
             .with_context(|| format!("make the folder {}", node_folder.display()))?;
-        if let Some(node) = try_lock(&node_folder.join("lock"))? {
-            return Ok(Locks { _store: store, _node: node, node_folder });
+        if let Some(held) = try_lock(&node_folder.join("lock"))? {
+            return Ok(Locks { _store: store, _node: held, node: number, node_folder });
         }
     }
     bail!("{NODES_MAX} servers run on the data folder {} already. Give this one a folder of its own.", folder.display())
@@ -84,6 +83,9 @@ fn try_lock(path: &Path) -> anyhow::Result<Option<File>> {
 /// Serves until `shutdown` ends. `tell` gets lines for the person at the shell: where the Studio is, the set-up link.
 pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell: impl Fn(&str)) -> anyhow::Result<()> {
     refuse_clear_text(&config.public)?;
+    if let Some(folder) = &config.tests.sqlite_folder {
+        look_into(folder)?;
+    }
     let tls = match config.public.tls.clone() {
         Some((certificate, key)) => Some(Tls::load(TlsFiles::new(certificate, key))?),
         None => None,
@@ -92,20 +94,18 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
     let address = listener.local_addr().context("ask for the listening address")?;
     let locks = lock(&config.data)?;
     let mut tests = config.tests.clone();
-    // Whoever reaches a listener on loopback is on this machine, and reaches its other services without our help.
-    tests.policy.allow_loopback |= address.ip().is_loopback();
+    // Whoever reaches a listener on loopback is on this machine, and reaches its other services without our help; but for the proxy
+    // that a public address stands for, which brings everybody.
+    tests.policy.allow_loopback |= address.ip().is_loopback() && config.public.public_url.is_none();
     let app = App::open(&AppConfig { data: config.data.clone(), tests, node_folder: locks.node_folder.clone() }).await?;
 
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = config.public.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
-    let admin_socket = admin::listen(&config.data.socket())?;
+    let socket = config.data.socket(locks.node);
+    let admin_socket = admin::listen(&socket)?;
     app.tests.warm();
-    let jobs = [
-        tokio::spawn(admin::serve(app.clone(), admin_socket)),
-        tokio::spawn(flush_uses(app.clone())),
-        tokio::spawn(follow_changes(app.clone())),
-        tokio::spawn(purge(app.clone())),
-    ];
+    let admin = tokio::spawn(admin::serve(app.clone(), admin_socket));
+    let jobs = jobs::start(&app);
     tell(&format!("Dataflow Connections is ready at {url}"));
     if setup::is_needed(&app).await.map_err(|error| anyhow!(error.describe().2))? {
         let link = setup::create_link(&app).await.map_err(|error| anyhow!(error.describe().2))?;
@@ -114,18 +114,34 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
             link.code.expose_secret()
         ));
     }
-    let hosts = axum::middleware::from_fn_with_state(HostAllowlist::of(&config.public), hosts::allow);
-    let router = router::router(app.clone()).layer(hosts);
+    let router = router::router(app.clone(), Some(HostAllowlist::of(&config.public)));
     listen::serve(listener, ListenConfig { tls, ..ListenConfig::default() }, router, shutdown).await;
-    for job in jobs {
-        job.abort();
-    }
+    admin.abort();
+    jobs.end().await;
     let flushed = app.uses.flush(&app.store).await;
-    app.use_log.sync()?;
+    let synced = app.use_log.sync();
     app.store.close().await;
-    let _ = std::fs::remove_file(config.data.socket());
+    let _ = std::fs::remove_file(socket);
     drop(locks);
+    synced?;
     flushed.context("write the last use counts")
+}
+
+/// A folder for SQLite files that is not there would be told to each user, at each test; it is the operator who can mend it.
+fn look_into(folder: &Path) -> anyhow::Result<()> {
+    std::fs::read_dir(folder).map(drop).map_err(|error| {
+        let (folder, mend) = (folder.display(), "or name another with --sqlite-folder");
+        match error.kind() {
+            ErrorKind::NotFound => anyhow!("There is no folder {folder} for SQLite files. Make it, {mend}."),
+            ErrorKind::NotADirectory => {
+                anyhow!("{folder} is a file, and SQLite files lie in a folder. Name a folder with --sqlite-folder.")
+            }
+            ErrorKind::PermissionDenied => {
+                anyhow!("The folder {folder} for SQLite files may not be read by this user. Give it the right to, {mend}.")
+            }
+            _ => anyhow!("The folder {folder} for SQLite files cannot be read ({error}). Mend it, {mend}."),
+        }
+    })
 }
 
 /// Passwords cross this listener: in the clear only on loopback, or behind a proxy that the operator names.
@@ -138,42 +154,4 @@ fn refuse_clear_text(public: &PublicConfig) -> anyhow::Result<()> {
         "Listening on {} would send passwords over the network in the clear. Give --tls-cert and --tls-key, or put a proxy with TLS in front and name it with --public-url https://….",
         public.listen
     )
-}
-
-/// Forgets what is no longer needed, once an hour.
-async fn purge(app: Arc<App>) {
-    loop {
-        let purged = async {
-            let mut write = app.store.write().await?;
-            store::purge_keys(&mut write, app.clock.now() - idempotency::REMEMBERED).await?;
-            write.commit_quietly().await
-        };
-        if let Err(error) = purged.await {
-            tracing::warn!(error.cause = format!("{:#}", anyhow!(error)), "old rows could not be purged");
-        }
-        tokio::time::sleep(Duration::from_hours(1)).await;
-    }
-}
-
-async fn flush_uses(app: Arc<App>) {
-    loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        if let Err(error) = app.uses.flush(&app.store).await {
-            tracing::warn!(error.cause = format!("{:#}", anyhow!(error)), "use counts of the last second were lost");
-        }
-    }
-}
-
-/// Drops what this node cached when the store was changed: by another node, or by a change of this one whose client left while it was
-/// being committed. A store that does not answer drops it too.
-async fn follow_changes(app: Arc<App>) {
-    let mut known = None;
-    loop {
-        let tick = async { store::tick(&mut app.store.read().await?).await }.await.ok();
-        if tick.is_none() || tick != known {
-            app.caches.forget_all();
-            known = tick;
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
 }

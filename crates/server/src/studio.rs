@@ -1,6 +1,7 @@
 //! The Studio: HTML in, one `ops` call, HTML out. One file per page; what a page shows is made in `view`.
 
 mod access;
+mod account;
 mod answer;
 pub mod assets;
 mod connection;
@@ -12,6 +13,7 @@ mod form;
 mod gallery;
 mod list;
 mod origin;
+mod paging;
 mod session;
 mod shell;
 mod test;
@@ -51,11 +53,15 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/w/{workspace}/tokens/{id}/revoke", post(tokens::revoke))
         .route("/w/{workspace}/access", get(access::show).post(access::put))
         .route("/w/{workspace}/access/remove", post(access::remove))
+        .route("/w/{workspace}/access/disable", post(access::disable))
+        .route("/w/{workspace}/access/enable", post(access::enable))
+        .route("/w/{workspace}/access/link", post(access::link))
         .route("/", get(entry::home))
         .route("/sign-in", get(entry::ask).post(entry::sign_in))
         .route("/sign-out", post(entry::sign_out))
         .route("/link", post(entry::follow))
         .route("/link/{code}", get(entry::look))
+        .route("/account", get(account::show).post(account::change_password))
         .route("/workspaces", get(workspaces::show).post(workspaces::create))
         .layer(from_fn(origin::same_origin))
         .route("/assets/{file}", get(assets::serve))

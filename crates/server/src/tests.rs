@@ -1,9 +1,10 @@
 //! Runs tests of connections: how many at a time, with what policy, in which process.
 
+mod places;
+
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
 };
 
 use dataflow_connectors::{
@@ -11,43 +12,50 @@ use dataflow_connectors::{
     child::{DEADLINE, Pool, TestRequest},
 };
 use dataflow_model::{PublicFields, SecretFields, Step, TestReport};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc::Sender};
+use tokio::sync::mpsc::Sender;
 use uuid::Uuid;
 
+use self::places::{Place, Places};
 use crate::{
+    clock::Clock,
     config::TestConfig,
     error::{Error, Result},
+    metrics::Metrics,
 };
 
-/// How long a test waits for a place before it is refused.
-const WAIT: Duration = Duration::from_secs(5);
+/// How long a test waits for a place: somewhat longer than those before it may keep theirs.
+const WAIT: Duration = DEADLINE.saturating_add(Duration::from_secs(1));
 
 pub struct TestRunner {
     config: TestConfig,
     pool: Pool,
-    node: Arc<Semaphore>,
-    workspaces: Mutex<HashMap<Uuid, Arc<Semaphore>>>,
+    metrics: Arc<Metrics>,
+    places: Places,
 }
 
 /// A test that may begin: it holds its place until it is over or dropped.
 pub struct PlannedTest {
     request: TestRequest,
     pool: Pool,
-    _places: [OwnedSemaphorePermit; 2],
+    metrics: Arc<Metrics>,
+    place: Place,
 }
 
 impl PlannedTest {
     /// Runs it. Dropping the future cancels the test and ends its process.
     pub async fn run(self, steps: Sender<Step>) -> TestReport {
-        self.pool.run(self.request, steps).await
+        let (began, connector) = (Instant::now(), self.request.connector.clone());
+        let report = self.place.hold(self.pool.run(self.request, steps)).await;
+        self.metrics.test(&connector, report.status, began.elapsed());
+        report
     }
 }
 
 impl TestRunner {
     #[must_use]
-    pub fn new(config: TestConfig) -> Self {
-        let node = Arc::new(Semaphore::new(config.per_node));
-        Self { config, pool: Pool::default(), node, workspaces: Mutex::default() }
+    pub fn new(config: TestConfig, metrics: Arc<Metrics>) -> Self {
+        let places = Places::new(&config.bounds);
+        Self { config, pool: Pool::default(), metrics, places }
     }
 
     /// Starts the process that the first test will use. Needs a `main` that calls `child::enter` first.
@@ -62,28 +70,23 @@ impl TestRunner {
         self.config.enabled
     }
 
-    /// Waits a moment for a place in the workspace and on the node.
+    /// Waits for a place. Whoever gets none is behind so many others that it is better told to come again.
+    ///
+    /// # Errors
+    /// `TestsDisabled`, at once; `TooManyRequests` after eleven seconds.
     pub async fn plan(
         &self,
         workspace: Uuid,
         connector: &str,
-        now: SystemTime,
+        clock: &Clock,
         fields: (PublicFields, SecretFields),
     ) -> Result<PlannedTest> {
         if !self.config.enabled {
             return Err(Error::TestsDisabled);
         }
-        let own = {
-            let mut workspaces = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
-            workspaces.entry(workspace).or_insert_with(|| Arc::new(Semaphore::new(self.config.per_workspace))).clone()
-        };
-        let places = tokio::time::timeout(WAIT, async {
-            Ok::<_, tokio::sync::AcquireError>([own.acquire_owned().await?, self.node.clone().acquire_owned().await?])
-        });
-        let places = places
+        let place = tokio::time::timeout(WAIT, self.places.take(workspace, &fields.0))
             .await
-            .map_err(|_| Error::TooManyRequests("Too many tests of connections are under way."))?
-            .map_err(|error| Error::Internal(error.into()))?;
+            .map_err(|_| Error::TooManyRequests("Too many tests of connections are under way."))?;
         let (public, secrets) = fields;
         let request = TestRequest {
             connector: connector.to_owned(),
@@ -91,8 +94,8 @@ impl TestRunner {
             policy: self.config.policy.clone(),
             deadline: DEADLINE,
             from: "server".to_owned(),
-            now,
+            now: SystemTime::UNIX_EPOCH + Duration::from_micros(clock.now().unsigned_abs()),
         };
-        Ok(PlannedTest { request, pool: self.pool.clone(), _places: places })
+        Ok(PlannedTest { request, pool: self.pool.clone(), metrics: self.metrics.clone(), place })
     }
 }

@@ -2,13 +2,16 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use dataflow_model::{Workflow, WorkflowKind};
 use uuid::Uuid;
 
 use crate::store::{self, Store, UseRow};
+
+/// Workflows that are counted between two flushes at most. Who makes up more is not counted: a name costs its sender nothing.
+const PENDING_MAX: usize = 10_000;
 
 #[derive(Debug, Default)]
 pub struct Uses {
@@ -43,8 +46,11 @@ pub struct Use<'u> {
 impl Uses {
     /// Counts one use of a connection by a workflow.
     pub fn connection(&self, used: &Use<'_>) {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.pending();
         let key = (used.connection, used.workflow.kind, used.workflow.name.clone());
+        if pending.connections.len() >= PENDING_MAX && !pending.connections.contains_key(&key) {
+            return;
+        }
         let seen = pending.connections.entry(key).or_insert_with(|| Seen {
             first_at: used.at,
             last_at: used.at,
@@ -59,32 +65,110 @@ impl Uses {
 
     /// Notes that a token was used.
     pub fn token(&self, id: Uuid, at: i64) {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).tokens.insert(id, at);
+        self.pending().tokens.insert(id, at);
     }
 
-    /// Writes what was counted since the last flush. On an error the counts of this flush are lost; they grant nothing.
+    /// Writes what was counted since the last flush. What an error leaves unwritten, or the drop of this future, the next flush writes; a
+    /// commit whose answer was lost may be counted twice.
     pub async fn flush(&self, store: &Store) -> store::Result<()> {
-        let pending = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
-        if pending.connections.is_empty() && pending.tokens.is_empty() {
+        let mut taken = Taken { uses: self, pending: std::mem::take(&mut *self.pending()) };
+        taken.write_connections(store).await?;
+        // Apart from the uses: who revokes tokens waits for no more than this.
+        taken.write_tokens(store).await
+    }
+
+    fn put_back(&self, earlier: Pending) {
+        let mut pending = self.pending();
+        for (key, seen) in earlier.connections {
+            let has_room = pending.connections.len() < PENDING_MAX;
+            if let Some(later) = pending.connections.get_mut(&key) {
+                later.first_at = seen.first_at;
+                later.uses += seen.uses;
+            } else if has_room {
+                pending.connections.insert(key, seen);
+            }
+        }
+        for (id, at) in earlier.tokens {
+            pending.tokens.entry(id).or_insert(at);
+        }
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a flush has taken and not written yet; put back when it is dropped.
+struct Taken<'u> {
+    uses: &'u Uses,
+    pending: Pending,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.uses.put_back(std::mem::take(&mut self.pending));
+    }
+}
+
+// Both write in one order on every node: two that lock the same rows the other way round stop each other.
+impl Taken<'_> {
+    async fn write_connections(&mut self, store: &Store) -> store::Result<()> {
+        if self.pending.connections.is_empty() {
             return Ok(());
         }
+        let mut counted: Vec<_> = self.pending.connections.iter().collect();
+        counted.sort_unstable_by_key(|(use_, _)| *use_);
         let mut write = store.write().await?;
-        for ((id, kind, name), seen) in pending.connections {
+        for ((id, kind, name), seen) in counted {
             let row = UseRow {
                 connection_id: id.to_string(),
                 kind: kind.as_str().to_owned(),
-                name,
+                name: name.clone(),
                 first_at: seen.first_at,
                 last_at: seen.last_at,
                 uses: seen.uses,
                 version: seen.version,
-                used_by: seen.used_by,
+                used_by: seen.used_by.clone(),
             };
             store::record_use(&mut write, &row).await?;
         }
-        for (id, at) in pending.tokens {
+        // A commit is carried out whoever waits for it: only if it fails are they still to be written.
+        let written = std::mem::take(&mut self.pending.connections);
+        write.commit_quietly().await.inspect_err(|_| self.pending.connections = written)
+    }
+
+    async fn write_tokens(&mut self, store: &Store) -> store::Result<()> {
+        if self.pending.tokens.is_empty() {
+            return Ok(());
+        }
+        let mut used: Vec<_> = self.pending.tokens.iter().map(|(id, at)| (*id, *at)).collect();
+        used.sort_unstable();
+        let mut write = store.write().await?;
+        for (id, at) in used {
             store::touch_token(&mut write, &id.to_string(), at).await?;
         }
-        write.commit_quietly().await
+        let written = std::mem::take(&mut self.pending.tokens);
+        write.commit_quietly().await.inspect_err(|_| self.pending.tokens = written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_makes_up_workflows_fills_no_memory() {
+        let uses = Uses::default();
+        let connection = Uuid::from_u128(1);
+        let seen = |name: usize| {
+            let workflow = Workflow { kind: WorkflowKind::Script, name: name.to_string(), run: None };
+            uses.connection(&Use { connection, version: 1, workflow: &workflow, used_by: "x", at: 1 });
+        };
+        (0..=PENDING_MAX).for_each(seen);
+        seen(0);
+        let pending = uses.pending.lock().expect("whole");
+        assert_eq!(pending.connections.len(), PENDING_MAX);
+        let first = pending.connections.get(&(connection, WorkflowKind::Script, "0".to_owned()));
+        assert_eq!(first.map(|seen| seen.uses), Some(2), "who is counted already goes on being counted");
     }
 }

@@ -2,7 +2,6 @@
 
 use zeroize::Zeroizing;
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
 const BASE32: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -10,27 +9,12 @@ fn digit(alphabet: &[u8], value: impl Into<usize>) -> char {
     alphabet.get(value.into()).copied().map(char::from).expect("a digit is smaller than the alphabet")
 }
 
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [digit(HEX, byte >> 4), digit(HEX, byte & 15)]).collect()
-}
-
-/// The bytes of a hex text in either case; `None` if it is not one.
+/// The bytes of a hex text in either case; `None` if it is not one. Never moved while they are read, so that no copy of a key stays
+/// behind.
 pub(crate) fn unhex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let digits = text.as_bytes();
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(digits.len() / 2));
-    for pair in digits.chunks_exact(2) {
-        let [high, low] = pair else { return None };
-        bytes.push(hex_value(*high)? << 4 | hex_value(*low)?);
-    }
+    let mut bytes = Zeroizing::new(vec![0; text.len() / 2]);
+    hex::decode_to_slice(text, &mut bytes).ok()?;
     Some(bytes)
-}
-
-fn hex_value(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 /// Crockford's base32 of a whole number of 5-byte groups, most significant first.
@@ -117,7 +101,7 @@ mod tests {
         let text = base32(&bytes[..255]);
         let values: Vec<u8> = text.chars().filter_map(base32_value).collect();
         assert_eq!(unbase32(&values).as_slice(), &bytes[..255]);
-        assert_eq!(unhex(&hex(&bytes)).as_deref(), Some(&bytes));
+        assert_eq!(unhex(&hex::encode(&bytes)).as_deref(), Some(&bytes));
         assert!(unhex("0").is_none() && unhex("0g").is_none() && unhex("é").is_none());
         assert_eq!((base32_value('l'), base32_value('O'), base32_value('u')), (Some(1), Some(0), None));
     }

@@ -31,8 +31,6 @@ pub enum VaultError {
     /// The ring has no slot that this kind of provider could open.
     #[error("the key ring cannot be opened with a {wanted}, only with {present}")]
     NoSlot { wanted: SlotKind, present: String },
-    #[error("the key ring's last slot cannot be removed")]
-    LastSlot,
     /// The MAC over the ring fails although its root key opened: somebody changed a slot.
     #[error("the key ring was changed outside this program; put back a copy of the store")]
     RingRefused,
@@ -59,8 +57,6 @@ pub enum VaultError {
 
     #[error("a row of the table {table} was changed outside this program")]
     RowRefused { table: String },
-    #[error("the signature for {purpose} does not match")]
-    SignatureRefused { purpose: String },
     #[error("the token is not one of this program, or was copied incompletely")]
     TokenMalformed,
     #[error("a kind of token is 1 to 16 letters a-z")]

@@ -97,7 +97,6 @@ pub(crate) enum Label {
     Row,
     Token,
     Audit,
-    Signature,
     Fingerprint,
 }
 
@@ -108,7 +107,6 @@ impl Label {
             Self::Row => "dataflow vault 1: row",
             Self::Token => "dataflow vault 1: token",
             Self::Audit => "dataflow vault 1: audit",
-            Self::Signature => "dataflow vault 1: signature",
             Self::Fingerprint => "dataflow vault 1: fingerprint",
         }
     }

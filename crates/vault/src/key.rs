@@ -92,7 +92,7 @@ mod tests {
         let key = Key::copied(&[0x0b; KEY_LENGTH]).expect("32 bytes");
         let salt: Vec<u8> = (0..13).collect();
         let derived = key.derive::<42>(&salt, "info");
-        assert_eq!(crate::encoding::hex(derived.as_slice()), DERIVED);
+        assert_eq!(hex::encode(derived.as_slice()), DERIVED);
         assert_eq!(format!("{key:?}"), "Key(…)");
         assert!(Key::copied(&[0; 31]).is_none());
     }

@@ -22,7 +22,6 @@ pub struct Vault {
     row_key: MacKey,
     token_key: MacKey,
     audit_key: MacKey,
-    signature_key: MacKey,
 }
 
 /// A root or workspace key with its version, which is what the plaintext of its record holds.
@@ -84,7 +83,6 @@ impl Vault {
             row_key: derived(Label::Row),
             token_key: derived(Label::Token),
             audit_key: derived(Label::Audit),
-            signature_key: derived(Label::Signature),
             root,
         }
     }
@@ -123,20 +121,6 @@ impl Vault {
             sealer.seal(&[self.instance.as_bytes(), &slot.place(), &slot.parameters], self.root.to_plain(), fresh)?;
         slots.push(slot);
         slots.sort_by_key(|slot| slot.id);
-        Ok(self.ring_of(slots))
-    }
-
-    /// The ring without its slot of this kind, for example without the key file once a passphrase is in.
-    ///
-    /// # Errors
-    /// `LastSlot` if nothing could open the ring any more; `NoSlot`; `RingRefused` or `RingOfAnotherInstance`.
-    pub fn remove_slot(&self, ring: &KeyRing, kind: SlotKind) -> Result<KeyRing, VaultError> {
-        self.check_ring(ring)?;
-        let id = ring.slot(kind)?.id;
-        let slots: Vec<_> = ring.slots.iter().filter(|slot| slot.id != id).cloned().collect();
-        if slots.is_empty() {
-            return Err(VaultError::LastSlot);
-        }
         Ok(self.ring_of(slots))
     }
 
@@ -204,19 +188,6 @@ impl Vault {
     #[must_use]
     pub fn audit_mac(&self, event: &[u8]) -> [u8; MAC_LENGTH] {
         self.audit_key.of(event)
-    }
-
-    /// Signs what a client carries and brings back: a cursor, an impact token. A signature of one purpose is none of another.
-    #[must_use]
-    pub fn sign(&self, purpose: &str, bytes: &[u8]) -> [u8; MAC_LENGTH] {
-        self.signature_key.of_parts([purpose.as_bytes(), bytes])
-    }
-
-    /// # Errors
-    /// `SignatureRefused` if the bytes were not signed for this purpose.
-    pub fn verify_signature(&self, purpose: &str, bytes: &[u8], signature: &[u8]) -> Result<(), VaultError> {
-        let matches = mac::equal(&self.sign(purpose, bytes), signature);
-        matches.then_some(()).ok_or_else(|| VaultError::SignatureRefused { purpose: purpose.to_owned() })
     }
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{
-    EndpointDigest, VaultError, encoding,
+    EndpointDigest, VaultError,
     format::{self, FIELD_BLOCK, Label},
     mac::MacKey,
     sealed::{Content, Fresh, Sealer},
@@ -96,7 +96,7 @@ impl WorkspaceKey {
         let secret = secret.0.iter().flat_map(|(path, secret)| [path.as_str(), secret.expose_secret()].map(str::as_bytes));
         let head = [type_id.as_bytes(), connector.as_bytes(), &count];
         let mac = self.fingerprint_key.of_parts(head.into_iter().chain(public).chain(secret));
-        encoding::hex(mac.split_at(16).0)
+        hex::encode(mac.split_at(16).0)
     }
 }
 

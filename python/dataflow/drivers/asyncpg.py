@@ -52,6 +52,10 @@ class Asyncpg:
         """See `Driver`."""
         return dialect.loaded_dbapi.connect(*positional, **arguments)
 
+    def url_password(self, credentials: Credentials) -> str:
+        """See `Driver`."""
+        return text(credentials, "password")
+
     def url_query(self, credentials: Credentials, machine: Machine) -> dict[str, str]:  # noqa: ARG002
         """See `Driver`."""
         return {"ssl": tls.mode(credentials)}

@@ -38,6 +38,9 @@ class Driver(Protocol):
     def connect(self, dialect: Any, positional: tuple[Any, ...], arguments: Mapping[str, Any]) -> Any:
         """Opens one connection: `arguments` are SQLAlchemy's own, and over them those of `arguments`."""
 
+    def url_password(self, credentials: Credentials) -> str:
+        """The password as the driver understands it in a URL; empty if there is none."""
+
     def url_query(self, credentials: Credentials, machine: Machine) -> dict[str, str]:
         """What a URL must say beside host, user and database so that it connects as the engine does, as far as it can."""
 

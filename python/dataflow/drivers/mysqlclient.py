@@ -66,6 +66,10 @@ class MySQLClient:
         """See `Driver`."""
         return dialect.loaded_dbapi.connect(*positional, **arguments)
 
+    def url_password(self, credentials: Credentials) -> str:
+        """See `Driver`."""
+        return text(credentials, "password")
+
     def url_query(self, credentials: Credentials, machine: Machine) -> dict[str, str]:
         """See `Driver`."""
         return mysql.url_query(credentials, machine)

@@ -7,7 +7,7 @@ from typing import Any
 
 from dataflow._native import Credentials
 from dataflow.drivers import libpq
-from dataflow.drivers.base import Machine
+from dataflow.drivers.base import Machine, text
 
 
 class Psycopg:
@@ -28,6 +28,10 @@ class Psycopg:
     def connect(self, dialect: Any, positional: tuple[Any, ...], arguments: Mapping[str, Any]) -> Any:
         """See `Driver`."""
         return dialect.loaded_dbapi.connect(*positional, **arguments)
+
+    def url_password(self, credentials: Credentials) -> str:
+        """See `Driver`."""
+        return text(credentials, "password")
 
     def url_query(self, credentials: Credentials, machine: Machine) -> dict[str, str]:
         """See `Driver`."""

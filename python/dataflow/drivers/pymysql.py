@@ -8,7 +8,7 @@ from typing import Any
 
 from dataflow import tls
 from dataflow._native import Credentials
-from dataflow.drivers import mysql
+from dataflow.drivers import guard, mysql
 from dataflow.drivers.base import Machine, text
 
 
@@ -26,26 +26,21 @@ class PyMySQL:
     def arguments(self, credentials: Credentials, machine: Machine) -> dict[str, Any]:
         """See `Driver`."""
         context = tls.context(credentials, machine.material)
-        given = {
-            **mysql.address(credentials),
-            "password": mysql.wire_password(credentials),
+        return {
+            **guard.arguments(credentials),
             "database": text(credentials, "database") or None,
-            "charset": mysql.charset(credentials),
-            "connect_timeout": mysql.connect_timeout(credentials),
             "read_timeout": credentials.integer("extra.read_timeout"),
-            "init_command": mysql.session_statement(credentials),
-            "local_infile": False,
-            "guarded": not tls.is_verified(credentials),
             # PyMySQL's own default is unverified TLS if the server offers it, and none if it does not.
             **({"ssl": context} if context else {"ssl_disabled": True}),
         }
-        if mysql.refuses_keys_from_server(credentials):
-            given["server_public_key"] = mysql.DEAD_KEY.encode()
-        return given
 
     def connect(self, dialect: Any, positional: tuple[Any, ...], arguments: Mapping[str, Any]) -> Any:  # noqa: ARG002
         """See `Driver`."""
         return _connection_class()(*positional, **arguments)
+
+    def url_password(self, credentials: Credentials) -> str:
+        """See `Driver`."""
+        return mysql.wire_password(credentials)
 
     def url_query(self, credentials: Credentials, machine: Machine) -> dict[str, str]:
         """See `Driver`."""
@@ -54,25 +49,10 @@ class PyMySQL:
 
 @cache
 def _connection_class() -> Any:
-    from pymysql import err
     from pymysql.connections import Connection
 
-    class GuardedConnection(Connection):  # type: ignore[misc]
-        """Answers harmless challenges only, and never trusts unverified TLS with the password."""
-
-        def __init__(self, *positional: Any, guarded: bool, **arguments: Any) -> None:
-            self._guarded = guarded
-            self._is_encrypted = False
-            super().__init__(*positional, **arguments)
-
-        @property
-        def _secure(self) -> bool:
-            """What PyMySQL asks before it sends the password as it is."""
-            return self._is_encrypted and not self._guarded
-
-        @_secure.setter
-        def _secure(self, is_encrypted: bool) -> None:
-            self._is_encrypted = is_encrypted
+    class GuardedConnection(guard.Guard, Connection):  # type: ignore[misc]
+        """Looks at each sign-in that the server names before the driver answers it."""
 
         def _get_server_information(self) -> None:
             super()._get_server_information()
@@ -81,10 +61,6 @@ def _connection_class() -> Any:
         def _process_auth(self, plugin_name: bytes, *rest: Any) -> Any:
             self._refuse_harmful(plugin_name.decode("ascii", "replace"))
             return super()._process_auth(plugin_name, *rest)
-
-        def _refuse_harmful(self, plugin: str) -> None:
-            if self._guarded and plugin and plugin not in mysql.HARMLESS_PLUGINS:
-                raise err.OperationalError(2059, mysql.refusal(plugin))
 
     return GuardedConnection
 

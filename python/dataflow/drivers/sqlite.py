@@ -47,6 +47,10 @@ class SQLite:
         """SQLite's default is set when it is built, so both are said."""
         return f"PRAGMA foreign_keys = {'ON' if wanted else 'OFF'}"
 
+    def url_password(self, credentials: Credentials) -> str:  # noqa: ARG002
+        """See `Driver`."""
+        return ""
+
     def url_query(self, credentials: Credentials, machine: Machine) -> dict[str, str]:  # noqa: ARG002
         """See `Driver`."""
         return {"mode": "rw", "uri": "true"}

@@ -17,6 +17,8 @@ pub struct Environment {
     pub workflow: Option<String>,
     /// `DATAFLOW_SQLITE_DIR`
     pub sqlite_folder: Option<PathBuf>,
+    /// `DATAFLOW_FRESH_FOR`
+    pub fresh_for: Option<String>,
     /// `XDG_CONFIG_HOME`
     pub config_home: Option<PathBuf>,
     /// `HOME`
@@ -28,10 +30,11 @@ impl Environment {
     pub fn read() -> Self {
         Self {
             url: text("DATAFLOW_URL"),
-            token: text("DATAFLOW_TOKEN").map(Secret::new),
+            token: token(),
             workspace: text("DATAFLOW_WORKSPACE"),
             workflow: text("DATAFLOW_WORKFLOW"),
             sqlite_folder: text("DATAFLOW_SQLITE_DIR").map(PathBuf::from),
+            fresh_for: text("DATAFLOW_FRESH_FOR"),
             config_home: text("XDG_CONFIG_HOME").map(PathBuf::from),
             home: text("HOME").map(PathBuf::from),
         }
@@ -43,6 +46,13 @@ impl Environment {
         let folder = self.config_home.clone().or_else(|| Some(self.home.as_ref()?.join(".config")))?;
         Some(folder.join("dataflow").join("config.toml"))
     }
+}
+
+/// What is there, even if it is no text: it is refused by its name, not passed over.
+#[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+fn token() -> Option<Secret> {
+    let token = std::env::var_os("DATAFLOW_TOKEN")?.to_string_lossy().into_owned();
+    (!token.trim().is_empty()).then(|| Secret::new(token))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]

@@ -15,6 +15,8 @@ use crate::ClientError;
 /// What a sign-in file says.
 #[derive(Debug)]
 pub struct SignIn {
+    /// The file itself.
+    pub path: PathBuf,
     pub url: ServerUrl,
     pub token: Option<Secret>,
     pub workspace: Option<String>,
@@ -59,6 +61,7 @@ impl SignIn {
         let stored: Stored = toml::from_str(&text)
             .map_err(|_| refuse("is not of the form that “dataflow login” writes. Remove it and sign in again.".to_owned()))?;
         Ok(Some(Self {
+            path: path.to_owned(),
             url: ServerUrl::parse(&stored.url)?,
             token: stored.token,
             workspace: stored.workspace,
@@ -71,7 +74,8 @@ impl SignIn {
 ///
 /// # Errors
 /// What the file system says.
-pub fn save_user_file(path: &Path, sign_in: &SignIn) -> io::Result<()> {
+pub fn save_user_file(sign_in: &SignIn) -> io::Result<()> {
+    let path = &sign_in.path;
     let written = Written {
         url: sign_in.url.as_str(),
         token: sign_in.token.as_ref().map(Secret::expose_secret),

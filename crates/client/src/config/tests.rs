@@ -87,13 +87,14 @@ fn what_is_saved_is_found_and_private() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join(USER);
     let sign_in = SignIn {
+        path: file.clone(),
         url: ServerUrl::parse("https://user.example").expect("a URL"),
         token: Some(Secret::new("quote\" back\\slash".to_owned())),
         workspace: Some("lab".to_owned()),
         sqlite_folder: None,
     };
     write(&file, 0o644, "old");
-    save_user_file(&file, &sign_in).expect("saved");
+    save_user_file(&sign_in).expect("saved");
     assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
     let found = ClientConfig::find(Explicit::default(), home(folder.path())).expect("found");
     assert_eq!(found.token.expose_secret(), "quote\" back\\slash");
@@ -120,4 +121,48 @@ fn a_workflow_is_a_name_or_the_whole_form() {
     let whole = "kind=pipeline; name=\"nightly\"; run=\"7\"";
     assert_eq!(parse_workflow(whole).map(|w| w.header()).as_deref(), Some(whole));
     assert_eq!(parse_workflow("  "), None);
+}
+
+#[test]
+fn the_freshness_time_is_this_machines_choice_within_limits() {
+    let with = |text: &str| {
+        let environment = Environment {
+            url: Some("https://a".to_owned()),
+            token: Some(Secret::new("t".to_owned())),
+            fresh_for: Some(text.to_owned()),
+            ..Environment::default()
+        };
+        ClientConfig::find(Explicit::default(), environment).map(|config| config.timing.fresh)
+    };
+    assert_eq!(with(" 0.5 ").expect("a number"), Duration::from_millis(500));
+    assert_eq!(with("300").expect("the longest"), Duration::from_mins(5));
+    for bad in ["0.09", "300.1", "-1", "NaN", "inf", "5s", "soon"] {
+        let error = with(bad).expect_err(bad).to_string();
+        assert!(error.contains("DATAFLOW_FRESH_FOR") && error.contains("0.1 to 300"), "{error}");
+    }
+}
+
+#[test]
+fn what_cannot_be_a_token_is_refused_with_the_place_it_was_read_from() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join(USER);
+    for bad in ["dfc_user_one\ndfc_user_two", "dfc_user_x\n", "dfc_user_\u{e9}", "dfc_user_\u{fffd}", "\0", "dfc_\tuser"] {
+        let secret = || Some(Secret::new(bad.to_owned()));
+        let environment = Environment { token: secret(), ..home(folder.path()) };
+        let url = || Some("https://a".to_owned());
+        let explicit = Explicit { url: url(), ..Explicit::default() };
+        write(&file, 0o600, &format!("url = 'https://a'\ntoken = {}\n", toml::Value::String(bad.to_owned())));
+        for (found, place) in [
+            (ClientConfig::find(explicit, environment), "in DATAFLOW_TOKEN".to_owned()),
+            (
+                ClientConfig::find(Explicit { url: url(), token: secret(), ..Explicit::default() }, home(folder.path())),
+                "that was given".to_owned(),
+            ),
+            (ClientConfig::find(Explicit::default(), home(folder.path())), format!("in {}", file.display())),
+        ] {
+            let error = found.expect_err(bad).to_string();
+            assert!(error.starts_with(&format!("The token {place} is not a Dataflow token")), "{error}");
+            assert!(!error.contains("dfc_user"), "{error}");
+        }
+    }
 }

@@ -4,17 +4,20 @@ use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+/// Longer than any test lets a client wait, and long enough for a busy machine.
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One reply of the script.
 #[derive(Clone)]
 pub enum Reply {
-    Whole { text: String, after: Duration },
+    Whole { text: String, gate: Option<Gate> },
     Reset,
     Silence,
     TrickledHead,
@@ -30,14 +33,14 @@ impl Reply {
     pub fn json(status: u16, body: &str) -> Self {
         let text =
             format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        Self::Whole { text, after: Duration::ZERO }
+        Self::Whole { text, gate: None }
     }
 
     pub fn status(status: u16) -> Self {
         if status == 304 {
-            return Self::Whole { text: "HTTP/1.1 304 X\r\n\r\n".to_owned(), after: Duration::ZERO };
+            return Self::Whole { text: "HTTP/1.1 304 X\r\n\r\n".to_owned(), gate: None };
         }
-        Self::json(status, "{}")
+        Self::json(status, r#"{"code":"of_a_test"}"#)
     }
 
     pub fn credentials(fingerprint: &str, password: &str) -> Self {
@@ -49,18 +52,44 @@ impl Reply {
         Self::json(200, &body)
     }
 
-    pub fn after(self, wait: Duration) -> Self {
+    /// Comes once the gate is open.
+    pub fn behind(self, gate: &Gate) -> Self {
         match self {
-            Self::Whole { text, .. } => Self::Whole { text, after: wait },
+            Self::Whole { text, .. } => Self::Whole { text, gate: Some(gate.clone()) },
             other => other,
         }
     }
 
     pub fn header(self, line: &str) -> Self {
         match self {
-            Self::Whole { text, after } => Self::Whole { text: text.replacen("\r\n", &format!("\r\n{line}\r\n"), 1), after },
+            Self::Whole { text, gate } => Self::Whole { text: text.replacen("\r\n", &format!("\r\n{line}\r\n"), 1), gate },
             other => other,
         }
+    }
+}
+
+/// Holds replies back until it is opened.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    pub fn open(&self) {
+        *self.0.0.lock().expect("not poisoned") = true;
+        self.0.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let is_open = self.0.0.lock().expect("not poisoned");
+        let _ = self.0.1.wait_timeout_while(is_open, PATIENCE, |is_open| !*is_open).expect("not poisoned");
+    }
+}
+
+/// Waits until it `is` so.
+pub fn until(what: &str, is: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is() {
+        assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -143,8 +172,10 @@ fn read_request(stream: &mut TcpStream) -> Option<String> {
 /// Whether the connection can serve another request.
 fn answer(stream: &mut TcpStream, reply: &Reply) -> bool {
     match reply {
-        Reply::Whole { text, after } => {
-            thread::sleep(*after);
+        Reply::Whole { text, gate } => {
+            if let Some(gate) = gate {
+                gate.wait();
+            }
             stream.write_all(text.as_bytes()).is_ok()
         }
         Reply::Reset => {
@@ -152,7 +183,8 @@ fn answer(stream: &mut TcpStream, reply: &Reply) -> bool {
             false
         }
         Reply::Silence => {
-            thread::sleep(Duration::from_secs(3));
+            let _ = stream.set_read_timeout(Some(PATIENCE));
+            let _ = stream.read(&mut [0; 1]);
             false
         }
         Reply::TrickledHead => trickle(stream, "HTTP/1.1 200 X\r\n"),
@@ -160,13 +192,11 @@ fn answer(stream: &mut TcpStream, reply: &Reply) -> bool {
     }
 }
 
-/// One byte each 50 ms, for 3 s: no single read ever takes long.
+/// One byte each 50 ms, until the client leaves: no single read ever takes long.
 fn trickle(stream: &mut TcpStream, start: &str) -> bool {
     let _ = stream.write_all(start.as_bytes());
-    for _ in 0..60 {
-        if stream.write_all(b"x").is_err() {
-            break;
-        }
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE && stream.write_all(b"x").is_ok() {
         thread::sleep(Duration::from_millis(50));
     }
     false

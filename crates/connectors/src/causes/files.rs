@@ -4,18 +4,21 @@ use dataflow_model::{Cause, TestError};
 
 use super::{at, because};
 
-/// `folder` is where this machine looks; `None` if it keeps no files.
+/// `folder` is where this machine looks; `None` if it keeps no files. Code opens its files on its own machine, where no test of the
+/// server can look.
 pub fn file_missing(file: &str, folder: Option<&str>) -> TestError {
-    let message = match folder {
-        Some(folder) => format!("There is no file “{file}” in {folder} on the machine that ran the test."),
-        None => format!("The machine that ran the test keeps no folder for files, so “{file}” cannot be looked for."),
+    let (message, here) = match folder {
+        Some(folder) => (
+            format!("There is no file “{file}” in {folder} on the machine that ran the test."),
+            "Put the file there, or correct its path; it is never created.",
+        ),
+        None => (
+            format!("The machine that ran the test keeps no folder for files, so “{file}” cannot be looked for."),
+            "If the file lies on that machine, name its folder with --sqlite-folder when the server is started.",
+        ),
     };
-    at(
-        "database",
-        Cause::FileMissing,
-        message,
-        "The file must exist there; it is never created. If it lives on the machine that runs your code, test the connection there with the command “dataflow connections test”.",
-    )
+    let elsewhere = "If it lives on the machine that runs your code, no test from here can see it: set DATAFLOW_SQLITE_DIR there to the folder that holds it, and the code opens it.";
+    at("database", Cause::FileMissing, message, format!("{here} {elsewhere}"))
 }
 
 pub fn file_outside_folder(file: &str) -> TestError {

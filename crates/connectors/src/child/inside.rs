@@ -3,17 +3,18 @@
 use std::{
     io::{self, Read as _, Write as _},
     process::exit,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use dataflow_model::{SecretFields, TestError};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use zeroize::Zeroizing;
 
 use super::{
     ARGUMENT, confine,
     wire::{Asked, End, Line, REQUEST_MAX},
 };
-use crate::{Dialer, Steps, Target, causes, connector};
+use crate::{Dialer, Steps, Target, causes, connector, connector::CONNECT_TIMEOUT, tls::SystemRoots};
 
 /// To be called first in `main`, before any thread, file or runtime: returns if this process is no test's child, and
 /// otherwise runs the test and exits.
@@ -26,14 +27,25 @@ pub fn enter() {
 }
 
 fn test() -> io::Result<()> {
-    // Made before the request is there: a child that was started ahead has it done.
+    // What a child that was started ahead has done before its request is there.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let roots = SystemRoots::unread();
+    if !is_asked()? {
+        roots.read();
+    }
     let Some(asked) = read()? else { return Ok(()) };
-    let end = runtime.block_on(run(asked));
+    let end = runtime.block_on(run(asked, roots));
     tell(&Line::End(end))?;
     // A resolver may still be at work in a thread of its own; nobody waits for it.
     runtime.shutdown_background();
     Ok(())
+}
+
+/// Whether the request is there, or the parent has gone.
+fn is_asked() -> io::Result<bool> {
+    let input = io::stdin();
+    let mut asked = [PollFd::new(&input, PollFlags::IN)];
+    Ok(poll(&mut asked, Some(&Timespec::default()))? > 0)
 }
 
 /// The request; `None` if the parent went away without one.
@@ -52,17 +64,18 @@ fn tell(line: &Line) -> io::Result<()> {
     out.flush()
 }
 
-async fn run(asked: Asked) -> End {
+async fn run(asked: Asked, roots: SystemRoots) -> End {
     let Asked { connector: name, public, secrets, file_folder, policy, deadline } = asked;
     let Some(connector) = connector(&name) else {
         return End::failed(causes::test_broken("no connector of that name is built in"));
     };
     let target = Target { public, secrets: SecretFields(secrets), file_folder };
-    let limit = own_limit(&target).filter(|own| *own < deadline);
-    let dialer = Dialer::new(policy, Instant::now() + limit.unwrap_or(deadline));
+    // Of many addresses each is to have its share of what the connection itself allows for connecting.
+    let dialling = target.seconds(CONNECT_TIMEOUT).map_or(deadline, |own| own.min(deadline));
+    let dialer = Dialer::new(policy, Instant::now() + dialling, roots);
     // If the parent no longer listens, it has ended this process too.
     let mut steps = Steps::new(|step| drop(tell(&Line::Step(step))));
-    let tested = tokio::time::timeout(limit.unwrap_or(deadline), connector.test(&target, &dialer, &mut steps)).await;
+    let tested = tokio::time::timeout(deadline, connector.test(&target, &dialer, &mut steps)).await;
     let failed = |error: TestError, steps: &mut Steps| {
         steps.fail();
         End::failed(error)
@@ -74,18 +87,8 @@ async fn run(asked: Asked) -> End {
         }
         Ok(Err(error)) => failed(error, &mut steps),
         Err(_) => {
-            let mut error = causes::timed_out(steps.current());
-            if limit.is_some() {
-                error.field = Some(CONNECT_TIMEOUT.to_owned());
-            }
+            let error = causes::timed_out(steps.current());
             failed(error, &mut steps)
         }
     }
-}
-
-const CONNECT_TIMEOUT: &str = "extra.connect_timeout";
-
-/// What the connection itself allows for connecting: the work would give up then, so the test does.
-fn own_limit(target: &Target) -> Option<Duration> {
-    target.public.integer(CONNECT_TIMEOUT).and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs)
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use dataflow_model::{Step, StepName, StepStatus, TestReport};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{OffsetDateTime, macros::format_description};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, Command},
@@ -144,7 +144,7 @@ impl Conversation {
             Ok(child) => match tokio::time::timeout(request.deadline, self.converse(child, request)).await {
                 Ok(Ok(end)) => end,
                 Ok(Err(why)) => End::failed(causes::test_broken(&why)),
-                Err(_) => End::failed(causes::timed_out(self.running())),
+                Err(_) => End::failed(causes::timed_out(self.blamed())),
             },
             Err(error) => End::failed(causes::test_broken(&format!("its process could not be started ({})", error.kind()))),
         };
@@ -188,6 +188,12 @@ impl Conversation {
         self.steps.push(step);
     }
 
+    /// The step that took too long. A child that ran out of time at the same moment may have told of it, and not yet of its end.
+    fn blamed(&self) -> StepName {
+        let failed = self.steps.iter().find(|step| step.status == StepStatus::Failed);
+        failed.map_or_else(|| self.running(), |step| step.step)
+    }
+
     fn running(&self) -> StepName {
         let told: Vec<_> = self.steps.iter().map(|step| step.step).collect();
         next(&told)
@@ -205,9 +211,49 @@ impl Conversation {
     }
 }
 
-/// To the millisecond, in UTC.
+/// To the millisecond, in UTC. Always three digits: as text, times sort as they went by.
 fn rfc3339(time: SystemTime) -> String {
-    let time = OffsetDateTime::from(time);
-    let rounded = time.replace_millisecond(time.millisecond()).unwrap_or(time);
-    rounded.format(&Rfc3339).unwrap_or_default()
+    let digits = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    OffsetDateTime::from(time).format(digits).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_step_that_the_child_gave_up_is_the_one_that_took_too_long() {
+        let told = [StepName::Resolve, StepName::Reach, StepName::Secure, StepName::SignIn].map(|step| {
+            let status = if step == StepName::SignIn { StepStatus::Failed } else { StepStatus::Ok };
+            serde_json::to_string(&Line::Step(Step { step, status, duration_ms: Some(1.0), detail: None })).expect("JSON")
+        });
+        // Tells its steps, and then nothing more.
+        let child = Command::new("/bin/sh")
+            .args(["-c", "printf '%s\\n' \"$@\"; exec sleep 9", "sh"])
+            .args(told)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn();
+        let request = TestRequest {
+            connector: "postgres".to_owned(),
+            target: crate::Target::default(),
+            policy: crate::DialPolicy::default(),
+            deadline: Duration::from_secs(1),
+            from: "server".to_owned(),
+            now: SystemTime::UNIX_EPOCH,
+        };
+        let (listener, _steps) = tokio::sync::mpsc::channel(6);
+        let report = Conversation::new(Instant::now(), &request, listener).hold(child, &request).await;
+        assert_eq!(report.error, Some(causes::timed_out(StepName::SignIn)), "{:?}", report.steps);
+    }
+
+    #[test]
+    fn times_sort_as_text() {
+        let texts = [0, 1_460, 1_461, 2_000].map(|ms| rfc3339(SystemTime::UNIX_EPOCH + Duration::from_millis(ms)));
+        assert!(texts.is_sorted(), "{texts:?}");
+        assert_eq!(texts[1], "1970-01-01T00:00:01.460Z");
+    }
 }

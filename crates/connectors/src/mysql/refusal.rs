@@ -19,8 +19,8 @@ pub enum Failure {
     Lost(io::Error),
     /// The answer is not of this protocol.
     Malformed,
-    /// An answer took longer than the connection's own settings allow.
-    TimedOut,
+    /// It took longer than the connection's own setting at this path allows.
+    TimedOut(&'static str),
     /// The server said no.
     Refused(ServerError),
     /// The server does not take the value of one field.
@@ -41,7 +41,7 @@ pub fn explain(failure: Failure, target: &Target, step: StepName) -> TestError {
     match failure {
         Failure::Told(error) => *error,
         Failure::Malformed => causes::not_that_database(PRODUCT),
-        Failure::TimedOut => causes::timed_out(step),
+        Failure::TimedOut(setting) => causes::timed_out_by(setting, step),
         Failure::Lost(error) => {
             tls::refused_by_server(&error, &tls::TlsSettings::of(target)).unwrap_or_else(|| causes::connection_lost(step))
         }

@@ -1,7 +1,5 @@
 //! What is asked once signed in: the session's settings, the database, one row.
 
-use std::fmt::Write as _;
-
 use super::{packet, refusal::Failure, wire::Wire};
 use crate::{Target, causes};
 
@@ -85,9 +83,5 @@ pub async fn quit(wire: &mut Wire) {
 
 /// A text as SQL that holds in every `sql_mode`.
 fn literal(text: &str) -> String {
-    let mut hex = String::with_capacity(text.len() * 2);
-    for byte in text.bytes() {
-        let _ = write!(hex, "{byte:02x}");
-    }
-    format!("CONVERT(0x{hex} USING utf8mb4)")
+    format!("CONVERT(0x{} USING utf8mb4)", hex::encode(text))
 }

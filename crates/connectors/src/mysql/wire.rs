@@ -2,17 +2,17 @@
 
 use std::{io, time::Duration};
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use zeroize::Zeroizing;
 
 use super::refusal::Failure;
+use crate::dialer::Duplex;
+
+/// Where a connection says how many seconds an answer may take, once it is open.
+pub const READ_TIMEOUT: &str = "extra.read_timeout";
 
 /// Largest payload that is read. What a test asks for is answered in a few hundred bytes, so that a larger one is no honest answer.
 pub const LARGEST: usize = 64 * 1024;
-
-/// A stream of either kind, plain or inside TLS.
-pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Duplex for S {}
 
 /// One connection. Reads exactly one packet at a time and nothing ahead: what a stranger slips in before TLS begins is read by
 /// TLS, which refuses it.
@@ -45,7 +45,9 @@ impl Wire {
     /// The next packet's payload. It may be a secret's echo, so it is wiped.
     pub async fn read(&mut self) -> Result<Zeroizing<Vec<u8>>, Failure> {
         match self.patience {
-            Some(patience) => tokio::time::timeout(patience, self.read_patiently()).await.map_err(|_| Failure::TimedOut)?,
+            Some(patience) => {
+                tokio::time::timeout(patience, self.read_patiently()).await.map_err(|_| Failure::TimedOut(READ_TIMEOUT))?
+            }
             None => self.read_patiently().await,
         }
     }

@@ -4,7 +4,6 @@
 //! else, and only in the direction of saying more.
 
 use dataflow_model::{StepName, TestError};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{PRODUCT, Session, settings};
 use crate::causes;
@@ -38,7 +37,7 @@ impl<'a> Said<'a> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
+impl Session<'_> {
     /// The cause of an error message that ended the current step.
     pub(super) fn refusal(&self, body: &[u8]) -> TestError {
         let said = Said::read(body);

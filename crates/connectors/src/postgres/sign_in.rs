@@ -13,7 +13,6 @@ use postgres_protocol::authentication::{
     md5_hash,
     sasl::{ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256},
 };
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{PRODUCT, Session, settings, wire};
 use crate::{causes, tls::TlsMode};
@@ -30,7 +29,7 @@ const SASL: u32 = 10;
 const SASL_CONTINUE: u32 = 11;
 const SASL_FINAL: u32 = 12;
 
-impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
+impl<'a> Session<'a> {
     /// `Unproven` if there is a password, and the server let us in without asking for it.
     pub(super) async fn sign_in(&mut self) -> Result<TestStatus, TestError> {
         let (user, database, options) = (self.username(), self.database(), settings::options(&self.target.public));

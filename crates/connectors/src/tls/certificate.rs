@@ -39,6 +39,7 @@ fn describe_one(der: &CertificateDer<'_>) -> Certificate {
         not_after: text(|certificate| timestamp(certificate.validity().not_after.timestamp())),
         fingerprint: fingerprint(der),
         pem: pem(der),
+        pinnable: is_self_signed(der).unwrap_or_default(),
     }
 }
 

@@ -10,7 +10,7 @@ use rustls::{
 };
 
 use super::{
-    provider,
+    SystemRoots, provider,
     verifier::{Trust, Verifier},
 };
 use crate::{Target, causes};
@@ -66,9 +66,9 @@ impl<'a> TlsSettings<'a> {
     ///
     /// # Errors
     /// A pasted certificate or key cannot be used.
-    pub fn client_config(&self) -> Result<(Arc<ClientConfig>, Arc<Verifier>), TestError> {
+    pub fn client_config(&self, roots: &SystemRoots) -> Result<(Arc<ClientConfig>, Arc<Verifier>), TestError> {
         let provider = provider();
-        let verifier = Arc::new(Verifier::new(self.mode, self.trust()?, provider.signature_verification_algorithms));
+        let verifier = Arc::new(Verifier::new(self.mode, self.trust(roots)?, provider.signature_verification_algorithms));
         let shared: Arc<dyn ServerCertVerifier> = Arc::<Verifier>::clone(&verifier);
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -85,20 +85,17 @@ impl<'a> TlsSettings<'a> {
         Ok((Arc::new(config), verifier))
     }
 
-    /// What is trusted: the pasted CA alone if there is one, else what the machine trusts. Nothing is loaded for a mode that
-    /// verifies nothing.
-    fn trust(&self) -> Result<Trust, TestError> {
-        let mut roots = RootCertStore::empty();
-        if !self.mode.is_verified() {
-            return Ok(Trust::of_the_system(roots));
-        }
+    /// What is trusted: the pasted CA alone if there is one, else what the machine trusts. A mode that verifies nothing needs none.
+    fn trust(&self, roots: &SystemRoots) -> Result<Trust, TestError> {
         let pasted = self.target.text("tls.ca");
-        if !pasted.is_empty() {
-            return Trust::pasted(certificates("tls.ca", pasted)?)
-                .ok_or_else(|| causes::invalid_tls_material("tls.ca", "The server CA holds a certificate that cannot be read."));
+        if !self.mode.is_verified() {
+            return Ok(Trust::of_the_system(RootCertStore::empty()));
         }
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        Ok(Trust::of_the_system(roots))
+        if pasted.is_empty() {
+            return Ok(Trust::of_the_system(roots.store()));
+        }
+        Trust::pasted(certificates("tls.ca", pasted)?)
+            .ok_or_else(|| causes::invalid_tls_material("tls.ca", "The server CA holds a certificate that cannot be read."))
     }
 
     fn client_certificate(&self) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>, TestError> {

@@ -8,13 +8,14 @@ mod peer;
 mod postgres;
 mod process;
 mod run;
+mod stalls;
 mod tls;
 
 use libtest_mimic::{Arguments, Trial};
 
 fn main() -> std::process::ExitCode {
     dataflow_connectors::child::enter();
-    let trials: Vec<Trial> =
-        [files::trials(), postgres::trials(), process::trials(), run::trials(), tls::trials()].into_iter().flatten().collect();
+    let topics = [files::trials(), postgres::trials(), process::trials(), run::trials(), stalls::trials(), tls::trials()];
+    let trials: Vec<Trial> = topics.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use dataflow_connectors::child::Pool;
+use dataflow_connectors::child::{Pool, TestRequest};
 use dataflow_model::{Cause, StepName};
 use libtest_mimic::Trial;
 use tokio::{
@@ -14,7 +14,7 @@ use tokio::{
 use crate::{
     peer::{Peer, serve},
     postgres::{authentication, message},
-    run::{PLANTED, assert_failed, fields, nowhere, request, run_in, secrets, trial},
+    run::{PLANTED, SHORT, assert_failed, fields, nowhere, request, run_in, secrets, trial},
 };
 
 /// The processes that the calling thread started and that are still there.
@@ -27,21 +27,36 @@ async fn only_child() -> String {
     children().remove(0)
 }
 
-/// Waits until `holds`, for 5 s at most.
+/// The one child, once it has read what it needs and waits for its request.
+async fn waiting_child() -> String {
+    let child = only_child().await;
+    let mut asleep = 0;
+    let mut seen = 0;
+    eventually("it waits for its request", || {
+        let status = fs::read_to_string(format!("/proc/{child}/status")).expect("it runs");
+        let peak = peak_in(&status).expect("its peak");
+        asleep = if status.contains("State:\tS") && peak == seen { asleep + 1 } else { 0 };
+        seen = peak;
+        asleep > 10
+    })
+    .await;
+    child
+}
+
+/// Waits until `holds`, for 30 s at most.
 async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let waiting = async {
         while !holds() {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(Duration::from_secs(5), waiting).await.expect(what);
+    timeout(Duration::from_secs(30), waiting).await.expect(what);
 }
 
-/// The most memory that a process of ours had, in MiB.
-fn peak_of(process: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("its peak");
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") / 1024
+/// The most memory that a process had, in MiB, from its `/proc/PID/status`. One that has ended has none.
+fn peak_in(status: &str) -> Option<u64> {
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib / 1024)
 }
 
 pub fn trials() -> Vec<Trial> {
@@ -49,9 +64,9 @@ pub fn trials() -> Vec<Trial> {
         trial("a_waiting_child_is_confined", async {
             let pool = Pool::default();
             pool.warm();
-            let child = only_child().await;
-            let status = || fs::read_to_string(format!("/proc/{child}/status")).expect("it runs");
-            eventually("it gives up new privileges", || status().contains("NoNewPrivs:\t1")).await;
+            let child = waiting_child().await;
+            let status = fs::read_to_string(format!("/proc/{child}/status")).expect("it runs");
+            assert!(status.contains("NoNewPrivs:\t1"), "{status}");
             let limits = fs::read_to_string(format!("/proc/{child}/limits")).expect("its limits");
             for (name, most) in [("Max data size", "67108864"), ("Max cpu time", "12"), ("Max core file size", "0")] {
                 let line = limits.lines().find(|line| line.starts_with(name)).expect("a limit");
@@ -93,11 +108,12 @@ pub fn trials() -> Vec<Trial> {
             })
             .await;
             let asked = request("postgres", fields(port, &[("tls.mode", "disable")]), secrets(&[("password", PLANTED)]));
+            let asked = TestRequest { deadline: Duration::from_mins(1), ..asked };
             let (steps, mut told) = mpsc::channel(6);
             let running = tokio::spawn(async move { Pool::default().run(asked, steps).await });
             while told.recv().await.expect("it runs").step != StepName::Secure {}
             running.abort();
-            timeout(Duration::from_secs(1), seen.recv()).await.expect("the connection is closed");
+            timeout(Duration::from_secs(30), seen.recv()).await.expect("the connection is closed");
         }),
         trial("a_child_that_breaks_says_nothing_about_the_database", async {
             for binary in [nowhere(), PathBuf::from("/bin/true"), PathBuf::from("/usr/bin/yes"), PathBuf::from("/bin/cat")] {
@@ -121,19 +137,16 @@ async fn hostile_stream() {
     .await;
     let pool = Pool::default();
     pool.warm();
-    let child = only_child().await;
-    sleep(Duration::from_millis(300)).await;
-    let before = peak_of(&child);
+    let status = format!("/proc/{}/status", waiting_child().await);
+    let before = fs::read_to_string(&status).ok().and_then(|status| peak_in(&status)).expect("it waits");
     let asked = request("postgres", fields(port, &[("tls.mode", "disable")]), secrets(&[("password", PLANTED)]));
+    let asked = TestRequest { deadline: SHORT, ..asked };
     let (steps, mut told) = mpsc::channel(6);
     let running = tokio::spawn(async move { pool.run(asked, steps).await });
     let mut most = before;
     while !running.is_finished() {
-        if let Ok(status) = fs::read_to_string(format!("/proc/{child}/status"))
-            && status.contains("VmHWM")
-        {
-            most = most.max(peak_of(&child));
-        }
+        let now = fs::read_to_string(&status).ok().and_then(|status| peak_in(&status));
+        most = most.max(now.unwrap_or_default());
         sleep(Duration::from_millis(1)).await;
     }
     while told.try_recv().is_ok() {}

@@ -1,7 +1,8 @@
 //! TLS: certificates of every shape in every mode, and servers that do it wrong.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use dataflow_connectors::child::{self, TestRequest};
 use dataflow_model::{Cause, SecretFields, StepName, TestReport};
 use libtest_mimic::Trial;
 use rustls::{
@@ -17,7 +18,7 @@ use crate::{
     },
     peer::{Heard, Peer, Tap, serve},
     postgres::{authentication, error},
-    run::{PLANTED, assert_failed, fields, request, run, secrets, trial},
+    run::{PLANTED, SHORT, assert_failed, fields, request, run, secrets, trial},
 };
 
 const MODES: [&str; 3] = ["verify-full", "verify-ca", "require"];
@@ -65,8 +66,13 @@ fn starting() -> Vec<u8> {
 }
 
 async fn test(port: u16, more: &[(&str, &str)], secrets: SecretFields) -> TestReport {
+    test_within(child::DEADLINE, port, more, secrets).await
+}
+
+async fn test_within(deadline: Duration, port: u16, more: &[(&str, &str)], secrets: SecretFields) -> TestReport {
     let more = [&[("host", "localhost")], more].concat();
-    run(request("postgres", fields(port, &more), secrets)).await
+    let asked = request("postgres", fields(port, &more), secrets);
+    run(TestRequest { deadline, ..asked }).await
 }
 
 /// One shape of certificate: what each of the three modes says, where `None` is that TLS is set up.
@@ -298,7 +304,7 @@ fn sign_in_trials() -> Vec<Trial> {
             for mode in ["verify-ca", "verify-full"] {
                 let more = [("tls.mode", mode), ("tls.ca", identity.pem.as_str())];
                 // The scripted server says nothing more: the answer went out, and the time passed.
-                let report = test(port, &more, secrets(&[("password", PLANTED)])).await;
+                let report = test_within(SHORT, port, &more, secrets(&[("password", PLANTED)])).await;
                 assert_failed(&report, Cause::TimedOut, StepName::SignIn, Some("port"));
             }
         }

@@ -17,23 +17,33 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::{
-    ListAnswer,
+    ListAnswer, PageParams,
     connections::ConnectionRequest,
-    extract::{Authenticated, InWorkspace, JsonBody, Named, OptionalBody},
+    extract::{Asked, Authenticated, InWorkspace, JsonBody, Named, OptionalBody},
+    listed,
 };
 use crate::{
     app::App,
-    error::{Error, Problem, Result},
+    error::{Error, Result},
     ops::checks::{self, Keeper, Planned},
 };
 
 /// Steps that may wait to be sent; a test has six.
 const STEPS: usize = 16;
-/// Checks that are listed.
-const CHECKS: usize = 100;
+/// A short answer under `Accept: text/event-stream`, for the API's description.
+const EVENTS: &str = "event: step\ndata: {\"step\":\"resolve\",\"status\":\"ok\",\"duration_ms\":3.0,\"detail\":\"10.4.2.17\"}\n\n\
+                      event: report\ndata: {\"status\":\"failed\", …}\n\n";
 
 /// A test that was run, as it was kept.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "id": "01939a1e-5b7c-7d40-9f0a-2f6c1b7a9e55", "version": 3, "checked_by": "ada@example.org",
+    "report": {
+        "status": "ok", "duration_ms": 12.5, "server_version": "PostgreSQL 15.18", "checked_at": "2026-11-02T09:00:00Z", "from": "server",
+        "steps": [{"step": "resolve", "status": "ok", "duration_ms": 3.0, "detail": "10.4.2.17"}, {"step": "reach", "status": "ok", "duration_ms": 0.4}],
+        "error": null
+    }
+}))]
 pub struct CheckAnswer {
     pub id: String,
     pub version: i64,
@@ -47,8 +57,8 @@ pub struct CheckAnswer {
 /// last event, `report`, is the whole. Closing the connection cancels the test.
 #[utoipa::path(post, path = "/workspaces/{workspace}/connections/{name}/test", operation_id = "test_connection", tag = "tests", params(("workspace" = String, Path), ("name" = String, Path)),
     request_body(content = Option<ConnectionRequest>),
-    responses((status = 200, body = TestReport), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, description = "`forbidden`, `tests_disabled`", body = Problem), (status = 404, body = Problem), (status = 410, body = Problem),
-        (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 200, content((TestReport = "application/json"), (String = "text/event-stream", example = json!(EVENTS)))), (status = 403, description = "tests_disabled"), (status = 404),
+        (status = 410), (status = 415), (status = 422, description = "secret_reentry_required"), (status = 429)))]
 pub async fn test_connection(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
@@ -65,7 +75,8 @@ pub async fn test_connection(
 
 /// Tests values that are not saved, for a connection that does not exist yet. Answers like the test of a stored one.
 #[utoipa::path(post, path = "/workspaces/{workspace}/connections/test", operation_id = "test_unsaved_connection", tag = "tests", params(("workspace" = String, Path)), request_body = ConnectionRequest,
-    responses((status = 200, body = TestReport), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 200, content((TestReport = "application/json"), (String = "text/event-stream", example = json!(EVENTS)))), (status = 403, description = "tests_disabled"), (status = 404),
+        (status = 415), (status = 422), (status = 429)))]
 pub async fn test_unsaved_connection(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
@@ -77,20 +88,17 @@ pub async fn test_unsaved_connection(
     Ok(answer(app, planned, &headers, told).await)
 }
 
-/// Lists the last 100 checks of a connection, newest first.
-#[utoipa::path(get, path = "/workspaces/{workspace}/connections/{name}/checks", operation_id = "list_checks", tag = "tests", params(("workspace" = String, Path), ("name" = String, Path)),
-    responses((status = 200, body = ListAnswer<CheckAnswer>), (status = 401, body = Problem), (status = 404, body = Problem), (status = 410, body = Problem)))]
+/// Lists the checks of a connection, newest first. The last 1,000 are kept.
+#[utoipa::path(get, path = "/workspaces/{workspace}/connections/{name}/checks", operation_id = "list_checks", tag = "tests", params(("workspace" = String, Path), ("name" = String, Path), PageParams),
+    responses((status = 200, body = ListAnswer<CheckAnswer>), (status = 404), (status = 410), (status = 422)))]
 pub async fn list_checks(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     named: Named,
+    Asked(params): Asked<PageParams>,
 ) -> Result<Json<ListAnswer<CheckAnswer>>> {
-    let checks = checks::list(&app, &caller, &named.workspace, &named.name, CHECKS).await?;
-    let items = checks
-        .into_iter()
-        .map(|check| CheckAnswer { id: check.id, version: check.version, checked_by: check.by, report: check.report })
-        .collect();
-    Ok(Json(ListAnswer { items, next: None }))
+    let checks = checks::list(&app, &caller, &named.workspace, &named.name, &params.into()).await?;
+    Ok(listed(checks, |check| CheckAnswer { id: check.id, version: check.version, checked_by: check.by, report: check.report }))
 }
 
 /// The report as the API tells it.

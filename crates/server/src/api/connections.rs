@@ -14,12 +14,14 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ListAnswer,
-    extract::{Asked, Authenticated, IfMatch, InWorkspace, JsonBody, Named},
+    conditions::IfMatch,
+    done,
+    extract::{Asked, Authenticated, InWorkspace, JsonBody, Named},
 };
 use crate::{
     app::App,
     clock::rfc3339,
-    error::{Error, Problem, Result},
+    error::{Error, Result},
     ops::{
         connections::{self, Change, Connection, Removal},
         idempotency::or_repeated,
@@ -33,18 +35,18 @@ use crate::{
 #[schema(example = json!({
     "name": "sales", "type": "postgres", "description": "", "tags": ["finance"], "host": "db.internal", "port": 5432, "database": "sales",
     "username": "analytics", "password": {"set": true}, "tls": {"mode": "verify-full", "key": {"set": false}}, "extra": {"application_name": "dataflow"},
-    "version": 3, "created_at": "2026-11-01T09:00:00Z", "created_by": "ada@example.org", "updated_at": "2026-11-02T09:00:00Z", "updated_by": "ada@example.org"
+    "version": 3, "created_at": "2026-11-01T09:00:00Z", "created_by": "ada@example.org", "updated_at": "2026-11-02T09:00:00Z", "updated_by": "ada@example.org",
+    "last_check": {"status": "ok", "summary": "PostgreSQL 15.18", "checked_at": "2026-11-02T09:00:05Z", "duration_ms": 12.5}
 }))]
 pub struct ConnectionAnswer {
     pub name: String,
     #[serde(rename = "type")]
     pub type_id: String,
     pub description: String,
-    #[schema(value_type = Vec<String>)]
     pub tags: Vec<Tag>,
     /// The fields of the type; secret ones as `{"set": true}`.
     #[serde(flatten)]
-    #[schema(value_type = std::collections::HashMap<String, Object>)]
+    #[schema(value_type = std::collections::HashMap<String, Value>)]
     pub fields: Map<String, Value>,
     pub version: i64,
     pub created_at: String,
@@ -67,12 +69,15 @@ pub struct LastCheck {
 
 /// A connection as a list shows it.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "name": "sales", "type": "postgres", "description": "", "tags": ["finance"], "address": "db.internal:5432 / sales", "version": 3,
+    "updated_at": "2026-11-02T09:00:00Z", "updated_by": "ada@example.org", "last_check": null
+}))]
 pub struct ConnectionSummary {
     pub name: String,
     #[serde(rename = "type")]
     pub type_id: String,
     pub description: String,
-    #[schema(value_type = Vec<String>)]
     pub tags: Vec<Tag>,
     /// Host, port and database in one line, or the file.
     #[schema(example = "db.internal:5432 / sales")]
@@ -90,13 +95,16 @@ pub struct ConnectionSummary {
     "password": "…", "tls": {"mode": "verify-full"}, "extra": {"application_name": "dataflow"}
 }))]
 pub struct ConnectionRequest {
-    /// 1 to 250 of `A-Z a-z 0-9 _ . -`, first a letter or digit. Not changed by PATCH.
+    /// Of `A-Z a-z 0-9 _ . -`, first a letter or digit. Needed by a new connection; not changed by PATCH.
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 250)]
     pub name: Option<String>,
+    /// Needed by a new connection.
+    #[schema(value_type = String, required = false)]
     pub r#type: Option<String>,
-    /// At most 1,000 characters.
+    #[schema(max_length = 1000)]
     pub description: Option<String>,
-    /// At most 20, each at most 50 characters.
-    pub tags: Option<Vec<String>>,
+    #[schema(max_items = 20)]
+    pub tags: Option<Vec<Tag>>,
     /// The fields of the type.
     pub tls: Option<Object>,
     pub extra: Option<Object>,
@@ -179,9 +187,12 @@ fn respond(status: StatusCode, connection: Connection) -> Response {
 #[into_params(parameter_in = Query)]
 pub struct ListParams {
     /// Words that name, host, database, user, type, tags or description begin with; at most 6 words and filters together.
+    #[param(max_length = 250)]
     pub search: Option<String>,
     #[serde(rename = "type")]
+    #[param(max_length = 50)]
     pub type_id: Option<String>,
+    #[param(max_length = 50)]
     pub tag: Option<String>,
     /// `ok`, `failed`, `unproven` or `untested`.
     pub status: Option<String>,
@@ -189,14 +200,15 @@ pub struct ListParams {
     pub sort: Option<String>,
     /// `next` of the page before.
     pub cursor: Option<String>,
-    /// 1 to 200; 50 unless given.
+    /// Connections on a page; 50 unless given.
+    #[param(minimum = 1, maximum = 200)]
     pub limit: Option<usize>,
 }
 
 /// Lists live connections.
 #[utoipa::path(get, path = "/workspaces/{workspace}/connections", operation_id = "list_connections", tag = "connections",
     params(("workspace" = String, Path), ListParams),
-    responses((status = 200, body = ListAnswer<ConnectionSummary>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+    responses((status = 200, body = ListAnswer<ConnectionSummary>), (status = 404), (status = 422)))]
 pub async fn list_connections(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
@@ -252,8 +264,8 @@ fn summary(row: ConnectionRow) -> ConnectionSummary {
 /// Creates a connection.
 #[utoipa::path(post, path = "/workspaces/{workspace}/connections", operation_id = "create_connection", tag = "connections",
     params(("workspace" = String, Path)), request_body = ConnectionRequest,
-    responses((status = 201, body = ConnectionAnswer, headers(("ETag" = String), ("Location" = String))), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
-        (status = 409, description = "`name_taken`", body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, description = "`invalid_fields`", body = Problem)))]
+    responses((status = 201, body = ConnectionAnswer, headers(("ETag" = String), ("Location" = String))), (status = 403), (status = 404), (status = 409, description = "name_taken"),
+        (status = 415), (status = 422)))]
 pub async fn create_connection(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
@@ -276,7 +288,7 @@ pub async fn create_connection(
 /// Shows a connection. A deleted one is 410 and says who and when.
 #[utoipa::path(get, path = "/workspaces/{workspace}/connections/{name}", operation_id = "show_connection", tag = "connections",
     params(("workspace" = String, Path), ("name" = String, Path)),
-    responses((status = 200, body = ConnectionAnswer, headers(("ETag" = String))), (status = 401, body = Problem), (status = 404, body = Problem), (status = 410, description = "`connection_deleted`", body = Problem)))]
+    responses((status = 200, body = ConnectionAnswer, headers(("ETag" = String))), (status = 404), (status = 410)))]
 pub async fn show_connection(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
@@ -286,12 +298,13 @@ pub async fn show_connection(
     Ok(respond(StatusCode::OK, connection))
 }
 
-/// Changes a connection. Members left out stay as they are, null clears, a secret left out is kept.
+/// Changes a connection. Members left out stay as they are, null clears, a secret left out is kept. A change that leaves everything as
+/// it is makes no version. A change of where a stored secret is sent needs that secret again: only an admin who is signed in to the
+/// Studio can keep it.
 #[utoipa::path(patch, path = "/workspaces/{workspace}/connections/{name}", operation_id = "edit_connection", tag = "connections",
-    params(("workspace" = String, Path), ("name" = String, Path), ("If-Match" = String, Header, description = "The ETag that was read, or `*`")), request_body = ConnectionRequest,
-    responses((status = 200, body = ConnectionAnswer, headers(("ETag" = String))), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
-        (status = 410, body = Problem), (status = 412, description = "`version_conflict`", body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
-        (status = 422, description = "`invalid_fields`, `secret_reentry_required`", body = Problem), (status = 428, description = "`precondition_required`", body = Problem)))]
+    params(("workspace" = String, Path), ("name" = String, Path), ("If-Match" = String, Header, description = "The ETag that was read, a list of such, or `*`")), request_body = ConnectionRequest,
+    responses((status = 200, body = ConnectionAnswer, headers(("ETag" = String))), (status = 403), (status = 404), (status = 410), (status = 412), (status = 415),
+        (status = 422, description = "secret_reentry_required"), (status = 428)))]
 pub async fn edit_connection(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
@@ -299,7 +312,7 @@ pub async fn edit_connection(
     IfMatch(precondition): IfMatch,
     JsonBody(draft): JsonBody<Draft>,
 ) -> Result<Response> {
-    let change = Change { draft, precondition };
+    let change = Change { draft, precondition, own_password: None };
     let saved = connections::edit(&app, &caller, &named.workspace, &named.name, change).await;
     let connection = match or_repeated(&app, &caller, saved).await {
         Err(Error::Repeated) => connections::show(&app, &caller.without_key(), &named.workspace, &named.name).await?,
@@ -313,15 +326,15 @@ pub async fn edit_connection(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct DeleteParams {
-    /// At most 500 characters; told to those who still use the name.
+    /// Told to those who still use the name.
+    #[param(max_length = 500)]
     pub reason: Option<String>,
 }
 
 /// Deletes a connection. It leaves a tombstone: who asks for the name learns who deleted it, when and why.
 #[utoipa::path(delete, path = "/workspaces/{workspace}/connections/{name}", operation_id = "delete_connection", tag = "connections",
-    params(("workspace" = String, Path), ("name" = String, Path), ("If-Match" = String, Header, description = "The ETag that was read, or `*`"), DeleteParams),
-    responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 410, body = Problem),
-        (status = 412, body = Problem), (status = 422, body = Problem), (status = 428, body = Problem)))]
+    params(("workspace" = String, Path), ("name" = String, Path), ("If-Match" = String, Header, description = "The ETag that was read, a list of such, or `*`"), DeleteParams),
+    responses((status = 204), (status = 403), (status = 404), (status = 410), (status = 412), (status = 422), (status = 428)))]
 pub async fn delete_connection(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
@@ -331,8 +344,5 @@ pub async fn delete_connection(
 ) -> Result<StatusCode> {
     let removal = Removal { precondition, reason: params.reason };
     let deleted = connections::delete(&app, &caller, &named.workspace, &named.name, removal).await;
-    match or_repeated(&app, &caller, deleted).await {
-        Ok(()) | Err(Error::Repeated) => Ok(StatusCode::NO_CONTENT),
-        Err(error) => Err(error),
-    }
+    done(or_repeated(&app, &caller, deleted).await)
 }

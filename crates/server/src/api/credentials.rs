@@ -3,17 +3,35 @@
 use std::sync::Arc;
 
 use axum::{
+    body::Bytes,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
-use super::extract::{Authenticated, Named};
+use dataflow_model::Secret;
+
+use super::{
+    conditions::client_holds,
+    extract::{Authenticated, Named},
+};
 use crate::{
     app::App,
-    error::{Error, Problem, Result},
+    error::{Error, Result},
     ops::credentials::resolve,
 };
+
+/// The current version, in every answer: a save that changes only the description or the tags leaves the `ETag` as it is.
+const VERSION: HeaderName = HeaderName::from_static("dataflow-connection-version");
+
+/// A body that is wiped once it is sent.
+struct Wiped(Secret);
+
+impl AsRef<[u8]> for Wiped {
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose_secret().as_bytes()
+    }
+}
 
 /// What a client needs to connect, secrets in clear.
 #[derive(Debug, utoipa::ToSchema)]
@@ -36,27 +54,29 @@ pub struct CredentialsAnswer {
 
 /// Resolves a name. Send the `ETag` back as `If-None-Match`: 304 means that what you hold is current. Each call is a use and is audited.
 #[utoipa::path(get, path = "/workspaces/{workspace}/connections/{name}/credentials", operation_id = "resolve_credentials", tag = "credentials",
-    params(("workspace" = String, Path), ("name" = String, Path), ("If-None-Match" = Option<String>, Header), ("Dataflow-Workflow" = Option<String>, Header, description = "`kind=notebook; name=\"churn.ipynb\"; run=\"…\"`")),
-    responses((status = 200, body = CredentialsAnswer, headers(("ETag" = String), ("Cache-Control" = String))), (status = 304), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
-        (status = 410, description = "`connection_deleted`", body = Problem), (status = 500, description = "`secret_unreadable`", body = Problem), (status = 503, body = Problem)))]
+    params(("workspace" = String, Path), ("name" = String, Path), ("If-None-Match" = Option<String>, Header), ("Dataflow-Workflow" = Option<String>, Header, description = "`kind=notebook; name=\"churn.ipynb\"; run=\"…\"`; name and run are cut after 250 characters, and what is not of this form counts as not sent")),
+    responses((status = 200, body = CredentialsAnswer, headers(("ETag" = String), ("Cache-Control" = String), ("Dataflow-Connection-Version" = i64))),
+        (status = 304, description = "What you hold is current, at the version that the header says.", headers(("ETag" = String), ("Cache-Control" = String), ("Dataflow-Connection-Version" = i64))),
+        (status = 403), (status = 404), (status = 410)))]
 pub async fn resolve_credentials(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     named: Named,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).map(|tag| tag.trim().trim_matches('"'));
-    let resolved = resolve(&app, &caller, &named.workspace, &named.name, known).await?;
+    let holds = |fingerprint: &str| client_holds(&headers, fingerprint);
+    let resolved = resolve(&app, &caller, &named.workspace, &named.name, holds).await?;
     let etag = HeaderValue::from_str(&format!("\"{}\"", resolved.fingerprint)).map_err(|error| Error::Internal(error.into()))?;
     let mut response = match resolved.body {
         None => StatusCode::NOT_MODIFIED.into_response(),
         Some(body) => {
-            let mut response = body.expose_secret().to_owned().into_response();
+            let mut response = Bytes::from_owner(Wiped(body)).into_response();
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             response
         }
     };
     response.headers_mut().insert(header::ETAG, etag);
+    response.headers_mut().insert(VERSION, HeaderValue::from(resolved.version));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }

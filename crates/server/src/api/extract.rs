@@ -4,26 +4,28 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{FromRequest, FromRequestParts, Path, Query, Request, State, rejection::QueryRejection},
+    extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request, State, rejection::QueryRejection},
     http::{HeaderMap, header, request::Parts},
     middleware::Next,
     response::Response,
 };
+use bytes::Bytes;
 use dataflow_model::{FieldError, Workflow};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 
 use crate::{
     app::App,
     error::Error,
     listen::PeerAddress,
-    ops::{Caller, Who, connections::Precondition, idempotency::IdempotencyKey, tokens},
+    ops::{Caller, Who, idempotency::IdempotencyKey, tokens},
 };
 
 /// Largest body of a request, in bytes.
 pub const BODY_MAX: usize = 64 * 1024;
 /// Longest `Idempotency-Key`, in bytes.
-const IDEMPOTENCY_KEY_MAX: usize = 255;
+pub const IDEMPOTENCY_KEY_MAX: usize = 255;
 
 /// The caller of an API request, as [`authenticate`] found him.
 pub struct Authenticated(pub Caller);
@@ -51,7 +53,7 @@ pub async fn authenticate(State(app): State<Arc<App>>, request: Request, next: N
             }
             let bytes = read_body(body).await?;
             caller.idempotency = Some(idempotency_key(&app, &caller, &parts, key.as_bytes(), &bytes));
-            Body::from(bytes.to_vec())
+            Body::from(Bytes::from_owner(bytes))
         }
     };
     parts.extensions.insert(caller);
@@ -71,9 +73,10 @@ async fn bearer(app: &App, parts: &Parts) -> Result<Caller, Error> {
 }
 
 fn idempotency_key(app: &App, caller: &Caller, parts: &Parts, key: &[u8], body: &[u8]) -> IdempotencyKey {
-    let precondition = parts.headers.get(header::IF_MATCH).map(header::HeaderValue::as_bytes).unwrap_or_default();
+    let preconditions: Vec<_> = parts.headers.get_all(header::IF_MATCH).iter().map(header::HeaderValue::as_bytes).collect();
+    let precondition = preconditions.join(b",".as_slice());
     let address = parts.uri.to_string();
-    let asked = [parts.method.as_str().as_bytes(), address.as_bytes(), precondition, body];
+    let asked = [parts.method.as_str().as_bytes(), address.as_bytes(), &precondition, body];
     IdempotencyKey {
         hash: app.vault.row_mac("idempotency_keys", &[caller.identity().as_bytes(), key]),
         request_hash: app.vault.row_mac("idempotency_requests", &asked),
@@ -87,11 +90,17 @@ impl<S: Send + Sync> FromRequestParts<S> for InWorkspace {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let Path(path) = Path::<std::collections::HashMap<String, String>>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| Error::Malformed("The address is not valid UTF-8."))?;
-        path.get("workspace").cloned().map(Self).ok_or(Error::NotFound("workspace"))
+        let path = path_params(parts, state).await?;
+        param(&path, "workspace").map(Self).ok_or(Error::NotFound("workspace"))
     }
+}
+
+async fn path_params<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<RawPathParams, Error> {
+    RawPathParams::from_request_parts(parts, state).await.map_err(|_| Error::Malformed("The address is not valid UTF-8."))
+}
+
+fn param(path: &RawPathParams, wanted: &str) -> Option<String> {
+    path.iter().find_map(|(key, value)| (key == wanted).then(|| value.to_owned()))
 }
 
 /// `…/connections/test` tests unsaved values under POST; under every other method it is the connection of that name.
@@ -107,11 +116,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let InWorkspace(workspace) = InWorkspace::from_request_parts(parts, state).await?;
-        let Path(mut path) = Path::<std::collections::HashMap<String, String>>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| Error::Malformed("The address is not valid UTF-8."))?;
-        let name = path.remove("name").unwrap_or_else(|| CONNECTION_CALLED_TEST.to_owned());
+        let path = path_params(parts, state).await?;
+        let workspace = param(&path, "workspace").ok_or(Error::NotFound("workspace"))?;
+        let name = param(&path, "name").unwrap_or_else(|| CONNECTION_CALLED_TEST.to_owned());
         Ok(Self { workspace, name })
     }
 }
@@ -178,36 +185,96 @@ pub(crate) async fn read_body(body: Body) -> Result<zeroize::Zeroizing<Vec<u8>>,
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => Error::Invalid(vec![FieldError::new(
-            field_of(&error),
-            "invalid",
-            "is unknown, missing, repeated or of the wrong type",
-        )]),
-        _ => Error::Malformed("The request's body is not valid JSON."),
-    })
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let read = serde_path_to_error::deserialize(&mut json);
+    let refused = match read {
+        // serde reads a list in a struct's place member by member.
+        Ok(read) if bytes.trim_ascii_start().first() == Some(&b'{') => {
+            json.end().map_err(|_| NOT_JSON)?;
+            return Ok(read);
+        }
+        Ok(_) => FieldError::new("", "wrong_type", "must be a JSON object"),
+        Err(error) if error.inner().is_data() => refused_member(&error),
+        Err(_) => return Err(NOT_JSON),
+    };
+    Err(Error::Invalid(vec![refused]))
 }
 
-/// The member that a parse error is about, where serde names it. Values are never taken from its text.
-fn field_of(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let named = ["unknown field `", "missing field `", "duplicate field `"].iter().find_map(|prefix| text.strip_prefix(prefix));
-    let name = named.and_then(|rest| rest.split('`').next()).unwrap_or_default();
-    name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')).take(64).collect()
+const NOT_JSON: Error = Error::Malformed("The request's body is not valid JSON.");
+
+/// Longest path of a member that an answer repeats, in characters: an unknown member's name is the client's.
+const PATH_MAX: usize = 64;
+
+/// What serde's text says, without what it quotes of the body: that may be a secret. A missing or repeated member is a name of ours.
+fn refused_member(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldError {
+    let text = error.inner().to_string();
+    let named = |prefix| text.strip_prefix(prefix).and_then(|rest: &str| rest.split('`').next());
+    let (member, code, message) = if let Some(name) = named("missing field `") {
+        (Some(name), "required", "is needed")
+    } else if let Some(name) = named("duplicate field `") {
+        (Some(name), "duplicate_field", "stands twice in the request")
+    } else if text.starts_with("unknown field ") {
+        (None, "unknown_field", "is no member of this request")
+    } else if text.starts_with("unknown variant ") {
+        (None, "not_a_choice", "is none of the words that the API's description at /api/v1/openapi.json lists")
+    } else {
+        (None, "wrong_type", "is of another type than the API's description at /api/v1/openapi.json says")
+    };
+    let parents = error.path().iter().map(|segment| match segment {
+        Segment::Seq { index } => index.to_string(),
+        Segment::Map { key } => key.clone(),
+        Segment::Enum { variant } => variant.clone(),
+        Segment::Unknown => "?".to_owned(),
+    });
+    let path: Vec<_> = parents.chain(member.map(ToOwned::to_owned)).collect();
+    FieldError::new(path.join(".").chars().take(PATH_MAX).collect::<String>(), code, message)
 }
 
-/// `If-Match`, as a change must have it.
-pub struct IfMatch(pub Precondition);
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
 
-impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
-    type Rejection = Error;
+    use super::*;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
-        let value = parts.headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok());
-        Ok(Self(match value.map(str::trim) {
-            None => Precondition::Missing,
-            Some("*") => Precondition::Any,
-            Some(tag) => Precondition::Tag(tag.to_owned()),
-        }))
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read")]
+    struct Body {
+        name: String,
+        roles: Vec<crate::ops::Role>,
+        tls: Option<Tls>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read")]
+    struct Tls {
+        mode: String,
+    }
+
+    #[test]
+    fn a_refused_body_names_the_path_and_repeats_no_value() {
+        for (body, path, code) in [
+            (r#"{"roles":[]}"#, "name", "required"),
+            (r#"{"name":"x","name":"PLANTED","roles":[]}"#, "name", "duplicate_field"),
+            (r#"{"name":7,"roles":[]}"#, "name", "wrong_type"),
+            (r#"{"name":"x","roles":"PLANTED"}"#, "roles", "wrong_type"),
+            (r#"{"name":"x","roles":["user",null]}"#, "roles.1", "wrong_type"),
+            (r#"{"name":"x","roles":["PLANTED"]}"#, "roles.0", "not_a_choice"),
+            (r#"{"name":"x","roles":[{"PLANTED":1}]}"#, "roles.0", "wrong_type"),
+            (r#"{"name":"x","roles":[],"tls":{}}"#, "tls.mode", "required"),
+            (r#"{"name":"x","roles":[],"tls":{"mode":["PLANTED"]}}"#, "tls.mode", "wrong_type"),
+            (r#"{"name":"x","roles":[],"tls":{"mode":"x","colour":"PLANTED"}}"#, "tls.colour", "unknown_field"),
+            (r#"["x",["user"],null]"#, "", "wrong_type"),
+            ("7", "", "wrong_type"),
+        ] {
+            let Err(Error::Invalid(errors)) = parse::<Body>(body.as_bytes()) else { panic!("{body} is not refused at a field") };
+            let refused: Vec<_> = errors.iter().map(|error| (error.field.as_str(), error.code.as_str())).collect();
+            assert_eq!(refused, [(path, code)], "{body}");
+            assert!(!format!("{errors:?}").contains("PLANTED"), "{errors:?}");
+        }
+        for body in ["", "{", r#"{"name":"x","roles":[]} {}"#, r#"{"name":"x","roles":[nil]}"#] {
+            assert!(matches!(parse::<Body>(body.as_bytes()), Err(Error::Malformed(_))), "{body}");
+        }
     }
 }

@@ -1,67 +1,60 @@
 //! The API's description, generated from the handlers.
 
+mod bodies;
+#[cfg(test)]
+mod limits;
+mod refusals;
+
 use std::sync::Arc;
 
 use axum::routing::get;
-use dataflow_model::Code;
+use dataflow_model::{Code, FieldError};
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, Response,
-    ResponseBuilder, Type,
+    ComponentsBuilder, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, RefOr, Required, Type,
     path::{Parameter, ParameterBuilder, ParameterIn},
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{checks, connections, credentials, people, tokens, types, workspaces};
-use crate::app::App;
+use super::{checks, connections, credentials, extract, people, tokens, types, workspaces};
+use crate::{app::App, error::Problem};
 
 /// What stands above the routes: title, problem codes, how to sign in.
 pub fn description() -> OpenApi {
     let codes: Vec<_> = Code::ALL.iter().map(|code| format!("`{code}`")).collect();
     let text = format!(
         "Named, secure configurations of databases and services.\n\nErrors are RFC 9457 problem documents; `code` is one of {}. \
-         Bodies are JSON of at most 64 KiB. A change names the version that it changes in `If-Match`.",
+         Bodies are JSON of at most 64 KiB. A change names the version that it changes in `If-Match`.\n\n\
+         An address answers a method that is not described at it with 405 `method_not_allowed` and one that is not described at all with \
+         404 `not_found`. `host_not_allowed` (421), `origin_not_allowed` and `setup_done` are answers of the Studio alone.",
         codes.join(", ")
     );
     let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    let components = ComponentsBuilder::new()
+        .schema_from::<Problem>()
+        .schema_from::<FieldError>()
+        .security_scheme("bearer", bearer)
+        .response("MethodNotAllowed", refusals::method_not_allowed())
+        .build();
     OpenApiBuilder::new()
         .info(InfoBuilder::new().title("Dataflow Connections").version("1").description(Some(text)).build())
-        .components(Some(ComponentsBuilder::new().security_scheme("bearer", bearer).build()))
+        .components(Some(components))
         .security(Some([SecurityRequirement::new("bearer", Vec::<String>::new())]))
         .build()
 }
 
-/// What every operation has in common, besides what stands at its handler: the refusals that any request can meet, and the media type
-/// of problem documents.
+/// Adds what stands at no handler, since many operations have it in common.
 #[must_use]
 pub fn complete(mut document: OpenApi) -> OpenApi {
-    let common = [
-        ("400", "`malformed_request`"),
-        ("500", "`internal`, `secret_unreadable`"),
-        ("503", "`unavailable`; try again after the seconds of `Retry-After`"),
-    ];
     for item in document.paths.paths.values_mut() {
         let changes = [&mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
         for operation in changes.into_iter().flatten() {
             operation.parameters.get_or_insert_default().push(idempotency_key());
-            operation.responses.responses.entry("409".to_owned()).or_insert_with(|| problem("`idempotency_conflict`"));
+            refusals::complete(operation, true);
         }
-        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
-        for responses in operations.into_iter().flatten().map(|operation| &mut operation.responses.responses) {
-            for (status, text) in common {
-                responses.entry(status.to_owned()).or_insert_with(|| problem(text));
-            }
-            for response in
-                responses.iter_mut().filter(|(status, _)| status.starts_with(['4', '5'])).map(|(_, response)| response)
-            {
-                if let RefOr::T(response) = response
-                    && let Some(content) = response.content.swap_remove("application/json")
-                {
-                    response.content.insert("application/problem+json".to_owned(), content);
-                }
-            }
-        }
+        item.get.iter_mut().for_each(|operation| refusals::complete(operation, false));
     }
+    bodies::complete(&mut document);
     document
 }
 
@@ -69,14 +62,9 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
 fn idempotency_key() -> RefOr<Parameter> {
     let text = "1 to 255 bytes of your choice. A request that is sent again with the same key within a day takes effect once, and is \
                 answered with what there is now; the same key for another request is 409.";
-    let string = ObjectBuilder::new().schema_type(Type::String).build();
+    let key = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(extract::IDEMPOTENCY_KEY_MAX));
     let header = ParameterBuilder::new().name("Idempotency-Key").parameter_in(ParameterIn::Header).required(Required::False);
-    RefOr::T(header.description(Some(text)).schema(Some(string)).build())
-}
-
-fn problem(text: &str) -> RefOr<Response> {
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-    RefOr::T(ResponseBuilder::new().description(text).content("application/json", content).build())
+    RefOr::T(header.description(Some(text)).schema(Some(key.build())).build())
 }
 
 /// The routes under `/api/v1`, with their description.
@@ -96,6 +84,8 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(tokens::revoke_token))
         .routes(routes!(people::list_members))
         .routes(routes!(people::put_member, people::remove_member))
+        .routes(routes!(people::disable_person))
+        .routes(routes!(people::enable_person))
         .routes(routes!(workspaces::list_workspaces))
         .routes(routes!(types::list_types))
 }

@@ -6,81 +6,126 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ListAnswer,
-    extract::{Authenticated, InWorkspace, JsonBody, Named},
+    ListAnswer, PageParams, done,
+    extract::{Asked, Authenticated, InWorkspace, JsonBody, Named},
+    listed,
 };
 use crate::{
     app::App,
     clock::rfc3339,
-    error::{Error, Problem, Result},
-    ops::{Role, Roles, people},
+    error::{Error, Result},
+    ops::{Role, Roles, idempotency::or_repeated, people},
 };
 
+/// A person in a workspace.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "email": "ada@example.org", "roles": ["viewer", "editor"], "owner": false, "disabled": false, "pending": false, "created_by": "admin@example.org"
+}))]
 pub struct MemberAnswer {
     pub email: String,
     pub roles: Vec<Role>,
     /// An owner may do everything in every workspace.
     pub owner: bool,
+    /// Cannot sign in, and his tokens do not work.
+    pub disabled: bool,
+    /// Has not chosen a password yet.
+    pub pending: bool,
+    /// Who made the account.
+    pub created_by: String,
 }
 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"roles": ["viewer", "editor"]}))]
 pub struct MemberRequest {
+    #[schema(min_items = 1)]
     pub roles: Vec<Role>,
 }
 
-/// A one-time code for a new person to choose a password with, at `/link/CODE`; null for someone who has an account.
+/// A one-time code for a new person to choose a password with, at `/link/CODE`; null for someone who has an account, and so for all
+/// whom a token may change.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({"link_code": null, "link_expires_at": null}))]
 pub struct MemberAdded {
     pub link_code: Option<String>,
     pub link_expires_at: Option<String>,
 }
 
-/// Lists the members of a workspace.
-#[utoipa::path(get, path = "/workspaces/{workspace}/members", operation_id = "list_members", tag = "people", params(("workspace" = String, Path)),
-    responses((status = 200, body = ListAnswer<MemberAnswer>), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+/// Lists the members of a workspace, by e-mail.
+#[utoipa::path(get, path = "/workspaces/{workspace}/members", operation_id = "list_members", tag = "people", params(("workspace" = String, Path), PageParams),
+    responses((status = 200, body = ListAnswer<MemberAnswer>), (status = 403), (status = 404), (status = 422)))]
 pub async fn list_members(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     InWorkspace(workspace): InWorkspace,
+    Asked(params): Asked<PageParams>,
 ) -> Result<Json<ListAnswer<MemberAnswer>>> {
-    let members = people::members(&app, &caller, &workspace).await?;
-    let items = members
-        .into_iter()
-        .map(|member| MemberAnswer {
-            roles: member.roles.iter().collect(),
-            owner: member.person.is_owner,
-            email: member.person.email,
-        })
-        .collect();
-    Ok(Json(ListAnswer { items, next: None }))
+    let members = people::members(&app, &caller, &workspace, &params.into()).await?;
+    Ok(listed(members, |member| MemberAnswer {
+        roles: member.roles.iter().collect(),
+        owner: member.person.is_owner,
+        disabled: member.person.disabled_at.is_some(),
+        pending: member.person.password_hash.is_empty(),
+        created_by: member.person.created_by,
+        email: member.person.email,
+    }))
 }
 
-/// Gives a person roles in a workspace.
-#[utoipa::path(put, path = "/workspaces/{workspace}/members/{name}", operation_id = "put_member", tag = "people", params(("workspace" = String, Path), ("name" = String, Path, description = "The e-mail address")), request_body = MemberRequest,
-    responses((status = 200, body = MemberAdded), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem)))]
+/// Gives a person in a workspace other roles.
+///
+/// Somebody who is not in the workspace yet is added by an owner of the server, on the Studio's page Access or in a shell; no token may.
+#[utoipa::path(put, path = "/workspaces/{workspace}/members/{name}", operation_id = "put_member", tag = "people", params(("workspace" = String, Path), ("name" = String, Path, description = "The e-mail address", max_length = 254)), request_body = MemberRequest,
+    responses((status = 200, body = MemberAdded), (status = 403), (status = 404), (status = 415), (status = 422)))]
 pub async fn put_member(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     named: Named,
     JsonBody(request): JsonBody<MemberRequest>,
 ) -> Result<Json<MemberAdded>> {
-    let link = people::put_member(&app, &caller, &named.workspace, &named.name, Roles::of(&request.roles)).await?;
+    let put = people::put_member(&app, &caller, &named.workspace, &named.name, Roles::of(&request.roles)).await;
+    let link = match or_repeated(&app, &caller, put).await {
+        Err(Error::Repeated) => None,
+        came_to => came_to?,
+    };
     let (code, expires_at) = link.map(|link| (link.code.expose_secret().to_owned(), rfc3339(link.expires_at))).unzip();
     Ok(Json(MemberAdded { link_code: code, link_expires_at: expires_at }))
 }
 
-/// Takes a person out of a workspace.
+/// Takes a person out of a workspace. The tokens that he or one of his tokens made there are revoked.
 #[utoipa::path(delete, path = "/workspaces/{workspace}/members/{name}", operation_id = "remove_member", tag = "people", params(("workspace" = String, Path), ("name" = String, Path, description = "The e-mail address")),
-    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 204), (status = 403), (status = 404), (status = 409, description = "last_admin")))]
 pub async fn remove_member(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     named: Named,
 ) -> Result<StatusCode> {
-    match people::remove_member(&app, &caller, &named.workspace, &named.name).await {
-        Ok(()) | Err(Error::Repeated) => Ok(StatusCode::NO_CONTENT),
-        Err(error) => Err(error),
-    }
+    let removed = people::remove_member(&app, &caller, &named.workspace, &named.name).await;
+    done(or_repeated(&app, &caller, removed).await)
+}
+
+/// Disables a person in all workspaces: his sessions end, he cannot sign in, and his tokens do not work until he is enabled again.
+///
+/// For who may manage people wherever he is; an owner is disabled by another owner.
+#[utoipa::path(post, path = "/workspaces/{workspace}/members/{name}/disable", operation_id = "disable_person", tag = "people", params(("workspace" = String, Path), ("name" = String, Path, description = "The e-mail address")),
+    responses((status = 204), (status = 403), (status = 404), (status = 409, description = "last_admin")))]
+pub async fn disable_person(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    named: Named,
+) -> Result<StatusCode> {
+    let disabled = people::set_disabled(&app, &caller, &named.workspace, &named.name, true).await;
+    done(or_repeated(&app, &caller, disabled).await)
+}
+
+/// Enables a person again. He signs in anew; his tokens that have not expired work again.
+#[utoipa::path(post, path = "/workspaces/{workspace}/members/{name}/enable", operation_id = "enable_person", tag = "people", params(("workspace" = String, Path), ("name" = String, Path, description = "The e-mail address")),
+    responses((status = 204), (status = 403), (status = 404)))]
+pub async fn enable_person(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    named: Named,
+) -> Result<StatusCode> {
+    let enabled = people::set_disabled(&app, &caller, &named.workspace, &named.name, false).await;
+    done(or_repeated(&app, &caller, enabled).await)
 }

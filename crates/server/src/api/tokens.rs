@@ -6,21 +6,27 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ListAnswer,
-    extract::{Authenticated, InWorkspace, JsonBody, Named},
+    ListAnswer, PageParams, done,
+    extract::{Asked, Authenticated, InWorkspace, JsonBody, Named},
+    listed,
 };
 use crate::{
     app::App,
     clock::rfc3339,
-    error::{Error, Problem, Result},
+    error::Result,
     ops::{
         Role, Roles,
+        idempotency::or_repeated,
         tokens::{self, NewToken, Token},
     },
 };
 
 /// A token without itself.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "id": "01939a1e-5b7c-7d40-9f0a-2f6c1b7a9e55", "name": "nightly", "roles": ["user"], "connections": ["sales"], "created_at": "2026-11-02T09:00:00Z",
+    "created_by": "ada@example.org", "expires_at": "2027-01-31T09:00:00Z", "revoked_at": null, "last_used_at": "2026-11-03T02:00:00Z"
+}))]
 pub struct TokenAnswer {
     pub id: String,
     pub name: String,
@@ -36,6 +42,10 @@ pub struct TokenAnswer {
 
 /// A new token, shown this once.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "token": "dfc_user_…", "id": "01939a1e-5b7c-7d40-9f0a-2f6c1b7a9e55", "name": "nightly", "roles": ["user"], "connections": null,
+    "created_at": "2026-11-02T09:00:00Z", "created_by": "ada@example.org", "expires_at": "2027-01-31T09:00:00Z", "revoked_at": null, "last_used_at": null
+}))]
 pub struct NewTokenAnswer {
     #[schema(example = "dfc_user_…")]
     pub token: String,
@@ -43,15 +53,21 @@ pub struct NewTokenAnswer {
     pub about: TokenAnswer,
 }
 
+/// A token as it is asked for.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "nightly", "roles": ["user"], "expires_in_days": 30, "connections": ["sales"]}))]
 pub struct TokenRequest {
-    /// One line of at most 250 characters, unique among the live tokens of the workspace.
+    /// One line, unique among the live tokens of the workspace.
+    #[schema(min_length = 1, max_length = 250)]
     pub name: String,
+    #[schema(min_items = 1)]
     pub roles: Vec<Role>,
-    /// 1 to 366; 90 unless given.
+    /// 90 unless given. A token that a token makes expires no later than that one.
+    #[schema(minimum = 1, maximum = 366)]
     pub expires_in_days: Option<i64>,
-    /// At most 100 connection names that the token is narrowed to; null: all.
+    /// The connection names that the token is narrowed to; null: all.
+    #[schema(min_items = 1, max_items = 100)]
     pub connections: Option<Vec<String>>,
 }
 
@@ -69,21 +85,21 @@ fn answer(token: Token) -> TokenAnswer {
     }
 }
 
-/// Lists the tokens that you made; an admin sees all.
-#[utoipa::path(get, path = "/workspaces/{workspace}/tokens", operation_id = "list_tokens", tag = "tokens", params(("workspace" = String, Path)),
-    responses((status = 200, body = ListAnswer<TokenAnswer>), (status = 401, body = Problem), (status = 404, body = Problem)))]
+/// Lists the tokens that you made, newest first; an admin sees all.
+#[utoipa::path(get, path = "/workspaces/{workspace}/tokens", operation_id = "list_tokens", tag = "tokens", params(("workspace" = String, Path), PageParams),
+    responses((status = 200, body = ListAnswer<TokenAnswer>), (status = 404), (status = 422)))]
 pub async fn list_tokens(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     InWorkspace(workspace): InWorkspace,
+    Asked(params): Asked<PageParams>,
 ) -> Result<Json<ListAnswer<TokenAnswer>>> {
-    let items = tokens::list(&app, &caller, &workspace).await?.into_iter().map(answer).collect();
-    Ok(Json(ListAnswer { items, next: None }))
+    Ok(listed(tokens::list(&app, &caller, &workspace, &params.into()).await?, answer))
 }
 
 /// Makes a token. It is in this answer and nowhere else.
 #[utoipa::path(post, path = "/workspaces/{workspace}/tokens", operation_id = "create_token", tag = "tokens", params(("workspace" = String, Path)), request_body = TokenRequest,
-    responses((status = 201, body = NewTokenAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem)))]
+    responses((status = 201, body = NewTokenAnswer), (status = 403), (status = 404), (status = 409, description = "name_taken"), (status = 415), (status = 422)))]
 pub async fn create_token(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
@@ -100,12 +116,10 @@ pub async fn create_token(
     Ok((StatusCode::CREATED, Json(NewTokenAnswer { token: secret.expose_secret().to_owned(), about: answer(token) })))
 }
 
-/// Revokes a token by its id.
+/// Revokes a token by its id, and those that it made.
 #[utoipa::path(delete, path = "/workspaces/{workspace}/tokens/{name}", operation_id = "revoke_token", tag = "tokens", params(("workspace" = String, Path), ("name" = String, Path, description = "The token's id")),
-    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 204), (status = 404)))]
 pub async fn revoke_token(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, named: Named) -> Result<StatusCode> {
-    match tokens::revoke(&app, &caller, &named.workspace, &named.name).await {
-        Ok(()) | Err(Error::Repeated) => Ok(StatusCode::NO_CONTENT),
-        Err(error) => Err(error),
-    }
+    let revoked = tokens::revoke(&app, &caller, &named.workspace, &named.name).await;
+    done(or_repeated(&app, &caller, revoked).await)
 }

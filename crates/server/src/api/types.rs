@@ -7,13 +7,18 @@ use dataflow_model::{ConnectionType, Field, FieldKind, FieldValue};
 use serde::Serialize;
 
 use super::{ListAnswer, extract::Authenticated};
-use crate::{
-    app::App,
-    error::{Problem, Result},
-};
+use crate::{app::App, error::Result};
 
 /// A connection type.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "id": "redshift", "label": "Amazon Redshift", "summary": "Amazon's data warehouse, over the PostgreSQL protocol", "category": "Warehouses",
+    "base": "postgres", "sqlalchemy": "postgresql", "docs": "https://docs.aws.amazon.com/redshift/",
+    "fields": [{
+        "path": "port", "label": "Port", "kind": "port", "required": false, "secret": false, "endpoint": true, "admin": false, "default": 5439,
+        "choices": [], "min": null, "max": null, "max_length": null, "help": null
+    }]
+}))]
 pub struct TypeAnswer {
     #[schema(example = "postgres")]
     pub id: String,
@@ -42,7 +47,8 @@ pub struct FieldAnswer {
     pub endpoint: bool,
     /// Set by admins only.
     pub admin: bool,
-    #[schema(value_type = Option<Object>)]
+    /// A boolean, an integer or a text.
+    #[schema(value_type = Option<serde_json::Value>)]
     pub default: Option<FieldValue>,
     pub choices: Vec<String>,
     pub min: Option<i64>,
@@ -100,7 +106,7 @@ fn answer(kind: &ConnectionType) -> TypeAnswer {
 }
 
 /// Lists the connection types with their fields.
-#[utoipa::path(get, path = "/types", operation_id = "list_types", tag = "types", responses((status = 200, body = ListAnswer<TypeAnswer>), (status = 401, body = Problem)))]
+#[utoipa::path(get, path = "/types", operation_id = "list_types", tag = "types", responses((status = 200, body = ListAnswer<TypeAnswer>)))]
 pub async fn list_types(
     State(app): State<Arc<App>>,
     Authenticated(_caller): Authenticated,

@@ -22,8 +22,8 @@ use tower::Service;
 use super::pace::{Limits, Pace, RequestBody, ResponseBody};
 use super::{PeerAddress, Tls};
 
-/// Longest head of a request; the answer to a longer one is 431.
-const HEAD: usize = 32 * 1024;
+/// Longest head of a request, in bytes; the answer to a longer one is 431.
+pub const HEAD_MAX: usize = 32 * 1024;
 
 /// What hyper gathers of a request or an answer at a time.
 const BUFFER: usize = 64 * 1024;
@@ -82,7 +82,7 @@ where
     let stream = TokioIo::new(Paced { stream, pace: pace.clone(), stalled: false });
     // hyper's own deadline for heads counts the idle time between requests too, so it is off and `pace` keeps both.
     let connection = http1::Builder::new()
-        .max_header_size(HEAD)
+        .max_header_size(HEAD_MAX)
         .max_buf_size(BUFFER)
         .header_read_timeout(None)
         .serve_connection(stream, service);

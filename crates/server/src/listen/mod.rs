@@ -1,7 +1,8 @@
 //! The accept loop: HTTP/1.1 on hyper, in the clear or under TLS, with a deadline for everything that a client can delay.
 //!
 //! Here belongs what is decided before a request exists: sockets, TLS, how many connections, how long each may keep us waiting,
-//! and the orderly end. What happens to a request (limits of rate and size, panics, time of handlers) is the router's.
+//! and the orderly end. What happens to a request is the router's (panics, time of handlers) and the extractors' (size). Nothing limits
+//! how many requests a client sends in a time.
 //!
 //! `axum::serve` is not used because it lets a client take any time over a request's head.
 
@@ -22,6 +23,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+pub use connection::HEAD_MAX;
 pub use error::ListenError;
 pub use pace::Limits;
 pub use tls::{Tls, TlsFiles};

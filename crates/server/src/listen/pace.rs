@@ -125,8 +125,10 @@ impl Pace {
         self.step(|waiting| waiting == Waiting::Idle, Waiting::Idle);
     }
 
+    /// Whether nothing would be lost if the connection ended: no request has begun, and of the last answer nothing is still on its way.
     pub(super) fn is_between_requests(&self) -> bool {
-        matches!(self.state().waiting, Waiting::First | Waiting::Idle)
+        let state = self.state();
+        matches!(state.waiting, Waiting::First | Waiting::Idle) && state.write_stalled.is_none()
     }
 
     /// When to ask again, or why the connection is to be closed.

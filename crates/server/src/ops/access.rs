@@ -1,57 +1,23 @@
-//! Who may do what: callers, roles, and the one table of actions.
+//! Who may do what: callers, sets of roles, and the one table of actions.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+};
 
 use dataflow_model::{ConnectionName, Workflow};
 use uuid::Uuid;
 
-use super::idempotency::{IdempotencyKey, refuse_repeat};
+use super::{
+    Role,
+    idempotency::{IdempotencyKey, refuse_repeat},
+};
 use crate::{
     app::{App, Workspace},
     error::{Error, Result},
 };
-
-/// The four roles of a workspace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Sees public fields.
-    Viewer,
-    /// Viewer, and tests and uses connections from code.
-    User,
-    /// Viewer, and tests, creates, edits and deletes; cannot read a stored secret.
-    Editor,
-    /// Everything in the workspace.
-    Admin,
-}
-
-impl Role {
-    pub const ALL: [Self; 4] = [Self::Viewer, Self::User, Self::Editor, Self::Admin];
-
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::User => "user",
-            Self::Editor => "editor",
-            Self::Admin => "admin",
-        }
-    }
-
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text)
-    }
-
-    fn bit(self) -> u8 {
-        match self {
-            Self::Viewer => 1,
-            Self::User => 2,
-            Self::Editor => 4,
-            Self::Admin => 8,
-        }
-    }
-}
 
 /// A set of roles. Empty: not in the workspace at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -90,6 +56,13 @@ impl Roles {
         Role::ALL.into_iter().filter(move |role| self.has(*role))
     }
 
+    /// What these roles and `other` may both do: the roles that each of them covers.
+    #[must_use]
+    pub fn capped_by(self, other: Self) -> Self {
+        let both = |role: &Role| self.cover(Self::of(&[*role])) && other.cover(Self::of(&[*role]));
+        Self::of(&Role::ALL.into_iter().filter(both).collect::<Vec<_>>())
+    }
+
     /// Whether these roles may do everything that `other` may: nobody grants more than he has.
     #[must_use]
     pub fn cover(self, other: Self) -> bool {
@@ -119,6 +92,7 @@ pub enum Action {
     ManageTokens,
     ManagePeople,
     SetAdminFields,
+    CarrySecrets,
 }
 
 use Role::{Admin, Editor, User, Viewer};
@@ -135,6 +109,7 @@ pub const TABLE: &[(Action, &[Role])] = &[
     (Action::ManageTokens, &[Admin]),
     (Action::ManagePeople, &[Admin]),
     (Action::SetAdminFields, &[Admin]),
+    (Action::CarrySecrets, &[Admin]),
 ];
 
 impl Action {
@@ -157,6 +132,7 @@ impl Action {
             Self::ManageTokens => "manage the tokens of others",
             Self::ManagePeople => "manage people",
             Self::SetAdminFields => "set fields that are for admins",
+            Self::CarrySecrets => "keep a secret that will be sent elsewhere",
         }
     }
 
@@ -183,6 +159,8 @@ pub struct Person {
     pub email: String,
     pub is_owner: bool,
     pub roles: BTreeMap<Uuid, Roles>,
+    /// The names of the workspaces that he is a member of.
+    pub workspaces: BTreeSet<String>,
 }
 
 /// What a valid token stands for.
@@ -191,6 +169,11 @@ pub struct TokenIdentity {
     pub id: Uuid,
     pub name: String,
     pub workspace_id: Uuid,
+    /// The workspace's name.
+    pub workspace: String,
+    /// Who is behind it, and stops it when he is removed or disabled; nobody behind those that a shell made.
+    pub person_id: Option<Uuid>,
+    /// Those that it was made with, as far as the person behind it has them now.
     pub roles: Roles,
     /// Names that it is narrowed to; `None`: all of the workspace.
     pub connections: Option<Vec<String>>,
@@ -225,7 +208,7 @@ impl Caller {
         Self::of(Who::Shell)
     }
 
-    /// The name in audit events and “by whom” columns.
+    /// The name in audit events and “by whom” columns, for show: another may bear it later.
     #[must_use]
     pub fn label(&self) -> String {
         match &self.who {
@@ -235,7 +218,7 @@ impl Caller {
         }
     }
 
-    /// Who asks, in a form that no two callers share.
+    /// Who asks, in a form that no two callers ever share.
     #[must_use]
     pub fn identity(&self) -> String {
         match &self.who {
@@ -265,30 +248,52 @@ impl Caller {
         }
     }
 
+    /// The person who asks or stands behind the token that does.
+    #[must_use]
+    pub fn person_id(&self) -> Option<Uuid> {
+        match &self.who {
+            Who::Person(person) => Some(person.id),
+            Who::Token(token) => token.person_id,
+            Who::Shell => None,
+        }
+    }
+
+    /// Whether he may be in a workspace of this name, as far as he himself tells without a look at the store.
+    fn may_be_in(&self, workspace: &str) -> bool {
+        match &self.who {
+            Who::Person(person) => person.is_owner || person.workspaces.contains(workspace),
+            Who::Token(token) => token.workspace == workspace,
+            Who::Shell => true,
+        }
+    }
+
     /// Whether the caller's roles in the workspace allow the act, and no narrowing of his token forbids it.
     #[must_use]
     pub fn may(&self, action: Action, workspace_id: Uuid) -> bool {
-        action.allowed_to(self.roles_in(workspace_id)) && !(self.is_narrowed() && action.is_over_workspace())
+        action.allowed_to(self.roles_in(workspace_id)) && !(self.narrowed_to().is_some() && action.is_over_workspace())
     }
 
-    /// Whether the caller is a token for some connections only.
+    /// The names that the caller's token is for; `None`: all.
     #[must_use]
-    pub fn is_narrowed(&self) -> bool {
-        matches!(&self.who, Who::Token(token) if token.connections.is_some())
+    pub fn narrowed_to(&self) -> Option<&[String]> {
+        match &self.who {
+            Who::Token(token) => token.connections.as_deref(),
+            Who::Person(_) | Who::Shell => None,
+        }
     }
 
     /// Whether a narrowed token names this connection; everybody else sees all.
     #[must_use]
     pub fn may_see_name(&self, name: &str) -> bool {
-        match &self.who {
-            Who::Token(token) => token.connections.as_ref().is_none_or(|names| names.iter().any(|allowed| allowed == name)),
-            Who::Person(_) | Who::Shell => true,
-        }
+        self.narrowed_to().is_none_or(|names| names.iter().any(|allowed| allowed == name))
     }
 }
 
-/// The workspace, if the caller may do `action` there. A workspace that he is not in looks absent.
+/// The workspace, if the caller may do `action` there. A workspace that he is not in looks absent, and takes as long: neither is looked for.
 pub async fn authorise(app: &App, caller: &Caller, workspace: &str, action: Action) -> Result<Arc<Workspace>> {
+    if !caller.may_be_in(workspace) {
+        return Err(Error::NotFound("workspace"));
+    }
     let workspace = app.workspace(workspace).await?.ok_or(Error::NotFound("workspace"))?;
     if caller.roles_in(workspace.id).is_empty() {
         return Err(Error::NotFound("workspace"));
@@ -328,6 +333,20 @@ mod tests {
         assert!(admin.cover(user) && admin.cover(editor) && user.cover(viewer) && editor.cover(viewer));
         assert!(!editor.cover(user) && !user.cover(editor) && !Roles::of(&[User, Editor]).cover(admin) && !viewer.cover(user));
         assert!(Roles::of(&[User, Editor]).cover(user));
+    }
+
+    #[test]
+    fn capped_roles_may_do_nothing_that_one_of_the_two_may_not() {
+        let sets = (0..16).map(Roles);
+        for (own, cap) in sets.clone().flat_map(|own| sets.clone().map(move |cap| (own, cap))) {
+            let capped = own.capped_by(cap);
+            assert!(own.cover(capped) && cap.cover(capped) && capped == cap.capped_by(own), "{own} {cap}");
+            assert_eq!(cap.cover(own), capped.cover(own), "{own} {cap}");
+        }
+        let [viewer, user, editor, admin] = Role::ALL.map(|role| Roles::of(&[role]));
+        assert_eq!((editor.capped_by(viewer), user.capped_by(editor)), (viewer, viewer));
+        assert_eq!(admin.capped_by(Roles::of(&[User, Editor])), Roles::of(&[Viewer, User, Editor]));
+        assert!(user.capped_by(admin).cover(user) && editor.capped_by(Roles::NONE).is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Tests of connections, over stored and unsaved values, and the checks that they leave.
 
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use dataflow_model::{Draft, PublicFields, SecretFields, TestReport, TestStatus};
@@ -11,7 +11,8 @@ use super::{
     access::{Action, Caller, authorise, authorise_name},
     connections::{self, read_type},
     credentials::servable,
-    list::status_term,
+    list::status_word,
+    paging::{Page, Paging},
     rows::VersionContent,
     versions::{self, Earlier},
 };
@@ -44,9 +45,9 @@ pub async fn plan_stored(app: &App, caller: &Caller, workspace: &str, name: &str
     let workspace = authorise_name(app, caller, workspace, name, Action::TestConnections).await?;
     let connection = servable(app, &workspace, name).await?;
     let secrets = connection.open_secrets(&workspace)?;
-    audit_use(app, caller, &workspace, name, connection.version)?;
     let record = Record { connection: connection.id, version: connection.version, by: caller.label() };
     let test = plan(app, &workspace, connection.connector(), (connection.public.clone(), secrets)).await?;
+    audit_use(app, caller, &workspace, name, connection.version)?;
     Ok(Planned { test, record: Some(record) })
 }
 
@@ -74,10 +75,10 @@ pub async fn plan_unsaved(app: &App, caller: &Caller, workspace: &str, name: Opt
     let id = stored.as_ref().map_or_else(|| Ok(random_uuid()), |(row, _)| super::rows::uuid(&row.id))?;
     let sealing = versions::Sealing { workspace: &workspace, id, version: 0, kept: stored.as_ref().map(|(_, content)| content) };
     let secrets = sealing.clear(kind, content.settled)?;
+    let test = plan(app, &workspace, &kind.connector, secrets).await?;
     if let Some((row, _)) = &stored {
         audit_use(app, caller, &workspace, &row.name, row.version)?;
     }
-    let test = plan(app, &workspace, &kind.connector, secrets).await?;
     Ok(Planned { test, record: None })
 }
 
@@ -87,8 +88,7 @@ async fn plan(
     connector: &str,
     fields: (PublicFields, SecretFields),
 ) -> Result<PlannedTest> {
-    let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_micros(u64::try_from(app.clock.now()).unwrap_or_default());
-    app.tests.plan(workspace.id, connector, now, fields).await
+    app.tests.plan(workspace.id, connector, &app.clock, fields).await
 }
 
 /// A test sends the stored secret to the database: a use, and audited as one before it begins.
@@ -100,6 +100,7 @@ fn audit_use(app: &App, caller: &Caller, workspace: &Workspace, name: &str, vers
         connection: name,
         version,
         actor: &caller.label(),
+        actor_id: &caller.identity(),
         address: caller.address,
         workflow: caller.workflow.as_ref(),
     };
@@ -139,6 +140,8 @@ async fn keep(app: &App, record: &Record, report: &TestReport) -> Result<()> {
     let now = app.clock.now();
     let mut write = app.store.write().await?;
     let id = record.connection.to_string();
+    // Of two tests that end at once, the second adds to what the first left.
+    store::hold_connection_by_id(&mut write, &id).await?;
     let Some(mut row) = store::connection_by_id(&mut write, &id).await? else { return Ok(()) };
     let check = CheckRow {
         id: random_uuid().to_string(),
@@ -157,10 +160,11 @@ async fn keep(app: &App, record: &Record, report: &TestReport) -> Result<()> {
         row.check_micros = Some(micros(report.duration_ms));
         row.recent_checks = recent(&row.recent_checks, report);
         if store::record_check_on_connection(&mut write, &row).await? {
-            store::replace_status(&mut write, &row, &status_term(row.check_status.as_deref())).await?;
+            store::replace_status(&mut write, &row, &status_word(row.check_status.as_deref())).await?;
         }
     }
     write.commit_quietly().await?;
+    app.counts.forget();
     Ok(())
 }
 
@@ -196,17 +200,19 @@ pub struct Check {
     pub report: TestReport,
 }
 
-/// The checks of a connection, newest first, after the place `before` (`checked_at`, id) of an earlier page.
-pub async fn list(app: &App, caller: &Caller, workspace: &str, name: &str, limit: usize) -> Result<Vec<Check>> {
+/// A page of a connection's checks, newest first.
+pub async fn list(app: &App, caller: &Caller, workspace: &str, name: &str, paging: &Paging) -> Result<Page<Check>> {
     let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
+    let (at, id) = paging.before()?;
     let mut read = app.store.read().await?;
     let (row, _) = connections::current(app, &mut read, &workspace, name).await?;
-    let rows = store::list_checks(&mut read, &row.id, (i64::MAX, ""), i64::try_from(limit).unwrap_or(i64::MAX)).await?;
-    rows.into_iter()
-        .map(|row| {
-            let report = serde_json::from_str(&row.report)
-                .map_err(|error| Error::Internal(anyhow!(error).context("a kept report does not parse")))?;
-            Ok(Check { id: row.id, version: row.version, by: row.checked_by, report })
-        })
-        .collect()
+    let rows = store::list_checks(&mut read, &row.id, (at, &id), paging.rows_to_read()?).await?;
+    let page = paging.page(rows, |row| (row.checked_at.to_string(), row.id.clone()))?;
+    let mut checks = Vec::with_capacity(page.rows.len());
+    for row in page.rows {
+        let report = serde_json::from_str(&row.report)
+            .map_err(|error| Error::Internal(anyhow!(error).context("a kept report does not parse")))?;
+        checks.push(Check { id: row.id, version: row.version, by: row.checked_by, report });
+    }
+    Ok(Page { rows: checks, next: page.next })
 }

@@ -3,22 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
-use dataflow_model::{ConnectionName, ConnectionType, Draft, FieldError, FieldPath, PublicFields, Tag};
+use dataflow_model::{ConnectionName, ConnectionType, Draft, FieldError, FieldPath, PublicFields, Secret, Tag};
 use dataflow_vault::random_uuid;
 
 use super::{
-    access::{Action, Caller, authorise, authorise_name},
+    access::{Action, Caller, Who, authorise, authorise_name},
     idempotency::begin,
-    list::search_terms,
-    rows::{Sealed as _, VersionContent},
-    versions::{Earlier, Sealing, changed_fields, json, read_content, version_row},
+    list::search_words,
+    rows::{Sealed as _, VersionContent, taken},
+    sessions::second_look,
+    versions::{Earlier, Sealing, changed_fields, is_same, json, moved_fields, read_content, version_row},
 };
 use crate::{
     app::{App, Workspace},
     audit::{self, Event},
     clock::rfc3339,
     error::{Error, Result, Tombstone},
-    store::{self, ConnectionRow, Read, StoreError, VersionRow, Write},
+    store::{self, ConnectionRow, Handle, VersionRow, Write},
 };
 
 /// A connection as those who may see it see it: no secret, only which are set.
@@ -49,8 +50,8 @@ pub enum Precondition {
     Missing,
     /// `*`: whatever is there.
     Any,
-    /// One entity tag, quotes included.
-    Tag(String),
+    /// One of these entity tags, quotes included.
+    Tags(Vec<String>),
 }
 
 impl Precondition {
@@ -58,8 +59,8 @@ impl Precondition {
         match self {
             Self::Missing => Err(Error::PreconditionRequired),
             Self::Any => Ok(()),
-            Self::Tag(tag) if *tag == etag(row) => Ok(()),
-            Self::Tag(_) => Err(Error::VersionConflict),
+            Self::Tags(tags) if tags.contains(&etag(row)) => Ok(()),
+            Self::Tags(_) => Err(Error::VersionConflict),
         }
     }
 }
@@ -109,9 +110,9 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, draft: Draft) -
     let version = version_row(&row, kind, &content.settled.public, &secrets)?.sealed(&app.vault);
 
     let mut write = begin(app, caller).await?;
-    store::insert_connection(&mut write, &row).await.map_err(|error| name_taken(error, &row.name))?;
+    store::insert_connection(&mut write, &row).await.map_err(taken(&row.name))?;
     store::insert_version(&mut write, &version).await?;
-    store::put_terms(&mut write, &row, &search_terms(kind, &row, &content.settled.public)).await?;
+    store::put_words(&mut write, &row, &search_words(kind, &row, &content.settled.public)).await?;
     let event = Event {
         at: now,
         workspace_id: Some(row.workspace_id.clone()),
@@ -120,8 +121,8 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, draft: Draft) -
         detail: serde_json::json!({"type": kind.id, "version": 1}),
     };
     audit::record(&mut write, &app.vault, caller, event).await?;
-    write.commit().await.map_err(|error| name_taken(error, &row.name))?;
-    app.caches.forget_connection(workspace.id, &row.name);
+    app.caches.forget_connection(&mut write, workspace.id, &row.name);
+    write.commit().await.map_err(taken(&row.name))?;
     view(app, row, &version)
 }
 
@@ -133,11 +134,14 @@ pub async fn show(app: &App, caller: &Caller, workspace: &str, name: &str) -> Re
     view(app, row, &version)
 }
 
-/// Saves a change as the next version. Absent members stay, `null` clears, a secret left out is kept.
+/// Saves a change as the next version. Absent members stay, `null` clears, a secret left out is kept. A change that leaves everything
+/// as it is makes no version and no event.
 pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, change: Change) -> Result<Connection> {
     let workspace = authorise_name(app, caller, workspace, name, Action::EditConnections).await?;
     let is_admin = caller.may(Action::SetAdminFields, workspace.id);
-    let (before, old_version) = current(app, &mut app.store.read().await?, &workspace, name).await?;
+    let allowed = may_carry(app, caller, &workspace, change.own_password.as_ref()).await?;
+    let mut write = begin(app, caller).await?;
+    let (before, old_version) = hold_current(app, &mut write, &workspace, name).await?;
     change.precondition.check(&before)?;
     let mut draft = change.draft;
     if draft.name.as_deref().is_some_and(|name| name != before.name) {
@@ -147,11 +151,13 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
     let type_id = draft.type_id.take().unwrap_or_else(|| before.type_id.clone());
     let kind = read_type(app, Some(&type_id)).map_err(|error| Error::Invalid(vec![error]))?;
     let earlier = Earlier { row: &before, public: &old.public };
-    let content = read_content(draft, kind, Some(&earlier), is_admin)?;
+    let mut content = read_content(draft, kind, Some(&earlier), is_admin)?;
 
     let id = super::rows::uuid(&before.id)?;
     let next = before.version + 1;
-    let secrets = Sealing { workspace: &workspace, id, version: next, kept: Some(&old) }.apply(kind, &content.settled)?;
+    let sealing = Sealing { workspace: &workspace, id, version: next, kept: Some(&old) };
+    let carried = if allowed { sealing.carry_over(kind, &mut content.settled)? } else { Vec::new() };
+    let secrets = sealing.apply(kind, &content.settled)?;
     let now = app.clock.now();
     let mut row = ConnectionRow {
         version: next,
@@ -166,26 +172,31 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
     .sealed(&app.vault);
     let version = version_row(&row, kind, &content.settled.public, &secrets)?.sealed(&app.vault);
 
-    let mut write = begin(app, caller).await?;
+    if is_same(&old_version, &version) {
+        write.commit_quietly().await?;
+        return view(app, before, &old_version);
+    }
     if !store::update_connection(&mut write, &row, before.version).await? {
         return Err(Error::VersionConflict);
     }
     store::insert_version(&mut write, &version).await?;
-    if version.fingerprint == old_version.fingerprint {
-        // A check may have been kept since this change was begun.
-        row = store::connection_by_id(&mut write, &row.id).await?.unwrap_or(row);
-    } else {
+    if version.fingerprint != old_version.fingerprint {
         // What was tested is not what is there now.
         row = ConnectionRow { checked_at: None, check_status: None, check_summary: None, check_micros: None, ..row };
         store::record_check_on_connection(&mut write, &row).await?;
     }
-    replace_terms(&mut write, &row, kind, &content.settled.public).await?;
-    let detail = serde_json::json!({"version": next, "fields": changed_fields(&old, &version)?});
+    replace_words(&mut write, &row, kind, &content.settled.public).await?;
+    let changed = changed_fields(&old, &version)?;
     let event =
-        Event { at: now, workspace_id: Some(row.workspace_id.clone()), action: "connection.edit", object: &row.name, detail };
-    audit::record(&mut write, &app.vault, caller, event).await?;
+        |action, detail| Event { at: now, workspace_id: Some(row.workspace_id.clone()), action, object: &row.name, detail };
+    if !carried.is_empty() {
+        let detail = serde_json::json!({"version": next, "fields": moved_fields(&changed, kind, &old), "secrets": carried});
+        audit::record(&mut write, &app.vault, caller, event("connection.carry_secret", detail)).await?;
+    }
+    let detail = serde_json::json!({"version": next, "fields": changed});
+    audit::record(&mut write, &app.vault, caller, event("connection.edit", detail)).await?;
+    app.caches.forget_connection(&mut write, workspace.id, &row.name);
     write.commit().await?;
-    app.caches.forget_connection(workspace.id, &row.name);
     view(app, row, &version)
 }
 
@@ -194,13 +205,24 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
 pub struct Change {
     pub draft: Draft,
     pub precondition: Precondition,
+    /// The signed-in admin's own password, typed to keep the stored secrets although they will be sent elsewhere. From anybody else
+    /// it has no effect.
+    pub own_password: Option<Secret>,
+}
+
+/// Whether the secrets that a change keeps may be sent elsewhere. Takes as long as hashing a password: no transaction is open.
+async fn may_carry(app: &App, caller: &Caller, workspace: &Workspace, own_password: Option<&Secret>) -> Result<bool> {
+    match (own_password, &caller.who) {
+        (Some(password), Who::Person(person)) if caller.may(Action::CarrySecrets, workspace.id) => {
+            second_look(app, person, password).await.map(|_| true)
+        }
+        _ => Ok(false),
+    }
 }
 
 /// Deletes a connection; it leaves a tombstone. Who uses the name fails, until a connection of the same name exists.
 pub async fn delete(app: &App, caller: &Caller, workspace: &str, name: &str, removal: Removal) -> Result<()> {
     let workspace = authorise_name(app, caller, workspace, name, Action::DeleteConnections).await?;
-    let (before, _) = current(app, &mut app.store.read().await?, &workspace, name).await?;
-    removal.precondition.check(&before)?;
     if removal.reason.as_deref().is_some_and(|reason| reason.chars().count() > REASON_MAX) {
         return Err(Error::Invalid(vec![FieldError::new(
             "reason",
@@ -211,14 +233,16 @@ pub async fn delete(app: &App, caller: &Caller, workspace: &str, name: &str, rem
     if removal.reason.as_deref().is_some_and(|reason| reason.contains(|c: char| c.is_control() && c != '\n')) {
         return Err(Error::Invalid(vec![FieldError::new("reason", "invalid", "must hold no control characters")]));
     }
+    let mut write = begin(app, caller).await?;
+    let (before, _) = hold_current(app, &mut write, &workspace, name).await?;
+    removal.precondition.check(&before)?;
     let now = app.clock.now();
     let row = ConnectionRow { deleted_at: Some(now), deleted_by: Some(caller.label()), deleted_reason: removal.reason, ..before }
         .sealed(&app.vault);
-    let mut write = begin(app, caller).await?;
     if !store::delete_connection(&mut write, &row).await? {
         return Err(Error::VersionConflict);
     }
-    store::remove_terms(&mut write, &row.id).await?;
+    store::remove_words(&mut write, &row).await?;
     let event = Event {
         at: now,
         workspace_id: Some(row.workspace_id.clone()),
@@ -227,8 +251,8 @@ pub async fn delete(app: &App, caller: &Caller, workspace: &str, name: &str, rem
         detail: serde_json::json!({"version": row.version}),
     };
     audit::record(&mut write, &app.vault, caller, event).await?;
+    app.caches.forget_connection(&mut write, workspace.id, &row.name);
     write.commit().await?;
-    app.caches.forget_connection(workspace.id, &row.name);
     Ok(())
 }
 
@@ -243,7 +267,7 @@ pub struct Removal {
 }
 
 /// What a deleted connection's row says to those who ask for it.
-pub(super) fn tombstone(row: &ConnectionRow) -> Tombstone {
+fn tombstone(row: &ConnectionRow) -> Tombstone {
     Tombstone {
         name: row.name.clone(),
         deleted_by: row.deleted_by.clone().unwrap_or_default(),
@@ -255,23 +279,32 @@ pub(super) fn tombstone(row: &ConnectionRow) -> Tombstone {
 /// The live connection of a name with its current version, both with their MACs checked.
 pub(super) async fn current(
     app: &App,
-    read: &mut Read,
+    handle: &mut impl Handle,
     workspace: &Workspace,
     name: &str,
 ) -> Result<(ConnectionRow, VersionRow)> {
-    let row = store::newest_connection(read, &workspace.id.to_string(), name, &name.to_ascii_lowercase())
+    let row = store::newest_connection(handle, &workspace.id.to_string(), name, &name.to_ascii_lowercase())
         .await?
         .ok_or(Error::NotFound("connection"))?
         .checked(&app.vault)?;
     if row.deleted_at.is_some() {
         return Err(Error::Deleted(tombstone(&row)));
     }
-    let version = store::version(read, &row.id, row.version)
+    let version = store::version(handle, &row.id, row.version)
         .await?
         .context("a connection points to no version")
         .map_err(Error::Internal)?
         .checked(&app.vault)?;
     Ok((row, version))
+}
+
+/// The same for a change, which it is kept for: of two at the same instant, the second finds what the first left.
+async fn hold_current(app: &App, write: &mut Write, workspace: &Workspace, name: &str) -> Result<(ConnectionRow, VersionRow)> {
+    while !store::hold_connection(write, &workspace.id.to_string(), name, &name.to_ascii_lowercase()).await? {
+        // Either there is none, and that is the answer, or one was created just now.
+        current(app, write, workspace, name).await?;
+    }
+    current(app, write, workspace, name).await
 }
 
 fn view(app: &App, row: ConnectionRow, version: &VersionRow) -> Result<Connection> {
@@ -284,13 +317,6 @@ fn view(app: &App, row: ConnectionRow, version: &VersionRow) -> Result<Connectio
         .map(|field| (field.path.clone(), content.secrets.contains_key(&field.path)))
         .collect();
     Ok(Connection { row, tags, public: content.public, secrets })
-}
-
-fn name_taken(error: StoreError, name: &str) -> Error {
-    match error {
-        StoreError::Unique(_) => Error::NameTaken(name.to_owned()),
-        other => other.into(),
-    }
 }
 
 /// All that is wrong with a new connection, one error for each field.
@@ -317,15 +343,20 @@ pub(super) fn read_type<'a>(app: &'a App, id: Option<&str>) -> std::result::Resu
         .ok_or_else(|| FieldError::new("type", "not_a_choice", "is not a known connection type; see GET /api/v1/types"))
 }
 
-/// Rewrites the search terms of a connection, where they changed.
-pub(super) async fn replace_terms(
+/// Rewrites the search words of a connection, where they changed.
+pub(super) async fn replace_words(
     write: &mut Write,
     row: &ConnectionRow,
     kind: &ConnectionType,
     public: &PublicFields,
 ) -> Result<()> {
-    store::remove_terms(write, &row.id).await?;
-    store::put_terms(write, row, &search_terms(kind, row, public)).await?;
+    let before = store::words_of(write, row).await?;
+    let after = search_words(kind, row, public);
+    for gone in before.iter().filter(|word| !after.contains(word)) {
+        store::remove_word(write, row, gone).await?;
+    }
+    let new: Vec<_> = after.into_iter().filter(|word| !before.contains(word)).collect();
+    store::put_words(write, row, &new).await?;
     Ok(())
 }
 

@@ -22,7 +22,14 @@ pub struct IdempotencyKey {
 
 /// Whether this very request took effect before: then it is [`Error::Repeated`], whatever has changed since.
 pub(super) async fn refuse_repeat(app: &App, caller: &Caller) -> Result<()> {
-    let Some(key) = &caller.idempotency else { return Ok(()) };
+    match &caller.idempotency {
+        None => Ok(()),
+        // Boxed: it is rare, and its many states would be moved about with every request.
+        Some(key) => Box::pin(compare(app, key)).await,
+    }
+}
+
+async fn compare(app: &App, key: &IdempotencyKey) -> Result<()> {
     match store::key_request(&mut app.store.read().await?, &key.hash).await? {
         None => Ok(()),
         Some(earlier) if earlier == key.request_hash => Err(Error::Repeated),

@@ -3,17 +3,26 @@
 //! Every function takes the caller first and authorises in its first statement; then it acts, and audits in the same transaction.
 
 pub mod access;
+mod answer_body;
 pub mod checks;
 pub mod connections;
+pub mod counts;
 pub mod credentials;
 pub mod dependents;
 pub mod idempotency;
+pub mod links;
 pub mod list;
+pub mod paging;
 pub mod people;
+mod role;
 pub mod rows;
+pub mod sessions;
 pub mod setup;
+#[cfg(test)]
+mod tests;
 pub mod tokens;
 mod versions;
 pub mod workspaces;
 
-pub use access::{Action, Caller, Role, Roles, Who};
+pub use access::{Action, Caller, Roles, Who};
+pub use role::Role;

@@ -1,32 +1,32 @@
-//! People: sign-in, sessions, members of a workspace, one-time links.
+//! People: accounts, and members of a workspace.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use anyhow::Context;
 use dataflow_model::{FieldError, Secret};
-use dataflow_vault::{random_uuid, token};
+use dataflow_vault::random_uuid;
+use uuid::Uuid;
 
 use super::{
-    access::{Action, Caller, Person, Roles, authorise},
+    access::{Action, Caller, Roles, Who, authorise},
     idempotency::begin,
-    rows::{Sealed as _, uuid},
+    links::{LinkKind, OneTimeLink, insert_link},
+    paging::{Page, Paging},
+    rows::{Sealed as _, taken, uuid},
+    sessions::{as_caller, begin_session, second_look},
+    tokens,
 };
 use crate::{
     app::App,
     audit::{self, Event},
-    clock::{DAY, SECOND},
     error::{Error, Result},
-    store::{self, LinkRow, MemberRow, PersonRow, SessionRow, StoreError, Write},
+    store::{self, Handle, MemberRow, PersonRow, Write},
 };
 
-/// A session ends after this much idleness, and after this much in all.
-pub const SESSION_IDLE: i64 = 30 * 60 * SECOND;
-pub const SESSION_LONGEST: i64 = 12 * 3600 * SECOND;
-/// How often a session's last-seen time is written.
-const TOUCH_EVERY: i64 = 60 * SECOND;
 /// Fewest and most characters of a password.
 pub const PASSWORD_MIN: usize = 10;
 pub const PASSWORD_MAX: usize = 1000;
+/// Longest e-mail address, in bytes (RFC 5321, section 4.5.3.1.3, less the angle brackets).
+pub const EMAIL_MAX: usize = 254;
 
 /// A member of a workspace, as admins see him.
 #[derive(Debug)]
@@ -35,131 +35,30 @@ pub struct Member {
     pub roles: Roles,
 }
 
-/// A one-time link's secret part, given once.
-#[derive(Debug)]
-pub struct OneTimeLink {
-    pub code: Secret,
-    /// Microseconds UTC.
-    pub expires_at: i64,
-}
-
-/// What a one-time link is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LinkKind {
-    /// Makes the first admin; there is nobody yet.
-    Setup,
-    /// Signs a person in.
-    SignIn,
-    /// Lets a person choose a password.
-    Password,
-}
-
-impl LinkKind {
-    const ALL: [Self; 3] = [Self::Setup, Self::SignIn, Self::Password];
-
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Setup => "setup",
-            Self::SignIn => "signin",
-            Self::Password => "password",
-        }
-    }
-}
-
-/// Checks an e-mail and a password, in the same time whether the person exists or not, and begins a session.
-pub async fn sign_in(app: &App, email: &str, password: &Secret) -> Result<Secret> {
-    let row = match read_email(email) {
-        Ok(email) => store::person_by_email(&mut app.store.read().await?, &email.to_lowercase()).await?,
-        Err(_) => None,
-    };
-    let row = row.filter(|row| row.disabled_at.is_none()).map(|row| row.checked(&app.vault)).transpose()?;
-    let stored = row.as_ref().map(|row| row.password_hash.clone());
-    let right = app.passwords.verify(password, stored).await?;
-    let Some(row) = row.filter(|_| right) else { return Err(Error::Unauthenticated) };
-    let mut write = app.store.write().await?;
-    let session = begin_session(app, &mut write, &row).await?;
-    write.commit().await?;
-    Ok(session)
-}
-
-/// The person that a session's cookie stands for. Moves the session's idle limit.
-pub async fn session(app: &App, cookie: &str) -> Result<Arc<Person>> {
-    token::parse(cookie).map_err(|_| Error::Unauthenticated)?;
-    let hash = app.vault.token_hash(cookie);
-    let mut read = app.store.read().await?;
-    let session = store::session(&mut read, &hash).await?.ok_or(Error::Unauthenticated)?.checked(&app.vault)?;
-    let now = app.clock.now();
-    if now - session.seen_at > SESSION_IDLE || now - session.created_at > SESSION_LONGEST {
-        return Err(Error::Unauthenticated);
-    }
-    let row = store::person(&mut read, &session.person_id).await?.ok_or(Error::Unauthenticated)?.checked(&app.vault)?;
-    if row.disabled_at.is_some() {
-        return Err(Error::Unauthenticated);
-    }
-    let mut roles = BTreeMap::new();
-    for member in store::memberships(&mut read, &row.id).await? {
-        let member = member.checked(&app.vault)?;
-        roles.insert(uuid(&member.workspace_id)?, Roles::parse(&member.roles));
-    }
-    drop(read);
-    if now - session.seen_at > TOUCH_EVERY {
-        let mut write = app.store.write().await?;
-        store::touch_session(&mut write, &hash, now).await?;
-        write.commit_quietly().await?;
-    }
-    Ok(Arc::new(Person { id: uuid(&row.id)?, email: row.email, is_owner: row.is_owner, roles }))
-}
-
-/// Ends one session.
-pub async fn sign_out(app: &App, cookie: &str) -> Result<()> {
-    let mut write = app.store.write().await?;
-    store::delete_session(&mut write, &app.vault.token_hash(cookie)).await?;
-    write.commit_quietly().await?;
-    Ok(())
-}
-
-async fn begin_session(app: &App, write: &mut Write, person: &PersonRow) -> Result<Secret> {
-    let secret = token::generate("session").context("make a session").map_err(Error::Internal)?;
-    let now = app.clock.now();
-    let row = SessionRow {
-        hash: app.vault.token_hash(secret.expose_secret()).to_vec(),
-        person_id: person.id.clone(),
-        created_at: now,
-        seen_at: now,
-        mac: Vec::new(),
-    };
-    store::insert_session(write, &row.sealed(&app.vault)).await?;
-    let caller = as_caller(person)?;
-    let event =
-        Event { at: now, workspace_id: None, action: "person.sign_in", object: &person.email, detail: serde_json::json!({}) };
-    audit::record(write, &app.vault, &caller, event).await?;
-    Ok(secret)
-}
-
-fn as_caller(person: &PersonRow) -> Result<Caller> {
-    let person = Person { id: uuid(&person.id)?, email: person.email.clone(), is_owner: person.is_owner, roles: BTreeMap::new() };
-    Ok(Caller::of(super::Who::Person(Arc::new(person))))
-}
-
-/// The members of a workspace, by e-mail. Owners who are no members are listed too: they may do everything there.
-pub async fn members(app: &App, caller: &Caller, workspace: &str) -> Result<Vec<Member>> {
+/// A page of a workspace's members, by e-mail. Owners who are no members are listed too: they may do everything there.
+pub async fn members(app: &App, caller: &Caller, workspace: &str, paging: &Paging) -> Result<Page<Member>> {
     let workspace = authorise(app, caller, workspace, Action::ManagePeople).await?;
+    let workspace_id = workspace.id.to_string();
+    let after = paging.after()?.map(|(email_key, _)| email_key).unwrap_or_default();
     let mut read = app.store.read().await?;
+    let people = store::people_of(&mut read, &workspace_id, &after, paging.rows_to_read()?).await?;
     let mut roles = BTreeMap::new();
-    for member in store::members(&mut read, &workspace.id.to_string()).await? {
+    for member in store::members(&mut read, &workspace_id).await? {
         let member = member.checked(&app.vault)?;
         roles.insert(member.person_id, Roles::parse(&member.roles));
     }
-    let people = store::people(&mut read).await?;
-    let member = |person: PersonRow| {
-        let roles = roles.get(&person.id).copied().or(person.is_owner.then(Roles::all))?;
-        Some(Member { person, roles })
-    };
-    Ok(people.into_iter().filter_map(member).collect())
+    let page = paging.page(people, |person| (person.email_key.clone(), String::new()))?;
+    Ok(page.map(|person| {
+        let as_member = roles.get(&person.id).copied().unwrap_or(Roles::NONE);
+        Member { roles: if person.is_owner { Roles::all() } else { as_member }, person }
+    }))
 }
 
-/// Gives a person roles in a workspace; someone new gets an account and a one-time link to choose a password.
+/// Gives a person roles in a workspace, and takes from his tokens there what he has no more; someone new gets an account and a one-time
+/// link to choose a password.
+///
+/// Accounts are the server's: who is not in the workspace yet is added by an owner or a shell, so that an admin of one workspace neither
+/// holds the first password of somebody whom others will trust, nor learns who has an account elsewhere.
 pub async fn put_member(app: &App, caller: &Caller, workspace: &str, email: &str, roles: Roles) -> Result<Option<OneTimeLink>> {
     let workspace = authorise(app, caller, workspace, Action::ManagePeople).await?;
     let email = read_email(email)?;
@@ -174,12 +73,15 @@ pub async fn put_member(app: &App, caller: &Caller, workspace: &str, email: &str
     let mut write = begin(app, caller).await?;
     let existing = store::person_by_email(&mut write, &email.to_lowercase()).await?;
     let existing = existing.map(|person| person.checked(&app.vault)).transpose()?;
+    if !caller.is_owner() && !is_member(app, &mut write, &workspace.id.to_string(), existing.as_ref()).await? {
+        return Err(Error::OwnersOnly("add somebody who is not in this workspace"));
+    }
     let (person, link) = if let Some(person) = existing {
         (person, None)
     } else {
         let new = NewPerson { email: &email, password_hash: String::new(), is_owner: false };
         let person = insert_person(app, caller, &mut write, new).await?;
-        let link = insert_link(app, &mut write, LinkKind::Password, Some(&person), 7 * DAY).await?;
+        let link = insert_link(app, &mut write, LinkKind::Password, Some(&person)).await?;
         (person, Some(link))
     };
     let row = MemberRow {
@@ -199,20 +101,49 @@ pub async fn put_member(app: &App, caller: &Caller, workspace: &str, email: &str
         detail: serde_json::json!({"roles": roles.to_string()}),
     };
     audit::record(&mut write, &app.vault, caller, event).await?;
+    app.caches.forget_tokens(&mut write);
     write.commit().await?;
     Ok(link)
 }
 
-/// Takes a person out of a workspace. The account stays.
+/// Whether he is in the workspace, and stays in it until this write ends.
+async fn is_member(app: &App, write: &mut Write, workspace_id: &str, person: Option<&PersonRow>) -> Result<bool> {
+    let Some(person) = person else { return Ok(false) };
+    if !store::hold_member(write, workspace_id, &person.id).await? {
+        return Ok(false);
+    }
+    let memberships = store::memberships(write, &person.id).await?;
+    let member = memberships.into_iter().find(|member| member.workspace_id == workspace_id);
+    member.map(|member| member.checked(&app.vault)).transpose().map(|member| member.is_some())
+}
+
+/// What a person may do in a workspace now: nothing while he is disabled or no member; everything if he is an owner.
+pub(super) async fn current_roles(app: &App, handle: &mut impl Handle, person_id: &str, workspace_id: &str) -> Result<Roles> {
+    let Some(person) = store::person(handle, person_id).await? else { return Ok(Roles::NONE) };
+    let person = person.checked(&app.vault)?;
+    if person.disabled_at.is_some() {
+        return Ok(Roles::NONE);
+    }
+    if person.is_owner {
+        return Ok(Roles::all());
+    }
+    let memberships = store::memberships(handle, person_id).await?;
+    let Some(member) = memberships.into_iter().find(|member| member.workspace_id == workspace_id) else { return Ok(Roles::NONE) };
+    Ok(Roles::parse(&member.checked(&app.vault)?.roles))
+}
+
+/// Takes a person out of a workspace, and revokes the tokens that he stands behind there. The account stays.
 pub async fn remove_member(app: &App, caller: &Caller, workspace: &str, email: &str) -> Result<()> {
     let workspace = authorise(app, caller, workspace, Action::ManagePeople).await?;
     let email = read_email(email).map_err(|_| Error::NotFound("person"))?;
     let mut write = begin(app, caller).await?;
     let person =
         store::person_by_email(&mut write, &email.to_lowercase()).await?.ok_or(Error::NotFound("person"))?.checked(&app.vault)?;
+    refuse_last_admin(app, &mut write, &person).await?;
     if !store::remove_member(&mut write, &workspace.id.to_string(), &person.id).await? {
         return Err(Error::NotFound("person"));
     }
+    tokens::revoke_of_person(app, caller, &mut write, (&workspace, &person.id)).await?;
     let event = Event {
         at: app.clock.now(),
         workspace_id: Some(workspace.id.to_string()),
@@ -225,79 +156,106 @@ pub async fn remove_member(app: &App, caller: &Caller, workspace: &str, email: &
     Ok(())
 }
 
-/// Makes a one-time link for a person. From a shell alone: it is as good as his password.
-pub async fn create_link(app: &App, caller: &Caller, email: &str, kind: LinkKind) -> Result<OneTimeLink> {
-    if !matches!(caller.who, super::Who::Shell) {
-        return Err(Error::Forbidden("make a sign-in link"));
-    }
+/// Disables a person or enables him again, in all workspaces at once: for who may manage people wherever he is. While he is disabled he
+/// cannot sign in, and his tokens do not work; his sessions end for good.
+pub async fn set_disabled(app: &App, caller: &Caller, workspace: &str, email: &str, disabled: bool) -> Result<()> {
+    let workspace = authorise(app, caller, workspace, Action::ManagePeople).await?;
+    let email = read_email(email).map_err(|_| Error::NotFound("person"))?;
     let mut write = begin(app, caller).await?;
-    let person = store::person_by_email(&mut write, &email.trim().to_lowercase())
-        .await?
-        .ok_or(Error::NotFound("person"))?
-        .checked(&app.vault)?;
-    let link = insert_link(app, &mut write, kind, Some(&person), DAY).await?;
-    let event = Event {
-        at: app.clock.now(),
-        workspace_id: None,
-        action: "person.link",
-        object: &person.email,
-        detail: serde_json::json!({"kind": kind.as_str()}),
-    };
-    audit::record(&mut write, &app.vault, caller, event).await?;
-    write.commit().await?;
-    Ok(link)
-}
-
-/// What a link is for, if it can still be used. Does not use it up.
-pub async fn look_at_link(app: &App, code: &str) -> Result<LinkKind> {
-    token::parse(code).map_err(|_| Error::SetupDone)?;
-    let row = store::link(&mut app.store.read().await?, &app.vault.token_hash(code))
-        .await?
-        .ok_or(Error::SetupDone)?
-        .checked(&app.vault)?;
-    usable(&row, app.clock.now())
-}
-
-fn usable(row: &LinkRow, now: i64) -> Result<LinkKind> {
-    if row.used_at.is_some() || row.expires_at <= now {
-        return Err(Error::SetupDone);
+    if disabled {
+        hold_owners(&mut write).await?;
     }
-    LinkKind::ALL.into_iter().find(|kind| kind.as_str() == row.kind).ok_or(Error::SetupDone)
+    let person = held_person(app, &mut write, &email).await?;
+    let mut places = Vec::new();
+    for member in store::memberships(&mut write, &person.id).await? {
+        places.push(uuid(&member.checked(&app.vault)?.workspace_id)?);
+    }
+    if !person.is_owner && !places.contains(&workspace.id) {
+        return Err(Error::NotFound("person"));
+    }
+    if person.is_owner && !caller.is_owner() {
+        return Err(Error::OwnersOnly("disable another owner"));
+    }
+    if !places.iter().all(|place| caller.may(Action::ManagePeople, *place)) {
+        return Err(Error::Forbidden("disable somebody who is in other workspaces, too"));
+    }
+    if disabled {
+        refuse_last_admin(app, &mut write, &person).await?;
+        if caller.person_id().is_some_and(|own| own.to_string() == person.id) {
+            return Err(Error::NoRole("Nobody may disable himself; nothing was changed.", "Ask another admin to do it."));
+        }
+    }
+    put_disabled(app, caller, &mut write, (person, Some(workspace.id), disabled)).await?;
+    write.commit().await?;
+    Ok(())
 }
 
-/// Uses a sign-in or password link up, and begins a session. A password link takes the new password.
-pub async fn follow_link(app: &App, code: &str, password: Option<&Secret>) -> Result<Secret> {
-    look_at_link(app, code).await?;
-    let chosen = match password {
-        Some(password) => {
-            check_password(password)?;
-            Some(app.passwords.hash(password).await?)
-        }
-        None => None,
-    };
-    let hash = app.vault.token_hash(code);
+/// Enables a person again, wherever he is. From a shell alone: the way back in where nobody is left who may enable him.
+pub async fn enable_from_shell(app: &App, caller: &Caller, email: &str) -> Result<()> {
+    if !matches!(caller.who, Who::Shell) {
+        return Err(Error::OwnersOnly("enable somebody in all workspaces"));
+    }
+    let email = read_email(email).map_err(|_| Error::NotFound("person"))?;
+    let mut write = begin(app, caller).await?;
+    let person = held_person(app, &mut write, &email).await?;
+    put_disabled(app, caller, &mut write, (person, None, false)).await?;
+    write.commit().await?;
+    Ok(())
+}
+
+async fn put_disabled(
+    app: &App,
+    caller: &Caller,
+    write: &mut Write,
+    (person, workspace_id, disabled): (PersonRow, Option<Uuid>, bool),
+) -> Result<()> {
     let now = app.clock.now();
-    let mut write = app.store.write().await?;
-    let row = store::link(&mut write, &hash).await?.ok_or(Error::SetupDone)?.checked(&app.vault)?;
-    let kind = usable(&row, now)?;
-    let id = row.person_id.ok_or(Error::SetupDone)?;
-    let mut person = store::person(&mut write, &id).await?.ok_or(Error::SetupDone)?.checked(&app.vault)?;
-    if person.disabled_at.is_some() || !store::use_link(&mut write, &hash, now).await? {
-        return Err(Error::SetupDone);
-    }
-    match (kind, chosen) {
-        (LinkKind::SignIn, _) => {}
-        (LinkKind::Password, Some(chosen)) => {
-            person.password_hash = chosen;
-            person = person.sealed(&app.vault);
-            store::update_person(&mut write, &person).await?;
-            store::delete_sessions_of(&mut write, &person.id).await?;
+    let before = person.mac.clone();
+    let person = PersonRow { disabled_at: disabled.then_some(now), ..person }.sealed(&app.vault);
+    update_person(write, &person, &before).await?;
+    store::delete_sessions_of(write, &person.id).await?;
+    let event = Event {
+        at: now,
+        workspace_id: workspace_id.map(|id| id.to_string()),
+        action: if disabled { "person.disable" } else { "person.enable" },
+        object: &person.email,
+        detail: serde_json::json!({}),
+    };
+    audit::record(write, &app.vault, caller, event).await?;
+    app.caches.forget_tokens(write);
+    Ok(())
+}
+
+/// An owner may do everything everywhere; without one who can sign in nobody could manage the server.
+async fn refuse_last_admin(app: &App, write: &mut Write, person: &PersonRow) -> Result<()> {
+    let others = store::enabled_owners(write).await?.into_iter().filter(|other| other.id != person.id);
+    let is_last = person.is_owner && !others.map(|other| other.checked(&app.vault)).any(|other| other.is_ok());
+    if is_last { Err(Error::LastAdmin) } else { Ok(()) }
+}
+
+/// Keeps every owner who is not disabled as he is until this write ends: of two who disable each other at once, the second finds himself
+/// the last. Everybody takes them in one order, by id, and the change clock after them: taken before, as
+/// [`crate::store::Store::write_alone`] does, it would be waited for by whoever holds an owner already, and both would wait for ever.
+async fn hold_owners(write: &mut Write) -> Result<()> {
+    'again: loop {
+        for owner in store::enabled_owners(write).await? {
+            if !store::hold_person(write, &owner.id, &owner.mac).await? {
+                continue 'again;
+            }
         }
-        (LinkKind::Password | LinkKind::Setup, _) => return Err(Error::SetupDone),
+        return Ok(());
     }
-    let session = begin_session(app, &mut write, &person).await?;
-    write.commit().await?;
-    Ok(session)
+}
+
+/// The person with this e-mail, who stays as he is until this write ends.
+async fn held_person(app: &App, write: &mut Write, email: &str) -> Result<PersonRow> {
+    loop {
+        let person = store::person_by_email(write, &email.to_lowercase()).await?;
+        let person = person.ok_or(Error::NotFound("person"))?.checked(&app.vault)?;
+        if store::hold_person(write, &person.id, &person.mac).await? {
+            return Ok(person);
+        }
+    }
 }
 
 /// A person to be made.
@@ -322,10 +280,7 @@ pub(super) async fn insert_person(app: &App, caller: &Caller, write: &mut Write,
         mac: Vec::new(),
     }
     .sealed(&app.vault);
-    store::insert_person(write, &row).await.map_err(|error| match error {
-        StoreError::Unique(_) => Error::NameTaken(row.email.clone()),
-        other => other.into(),
-    })?;
+    store::insert_person(write, &row).await.map_err(taken(&row.email))?;
     let event = Event {
         at: now,
         workspace_id: None,
@@ -337,41 +292,64 @@ pub(super) async fn insert_person(app: &App, caller: &Caller, write: &mut Write,
     Ok(row)
 }
 
-pub(super) async fn insert_link(
-    app: &App,
-    write: &mut Write,
-    kind: LinkKind,
-    person: Option<&PersonRow>,
-    lives: i64,
-) -> Result<OneTimeLink> {
-    let code = token::generate(kind.as_str()).context("make a link").map_err(Error::Internal)?;
-    let expires_at = app.clock.now() + lives;
-    let row = LinkRow {
-        hash: app.vault.token_hash(code.expose_secret()).to_vec(),
-        kind: kind.as_str().to_owned(),
-        person_id: person.map(|person| person.id.clone()),
-        expires_at,
-        used_at: None,
-        mac: Vec::new(),
+/// Changes the caller's own password, and begins the one session that is left to him. His tokens stay.
+///
+/// # Errors
+/// `Invalid` at the field `own_password` or `password`.
+pub async fn change_own_password(app: &App, caller: &Caller, own_password: &Secret, password: &Secret) -> Result<Secret> {
+    let Who::Person(person) = &caller.who else { return Err(Error::Forbidden("change a password")) };
+    check_password(password)?;
+    let person = second_look(app, person, own_password).await?;
+    let password_hash = app.passwords.hash(password).await?;
+    let mut write = begin(app, caller).await?;
+    let person = set_password(app, &mut write, person, password_hash).await?;
+    let session = begin_session(app, &mut write, &person).await?;
+    write.commit_quietly().await?;
+    Ok(session)
+}
+
+/// Gives a person another password, and ends all that the old one opened: his sessions, and his links.
+pub(super) async fn set_password(app: &App, write: &mut Write, person: PersonRow, password_hash: String) -> Result<PersonRow> {
+    let before = person.mac.clone();
+    let person = PersonRow { password_hash, ..person }.sealed(&app.vault);
+    update_person(write, &person, &before).await?;
+    store::delete_sessions_of(write, &person.id).await?;
+    store::delete_links_of(write, &person.id).await?;
+    let event = Event {
+        at: app.clock.now(),
+        workspace_id: None,
+        action: "person.password",
+        object: &person.email,
+        detail: serde_json::json!({}),
     };
-    store::insert_link(write, &row.sealed(&app.vault)).await?;
-    Ok(OneTimeLink { code, expires_at })
+    audit::record(write, &app.vault, &as_caller(&person)?, event).await?;
+    Ok(person)
+}
+
+/// Writes what changed of a person, unless his row is another one since it was read with the MAC `before`.
+async fn update_person(write: &mut Write, person: &PersonRow, before: &[u8]) -> Result<()> {
+    if store::update_person(write, person, before).await? { Ok(()) } else { Err(Error::VersionConflict) }
 }
 
 pub(super) fn read_email(email: &str) -> Result<String> {
     let email = email.trim();
+    if email.len() > EMAIL_MAX {
+        let message = format!("must have at most {EMAIL_MAX} characters");
+        return Err(Error::Invalid(vec![FieldError::new("email", "too_long", message)]));
+    }
     let plausible = email.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
-    if !plausible || email.len() > 254 || email.chars().any(|c| c.is_control() || c.is_whitespace()) {
+    if !plausible || email.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(Error::Invalid(vec![FieldError::new("email", "invalid", "must be an e-mail address")]));
     }
     Ok(email.to_owned())
 }
 
 pub(super) fn check_password(password: &Secret) -> Result<()> {
-    let length = password.expose_secret().chars().count();
-    if !(PASSWORD_MIN..=PASSWORD_MAX).contains(&length) {
-        let message = format!("must have from {PASSWORD_MIN} to {PASSWORD_MAX} characters");
-        return Err(Error::Invalid(vec![FieldError::new("password", "too_short", message)]));
-    }
-    Ok(())
+    let code = match password.expose_secret().chars().count() {
+        0..PASSWORD_MIN => "too_short",
+        PASSWORD_MIN..=PASSWORD_MAX => return Ok(()),
+        _ => "too_long",
+    };
+    let message = format!("must have from {PASSWORD_MIN} to {PASSWORD_MAX} characters");
+    Err(Error::Invalid(vec![FieldError::new("password", code, message)]))
 }

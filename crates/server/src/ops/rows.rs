@@ -9,8 +9,16 @@ use uuid::Uuid;
 
 use crate::{
     error::{Error, Result},
-    store::{ConnectionRow, LinkRow, MemberRow, PersonRow, SessionRow, TokenRow, VersionRow, WorkspaceRow},
+    store::{ConnectionRow, LinkRow, MemberRow, PersonRow, SessionRow, StoreError, TokenRow, VersionRow, WorkspaceRow},
 };
+
+/// What it means that the store did not take a row called `name`: where it must be unique, another one has the name.
+pub fn taken(name: &str) -> impl FnOnce(StoreError) -> Error {
+    move |error| match error {
+        StoreError::Unique(_) => Error::NameTaken(name.to_owned()),
+        other => other.into(),
+    }
+}
 
 /// A row with a MAC over all that it grants or directs.
 pub trait Sealed {
@@ -46,13 +54,16 @@ pub trait Sealed {
     }
 }
 
+/// Parts after `and where` came with a later migration: a row of before has none of them, and keeps the MAC that it got.
 macro_rules! sealed_rows {
-    ($($row:ty, $table:literal, |$this:ident| [$($part:expr),* $(,)?];)*) => {
+    ($($row:ty, $table:literal, |$this:ident| [$($part:expr),* $(,)?] $(and where $since:expr, [$($later:expr),*])?;)*) => {
         $(impl Sealed for $row {
             const TABLE: &'static str = $table;
             fn parts(&self) -> Vec<Vec<u8>> {
                 let $this = self;
-                vec![$(Part::bytes(&$part)),*]
+                let parts = vec![$(Part::bytes(&$part)),*];
+                $(let parts = if $since { [parts, vec![$(Part::bytes(&$later)),*]].concat() } else { parts };)?
+                parts
             }
             fn mac(&self) -> &[u8] {
                 &self.mac
@@ -68,11 +79,19 @@ sealed_rows! {
     WorkspaceRow, "workspaces", |row| [row.id, row.name, row.wrapped_key];
     PersonRow, "people", |row| [row.id, row.email, row.email_key, row.password_hash, row.is_owner, row.disabled_at];
     MemberRow, "members", |row| [row.workspace_id, row.person_id, row.roles];
-    SessionRow, "sessions", |row| [row.hash, row.person_id, row.created_at];
+    SessionRow, "sessions", |row| [row.hash, row.person_id, row.created_at, row.seen_at];
     LinkRow, "links", |row| [row.hash, row.kind, row.person_id, row.expires_at];
-    TokenRow, "tokens", |row| [row.id, row.workspace_id, row.name, row.hash, row.roles, row.connections, row.expires_at, row.revoked_at];
+    TokenRow, "tokens", |row| [row.id, row.workspace_id, row.name, row.hash, row.roles, row.connections, row.expires_at, row.revoked_at]
+        and where row.made_by.is_some(), [row.made_by, row.person_id];
     ConnectionRow, "connections", |row| [row.id, row.workspace_id, row.name, row.version, row.type_id, row.deleted_at, row.deleted_by, row.deleted_reason];
     VersionRow, "connection_versions", |row| [row.connection_id, row.version, row.name, row.type_id, row.fields, row.endpoint_paths, row.secrets, row.fingerprint];
+}
+
+/// What a bent row that would let somebody in comes to: nobody is let in, and the operator learns why. `id` is no secret.
+pub(super) fn refused(what: &'static str, id: &str, error: &Error) -> Error {
+    let cause = error.cause().map(|cause| format!("{cause:#}")).unwrap_or_default();
+    tracing::error!(row.id = id, error.cause = cause, "a {what} was refused");
+    Error::Unauthenticated
 }
 
 /// One column as bytes; an absent value differs from an empty one.

@@ -6,12 +6,12 @@ use dataflow_vault::{KeyRing, RecoveryKey};
 
 use super::{
     access::Caller,
-    people::{LinkKind, NewPerson, OneTimeLink, check_password, insert_link, insert_person, look_at_link, read_email},
+    links::{LinkKind, OneTimeLink, insert_link, look_at_link},
+    people::{NewPerson, check_password, insert_person, read_email},
     workspaces,
 };
 use crate::{
     app::App,
-    clock::DAY,
     error::{Error, Result},
     store::{self, Write},
 };
@@ -27,8 +27,8 @@ pub async fn is_needed(app: &App) -> Result<bool> {
 /// A link that makes the first admin. From the server's own start alone.
 pub async fn create_link(app: &App) -> Result<OneTimeLink> {
     let mut write = app.store.write().await?;
-    let link = insert_link(app, &mut write, LinkKind::Setup, None, DAY).await?;
-    write.commit().await?;
+    let link = insert_link(app, &mut write, LinkKind::Setup, None).await?;
+    write.commit_quietly().await?;
     Ok(link)
 }
 
@@ -53,7 +53,7 @@ pub async fn from_link(app: &App, code: &str, email: &str, password: &Secret) ->
     let admin = FirstAdmin::read(app, email, password).await?;
     let mut write = app.store.write_alone().await?;
     let recovery = first_admin(app, &Caller::shell(), &mut write, admin).await?;
-    if !store::use_link(&mut write, &app.vault.token_hash(code), app.clock.now()).await? {
+    if !store::use_link(&mut write, &app.vault.token_hash(code)).await? {
         return Err(Error::SetupDone);
     }
     write.commit().await?;

@@ -4,19 +4,22 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use dataflow_model::{ConnectionName, FieldError, Secret, name::NAME_MAX};
-use dataflow_vault::{random_uuid, token};
+use dataflow_vault::{random_bytes, random_uuid, token};
+use uuid::Uuid;
 
 use super::{
     access::{Action, Caller, Roles, TokenIdentity, Who, authorise},
     idempotency::begin,
-    rows::{Sealed as _, uuid},
+    paging::{Page, Paging},
+    people,
+    rows::{Sealed as _, refused, taken, uuid},
 };
 use crate::{
-    app::App,
+    app::{App, Workspace},
     audit::{self, Event},
-    clock::DAY,
+    clock::{DAY, rfc3339},
     error::{Error, Result},
-    store::{self, StoreError, TokenRow},
+    store::{self, TokenPage, TokenRow, Write},
 };
 
 /// Days that a token lives unless asked otherwise, and at most.
@@ -43,7 +46,7 @@ pub struct Token {
     pub connections: Option<Vec<String>>,
 }
 
-/// Makes a token. It is given here and never again. Nobody grants more than he has.
+/// Makes a token. It is given here and never again. Nobody grants more than he has, and no token what outlives it.
 pub async fn create(app: &App, caller: &Caller, workspace: &str, new: NewToken) -> Result<(Secret, Token)> {
     let workspace = authorise(app, caller, workspace, Action::CreateOwnTokens).await?;
     let mut errors = Vec::new();
@@ -54,11 +57,16 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, new: NewToken) 
     if new.roles.is_empty() {
         errors.push(FieldError::new("roles", "required", "must name at least one of viewer, user, editor, admin"));
     }
-    let days = new.expires_in_days.unwrap_or(DAYS_DEFAULT);
-    if !(1..=DAYS_MAX).contains(&days) {
-        errors.push(FieldError::new("expires_in_days", "out_of_range", format!("must be from 1 to {DAYS_MAX}")));
+    let now = app.clock.now();
+    let expires_at = expiry(caller, new.expires_in_days, now).map_err(|error| errors.push(error)).unwrap_or_default();
+    let connections = new.connections;
+    if connections.as_ref().is_some_and(Vec::is_empty) {
+        errors.push(FieldError::new(
+            "connections",
+            "required",
+            "must name a connection, or be left out for all of the workspace",
+        ));
     }
-    let connections = new.connections.filter(|names| !names.is_empty());
     let names = connections.as_deref().unwrap_or_default();
     if names.len() > NAMES_MAX || names.iter().any(|name| ConnectionName::new(name.as_str()).is_err()) {
         errors.push(FieldError::new("connections", "invalid", format!("must be at most {NAMES_MAX} connection names")));
@@ -69,16 +77,11 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, new: NewToken) 
     if !caller.roles_in(workspace.id).cover(new.roles) {
         return Err(Error::Forbidden("grant a role that you do not have"));
     }
-    let narrowed = match &caller.who {
-        Who::Token(own) => own.connections.as_ref(),
-        Who::Person(_) | Who::Shell => None,
-    };
-    if narrowed.is_some_and(|own| connections.is_none() || !names.iter().all(|name| own.contains(name))) {
+    if caller.narrowed_to().is_some_and(|own| connections.is_none() || !names.iter().all(|name| own.contains(name))) {
         return Err(Error::Forbidden("grant more connections than your token names"));
     }
     let kind = new.roles.iter().last().map_or("viewer", super::Role::as_str);
     let secret = token::generate(kind).context("make a token").map_err(Error::Internal)?;
-    let now = app.clock.now();
     let row = TokenRow {
         id: random_uuid().to_string(),
         workspace_id: workspace.id.to_string(),
@@ -89,18 +92,18 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, new: NewToken) 
         connections: connections.as_ref().map(|names| serde_json::json!(names).to_string()),
         created_at: now,
         created_by: caller.label(),
-        expires_at: now + days * DAY,
+        made_by: Some(caller.identity()),
+        person_id: caller.person_id().map(|id| id.to_string()),
+        expires_at,
         revoked_at: None,
         last_used_at: None,
         mac: Vec::new(),
     }
     .sealed(&app.vault);
     let mut write = begin(app, caller).await?;
-    store::insert_token(&mut write, &row).await.map_err(|error| match error {
-        StoreError::Unique(_) => Error::NameTaken(row.name.clone()),
-        other => other.into(),
-    })?;
-    let detail = serde_json::json!({"roles": row.roles, "days": days, "connections": connections});
+    hold_maker(&mut write, caller, &row.workspace_id).await?;
+    store::insert_token(&mut write, &row).await.map_err(taken(&row.name))?;
+    let detail = serde_json::json!({"roles": row.roles, "expires_at": rfc3339(expires_at), "connections": connections});
     let event =
         Event { at: now, workspace_id: Some(row.workspace_id.clone()), action: "token.create", object: &row.name, detail };
     audit::record(&mut write, &app.vault, caller, event).await?;
@@ -108,68 +111,197 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, new: NewToken) 
     Ok((secret, Token { row, roles: new.roles, connections }))
 }
 
-/// The workspace's tokens; those of others for admins alone.
-pub async fn list(app: &App, caller: &Caller, workspace: &str) -> Result<Vec<Token>> {
-    let workspace = authorise(app, caller, workspace, Action::CreateOwnTokens).await?;
-    let all = caller.may(Action::ManageTokens, workspace.id);
-    let rows = store::list_tokens(&mut app.store.read().await?, &workspace.id.to_string()).await?;
-    let label = caller.label();
-    Ok(rows.into_iter().filter(|row| all || row.created_by == label).map(token_view).collect())
+/// When a new token expires: after the days asked for, and never after the token that makes it.
+fn expiry(caller: &Caller, days: Option<i64>, now: i64) -> std::result::Result<i64, FieldError> {
+    let end = match &caller.who {
+        Who::Token(own) => own.expires_at,
+        Who::Person(_) | Who::Shell => i64::MAX,
+    };
+    match days {
+        None => Ok((now + DAYS_DEFAULT * DAY).min(end)),
+        Some(days) if !(1..=DAYS_MAX).contains(&days) => {
+            Err(FieldError::new("expires_in_days", "out_of_range", format!("must be from 1 to {DAYS_MAX}")))
+        }
+        Some(days) if now + days * DAY > end => {
+            let message = "must not be longer than your own token lives; leave it out for as long as that";
+            Err(FieldError::new("expires_in_days", "out_of_range", message))
+        }
+        Some(days) => Ok(now + days * DAY),
+    }
 }
 
-/// Revokes a token by its id. It stops at once on this node, within the freshness time on others.
+/// Holds the maker in place until the token is there: whoever revokes or removes him at this instant finds the token, too.
+async fn hold_maker(write: &mut Write, caller: &Caller, workspace_id: &str) -> Result<()> {
+    let held = match &caller.who {
+        Who::Token(own) => store::hold_token(write, &own.id.to_string()).await?,
+        Who::Person(person) if !person.is_owner => store::hold_member(write, workspace_id, &person.id.to_string()).await?,
+        Who::Person(_) | Who::Shell => true,
+    };
+    if held { Ok(()) } else { Err(Error::Unauthenticated) }
+}
+
+/// What a caller's own tokens bear: a person has all that he stands behind, a token what it made.
+fn owner(caller: &Caller) -> String {
+    match &caller.who {
+        Who::Person(person) => person.id.to_string(),
+        Who::Token(_) | Who::Shell => caller.identity(),
+    }
+}
+
+/// A page of the workspace's tokens, newest first; those of others for admins alone.
+pub async fn list(app: &App, caller: &Caller, workspace: &str, paging: &Paging) -> Result<Page<Token>> {
+    let workspace = authorise(app, caller, workspace, Action::CreateOwnTokens).await?;
+    let owner = if caller.may(Action::ManageTokens, workspace.id) { String::new() } else { owner(caller) };
+    let (at, id) = paging.before()?;
+    let workspace_id = workspace.id.to_string();
+    let page = TokenPage { workspace_id: &workspace_id, owner: &owner, before: (at, &id), limit: paging.rows_to_read()? };
+    let rows = store::list_tokens(&mut app.store.read().await?, &page).await?;
+    Ok(paging.page(rows, |row| (row.created_at.to_string(), row.id.clone()))?.map(token_view))
+}
+
+/// All of them, for faces that show no pages.
+pub async fn list_all(app: &App, caller: &Caller, workspace: &str) -> Result<Vec<Token>> {
+    let (mut all, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = list(app, caller, workspace, &Paging::largest(cursor)).await?;
+        all.extend(page.rows);
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+/// Revokes a token by its id, and those that it made. They stop at once on this node, within the freshness time on others.
 pub async fn revoke(app: &App, caller: &Caller, workspace: &str, id: &str) -> Result<()> {
     let workspace = authorise(app, caller, workspace, Action::CreateOwnTokens).await?;
     let all = caller.may(Action::ManageTokens, workspace.id);
-    let label = caller.label();
-    let rows = store::list_tokens(&mut app.store.read().await?, &workspace.id.to_string()).await?;
-    let row = rows
-        .into_iter()
-        .find(|row| row.id == id && row.revoked_at.is_none() && (all || row.created_by == label))
-        .ok_or(Error::NotFound("token"))?
-        .checked(&app.vault)?;
-    let now = app.clock.now();
-    let row = TokenRow { revoked_at: Some(now), ..row }.sealed(&app.vault);
+    let id = Uuid::parse_str(id).map_err(|_| Error::NotFound("token"))?.to_string();
+    let owner = Some(owner(caller));
+    let is_own = |row: &TokenRow| row.made_by == owner || row.person_id == owner;
     let mut write = begin(app, caller).await?;
-    store::revoke_token(&mut write, &row.id, now, &row.mac).await?;
+    let row = store::token(&mut write, &workspace.id.to_string(), &id)
+        .await?
+        .filter(|row| row.revoked_at.is_none() && (all || is_own(row)))
+        .ok_or(Error::NotFound("token"))?;
+    let made = format!("token {id}");
+    hold_made_by(&mut write, &workspace, &made, vec![id]).await?;
+    if !revoke_row(app, caller, &mut write, row).await? {
+        return Err(Error::NotFound("token"));
+    }
+    revoke_made_by(app, caller, &mut write, (&workspace, made)).await?;
+    app.caches.forget_tokens(&mut write);
+    write.commit().await?;
+    Ok(())
+}
+
+/// Revokes all that a person stands behind in a workspace.
+pub(super) async fn revoke_of_person(
+    app: &App,
+    caller: &Caller,
+    write: &mut Write,
+    (workspace, person_id): (&Workspace, &str),
+) -> Result<()> {
+    hold_made_by(write, workspace, person_id, Vec::new()).await?;
+    revoke_made_by(app, caller, write, (workspace, person_id.to_owned())).await?;
+    app.caches.forget_tokens(write);
+    Ok(())
+}
+
+/// Holds `ids`, what `owner` made, what that made, and so on, by id: in this order [`crate::uses::Uses::flush`] writes when they were used,
+/// and two that take the same rows the other way round stop each other.
+async fn hold_made_by(write: &mut Write, workspace: &Workspace, owner: &str, mut ids: Vec<String>) -> Result<()> {
+    let mut owners = vec![owner.to_owned()];
+    while let Some(owner) = owners.pop() {
+        for row in store::live_tokens_of(write, &workspace.id.to_string(), &owner).await? {
+            if !ids.contains(&row.id) {
+                owners.push(format!("token {}", row.id));
+                ids.push(row.id);
+            }
+        }
+    }
+    ids.sort_unstable();
+    for id in ids {
+        store::hold_token(write, &id).await?;
+    }
+    Ok(())
+}
+
+/// Revokes what `owner` made, what that made, and so on. Asks again until nothing is left: a token may have come while its maker's row
+/// was waited for.
+async fn revoke_made_by(app: &App, caller: &Caller, write: &mut Write, (workspace, owner): (&Workspace, String)) -> Result<()> {
+    let mut owners = vec![owner];
+    while let Some(owner) = owners.last().cloned() {
+        let made = store::live_tokens_of(write, &workspace.id.to_string(), &owner).await?;
+        if made.is_empty() {
+            owners.pop();
+        }
+        for row in made {
+            owners.push(format!("token {}", row.id));
+            revoke_row(app, caller, write, row).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Revokes one token; `false` if it was. Its hash goes, too: who can write the store and has only what stands there cannot bring it back.
+async fn revoke_row(app: &App, caller: &Caller, write: &mut Write, row: TokenRow) -> Result<bool> {
+    let now = app.clock.now();
+    let row = TokenRow { revoked_at: Some(now), hash: random_bytes::<32>().to_vec(), ..row }.sealed(&app.vault);
+    if !store::revoke_token(write, &row).await? {
+        return Ok(false);
+    }
     let event = Event {
         at: now,
         workspace_id: Some(row.workspace_id.clone()),
         action: "token.revoke",
         object: &row.name,
-        detail: serde_json::json!({}),
+        detail: serde_json::json!({"id": row.id}),
     };
-    audit::record(&mut write, &app.vault, caller, event).await?;
-    write.commit().await?;
-    app.caches.forget_tokens();
-    Ok(())
+    audit::record(write, &app.vault, caller, event).await?;
+    Ok(true)
 }
 
-/// Whom a bearer token stands for, if it is one of ours, neither expired nor revoked. This is where a caller begins.
+/// Whom a bearer token stands for, if it is one of ours, neither expired nor revoked, and the person behind it is still there: it never
+/// may do more than he may now. This is where a caller begins.
 pub async fn authenticate(app: &App, text: &str) -> Result<Arc<TokenIdentity>> {
     token::parse(text).map_err(|_| Error::Unauthenticated)?;
     let hash = app.vault.token_hash(text);
     let now = app.clock.now();
-    if let Some(identity) = app.caches.tokens.get(&hash) {
-        return if identity.expires_at > now { Ok(identity) } else { Err(Error::Unauthenticated) };
+    match app.caches.tokens.get(&hash) {
+        Some(identity) if identity.expires_at > now => Ok(identity),
+        Some(_) => Err(Error::Unauthenticated),
+        // Boxed: it is rare, and its many states would be moved about with every request.
+        None => Box::pin(load_identity(app, hash, now)).await,
     }
+}
+
+async fn load_identity(app: &App, hash: [u8; 32], now: i64) -> Result<Arc<TokenIdentity>> {
     let generation = app.caches.generation();
-    let row = store::token_by_hash(&mut app.store.read().await?, &hash).await?.ok_or(Error::Unauthenticated)?;
+    let mut read = app.store.read().await?;
+    let row = store::token_by_hash(&mut read, &hash).await?.ok_or(Error::Unauthenticated)?;
     let id = row.id.clone();
-    let row = row.checked(&app.vault).map_err(|error| {
-        let cause = error.cause().map(|cause| format!("{cause:#}")).unwrap_or_default();
-        tracing::error!(token.id = id, error.cause = cause, "a token was refused");
-        Error::Unauthenticated
-    })?;
+    let row = row.checked(&app.vault).map_err(|error| refused("token", &id, &error))?;
     if row.revoked_at.is_some() || row.expires_at <= now {
         return Err(Error::Unauthenticated);
     }
+    let cap = match &row.person_id {
+        Some(person_id) => people::current_roles(app, &mut read, person_id, &row.workspace_id).await?,
+        None => Roles::all(),
+    };
+    if cap.is_empty() {
+        return Err(Error::Unauthenticated);
+    }
+    let person_id = row.person_id.as_deref().map(uuid).transpose()?;
+    let workspace = store::workspace(&mut read, &row.workspace_id).await?.ok_or(Error::Unauthenticated)?.checked(&app.vault)?;
     let view = token_view(row);
     let identity = Arc::new(TokenIdentity {
         id: uuid(&view.row.id)?,
         name: view.row.name,
         workspace_id: uuid(&view.row.workspace_id)?,
-        roles: view.roles,
+        workspace: workspace.name,
+        person_id,
+        roles: view.roles.capped_by(cap),
         connections: view.connections,
         expires_at: view.row.expires_at,
     });

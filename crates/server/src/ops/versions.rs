@@ -52,6 +52,9 @@ pub(super) fn read_content(
         }
         (None, None) => Vec::new(),
     };
+    if earlier.is_none() {
+        errors.extend(draft.fields.iter().filter_map(|(path, input)| nothing_to_keep(path, input, kind)));
+    }
     let settled = settle(draft.fields, kind, earlier, is_admin).map_err(|refused| {
         errors.extend(refused);
     });
@@ -59,6 +62,13 @@ pub(super) fn read_content(
         Ok(settled) if errors.is_empty() => Ok(Content { description, tags, settled }),
         _ => Err(Error::Invalid(errors)),
     }
+}
+
+/// A new connection that says that a secret is set, as an answer about another one does, would be without it and nobody would notice.
+fn nothing_to_keep(path: &FieldPath, input: &FieldInput, kind: &ConnectionType) -> Option<FieldError> {
+    let is_secret = kind.field(path.as_str()).is_some_and(|field| field.secret);
+    let says_so = is_secret && matches!(input, FieldInput::Keep { set: true });
+    says_so.then(|| FieldError::new(path.as_str(), "required", "is said to be set, but is not here; send it, or null for none"))
 }
 
 /// Over another type, the values that both types know are held against the new one like typed ones.
@@ -123,6 +133,22 @@ impl Sealing<'_> {
         self.open_kept(settled, &endpoint, &mut clear)?;
         let fingerprint = self.workspace.key.fingerprint(&kind.id, &kind.connector, &settled.public, &clear);
         Ok(SealedVersion { secrets, fingerprint })
+    }
+
+    /// Has every kept secret sealed anew for the endpoint that it goes to from now on; gives their paths. None where the endpoint stays.
+    ///
+    /// Call it for an admin after a second look alone: to whoever may call it the stored secrets can be sent anywhere.
+    pub fn carry_over(&self, kind: &ConnectionType, settled: &mut Settled) -> Result<Vec<FieldPath>> {
+        let endpoint = endpoint(kind, settled);
+        let Some(before) = self.kept.filter(|before| before.endpoint != endpoint) else { return Ok(Vec::new()) };
+        let mut carried = Vec::new();
+        for (path, change) in &mut settled.secrets {
+            if let (SecretChange::Keep, Some(kept)) = (&*change, before.secrets.get(path)) {
+                *change = SecretChange::Set(self.open(path, kept, &before.endpoint)?);
+                carried.push(path.clone());
+            }
+        }
+        Ok(carried)
     }
 
     /// The fields in clear, for a test of values that are not saved: typed secrets, and kept ones under the same rule.
@@ -199,6 +225,14 @@ pub(super) fn version_row(
     })
 }
 
+/// Whether a save holds what the version before it holds. A secret that was typed is sealed anew, and so never the same.
+pub(super) fn is_same(old: &VersionRow, new: &VersionRow) -> bool {
+    fn content(row: &VersionRow) -> [&String; 7] {
+        [&row.type_id, &row.description, &row.tags, &row.fields, &row.endpoint_paths, &row.secrets, &row.fingerprint]
+    }
+    content(old) == content(new)
+}
+
 /// Paths of the fields that differ between two versions, for the audit; of a secret only that it changed.
 pub(super) fn changed_fields(old: &VersionContent, new: &VersionRow) -> Result<Vec<String>> {
     let new = VersionContent::read(new)?;
@@ -214,6 +248,12 @@ pub(super) fn changed_fields(old: &VersionContent, new: &VersionRow) -> Result<V
     paths.sort();
     paths.dedup();
     Ok(paths)
+}
+
+/// Those of the changed fields that say where a secret is sent.
+pub(super) fn moved_fields<'c>(changed: &'c [String], kind: &ConnectionType, old: &VersionContent) -> Vec<&'c String> {
+    let endpoints = [kind.endpoint_paths(), old.endpoint_paths.clone()].concat();
+    changed.iter().filter(|path| endpoints.iter().any(|endpoint| endpoint.as_str() == path.as_str())).collect()
 }
 
 pub(super) fn json(value: &impl serde::Serialize) -> Result<String> {

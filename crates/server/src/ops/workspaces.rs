@@ -7,17 +7,26 @@ use dataflow_vault::random_uuid;
 use super::{
     access::Caller,
     idempotency::begin,
-    rows::{Sealed as _, uuid},
+    paging::{Page, Paging},
+    rows::{Sealed as _, taken, uuid},
 };
 use crate::{
     app::App,
     audit::{self, Event},
     error::{Error, Result},
-    store::{self, StoreError, WorkspaceRow, Write},
+    store::{self, WorkspaceRow, Write},
 };
 
-/// The workspaces that the caller is in, by name.
-pub async fn list(app: &App, caller: &Caller) -> Result<Vec<WorkspaceRow>> {
+/// A page of the workspaces that the caller is in, by name.
+pub async fn list(app: &App, caller: &Caller, paging: &Paging) -> Result<Page<WorkspaceRow>> {
+    let after = paging.after()?.map(|(name_key, _)| name_key).unwrap_or_default();
+    let mut rows = list_all(app, caller).await?;
+    rows.retain(|row| row.name_key > after);
+    paging.page(rows, |row| (row.name_key.clone(), String::new()))
+}
+
+/// All of them, for faces that show no pages.
+pub async fn list_all(app: &App, caller: &Caller) -> Result<Vec<WorkspaceRow>> {
     let rows = store::workspaces(&mut app.store.read().await?).await?;
     let mut mine = Vec::new();
     for row in rows {
@@ -31,7 +40,7 @@ pub async fn list(app: &App, caller: &Caller) -> Result<Vec<WorkspaceRow>> {
 /// Makes a workspace. For owners.
 pub async fn create(app: &App, caller: &Caller, name: &str) -> Result<WorkspaceRow> {
     if !caller.is_owner() {
-        return Err(Error::Forbidden("create workspaces"));
+        return Err(Error::OwnersOnly("create workspaces"));
     }
     let name =
         WorkspaceName::new(name).map_err(|error| Error::Invalid(vec![FieldError::new("name", "invalid", error.to_string())]))?;
@@ -54,10 +63,7 @@ pub(super) async fn insert(app: &App, caller: &Caller, write: &mut Write, name: 
         mac: Vec::new(),
     }
     .sealed(&app.vault);
-    store::insert_workspace(write, &row).await.map_err(|error| match error {
-        StoreError::Unique(_) => Error::NameTaken(row.name.clone()),
-        other => other.into(),
-    })?;
+    store::insert_workspace(write, &row).await.map_err(taken(&row.name))?;
     let event = Event {
         at: now,
         workspace_id: Some(row.id.clone()),

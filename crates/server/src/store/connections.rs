@@ -130,24 +130,6 @@ pub async fn record_check_on_connection(write: &mut Write, row: &ConnectionRow) 
     Ok(changed == 1)
 }
 
-/// The live connection of exactly this name.
-pub async fn live_connection(
-    handle: &mut impl Handle,
-    workspace_id: &str,
-    name: &str,
-    name_key: &str,
-) -> Result<Option<ConnectionRow>> {
-    fetch!(
-        handle,
-        fetch_optional,
-        ConnectionRow,
-        "SELECT * FROM connections WHERE workspace_id = $1 AND name_key = $3 AND name = $2 AND deleted_at IS NULL",
-        workspace_id,
-        name,
-        name_key
-    )
-}
-
 /// The newest connection of exactly this name, live or deleted: the live one, else the last tombstone.
 pub async fn newest_connection(
     handle: &mut impl Handle,
@@ -165,6 +147,20 @@ pub async fn newest_connection(
         name,
         name_key
     )
+}
+
+/// Keeps the live connection of exactly this name as it is until this transaction ends; `false` if there is none.
+pub async fn hold_connection(write: &mut Write, workspace_id: &str, name: &str, name_key: &str) -> Result<bool> {
+    let sql =
+        "UPDATE connections SET version = version WHERE workspace_id = $1 AND name_key = $3 AND name = $2 AND deleted_at IS NULL";
+    let held = execute!(write, sql, workspace_id, name, name_key)?;
+    Ok(held == 1)
+}
+
+/// The same by its id, deleted or not.
+pub async fn hold_connection_by_id(write: &mut Write, id: &str) -> Result<bool> {
+    let held = execute!(write, "UPDATE connections SET version = version WHERE id = $1", id)?;
+    Ok(held == 1)
 }
 
 pub async fn connection_by_id(handle: &mut impl Handle, id: &str) -> Result<Option<ConnectionRow>> {

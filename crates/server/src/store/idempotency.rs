@@ -13,9 +13,3 @@ pub async fn key_request(handle: &mut impl Handle, hash: &[u8]) -> Result<Option
     let row = fetch!(handle, fetch_optional, (Vec<u8>,), "SELECT request_hash FROM idempotency_keys WHERE hash = $1", hash)?;
     Ok(row.map(|(request_hash,)| request_hash))
 }
-
-/// Forgets keys that are older than `before`.
-pub async fn purge_keys(write: &mut Write, before: i64) -> Result<()> {
-    execute!(write, "DELETE FROM idempotency_keys WHERE at < $1", before)?;
-    Ok(())
-}

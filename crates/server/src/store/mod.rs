@@ -8,43 +8,50 @@ mod checks;
 mod connections;
 mod idempotency;
 mod instance;
+mod migrations;
+mod open;
 mod people;
+mod purge;
 mod search;
 mod tokens;
 mod uses;
 mod workspaces;
 
-use std::{borrow::Cow, path::PathBuf, str::FromStr, time::Duration};
+use std::{io::ErrorKind, path::PathBuf, time::Duration};
 
 use sqlx::{
-    Postgres, SqlSafeStr, Sqlite, Transaction,
-    migrate::{Migration, MigrationType, Migrator},
+    Postgres, Sqlite, Transaction,
     pool::PoolConnection,
-    postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions},
-    sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
+    postgres::{PgConnection, PgPool},
+    sqlite::{SqliteConnection, SqlitePool},
 };
+use tokio::time::timeout;
 
 pub use self::{
     audit::{AuditRow, append_audit},
     checks::{CheckRow, insert_check, list_checks},
     connections::{
-        ConnectionRow, VersionRow, connection_by_id, delete_connection, insert_connection, insert_version, live_connection,
-        newest_connection, record_check_on_connection, update_connection, version,
+        ConnectionRow, VersionRow, connection_by_id, delete_connection, hold_connection, hold_connection_by_id,
+        insert_connection, insert_version, newest_connection, record_check_on_connection, update_connection, version,
     },
-    idempotency::{insert_key, key_request, purge_keys},
+    idempotency::{insert_key, key_request},
     instance::{InstanceRow, insert_instance, instance, replace_key_ring, tick},
     people::{
-        LinkRow, MemberRow, PersonRow, SessionRow, delete_session, delete_sessions_of, insert_link, insert_person,
-        insert_session, link, members, memberships, people, person, person_by_email, put_member, remove_member, session,
-        touch_session, update_person, use_link,
+        LinkRow, MemberRow, PersonRow, SessionRow, delete_links_of, delete_session, delete_sessions_of, enabled_owners,
+        hold_member, hold_person, insert_link, insert_person, insert_session, link, members, memberships, people, people_of,
+        person, person_by_email, put_member, remove_member, session, touch_session, update_person, use_link,
     },
+    purge::{Batch, connections_with_more_checks, connections_with_more_uses, delete_batch, take_turn},
     search::{
-        ListSort, NamePage, OTHER_TERMS, UpdatedPage, count_term, list_by_name, list_by_updated, put_terms, remove_terms,
-        replace_status, tags_in_use, types_in_use,
+        Begins, ListSort, PageQuery, TERMS, Way, count_up_to, first_words, list_by_name, list_by_name_descending,
+        list_by_updated, put_words, remove_word, remove_words, replace_status, words_in_use, words_of,
     },
-    tokens::{TokenRow, insert_token, list_tokens, revoke_token, token_by_hash, touch_token},
+    tokens::{
+        TokenPage, TokenRow, hold_token, insert_token, list_tokens, live_tokens_of, revoke_token, token, token_by_hash,
+        touch_token,
+    },
     uses::{UseRow, list_uses, record_use},
-    workspaces::{WorkspaceRow, insert_workspace, workspace_by_name, workspaces},
+    workspaces::{WorkspaceRow, insert_workspace, workspace, workspace_by_name, workspaces, workspaces_of},
 };
 
 /// What can go wrong between us and the database.
@@ -54,6 +61,13 @@ pub enum StoreError {
     Unavailable(#[source] sqlx::Error),
     #[error("the store refused a row that must be unique")]
     Unique(#[source] sqlx::Error),
+    /// What whoever named the store can mend; a sentence of what happened, and one of what to do.
+    #[error("{sentence}")]
+    Refused {
+        sentence: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("the store could not {doing}")]
     Open {
         doing: &'static str,
@@ -68,12 +82,33 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(database) if database.is_unique_violation() => Self::Unique(error),
+            sqlx::Error::Database(database) if passes(database.code().as_deref().unwrap_or_default()) => Self::Unavailable(error),
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
                 Self::Unavailable(error)
             }
             _ => Self::Query(error),
         }
     }
+}
+
+/// How long a database beyond this process may take over one statement. A session whose line was cut says nothing: the kernel alone would
+/// wait for it for a quarter of an hour (`tcp_retries2` in tcp(7)).
+const STATEMENT: Duration = Duration::from_secs(10);
+/// How long sessions are waited for when the store is closed.
+const CLOSE: Duration = Duration::from_secs(5);
+
+/// What a statement gives, if it is answered in time.
+pub(crate) async fn in_time<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    timeout(STATEMENT, statement).await.unwrap_or_else(|_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into())))
+}
+
+/// Whether an error with this code may be over at the next try: PostgreSQL's classes 40 (deadlock, serialization), 53 (out of
+/// something) and 57P (going down, coming up), and 57014 (cancelled at `statement_timeout`); SQLite's BUSY, LOCKED and FULL, which are the last byte of its extended codes.
+fn passes(code: &str) -> bool {
+    if code.len() == 5 {
+        return ["40", "53", "57P", "57014"].iter().any(|class| code.starts_with(class));
+    }
+    code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 13))
 }
 
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -125,35 +160,59 @@ impl Handle for Read {
     }
 }
 
-/// The one door for writes: a transaction. Dropped without [`Write::commit`] it leaves nothing behind.
-pub enum Write {
+/// The one door for writes: a transaction. Dropped before [`Write::commit`] is called it leaves nothing behind; from then on it is carried
+/// out whole, whoever still waits for it.
+pub struct Write {
+    transaction: OpenTransaction,
+    then: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+enum OpenTransaction {
     Sqlite(Transaction<'static, Sqlite>),
     Postgres(Transaction<'static, Postgres>),
 }
 
 impl Handle for Write {
     fn engine(&mut self) -> Engine<'_> {
-        match self {
-            Self::Sqlite(transaction) => Engine::Sqlite(transaction),
-            Self::Postgres(transaction) => Engine::Postgres(transaction),
+        match &mut self.transaction {
+            OpenTransaction::Sqlite(transaction) => Engine::Sqlite(transaction),
+            OpenTransaction::Postgres(transaction) => Engine::Postgres(transaction),
         }
     }
 }
 
 impl Write {
-    /// Makes everything durable, or nothing. Moves the change clock, so that every node drops what it cached.
-    pub async fn commit(mut self) -> Result<()> {
-        instance::advance_clock(&mut self).await?;
-        self.commit_quietly().await
+    /// Has `act` done as soon as the change is durable and before [`Write::commit`] returns: this is where a cache forgets what it holds.
+    pub fn once_committed(&mut self, act: impl FnOnce() + Send + 'static) {
+        self.then.push(Box::new(act));
     }
 
-    /// Like [`Write::commit`], for rows that no cache holds (checks, usage, last-seen times): the change clock stands still.
+    /// Makes everything durable, or nothing. Moves the change clock, so that every node drops what it cached.
+    pub async fn commit(self) -> Result<()> {
+        self.finish(true).await
+    }
+
+    /// Like [`Write::commit`], for rows that no cache holds (checks, usage, sessions, links): the change clock stands still.
     pub async fn commit_quietly(self) -> Result<()> {
-        match self {
-            Self::Sqlite(transaction) => transaction.commit().await?,
-            Self::Postgres(transaction) => transaction.commit().await?,
-        }
-        Ok(())
+        self.finish(false).await
+    }
+
+    /// Runs in a task of its own: a client that hangs up while its change is being committed cannot part it from what follows.
+    async fn finish(mut self, moves_clock: bool) -> Result<()> {
+        let task = tokio::spawn(async move {
+            if moves_clock {
+                instance::advance_clock(&mut self).await?;
+            }
+            match self.transaction {
+                OpenTransaction::Sqlite(transaction) => transaction.commit().await?,
+                OpenTransaction::Postgres(transaction) => in_time(transaction.commit()).await?,
+            }
+            for act in self.then {
+                act();
+            }
+            Ok(())
+        });
+        task.await.unwrap_or(Err(StoreError::Unavailable(sqlx::Error::WorkerCrashed)))
     }
 }
 
@@ -161,8 +220,8 @@ impl Store {
     /// Opens the database and brings its tables up to this build.
     pub async fn open(location: &Location) -> Result<Self> {
         let db = match location {
-            Location::Sqlite(path) => open_sqlite(path).await?,
-            Location::Postgres(url) => open_postgres(url).await?,
+            Location::Sqlite(path) => open::sqlite(path).await?,
+            Location::Postgres(url) => open::postgres(url).await?,
         };
         Ok(Self { db })
     }
@@ -175,10 +234,11 @@ impl Store {
     }
 
     pub async fn write(&self) -> Result<Write> {
-        Ok(match &self.db {
-            Db::Sqlite { writer, .. } => Write::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Db::Postgres(pool) => Write::Postgres(pool.begin().await?),
-        })
+        let transaction = match &self.db {
+            Db::Sqlite { writer, .. } => OpenTransaction::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Db::Postgres(pool) => OpenTransaction::Postgres(in_time(pool.begin()).await?),
+        };
+        Ok(Write { transaction, then: Vec::new() })
     }
 
     /// A write that begins once every change under way is over, and holds up every other until it ends: for what must be the first.
@@ -188,94 +248,56 @@ impl Store {
         Ok(write)
     }
 
-    /// Ends all sessions; open ones are waited for.
+    /// Ends all sessions; open ones are waited for, but for those of a database that does not answer.
     pub async fn close(&self) {
-        match &self.db {
-            Db::Sqlite { readers, writer } => {
-                readers.close().await;
-                writer.close().await;
+        let closed = async {
+            match &self.db {
+                Db::Sqlite { readers, writer } => {
+                    readers.close().await;
+                    writer.close().await;
+                }
+                Db::Postgres(pool) => pool.close().await,
             }
-            Db::Postgres(pool) => pool.close().await,
+        };
+        if timeout(CLOSE, closed).await.is_err() {
+            tracing::warn!(store.waited_s = CLOSE.as_secs(), "the store's sessions did not end in time");
         }
     }
 }
 
-async fn open_sqlite(path: &std::path::Path) -> Result<Db> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(5))
-        .pragma("trusted_schema", "OFF");
-    let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-    migrator(SQLITE_MIGRATIONS)
-        .run(&writer)
-        .await
-        .map_err(|source| StoreError::Open { doing: "bring its tables up to this version", source: source.into() })?;
-    let readers = SqlitePoolOptions::new()
-        .min_connections(1)
-        .max_connections(8)
-        .connect_with(options.read_only(true).create_if_missing(false))
-        .await?;
-    Ok(Db::Sqlite { readers, writer })
-}
-
-async fn open_postgres(url: &str) -> Result<Db> {
-    // sqlx itself takes any scheme.
-    let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
-    let options = PgConnectOptions::from_str(url).ok().filter(|_| is_postgres).ok_or_else(|| StoreError::Open {
-        doing: "read the database URL",
-        source: "it is not of the form postgres://user@host:port/database".into(),
-    })?;
-    let options = options.application_name("dataflow");
-    let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(5)).connect_with(options).await?;
-    migrator(POSTGRES_MIGRATIONS)
-        .run(&pool)
-        .await
-        .map_err(|source| StoreError::Open { doing: "bring its tables up to this version", source: source.into() })?;
-    Ok(Db::Postgres(pool))
-}
-
-/// The same versions and descriptions in both lists; `tests/migrations.rs` compares the schemas.
-const SQLITE_MIGRATIONS: &[(i64, &str, &str)] = &[(1, "start", include_str!("../../../../migrations/sqlite/0001_start.sql"))];
-const POSTGRES_MIGRATIONS: &[(i64, &str, &str)] = &[(1, "start", include_str!("../../../../migrations/postgres/0001_start.sql"))];
-
-fn migrator(list: &'static [(i64, &str, &str)]) -> Migrator {
-    let migrations = list
-        .iter()
-        .map(|&(version, name, sql)| {
-            Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)
-        })
-        .collect();
-    Migrator::with_migrations(migrations)
-}
-
-/// Runs one statement on either engine; gives the number of rows that it changed.
+/// Runs one statement on either engine; gives the number of rows that it changed. A list behind a semicolon is bound item by item.
 macro_rules! execute {
-    ($handle:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
+    ($handle:expr, $sql:expr $(, $bind:expr)* $(,)? $(; $list:expr)?) => {
         match $crate::store::Handle::engine($handle) {
             $crate::store::Engine::Sqlite(connection) => {
-                sqlx::query($sql)$(.bind($bind))*.execute(connection).await.map(|done| done.rows_affected())
+                let query = sqlx::query($sql)$(.bind($bind))*;
+                $(let query = $list.iter().fold(query, |query, item| query.bind(*item));)?
+                query.execute(connection).await.map(|done| done.rows_affected())
             }
             $crate::store::Engine::Postgres(connection) => {
-                sqlx::query($sql)$(.bind($bind))*.execute(connection).await.map(|done| done.rows_affected())
+                let query = sqlx::query($sql)$(.bind($bind))*;
+                $(let query = $list.iter().fold(query, |query, item| query.bind(*item));)?
+                $crate::store::in_time(query.execute(connection)).await.map(|done| done.rows_affected())
             }
         }
         .map_err($crate::store::StoreError::from)
     };
 }
 
-/// Reads rows of one type on either engine: `fetch!(handle, fetch_all, Row, "SELECT …", binds…)`.
+/// Reads rows of one type on either engine: `fetch!(handle, fetch_all, Row, "SELECT …", binds…)`. A list between semicolons is bound item
+/// by item.
 macro_rules! fetch {
-    ($handle:expr, $how:ident, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
+    ($handle:expr, $how:ident, $row:ty, $sql:expr $(, $bind:expr)* $(,)? $(; $list:expr; $($last:expr),*)?) => {
         match $crate::store::Handle::engine($handle) {
             $crate::store::Engine::Sqlite(connection) => {
-                sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.$how(connection).await
+                let query = sqlx::query_as::<_, $row>($sql)$(.bind($bind))*;
+                $(let query = $list.iter().fold(query, |query, item| query.bind(*item))$(.bind($last))*;)?
+                query.$how(connection).await
             }
             $crate::store::Engine::Postgres(connection) => {
-                sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.$how(connection).await
+                let query = sqlx::query_as::<_, $row>($sql)$(.bind($bind))*;
+                $(let query = $list.iter().fold(query, |query, item| query.bind(*item))$(.bind($last))*;)?
+                $crate::store::in_time(query.$how(connection)).await
             }
         }
         .map_err($crate::store::StoreError::from)

@@ -40,7 +40,6 @@ pub struct LinkRow {
     pub kind: String,
     pub person_id: Option<String>,
     pub expires_at: i64,
-    pub used_at: Option<i64>,
     pub mac: Vec<u8>,
 }
 
@@ -62,18 +61,19 @@ pub async fn insert_person(write: &mut Write, row: &PersonRow) -> Result<()> {
     Ok(())
 }
 
-/// Replaces what can change of a person: password, ownership, disabled.
-pub async fn update_person(write: &mut Write, row: &PersonRow) -> Result<()> {
-    execute!(
+/// Replaces what can change of a person: password, ownership, disabled. `false` if his row's MAC is no longer `before`.
+pub async fn update_person(write: &mut Write, row: &PersonRow, before: &[u8]) -> Result<bool> {
+    let changed = execute!(
         write,
-        "UPDATE people SET password_hash = $2, is_owner = $3, disabled_at = $4, mac = $5 WHERE id = $1",
+        "UPDATE people SET password_hash = $2, is_owner = $3, disabled_at = $4, mac = $5 WHERE id = $1 AND mac = $6",
         &row.id,
         &row.password_hash,
         row.is_owner,
         row.disabled_at,
         &row.mac,
+        before,
     )?;
-    Ok(())
+    Ok(changed == 1)
 }
 
 pub async fn person(handle: &mut impl Handle, id: &str) -> Result<Option<PersonRow>> {
@@ -96,6 +96,32 @@ pub async fn person_by_email(handle: &mut impl Handle, email_key: &str) -> Resul
     )
 }
 
+/// The owners who are not disabled, by id.
+pub async fn enabled_owners(handle: &mut impl Handle) -> Result<Vec<PersonRow>> {
+    fetch!(
+        handle,
+        fetch_all,
+        PersonRow,
+        "SELECT id, email, email_key, password_hash, is_owner, disabled_at, created_at, created_by, mac FROM people \
+         WHERE is_owner AND disabled_at IS NULL ORDER BY id"
+    )
+}
+
+/// Members of a workspace, and owners, by e-mail, after the e-mail key `after`.
+pub async fn people_of(handle: &mut impl Handle, workspace_id: &str, after: &str, limit: i64) -> Result<Vec<PersonRow>> {
+    fetch!(
+        handle,
+        fetch_all,
+        PersonRow,
+        "SELECT p.id, p.email, p.email_key, p.password_hash, p.is_owner, p.disabled_at, p.created_at, p.created_by, p.mac FROM people p \
+         WHERE (p.is_owner OR EXISTS (SELECT 1 FROM members m WHERE m.workspace_id = $1 AND m.person_id = p.id)) AND p.email_key > $2 \
+         ORDER BY p.email_key LIMIT $3",
+        workspace_id,
+        after,
+        limit
+    )
+}
+
 /// Everybody, by e-mail.
 pub async fn people(handle: &mut impl Handle) -> Result<Vec<PersonRow>> {
     fetch!(
@@ -104,6 +130,12 @@ pub async fn people(handle: &mut impl Handle) -> Result<Vec<PersonRow>> {
         PersonRow,
         "SELECT id, email, email_key, password_hash, is_owner, disabled_at, created_at, created_by, mac FROM people ORDER BY email_key"
     )
+}
+
+/// Keeps a person's row as it is until this transaction ends; `false` if its MAC is no longer `mac`.
+pub async fn hold_person(write: &mut Write, id: &str, mac: &[u8]) -> Result<bool> {
+    let held = execute!(write, "UPDATE people SET id = id WHERE id = $1 AND mac = $2", id, mac)?;
+    Ok(held == 1)
 }
 
 /// Adds a membership or replaces its roles.
@@ -121,6 +153,13 @@ pub async fn put_member(write: &mut Write, row: &MemberRow) -> Result<()> {
         &row.mac,
     )?;
     Ok(())
+}
+
+/// Keeps a membership from being removed until this transaction ends; `false` if there is none.
+pub async fn hold_member(write: &mut Write, workspace_id: &str, person_id: &str) -> Result<bool> {
+    let sql = "UPDATE members SET person_id = person_id WHERE workspace_id = $1 AND person_id = $2";
+    let held = execute!(write, sql, workspace_id, person_id)?;
+    Ok(held == 1)
 }
 
 /// Whether there was one.
@@ -172,8 +211,9 @@ pub async fn session(handle: &mut impl Handle, hash: &[u8]) -> Result<Option<Ses
     )
 }
 
-pub async fn touch_session(write: &mut Write, hash: &[u8], now: i64) -> Result<()> {
-    execute!(write, "UPDATE sessions SET seen_at = $2 WHERE hash = $1", hash, now)?;
+/// Writes a session's new last-seen time; nothing if it has ended.
+pub async fn touch_session(write: &mut Write, row: &SessionRow) -> Result<()> {
+    execute!(write, "UPDATE sessions SET seen_at = $2, mac = $3 WHERE hash = $1", &row.hash, row.seen_at, &row.mac)?;
     Ok(())
 }
 
@@ -191,29 +231,28 @@ pub async fn delete_sessions_of(write: &mut Write, person_id: &str) -> Result<()
 pub async fn insert_link(write: &mut Write, row: &LinkRow) -> Result<()> {
     execute!(
         write,
-        "INSERT INTO links (hash, kind, person_id, expires_at, used_at, mac) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO links (hash, kind, person_id, expires_at, mac) VALUES ($1, $2, $3, $4, $5)",
         &row.hash,
         &row.kind,
         row.person_id.as_deref(),
         row.expires_at,
-        row.used_at,
         &row.mac,
     )?;
     Ok(())
 }
 
 pub async fn link(handle: &mut impl Handle, hash: &[u8]) -> Result<Option<LinkRow>> {
-    fetch!(
-        handle,
-        fetch_optional,
-        LinkRow,
-        "SELECT hash, kind, person_id, expires_at, used_at, mac FROM links WHERE hash = $1",
-        hash
-    )
+    fetch!(handle, fetch_optional, LinkRow, "SELECT hash, kind, person_id, expires_at, mac FROM links WHERE hash = $1", hash)
 }
 
-/// Uses a link up; `false` if it was used already.
-pub async fn use_link(write: &mut Write, hash: &[u8], now: i64) -> Result<bool> {
-    let used = execute!(write, "UPDATE links SET used_at = $2 WHERE hash = $1 AND used_at IS NULL", hash, now)?;
+/// Uses a link up: it is gone. `false` if it was used already.
+pub async fn use_link(write: &mut Write, hash: &[u8]) -> Result<bool> {
+    let used = execute!(write, "DELETE FROM links WHERE hash = $1", hash)?;
     Ok(used == 1)
+}
+
+/// Ends every link of a person.
+pub async fn delete_links_of(write: &mut Write, person_id: &str) -> Result<()> {
+    execute!(write, "DELETE FROM links WHERE person_id = $1", person_id)?;
+    Ok(())
 }

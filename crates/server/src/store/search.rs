@@ -1,4 +1,4 @@
-//! The list page: ranges of `search_terms`. Every filter is a term, so one text serves every combination.
+//! The list page, over `search_words`. Every filter is a range of words, so one text serves every combination.
 
 use super::{ConnectionRow, Handle, Result, Write, execute, fetch};
 
@@ -12,166 +12,273 @@ pub enum ListSort {
     Updated,
 }
 
-/// Most terms besides the first that a query takes.
-pub const OTHER_TERMS: usize = 5;
+/// Most terms of a query.
+pub const TERMS: usize = 6;
 
-pub async fn put_terms(write: &mut Write, row: &ConnectionRow, terms: &[String]) -> Result<()> {
-    for term in terms {
+/// Words that one statement writes.
+const BATCH: usize = 24;
+
+pub async fn put_words(write: &mut Write, row: &ConnectionRow, words: &[String]) -> Result<()> {
+    for batch in words.chunks(BATCH) {
+        let mut slots = [None; BATCH];
+        for (slot, word) in slots.iter_mut().zip(batch) {
+            *slot = Some(word.as_str());
+        }
         execute!(
             write,
-            "INSERT INTO search_terms (workspace_id, term, name_key, connection_id) VALUES ($1, $2, $3, $4)",
+            "INSERT INTO search_words (workspace_id, name_key, word) SELECT $1, $2, column1 FROM (VALUES \
+             ($3), ($4), ($5), ($6), ($7), ($8), ($9), ($10), ($11), ($12), ($13), ($14), \
+             ($15), ($16), ($17), ($18), ($19), ($20), ($21), ($22), ($23), ($24), ($25), ($26)) batch WHERE column1 IS NOT NULL",
             &row.workspace_id,
-            term,
-            &row.name_key,
-            &row.id
+            &row.name_key;
+            slots
         )?;
     }
     Ok(())
 }
 
-pub async fn remove_terms(write: &mut Write, connection_id: &str) -> Result<()> {
-    execute!(write, "DELETE FROM search_terms WHERE connection_id = $1", connection_id)?;
+pub async fn remove_words(write: &mut Write, row: &ConnectionRow) -> Result<()> {
+    execute!(write, "DELETE FROM search_words WHERE workspace_id = $1 AND name_key = $2", &row.workspace_id, &row.name_key)?;
     Ok(())
 }
 
-/// Replaces a connection's one `status:…` term.
-pub async fn replace_status(write: &mut Write, row: &ConnectionRow, status: &str) -> Result<()> {
-    execute!(write, "DELETE FROM search_terms WHERE connection_id = $1 AND term >= 'status:' AND term < 'status;'", &row.id)?;
-    put_terms(write, row, &[status.to_owned()]).await
+pub async fn remove_word(write: &mut Write, row: &ConnectionRow, word: &str) -> Result<()> {
+    execute!(
+        write,
+        "DELETE FROM search_words WHERE workspace_id = $1 AND name_key = $2 AND word = $3",
+        &row.workspace_id,
+        &row.name_key,
+        word
+    )?;
+    Ok(())
 }
 
-/// How many live connections have a term.
-pub async fn count_term(handle: &mut impl Handle, workspace_id: &str, term: &str) -> Result<i64> {
+/// Every word that a live connection is found by.
+pub async fn words_of(handle: &mut impl Handle, row: &ConnectionRow) -> Result<Vec<String>> {
+    let words = fetch!(
+        handle,
+        fetch_all,
+        (String,),
+        "SELECT word FROM search_words WHERE workspace_id = $1 AND name_key = $2 ORDER BY word",
+        &row.workspace_id,
+        &row.name_key
+    )?;
+    Ok(words.into_iter().map(|(word,)| word).collect())
+}
+
+/// Replaces a connection's one `:status:…` word.
+pub async fn replace_status(write: &mut Write, row: &ConnectionRow, status: &str) -> Result<()> {
+    execute!(
+        write,
+        "DELETE FROM search_words WHERE workspace_id = $1 AND name_key = $2 AND word >= ':status:' AND word < ':status;'",
+        &row.workspace_id,
+        &row.name_key
+    )?;
+    put_words(write, row, &[status.to_owned()]).await
+}
+
+/// A range of words: from the first, up to and without the second.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begins {
+    from: String,
+    to: String,
+}
+
+impl Begins {
+    /// All words that begin so.
+    #[must_use]
+    pub fn with(beginning: &str) -> Self {
+        Self { from: beginning.to_owned(), to: format!("{beginning}\u{10FFFF}") }
+    }
+
+    /// This word alone. No word holds control characters.
+    #[must_use]
+    pub fn and_ends(word: &str) -> Self {
+        Self { from: word.to_owned(), to: format!("{word}\u{1}") }
+    }
+
+    /// Whether a word is in the range.
+    #[must_use]
+    pub fn takes(&self, word: &str) -> bool {
+        self.from.as_str() <= word && word < self.to.as_str()
+    }
+}
+
+/// How many words of live connections are in a range; counting ends at `most`, so that it costs little where there are many.
+pub async fn count_up_to(handle: &mut impl Handle, workspace_id: &str, range: &Begins, most: i64) -> Result<i64> {
     let (count,) = fetch!(
         handle,
         fetch_one,
         (i64,),
-        "SELECT count(*) FROM search_terms WHERE workspace_id = $1 AND term = $2",
+        "SELECT count(*) FROM (SELECT 1 FROM search_words WHERE workspace_id = $1 AND word >= $2 AND word < $3 LIMIT $4) found",
         workspace_id,
-        term
+        &range.from,
+        &range.to,
+        most
     )?;
     Ok(count)
 }
 
-/// Distinct `prefix…` terms of a workspace with their counts, for example all `tag:` terms.
-async fn terms_in_use(handle: &mut impl Handle, workspace_id: &str, from: &str, to: &str) -> Result<Vec<(String, i64)>> {
-    fetch!(
+/// The first words of a range, at most `most`: found one by one, however many connections have each.
+pub async fn first_words(handle: &mut impl Handle, workspace_id: &str, range: &Begins, most: i64) -> Result<Vec<String>> {
+    let words = fetch!(
+        handle,
+        fetch_all,
+        (String,),
+        "WITH RECURSIVE found (word) AS ( \
+         SELECT min(word) FROM search_words WHERE workspace_id = $1 AND word >= $2 AND word < $3 \
+         UNION ALL \
+         SELECT (SELECT min(w.word) FROM search_words w WHERE w.workspace_id = $1 AND w.word > found.word AND w.word < $3) \
+         FROM found WHERE found.word IS NOT NULL) \
+         SELECT word FROM found WHERE word IS NOT NULL LIMIT $4",
+        workspace_id,
+        &range.from,
+        &range.to,
+        most
+    )?;
+    Ok(words.into_iter().map(|(word,)| word).collect())
+}
+
+/// What follows `:kind:` in the words of a workspace (`type`, `tag`, `status`), with how many live connections have each. Reads a row of
+/// the index for each of them.
+pub async fn words_in_use(handle: &mut impl Handle, workspace_id: &str, kind: &str) -> Result<Vec<(String, i64)>> {
+    let prefix = format!(":{kind}:");
+    let found = fetch!(
         handle,
         fetch_all,
         (String, i64),
-        "SELECT term, count(*) FROM search_terms WHERE workspace_id = $1 AND term >= $2 AND term < $3 GROUP BY term ORDER BY term",
+        "SELECT word, count(*) FROM search_words WHERE workspace_id = $1 AND word >= $2 AND word < $3 GROUP BY word ORDER BY word",
         workspace_id,
-        from,
-        to
-    )
+        &prefix,
+        format!(":{kind};")
+    )?;
+    Ok(found.into_iter().map(|(word, count)| (word.strip_prefix(&prefix).unwrap_or_default().to_owned(), count)).collect())
 }
 
-/// Tags of live connections in lower case, with how many have each.
-pub async fn tags_in_use(handle: &mut impl Handle, workspace_id: &str) -> Result<Vec<(String, i64)>> {
-    terms_in_use(handle, workspace_id, "tag:", "tag;").await
+/// How a page is come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Connections are walked in the page's order until enough of them match: quick where most do.
+    Walk,
+    /// All that have a word of the first range are taken and sorted: quick where few do.
+    Sort,
+    /// The first range is one word, whose connections stand in the order of their names. For pages by name.
+    Word,
 }
 
-/// Type ids of live connections, with how many have each.
-pub async fn types_in_use(handle: &mut impl Handle, workspace_id: &str) -> Result<Vec<(String, i64)>> {
-    terms_in_use(handle, workspace_id, "type:", "type;").await
+/// Which connections a page is of: live ones of the workspace that have a word in every range.
+#[derive(Debug)]
+pub struct PageQuery<'q> {
+    pub workspace_id: &'q str,
+    /// At most [`TERMS`].
+    pub terms: &'q [Begins],
+    pub way: Way,
+    pub limit: i64,
 }
 
-/// A page by name: live connections that have every term, after the name key `after` (before it when descending).
-pub async fn list_by_name(handle: &mut impl Handle, query: &NamePage<'_>) -> Result<Vec<ConnectionRow>> {
-    let [first, second, third, fourth, fifth, sixth] = query.terms;
-    if query.descending {
-        fetch!(
-            handle,
-            fetch_all,
-            ConnectionRow,
-            "SELECT c.* FROM search_terms t JOIN connections c ON c.id = t.connection_id \
-             WHERE t.workspace_id = $1 AND t.term = $2 AND c.deleted_at IS NULL AND ($3 = '' OR t.name_key < $3) \
-             AND ($4 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $4)) \
-             AND ($5 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $5)) \
-             AND ($6 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $6)) \
-             AND ($7 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $7)) \
-             AND ($8 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $8)) \
-             ORDER BY t.name_key DESC LIMIT $9",
-            query.workspace_id,
-            first,
-            query.after,
-            second,
-            third,
-            fourth,
-            fifth,
-            sixth,
-            query.limit
-        )
-    } else {
-        fetch!(
-            handle,
-            fetch_all,
-            ConnectionRow,
-            "SELECT c.* FROM search_terms t JOIN connections c ON c.id = t.connection_id \
-             WHERE t.workspace_id = $1 AND t.term = $2 AND c.deleted_at IS NULL AND t.name_key > $3 \
-             AND ($4 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $4)) \
-             AND ($5 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $5)) \
-             AND ($6 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $6)) \
-             AND ($7 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $7)) \
-             AND ($8 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $8)) \
-             ORDER BY t.name_key LIMIT $9",
-            query.workspace_id,
-            first,
-            query.after,
-            second,
-            third,
-            fourth,
-            fifth,
-            sixth,
-            query.limit
-        )
+impl PageQuery<'_> {
+    /// The bounds of every range; empty ones are no condition.
+    fn bounds(&self) -> [&str; 2 * TERMS] {
+        let mut bounds = [""; 2 * TERMS];
+        let given = self.terms.iter().flat_map(|range| [range.from.as_str(), range.to.as_str()]);
+        bounds.iter_mut().zip(given).for_each(|(bound, given)| *bound = given);
+        bounds
     }
 }
 
-/// `terms` is the driving term (empty: all) and up to five more (empty: none).
-#[derive(Debug)]
-pub struct NamePage<'q> {
-    pub workspace_id: &'q str,
-    pub terms: [&'q str; 6],
-    pub after: &'q str,
-    pub descending: bool,
-    pub limit: i64,
+/// “And `$row`'s connection has a word from `$from` to `$to`, unless that is empty.”
+macro_rules! has {
+    ($row:literal, $from:literal, $to:literal) => {
+        concat!(
+            " AND (",
+            $from,
+            " = '' OR EXISTS (SELECT 1 FROM search_words w WHERE w.workspace_id = $1 AND w.name_key = ",
+            $row,
+            ".name_key AND w.word >= ",
+            $from,
+            " AND w.word < ",
+            $to,
+            "))"
+        )
+    };
 }
 
-/// `before` is the place of the last row that was read: its `updated_at` and id.
-#[derive(Debug)]
-pub struct UpdatedPage<'q> {
-    pub workspace_id: &'q str,
-    pub terms: [&'q str; 6],
-    pub before: (i64, &'q str),
-    pub limit: i64,
+/// The text of every list page. The first range gives the rows `$row`, with the condition `$first`; `$after` is where the page begins.
+macro_rules! page {
+    ($handle:expr, $query:expr, $row:literal of $from:literal, ($($first:tt)*), $after:literal, $order:literal, ($($place:expr),*)) => {
+        fetch!(
+            $handle,
+            fetch_all,
+            ConnectionRow,
+            concat!(
+                "SELECT c.* FROM ", $from, " WHERE ", $row, ".workspace_id = $1 AND c.deleted_at IS NULL", $($first)*,
+                has!($row, "$4", "$5"), has!($row, "$6", "$7"), has!($row, "$8", "$9"), has!($row, "$10", "$11"), has!($row, "$12", "$13"),
+                " AND ", $after, " ORDER BY ", $order, " LIMIT $14"
+            ),
+            $query.workspace_id;
+            $query.bounds();
+            $query.limit $(, $place)*
+        )
+    };
+    (walk $handle:expr, $query:expr, $after:literal, $order:literal, $place:tt) => {
+        page!($handle, $query, "c" of "connections c", (has!("c", "$2", "$3")), $after, $order, $place)
+    };
+    // A connection that has many words of the range counts with the first of them.
+    (sort $handle:expr, $query:expr, $after:literal, $order:literal, $place:tt) => {
+        page!(found $handle, $query, (" AND f.word >= $2 AND f.word < $3 AND NOT EXISTS (SELECT 1 FROM search_words g \
+            WHERE g.workspace_id = $1 AND g.name_key = f.name_key AND g.word >= $2 AND g.word < f.word)"), $after, $order, $place)
+    };
+    (word $handle:expr, $query:expr, $after:literal, $order:literal, $place:tt) => {
+        page!(found $handle, $query, (" AND f.word = $2"), $after, $order, $place)
+    };
+    // SQLite reads the tables of a `CROSS JOIN` in the order in which they are written. Joined by name it would carry the bound of a page
+    // over to `connections` and look at every later name for each row (half a second of 100,000), so they are joined by id.
+    (found $handle:expr, $query:expr, ($($first:tt)*), $after:literal, $order:literal, $place:tt) => {
+        page!(
+            $handle,
+            $query,
+            "f" of "search_words f CROSS JOIN connections c",
+            (" AND c.id = (SELECT i.id FROM connections i WHERE i.workspace_id = $1 AND i.name_key = f.name_key AND i.deleted_at IS NULL)",
+             $($first)*),
+            $after,
+            $order,
+            $place
+        )
+    };
 }
 
-/// A page by time of the last change, newest first.
-pub async fn list_by_updated(handle: &mut impl Handle, query: &UpdatedPage<'_>) -> Result<Vec<ConnectionRow>> {
-    let [first, second, third, fourth, fifth, sixth] = query.terms;
-    fetch!(
-        handle,
-        fetch_all,
-        ConnectionRow,
-        "SELECT c.* FROM connections c WHERE c.workspace_id = $1 AND c.deleted_at IS NULL \
-         AND (c.updated_at < $2 OR (c.updated_at = $2 AND c.id < $3)) \
-         AND ($4 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $4)) \
-         AND ($5 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $5)) \
-         AND ($6 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $6)) \
-         AND ($7 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $7)) \
-         AND ($8 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $8)) \
-         AND ($9 = '' OR EXISTS (SELECT 1 FROM search_terms o WHERE o.connection_id = c.id AND o.term = $9)) \
-         ORDER BY c.updated_at DESC, c.id DESC LIMIT $10",
-        query.workspace_id,
-        query.before.0,
-        query.before.1,
-        first,
-        second,
-        third,
-        fourth,
-        fifth,
-        sixth,
-        query.limit
-    )
+/// A page by name: after the name key `after`.
+pub async fn list_by_name(handle: &mut impl Handle, query: &PageQuery<'_>, after: &str) -> Result<Vec<ConnectionRow>> {
+    match query.way {
+        Way::Walk => page!(walk handle, query, "c.name_key > $15", "c.name_key", (after)),
+        Way::Sort => page!(sort handle, query, "c.name_key > $15", "c.name_key", (after)),
+        Way::Word => page!(word handle, query, "f.name_key > $15", "f.name_key", (after)),
+    }
+}
+
+/// A page by name from the end: before the name key `before`.
+pub async fn list_by_name_descending(
+    handle: &mut impl Handle,
+    query: &PageQuery<'_>,
+    before: &str,
+) -> Result<Vec<ConnectionRow>> {
+    match query.way {
+        Way::Walk => page!(walk handle, query, "c.name_key < $15", "c.name_key DESC", (before)),
+        Way::Sort => page!(sort handle, query, "c.name_key < $15", "c.name_key DESC", (before)),
+        Way::Word => page!(word handle, query, "f.name_key < $15", "f.name_key DESC", (before)),
+    }
+}
+
+/// A page by time of the last change, newest first: before the place of a row, its `updated_at` and id.
+pub async fn list_by_updated(
+    handle: &mut impl Handle,
+    query: &PageQuery<'_>,
+    (at, id): (i64, &str),
+) -> Result<Vec<ConnectionRow>> {
+    match query.way {
+        Way::Walk | Way::Word => {
+            page!(walk handle, query, "(c.updated_at, c.id) < ($15, $16)", "c.updated_at DESC, c.id DESC", (at, id))
+        }
+        Way::Sort => page!(sort handle, query, "(c.updated_at, c.id) < ($15, $16)", "c.updated_at DESC, c.id DESC", (at, id)),
+    }
 }

@@ -13,7 +13,12 @@ pub struct TokenRow {
     /// JSON list of connection names that the token is narrowed to.
     pub connections: Option<String>,
     pub created_at: i64,
+    /// For show.
     pub created_by: String,
+    /// Kind and id of who made it; absent in tokens of before this was kept.
+    pub made_by: Option<String>,
+    /// The person behind it: its maker, or behind the token that is its maker.
+    pub person_id: Option<String>,
     pub expires_at: i64,
     pub revoked_at: Option<i64>,
     pub last_used_at: Option<i64>,
@@ -23,8 +28,8 @@ pub struct TokenRow {
 pub async fn insert_token(write: &mut Write, row: &TokenRow) -> Result<()> {
     execute!(
         write,
-        "INSERT INTO tokens (id, workspace_id, name, name_key, hash, roles, connections, created_at, created_by, expires_at, \
-         revoked_at, last_used_at, mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        "INSERT INTO tokens (id, workspace_id, name, name_key, hash, roles, connections, created_at, created_by, made_by, person_id, \
+         expires_at, revoked_at, last_used_at, mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         &row.id,
         &row.workspace_id,
         &row.name,
@@ -34,6 +39,8 @@ pub async fn insert_token(write: &mut Write, row: &TokenRow) -> Result<()> {
         row.connections.as_deref(),
         row.created_at,
         &row.created_by,
+        row.made_by.as_deref(),
+        row.person_id.as_deref(),
         row.expires_at,
         row.revoked_at,
         row.last_used_at,
@@ -43,32 +50,68 @@ pub async fn insert_token(write: &mut Write, row: &TokenRow) -> Result<()> {
 }
 
 pub async fn token_by_hash(handle: &mut impl Handle, hash: &[u8]) -> Result<Option<TokenRow>> {
-    fetch!(
-        handle,
-        fetch_optional,
-        TokenRow,
-        "SELECT id, workspace_id, name, name_key, hash, roles, connections, created_at, created_by, expires_at, revoked_at, \
-         last_used_at, mac FROM tokens WHERE hash = $1",
-        hash
-    )
+    fetch!(handle, fetch_optional, TokenRow, "SELECT * FROM tokens WHERE hash = $1", hash)
 }
 
-/// All tokens of a workspace, revoked ones too, newest first.
-pub async fn list_tokens(handle: &mut impl Handle, workspace_id: &str) -> Result<Vec<TokenRow>> {
+pub async fn token(handle: &mut impl Handle, workspace_id: &str, id: &str) -> Result<Option<TokenRow>> {
+    fetch!(handle, fetch_optional, TokenRow, "SELECT * FROM tokens WHERE workspace_id = $1 AND id = $2", workspace_id, id)
+}
+
+/// Which tokens of a workspace to list. `before` is the place of the last row that was read: its `created_at` and id.
+#[derive(Debug)]
+pub struct TokenPage<'q> {
+    pub workspace_id: &'q str,
+    /// What `owner` made (`token ID`) or stands behind (a person's id); empty: all.
+    pub owner: &'q str,
+    pub before: (i64, &'q str),
+    pub limit: i64,
+}
+
+/// A page of tokens, revoked ones too, newest first.
+pub async fn list_tokens(handle: &mut impl Handle, page: &TokenPage<'_>) -> Result<Vec<TokenRow>> {
     fetch!(
         handle,
         fetch_all,
         TokenRow,
-        "SELECT id, workspace_id, name, name_key, hash, roles, connections, created_at, created_by, expires_at, revoked_at, \
-         last_used_at, mac FROM tokens WHERE workspace_id = $1 ORDER BY created_at DESC, id",
-        workspace_id
+        "SELECT * FROM tokens WHERE workspace_id = $1 AND ($2 = '' OR made_by = $2 OR person_id = $2) AND (created_at, id) < ($3, $4) \
+         ORDER BY created_at DESC, id DESC LIMIT $5",
+        page.workspace_id,
+        page.owner,
+        page.before.0,
+        page.before.1,
+        page.limit
     )
 }
 
-/// `mac` is over the row as revoked.
-pub async fn revoke_token(write: &mut Write, id: &str, now: i64, mac: &[u8]) -> Result<()> {
-    execute!(write, "UPDATE tokens SET revoked_at = $2, mac = $3 WHERE id = $1", id, now, mac)?;
-    Ok(())
+/// The tokens of a workspace that are not revoked and that `owner` made (`token ID`) or stands behind (a person's id).
+pub async fn live_tokens_of(handle: &mut impl Handle, workspace_id: &str, owner: &str) -> Result<Vec<TokenRow>> {
+    fetch!(
+        handle,
+        fetch_all,
+        TokenRow,
+        "SELECT * FROM tokens WHERE workspace_id = $1 AND revoked_at IS NULL AND (made_by = $2 OR person_id = $2)",
+        workspace_id,
+        owner
+    )
+}
+
+/// Keeps a token from being revoked until this transaction ends; `false` if it is revoked already.
+pub async fn hold_token(write: &mut Write, id: &str) -> Result<bool> {
+    let held = execute!(write, "UPDATE tokens SET revoked_at = NULL WHERE id = $1 AND revoked_at IS NULL", id)?;
+    Ok(held == 1)
+}
+
+/// Writes what revoking changes of a row; `false` if it is revoked already.
+pub async fn revoke_token(write: &mut Write, row: &TokenRow) -> Result<bool> {
+    let revoked = execute!(
+        write,
+        "UPDATE tokens SET hash = $2, revoked_at = $3, mac = $4 WHERE id = $1 AND revoked_at IS NULL",
+        &row.id,
+        &row.hash,
+        row.revoked_at,
+        &row.mac
+    )?;
+    Ok(revoked == 1)
 }
 
 pub async fn touch_token(write: &mut Write, id: &str, at: i64) -> Result<()> {

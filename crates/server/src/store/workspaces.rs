@@ -38,6 +38,28 @@ pub async fn workspace_by_name(handle: &mut impl Handle, name: &str) -> Result<O
     )
 }
 
+pub async fn workspace(handle: &mut impl Handle, id: &str) -> Result<Option<WorkspaceRow>> {
+    fetch!(
+        handle,
+        fetch_optional,
+        WorkspaceRow,
+        "SELECT id, name, name_key, wrapped_key, created_at, created_by, mac FROM workspaces WHERE id = $1",
+        id
+    )
+}
+
+/// The workspaces that a person is a member of.
+pub async fn workspaces_of(handle: &mut impl Handle, person_id: &str) -> Result<Vec<WorkspaceRow>> {
+    fetch!(
+        handle,
+        fetch_all,
+        WorkspaceRow,
+        "SELECT w.id, w.name, w.name_key, w.wrapped_key, w.created_at, w.created_by, w.mac FROM workspaces w \
+         JOIN members m ON m.workspace_id = w.id WHERE m.person_id = $1",
+        person_id
+    )
+}
+
 /// All workspaces, by name.
 pub async fn workspaces(handle: &mut impl Handle) -> Result<Vec<WorkspaceRow>> {
     fetch!(

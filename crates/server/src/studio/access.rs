@@ -1,4 +1,4 @@
-//! `/w/{workspace}/access`: people and their roles.
+//! `/w/{workspace}/access`: people, their roles, and links for those who lost their passwords.
 
 use std::sync::Arc;
 
@@ -10,48 +10,53 @@ use axum::{
 use super::{
     answer::{PageResult, go, page},
     fields::Fields,
+    paging::AskedPage,
     session::{SignedIn, authority},
     shell::inside,
     view::{
         admin::{FreshLink, People, PersonLine},
-        parts::{Here, day},
+        parts::{Here, Pages, day},
     },
 };
 use crate::{
-    api::extract::InWorkspace,
     app::App,
     error::{Error, Result},
-    ops::{Caller, Role, Roles, people},
+    ops::{
+        Caller, Role, Roles,
+        links::{self, LinkKind, OneTimeLink},
+        people,
+    },
 };
 
-pub async fn show(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, InWorkspace(workspace): InWorkspace) -> PageResult {
-    Ok(page(StatusCode::OK, &view(&app, &caller, &workspace).await?))
+pub async fn show(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, asked: AskedPage) -> PageResult {
+    Ok(page(StatusCode::OK, &view(&app, &caller, &asked).await?))
 }
 
-/// Adds a person or replaces his roles. Somebody new gets a link, shown in this answer alone.
+/// Replaces a person's roles, or adds him. Somebody new gets a link, shown in this answer alone.
 pub async fn put(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
-    InWorkspace(workspace): InWorkspace,
+    asked: AskedPage,
     headers: HeaderMap,
     fields: Fields,
 ) -> PageResult {
+    // A page that cannot be shown shows no link, so nothing is done for it.
+    view(&app, &caller, &asked).await?;
     let email = fields.text("email").trim().to_owned();
-    let roles: Vec<_> = fields.all("roles").filter_map(Role::parse).collect();
-    match people::put_member(&app, &caller, &workspace, &email, Roles::of(&roles)).await {
-        Ok(None) => Ok(go(&headers, &format!("/w/{workspace}/access"))),
+    // With one that is none, none is taken.
+    let roles: Vec<_> = fields.all("roles").map(Role::parse).collect::<Option<_>>().unwrap_or_default();
+    match people::put_member(&app, &caller, &asked.workspace, &email, Roles::of(&roles)).await {
+        Ok(None) => Ok(go(&headers, &asked.address("access"))),
         Ok(Some(link)) => {
-            let mut people = view(&app, &caller, &workspace).await?;
-            let url = format!("{}/link/{}", base(&headers), link.code.expose_secret());
-            people.link = Some(FreshLink { email, url, ends: day(link.expires_at) });
-            Ok(page(StatusCode::CREATED, &people))
+            let link = Some(fresh(&headers, email, &link));
+            Ok(page(StatusCode::CREATED, &People { link, ..view(&app, &caller, &asked).await? }))
         }
         Err(Error::Invalid(errors)) => {
             let people = People {
                 email,
                 errors,
                 roles: fields.all("roles").map(ToOwned::to_owned).collect(),
-                ..view(&app, &caller, &workspace).await?
+                ..view(&app, &caller, &asked).await?
             };
             Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &people))
         }
@@ -59,15 +64,57 @@ pub async fn put(
     }
 }
 
-pub async fn remove(
+/// Makes a link by which a person chooses a new password, shown in this answer alone.
+pub async fn link(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
-    InWorkspace(workspace): InWorkspace,
+    asked: AskedPage,
     headers: HeaderMap,
     fields: Fields,
 ) -> PageResult {
-    people::remove_member(&app, &caller, &workspace, fields.text("email")).await?;
-    Ok(go(&headers, &format!("/w/{workspace}/access")))
+    let email = fields.text("email").to_owned();
+    let people = view(&app, &caller, &asked).await?;
+    let link = links::create_link(&app, &caller, &email, LinkKind::Password).await?;
+    let link = Some(fresh(&headers, email, &link));
+    Ok(page(StatusCode::CREATED, &People { link, ..people }))
+}
+
+fn fresh(headers: &HeaderMap, email: String, link: &OneTimeLink) -> FreshLink {
+    let url = format!("{}/link/{}", base(headers), link.code.expose_secret());
+    FreshLink { email, url, ends: day(link.expires_at) }
+}
+
+pub async fn remove(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    asked: AskedPage,
+    headers: HeaderMap,
+    fields: Fields,
+) -> PageResult {
+    people::remove_member(&app, &caller, &asked.workspace, fields.text("email")).await?;
+    Ok(go(&headers, &asked.address("access")))
+}
+
+pub async fn disable(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    asked: AskedPage,
+    headers: HeaderMap,
+    fields: Fields,
+) -> PageResult {
+    people::set_disabled(&app, &caller, &asked.workspace, fields.text("email"), true).await?;
+    Ok(go(&headers, &asked.address("access")))
+}
+
+pub async fn enable(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    asked: AskedPage,
+    headers: HeaderMap,
+    fields: Fields,
+) -> PageResult {
+    people::set_disabled(&app, &caller, &asked.workspace, fields.text("email"), false).await?;
+    Ok(go(&headers, &asked.address("access")))
 }
 
 /// The address under which the person who made the change sees this server: his browser's `Origin`, which was checked.
@@ -76,19 +123,25 @@ fn base(headers: &HeaderMap) -> String {
     origin.map_or_else(|| format!("https://{}", authority(headers).unwrap_or_default()), ToOwned::to_owned)
 }
 
-async fn view(app: &App, caller: &Caller, workspace: &str) -> Result<People> {
-    let shell = inside(app, caller, workspace, Here::Access, "Access").await?.shell;
-    let own = caller.label();
-    let people = people::members(app, caller, workspace).await?.into_iter().map(|member| PersonLine {
+async fn view(app: &App, caller: &Caller, asked: &AskedPage) -> Result<People> {
+    let shell = inside(app, caller, &asked.workspace, Here::Access, "Access").await?.shell;
+    let own = caller.person_id().map(|id| id.to_string());
+    let found = AskedPage::found(people::members(app, caller, &asked.workspace, &asked.paging()).await)?;
+    let people = found.rows.into_iter().map(|member| PersonLine {
         roles: member.roles.iter().map(|role| role.as_str().to_owned()).collect(),
-        since: format!("since {}", day(member.person.created_at)),
+        since: format!("account of {} by {}", day(member.person.created_at), member.person.created_by),
+        is_pending: member.person.password_hash.is_empty(),
         is_owner: member.person.is_owner,
-        is_self: member.person.email == own,
+        is_self: own.as_deref() == Some(member.person.id.as_str()),
+        is_disabled: member.person.disabled_at.is_some(),
         email: member.person.email,
     });
     Ok(People {
         people: people.collect(),
+        pages: Pages::of(&shell.at("access"), "", &asked.cursor, found.next.as_deref()),
+        here: asked.query(),
         shell,
+        may_add: caller.is_owner(),
         link: None,
         email: String::new(),
         roles: vec!["viewer".to_owned()],

@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::view::entry::Failure;
-use crate::error::Error;
+use crate::{error::Error, faults::Fault};
 
 /// No inline script or style, nothing from elsewhere, in no frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
@@ -68,7 +68,8 @@ impl PageError {
     /// Signing in leads back only to a page that was asked for with GET.
     #[must_use]
     pub fn sign_in(uri: &Uri, headers: &HeaderMap, comes_back: bool) -> Self {
-        let back_to = if comes_back { uri.path().to_owned() } else { String::new() };
+        let address = uri.path_and_query().filter(|_| comes_back);
+        let back_to = address.map(ToString::to_string).unwrap_or_default();
         Self::SignIn { back_to, is_htmx: is_htmx(headers) }
     }
 }
@@ -82,21 +83,22 @@ impl IntoResponse for PageError {
                 Redirect::to(&format!("/sign-in?{query}")).into_response()
             }
             Self::Refused(error) => {
-                if let Some(cause) = error.cause() {
-                    tracing::error!(
-                        error.code = error.describe().1.as_str(),
-                        error.cause = format!("{cause:#}"),
-                        "a page failed"
-                    );
-                }
-                let problem = error.problem();
+                let fault = Fault::of(&error);
+                let problem = error.page_problem();
                 let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                 let tombstone = problem.deleted_by.zip(problem.deleted_at).map(|(who, when)| {
                     let why = problem.reason.map(|reason| format!(" Reason: {reason}")).unwrap_or_default();
                     format!("Deleted by {who} at {when}.{why}")
                 });
-                let text = [Some(problem.detail), tombstone].into_iter().flatten().collect::<Vec<_>>().join(" ");
-                page(status, &Failure { status: problem.status, title: problem.title, text, hint: problem.hint })
+                let id = fault.as_ref().map(|fault| format!("In the log it is request {}.", fault.request_id));
+                let refused = problem.errors.iter().map(|error| format!("The {} {}.", error.field, error.message));
+                let text = [problem.detail].into_iter().chain(refused).chain(tombstone).chain(id).collect::<Vec<_>>().join(" ");
+                let mut response =
+                    page(status, &Failure { status: problem.status, title: problem.title, text, hint: problem.hint });
+                if let Some(fault) = fault {
+                    fault.mark(&mut response);
+                }
+                response
             }
         }
     }

@@ -1,7 +1,5 @@
 //! The Studio's files: embedded in the binary, served under names that hold the hash of their content, kept by browsers for good.
 
-use std::fmt::Write as _;
-
 use axum::{
     body::Body,
     extract::Path,
@@ -24,9 +22,7 @@ pub fn url(name: &str) -> String {
     let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
     let mut url = format!("{PREFIX}{stem}-");
     if let Some(file) = Files::get(name) {
-        for byte in file.metadata.sha256_hash().iter().take(8) {
-            let _ = write!(url, "{byte:02x}");
-        }
+        url.push_str(&hex::encode(file.metadata.sha256_hash().split_at(8).0));
     }
     url.push('.');
     url.push_str(ending);

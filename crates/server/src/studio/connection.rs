@@ -27,7 +27,7 @@ use crate::{
     api::{connections::millis, extract::Named},
     app::App,
     clock::parse_rfc3339,
-    ops::{checks, connections},
+    ops::{checks, connections, paging::Paging},
 };
 
 /// How many checks and dependents the page shows.
@@ -41,7 +41,8 @@ pub async fn show(
 ) -> PageResult {
     let Place { mut shell, workspace, .. } = inside(&app, &caller, &named.workspace, Here::Connections, &named.name).await?;
     let connection = connections::show(&app, &caller, &workspace.name, &named.name).await?;
-    let checks = checks::list(&app, &caller, &workspace.name, &named.name, SHOWN).await?;
+    let last = Paging { cursor: None, limit: Some(SHOWN) };
+    let checks = checks::list(&app, &caller, &workspace.name, &named.name, &last).await?.rows;
     let (used_by, _) = dependents(&app, &caller, &workspace.name, &named.name, SHOWN).await?;
     let now = app.clock.now();
     let row = &connection.row;
@@ -75,9 +76,8 @@ pub async fn show(
 }
 
 fn status_detail(row: &crate::store::ConnectionRow, ago: &str) -> String {
-    let failed = row.check_status.as_deref() == Some("failed");
-    let status = if failed { dataflow_model::TestStatus::Failed } else { dataflow_model::TestStatus::Ok };
-    detail(status, row.check_micros.map(millis), ago)
+    let status = row.check_status.as_deref().and_then(dataflow_model::TestStatus::parse);
+    detail(status.unwrap_or(dataflow_model::TestStatus::Ok), row.check_micros.map(millis), ago)
 }
 
 /// Every public field that is set and every secret, in the catalogue's order.

@@ -23,7 +23,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     ops::{
-        Caller,
+        Action, Caller,
         connections::{self, Precondition, Removal},
         dependents as known,
     },
@@ -36,6 +36,10 @@ const SHOWN: usize = 5;
 pub async fn ask(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, named: Named) -> PageResult {
     let connection = connections::show(&app, &caller, &named.workspace, &named.name).await?;
     let etag = connection.etag();
+    let place = inside(&app, &caller, &named.workspace, Here::Connections, "").await?;
+    if !Action::DeleteConnections.allowed_to(place.roles) {
+        return Err(Error::Forbidden(Action::DeleteConnections.words()).into());
+    }
     Ok(page(StatusCode::OK, &dialog(&app, &caller, &named, etag, None).await?))
 }
 
@@ -53,7 +57,7 @@ pub async fn delete(
         return Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &dialog(&app, &caller, &named, etag, error).await?));
     }
     let reason = Some(fields.text("reason").trim().to_owned()).filter(|reason| !reason.is_empty());
-    let removal = Removal { precondition: Precondition::Tag(etag.clone()), reason };
+    let removal = Removal { precondition: Precondition::Tags(vec![etag.clone()]), reason };
     match connections::delete(&app, &caller, &named.workspace, &named.name, removal).await {
         Ok(()) => Ok(go(&headers, &format!("/w/{}/connections?done=deleted", named.workspace))),
         Err(Error::VersionConflict) => {

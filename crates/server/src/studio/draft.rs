@@ -25,7 +25,7 @@ pub fn read(fields: &Fields, kind: &ConnectionType, catalogue: &Catalogue) -> Dr
         let path = field.path.as_str();
         let Some(typed) = fields.get(path) else { continue };
         let input = match (field.secret, fields.text(&format!("keep:{path}"))) {
-            (true, "keep") => FieldInput::Keep,
+            (true, "keep" | "carry") => FieldInput::Keep { set: true },
             (true, "clear") => FieldInput::Null,
             (true, "pasted") => match pasted.as_mut().and_then(|pasted| pasted.remove(path)) {
                 Some(input) => input,
@@ -41,9 +41,17 @@ pub fn read(fields: &Fields, kind: &ConnectionType, catalogue: &Catalogue) -> Dr
     draft
 }
 
+/// The person's own password, where he chose to keep a secret although it will be sent elsewhere.
+#[must_use]
+pub fn own_password(fields: &Fields, kind: &ConnectionType) -> Option<Secret> {
+    let carries =
+        kind.fields.iter().any(|field| field.secret && fields.text(&format!("keep:{}", field.path.as_str())) == "carry");
+    fields.get("own_password").filter(|_| carries).map(Secret::duplicate_secret)
+}
+
 fn refuse(errors: &mut Vec<FieldError>, path: &str, message: &str) -> FieldInput {
     errors.push(FieldError::new(path, "required", message));
-    FieldInput::Keep
+    FieldInput::Keep { set: false }
 }
 
 fn typed_input(field: &Field, typed: &Secret) -> FieldInput {
@@ -77,7 +85,8 @@ pub fn heading(fields: &Fields) -> Heading {
     }
 }
 
-/// Puts what was typed into the values of a form that is shown again. Of a secret only the choice beside it.
+/// Puts what was typed into the values of a form that is shown again. Of a secret only the choice beside it; that it is carried over is
+/// an admin's choice alone.
 pub fn show_again(values: &mut Values, kind: &ConnectionType, fields: &Fields) {
     values.with_defaults = false;
     for field in kind.fields.iter().filter(|field| fields.get(field.path.as_str()).is_some()) {
@@ -87,7 +96,8 @@ pub fn show_again(values: &mut Values, kind: &ConnectionType, fields: &Fields) {
             continue;
         }
         let chosen = match fields.text(&format!("keep:{path}")) {
-            "keep" => Kept::from(Source::Stored),
+            "carry" if values.is_admin => Kept::from(Source::Carried),
+            "keep" | "carry" => Kept::from(Source::Stored),
             "pasted" => Kept::from(Source::Pasted),
             choice @ ("set" | "clear") => {
                 let source = if fields.get("pasted").is_some() { Source::Pasted } else { Source::Stored };
@@ -113,7 +123,7 @@ pub fn fill(values: &mut Values, kind: &ConnectionType, pasted: BTreeMap<FieldPa
             FieldInput::Text(text) => text.expose_secret().to_owned(),
             FieldInput::Integer(number) => number.to_string(),
             FieldInput::Boolean(on) => on.to_string(),
-            FieldInput::Null | FieldInput::Keep | FieldInput::Other => continue,
+            FieldInput::Null | FieldInput::Keep { .. } | FieldInput::Other => continue,
         };
         values.public.insert(path, text);
     }
@@ -149,7 +159,7 @@ mod tests {
             ("tls.ca=-----a%0D%0Ab%0D%0A", "tls.ca", "text -----a\nb"),
             ("host=h", "port", "None"),
             ("password=a%26b+c", "password", "text a&b c"),
-            ("password=ignored&keep:password=keep", "password", "Some(Keep)"),
+            ("password=ignored&keep:password=keep", "password", "Some(Keep { set: true })"),
             ("password=ignored&keep:password=clear", "password", "Some(Null)"),
             ("password=new&keep:password=set", "password", "text new"),
             ("password=&keep:password=pasted&pasted=postgres://u:p%2540@h/d", "password", "text p@"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::{Path, RawQuery, State},
-    http::{HeaderMap, Response, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Response, StatusCode, header},
     response::{IntoResponse, Redirect},
 };
 use dataflow_model::Secret;
@@ -20,14 +20,14 @@ use crate::{
     app::App,
     error::{Error, Result},
     ops::{
-        people::{self, LinkKind},
-        setup, workspaces,
+        links::{self, LinkKind},
+        sessions, setup, workspaces,
     },
 };
 
 /// Leads to the list of the first workspace.
 pub async fn home(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> PageResult {
-    let mine = workspaces::list(&app, &caller).await?;
+    let mine = workspaces::list_all(&app, &caller).await?;
     let first = mine.iter().find(|row| row.name == setup::DEFAULT_WORKSPACE).or(mine.first());
     let to = first.map_or_else(|| "/workspaces".to_owned(), |row| format!("/w/{}/connections", row.name));
     Ok(Redirect::to(&to).into_response())
@@ -41,7 +41,7 @@ pub async fn ask(RawQuery(asked): RawQuery) -> PageResult {
 pub async fn sign_in(State(app): State<Arc<App>>, headers: HeaderMap, fields: Fields) -> PageResult {
     let password = fields.get("password").map_or_else(|| Secret::new(String::new()), Secret::duplicate_secret);
     let next = inner_path(fields.text("next"));
-    match people::sign_in(&app, fields.text("email"), &password).await {
+    match sessions::sign_in(&app, fields.text("email"), &password).await {
         Ok(session) => Ok(begin(&headers, &session, if next.is_empty() { "/" } else { next })?),
         Err(Error::Unauthenticated) => {
             let error = Some("The e-mail address or the password is not right.".to_owned());
@@ -54,14 +54,14 @@ pub async fn sign_in(State(app): State<Arc<App>>, headers: HeaderMap, fields: Fi
 
 pub async fn sign_out(State(app): State<Arc<App>>, headers: HeaderMap) -> PageResult {
     if let Some(cookie) = session::read(&headers) {
-        people::sign_out(&app, cookie).await?;
+        sessions::sign_out(&app, cookie).await?;
     }
     Ok(([(header::SET_COOKIE, session::clear(&headers)?)], Redirect::to("/sign-in")).into_response())
 }
 
 /// Shows what a one-time link leads to. Nothing is used up by looking.
 pub async fn look(State(app): State<Arc<App>>, Path(code): Path<String>) -> PageResult {
-    Ok(match people::look_at_link(&app, &code).await? {
+    Ok(match links::look_at_link(&app, &code).await? {
         LinkKind::Setup => page(StatusCode::OK, &SetUp { code, ..SetUp::default() }),
         kind => page(StatusCode::OK, &Link { code, chooses_password: kind == LinkKind::Password, password_error: None }),
     })
@@ -71,11 +71,11 @@ pub async fn look(State(app): State<Arc<App>>, Path(code): Path<String>) -> Page
 pub async fn follow(State(app): State<Arc<App>>, headers: HeaderMap, fields: Fields) -> PageResult {
     let code = fields.text("code").to_owned();
     let password = fields.get("password").map(Secret::duplicate_secret);
-    let kind = people::look_at_link(&app, &code).await?;
+    let kind = links::look_at_link(&app, &code).await?;
     if kind == LinkKind::Setup {
         return set_up(&app, &headers, &fields, code, password.unwrap_or_else(|| Secret::new(String::new()))).await;
     }
-    match people::follow_link(&app, &code, password.as_ref()).await {
+    match links::follow_link(&app, &code, password.as_ref()).await {
         Ok(session) => Ok(begin(&headers, &session, "/")?),
         Err(Error::Invalid(errors)) => {
             let password_error = errors.into_iter().next().map(|error| error.message);
@@ -90,9 +90,17 @@ async fn set_up(app: &App, headers: &HeaderMap, fields: &Fields, code: String, p
     let email = fields.text("email").to_owned();
     match setup::from_link(app, &code, &email, &password).await {
         Ok(recovery) => {
-            let session = people::sign_in(app, &email, &password).await?;
             let mut answer = page(StatusCode::OK, &Recovery { recovery_key: recovery.to_text().expose_secret().to_owned() });
-            answer.headers_mut().insert(header::SET_COOKIE, session::set(headers, &session)?);
+            // The key is in this answer or nowhere: what fails from here on costs another sign-in, and no more.
+            match sign_in_for(app, headers, &email, &password).await {
+                Ok(cookie) => {
+                    answer.headers_mut().insert(header::SET_COOKIE, cookie);
+                }
+                Err(error) => {
+                    let cause = error.cause().map(|cause| format!("{cause:#}")).unwrap_or_default();
+                    tracing::warn!(error.code = error.describe().1.as_str(), error.cause = cause, "who set up was not signed in");
+                }
+            }
             Ok(answer)
         }
         Err(Error::Invalid(errors)) => {
@@ -102,6 +110,12 @@ async fn set_up(app: &App, headers: &HeaderMap, fields: &Fields, code: String, p
         }
         Err(other) => Err(other.into()),
     }
+}
+
+/// The header that begins a session.
+async fn sign_in_for(app: &App, headers: &HeaderMap, email: &str, password: &Secret) -> Result<HeaderValue> {
+    let session = sessions::sign_in(app, email, password).await?;
+    session::set(headers, &session)
 }
 
 fn begin(headers: &HeaderMap, session: &Secret, to: &str) -> Result<Response<Body>> {

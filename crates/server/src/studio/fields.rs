@@ -5,6 +5,7 @@ use axum::{
     http::header,
 };
 use dataflow_model::Secret;
+use percent_encoding::percent_decode;
 
 use super::answer::PageError;
 use crate::{api::extract::read_body, error::Error};
@@ -47,6 +48,11 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
         if !kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded") {
             return Err(Error::UnsupportedMediaType.into());
         }
-        Ok(Self::parse(&read_body(request.into_body()).await?))
+        let body = read_body(request.into_body()).await?;
+        // Read as text with replacements, a password would be stored as another one.
+        if percent_decode(&body).decode_utf8().is_err() {
+            return Err(Error::Malformed("The form's text is not UTF-8.").into());
+        }
+        Ok(Self::parse(&body))
     }
 }

@@ -10,7 +10,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use dataflow_model::{
-    ConnectionName, ConnectionType, FieldError, PublicFields, Tag, WorkspaceName, catalogue::Section, snippets,
+    Code, ConnectionName, ConnectionType, FieldError, FieldPath, PublicFields, Tag, WorkspaceName, catalogue::Section, snippets,
 };
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
     session::SignedIn,
     shell::{Place, inside},
     view::{
-        form::{Form, Heading, PastedNotes, Purpose, Values, Waiting, controls},
+        form::{Form, Heading, Kept, PastedNotes, Purpose, Source, Values, Waiting, controls},
         parts::Here,
     },
 };
@@ -76,6 +76,10 @@ impl Filled {
         self.heading = draft::heading(fields);
         self.pasted = fields.get("pasted").map(|_| PastedNotes { notes: Vec::new() });
         (self.errors, self.refusal) = (refusal.errors, refusal.text);
+        let elsewhere =
+            self.errors.iter().filter(|error| error.code == Code::SecretReentryRequired.as_str() && self.values.is_admin);
+        let carried = elsewhere.map(|error| (FieldPath::from(error.field.as_str()), Kept::from(Source::Carried)));
+        self.values.kept.extend(carried);
         self
     }
 }
@@ -178,7 +182,11 @@ pub async fn save(
 ) -> PageResult {
     let (place, connection, kind) = stored_place(&app, &caller, &named, &format!("Edit {}", named.name)).await?;
     let etag = fields.text("etag").to_owned();
-    let change = Change { draft: draft::read(&fields, kind, &app.catalogue), precondition: Precondition::Tag(etag.clone()) };
+    let change = Change {
+        draft: draft::read(&fields, kind, &app.catalogue),
+        precondition: Precondition::Tags(vec![etag.clone()]),
+        own_password: draft::own_password(&fields, kind),
+    };
     match connections::edit(&app, &caller, &place.workspace.name, &named.name, change).await {
         Ok(saved) => Ok(go(&headers, &format!("{}/{}?done=saved", place.shell.at("connections"), saved.row.name))),
         Err(error) => {
@@ -240,7 +248,11 @@ impl Refusal {
             Error::NameTaken(_) => (vec![FieldError::new("name", "name_taken", "is taken in this workspace")], None),
             Error::SecretReentry(paths) => {
                 let again = |path| {
-                    FieldError::new(path, "secret_reentry_required", "must be typed again, because where it is sent has changed")
+                    FieldError::new(
+                        path,
+                        Code::SecretReentryRequired.as_str(),
+                        "must be typed again, because where it is sent has changed",
+                    )
                 };
                 (paths.into_iter().map(again).collect(), None)
             }

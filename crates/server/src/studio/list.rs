@@ -15,8 +15,9 @@ use super::{
     shell::{Place, inside},
     view::{
         Glyph,
+        form::Waiting,
         list::{Chip, Choice, Filter, List, Row, Spark, detail},
-        parts::{Here, ago, rfc3339},
+        parts::{Here, Pages, ago, rfc3339},
         words::Status,
     },
 };
@@ -24,7 +25,11 @@ use crate::{
     api::{connections::millis, extract::InWorkspace},
     app::App,
     error::Error,
-    ops::list::{self, Counts, ListQuery, Page},
+    ops::{
+        counts::{Counts, counts},
+        list::{self, ListQuery},
+        paging::Page,
+    },
     store::{ConnectionRow, ListSort},
 };
 
@@ -38,7 +43,7 @@ pub async fn show(
 ) -> PageResult {
     let Place { mut shell, .. } = inside(&app, &caller, &workspace, Here::Connections, "Connections").await?;
     let rows_alone = headers.get("hx-target").is_some_and(|target| target == "results");
-    let counts = if rows_alone { Counts::default() } else { list::counts(&app, &caller, &workspace).await? };
+    let counts = if rows_alone { Arc::default() } else { counts(&app, &caller, &workspace).await? };
     shell.connections = Some(counts.all).filter(|_| !rows_alone);
     // What is unknown in the address is left out: one that somebody kept still opens.
     let asked = Fields::parse(asked.unwrap_or_default().as_bytes());
@@ -61,13 +66,6 @@ pub async fn show(
         }
         Err(other) => return Err(other.into()),
     };
-    let at = |cursor: Option<&str>| {
-        let mut query = filter.query();
-        if let Some(cursor) = cursor {
-            query = format!("{query}{}cursor={cursor}", if query.is_empty() { "" } else { "&" });
-        }
-        format!("{}?{query}", shell.at("connections"))
-    };
     let now = app.clock.now();
     let list = List {
         chips: chips(&counts, &filter),
@@ -75,8 +73,8 @@ pub async fn show(
             app.catalogue.get(id).map_or_else(|| id.to_owned(), |kind| kind.label.clone())
         }),
         tags: choices(&counts.tags, &filter.tag, ToOwned::to_owned),
-        first: (!cursor.is_empty()).then(|| at(None)),
-        next: found.next.as_deref().map(|next| at(Some(next))),
+        pages: Pages::of(&shell.at("connections"), &filter.query(), &cursor, found.next.as_deref()),
+        steps: Waiting::all(),
         rows: found.rows.into_iter().map(|row| line(&app, row, now)).collect(),
         problem,
         filter,
@@ -131,7 +129,7 @@ fn choices(counts: &[(String, i64)], chosen: &str, label: impl Fn(&str) -> Strin
 
 fn line(app: &App, row: ConnectionRow, now: i64) -> Row {
     let kind = app.catalogue.get(&row.type_id);
-    let status = row.check_status.as_deref().and_then(status);
+    let status = row.check_status.as_deref().and_then(TestStatus::parse);
     let checks: Vec<(TestStatus, f64)> = serde_json::from_str(&row.recent_checks).unwrap_or_default();
     let tags: Vec<Tag> = serde_json::from_str(&row.tags).unwrap_or_default();
     Row {
@@ -154,12 +152,8 @@ fn line(app: &App, row: ConnectionRow, now: i64) -> Row {
 /// The state after the last check, in the words that were kept with it.
 #[must_use]
 pub fn last_status(row: &ConnectionRow) -> Status {
-    let Some(status) = row.check_status.as_deref().and_then(status) else { return Status::untested() };
+    let Some(status) = row.check_status.as_deref().and_then(TestStatus::parse) else { return Status::untested() };
     let words = row.check_summary.clone().filter(|words| !words.is_empty());
     let usual = Status::of(status, None);
     Status { words: words.unwrap_or(usual.words), ..usual }
-}
-
-fn status(text: &str) -> Option<TestStatus> {
-    [TestStatus::Ok, TestStatus::Failed, TestStatus::Unproven].into_iter().find(|status| status.as_str() == text)
 }

@@ -13,7 +13,7 @@ use crate::{
     app::App,
     error::Error,
     listen::PeerAddress,
-    ops::{Caller, Who, people},
+    ops::{Caller, Who, sessions},
 };
 
 /// The caller of a page: a signed-in person. Without one, the answer leads to the sign-in page.
@@ -25,7 +25,7 @@ impl FromRequestParts<Arc<App>> for SignedIn {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, PageError> {
         let nobody = |parts: &Parts| PageError::sign_in(&parts.uri, &parts.headers, parts.method == Method::GET);
         let Some(cookie) = read(&parts.headers) else { return Err(nobody(parts)) };
-        match people::session(app, cookie).await {
+        match sessions::session(app, cookie).await {
             Ok(person) => {
                 let address = parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
                 Ok(Self(Caller { address, ..Caller::of(Who::Person(person)) }))

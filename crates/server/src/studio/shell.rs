@@ -35,7 +35,7 @@ pub async fn inside(app: &App, caller: &Caller, workspace: &str, here: Here, tit
 
 /// The shell of a page above workspaces.
 pub async fn outside(app: &App, caller: &Caller, here: Here, title: &str) -> Result<Shell> {
-    let workspaces = workspaces::list(app, caller).await?;
+    let workspaces = workspaces::list_all(app, caller).await?;
     Ok(Shell {
         title: title.to_owned(),
         here,

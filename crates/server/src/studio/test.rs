@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{
     extract::{Path, State},
     http::HeaderMap,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use dataflow_model::TestReport;
 use serde::Serialize;
@@ -53,10 +53,10 @@ pub async fn new(
     signed_in: Result<SignedIn, PageError>,
     Path(path): Path<BTreeMap<String, String>>,
     headers: HeaderMap,
-    fields: Fields,
+    fields: Result<Fields, PageError>,
 ) -> Response {
     let planned = async {
-        let SignedIn(caller) = signed_in?;
+        let (SignedIn(caller), fields) = (signed_in?, fields?);
         let (place, kind) = new_place(&app, &caller, &path).await?;
         let draft = draft::read(&fields, kind, &app.catalogue);
         Ok(checks::plan_unsaved(&app, &caller, &place.workspace.name, None, draft).await?)
@@ -70,10 +70,10 @@ pub async fn edited(
     signed_in: Result<SignedIn, PageError>,
     named: Named,
     headers: HeaderMap,
-    fields: Fields,
+    fields: Result<Fields, PageError>,
 ) -> Response {
     let planned = async {
-        let SignedIn(caller) = signed_in?;
+        let (SignedIn(caller), fields) = (signed_in?, fields?);
         let (_, _, kind) = stored_place(&app, &caller, &named, "").await?;
         let draft = draft::read(&fields, kind, &app.catalogue);
         Ok(checks::plan_unsaved(&app, &caller, &named.workspace, Some(&named.name), draft).await?)
@@ -81,14 +81,14 @@ pub async fn edited(
     run(&app, planned.await, &headers).await
 }
 
-/// A refusal is a problem document here: the page's script reads it.
+/// A refusal is a problem document here, in a page's words: its script reads it.
 async fn run(app: &Arc<App>, planned: Result<Planned, PageError>, headers: &HeaderMap) -> Response {
     match planned {
         Ok(planned) => {
             let told = |report: &TestReport| serde_json::to_value(ShownReport { report, shown: Shown::from(report) });
             answer(app.clone(), planned, headers, told).await
         }
-        Err(PageError::Refused(error)) => error.into_response(),
-        Err(PageError::SignIn { .. }) => Error::Unauthenticated.into_response(),
+        Err(PageError::Refused(error)) => error.answer(Error::page_problem),
+        Err(PageError::SignIn { .. }) => Error::Unauthenticated.answer(Error::page_problem),
     }
 }

@@ -1,6 +1,8 @@
 //! The Studio through its door: requests of a browser, pages and redirects back.
 
-use std::sync::Arc;
+mod carry;
+mod pages;
+mod refusals;
 
 use axum::{
     Router,
@@ -10,12 +12,7 @@ use axum::{
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
-use crate::{
-    app::{App, AppConfig},
-    config::{DataConfig, TestConfig},
-    ops::setup,
-    router,
-};
+use crate::{fixture::TestApp, ops::setup, router};
 
 const HOST: &str = "127.0.0.1:8080";
 const EMAIL: &str = "ada@example.org";
@@ -25,8 +22,7 @@ const PASSWORD: &str = "correct horse battery";
 struct Browser {
     router: Router,
     cookie: Option<String>,
-    app: Arc<App>,
-    _folder: tempfile::TempDir,
+    app: TestApp,
 }
 
 struct Answer {
@@ -50,12 +46,8 @@ impl Answer {
 
 impl Browser {
     async fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let data = DataConfig { folder: folder.path().join("data"), database_url: None, key_file: None };
-        let node_folder = data.folder.join("node");
-        std::fs::create_dir_all(&node_folder).expect("a folder");
-        let app = App::open(&AppConfig { data, tests: TestConfig::default(), node_folder }).await.expect("it opens");
-        Self { router: router::router(app.clone()), cookie: None, app, _folder: folder }
+        let app = TestApp::on_sqlite().await;
+        Self { router: router::router(app.clone(), None), cookie: None, app }
     }
 
     /// A browser of the first admin, signed in.
@@ -99,6 +91,14 @@ impl Browser {
         self.send(request, body).await
     }
 
+    /// Adds somebody to the workspace, and goes on as he.
+    async fn become_member(&mut self, email: &str, role: &str) {
+        let added = self.post("/w/default/access", &[("email", email), ("roles", role)]).await;
+        let link = added.html.split("/link/").nth(1).and_then(|rest| rest.split('<').next()).expect("a link").to_owned();
+        self.cookie = None;
+        self.post("/link", &[("code", &link), ("password", PASSWORD)]).await;
+    }
+
     async fn make_sales(&mut self) {
         let fields = [
             ("name", "sales"),
@@ -122,15 +122,17 @@ impl Browser {
 async fn whoever_is_not_signed_in_is_led_to_the_sign_in_page_and_back() {
     let mut browser = Browser::signed_in().await;
     browser.cookie = None;
-    let led = browser.get("/w/default/connections").await;
-    assert_eq!(led.location(), "/sign-in?next=%2Fw%2Fdefault%2Fconnections");
+    let led = browser.get("/w/default/connections?q=a&status=failed").await;
+    assert_eq!(led.location(), "/sign-in?next=%2Fw%2Fdefault%2Fconnections%3Fq%3Da%26status%3Dfailed");
     let page = browser.get(led.location().to_owned().as_str()).await;
-    assert_eq!(page.value("name=\"next\"", "value"), "/w/default/connections");
+    assert_eq!(page.value("name=\"next\"", "value"), "/w/default/connections?q=a&#38;status=failed");
     let wrong = browser.post("/sign-in", &[("email", EMAIL), ("password", "wrong wrong wrong")]).await;
     assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
     assert!(browser.cookie.is_none());
-    let right = browser.post("/sign-in", &[("email", EMAIL), ("password", PASSWORD), ("next", "//evil.example.org")]).await;
-    assert_eq!((right.status, right.location()), (StatusCode::SEE_OTHER, "/"));
+    for (next, to) in [("//evil.example.org", "/"), ("/\\evil.example.org", "/"), ("/w/a?q=b", "/w/a?q=b")] {
+        let right = browser.post("/sign-in", &[("email", EMAIL), ("password", PASSWORD), ("next", next)]).await;
+        assert_eq!((right.status, right.location()), (StatusCode::SEE_OTHER, to));
+    }
     assert_eq!(browser.get("/").await.location(), "/w/default/connections");
     let cookie = browser.cookie.clone();
     browser.post("/sign-out", &[]).await;
@@ -153,6 +155,20 @@ async fn a_set_up_link_works_once() {
     assert_eq!(browser.post("/link", &[("code", &code), ("email", EMAIL), ("password", PASSWORD)]).await.status, StatusCode::OK);
     assert_eq!(browser.get("/").await.status, StatusCode::SEE_OTHER, "who set up is signed in");
     assert_eq!(browser.get(&format!("/link/{code}")).await.status, StatusCode::GONE);
+}
+
+#[tokio::test]
+async fn the_recovery_key_is_shown_even_if_nobody_can_be_signed_in() {
+    let mut browser = Browser::new().await;
+    let link = setup::create_link(&browser.app).await.expect("a link");
+    let mut write = browser.app.store.write().await.expect("open");
+    let sql = "CREATE TRIGGER no_sessions BEFORE INSERT ON sessions BEGIN SELECT RAISE(ABORT, 'none'); END";
+    crate::store::execute!(&mut write, sql).expect("sound SQL");
+    write.commit().await.expect("committed");
+    let fields = [("code", link.code.expose_secret()), ("email", EMAIL), ("password", PASSWORD)];
+    let done = browser.post("/link", &fields).await;
+    assert!(done.status == StatusCode::OK && done.html.contains("recovery-key"), "{} {}", done.status, done.html);
+    assert!(browser.cookie.is_none());
 }
 
 #[tokio::test]
@@ -235,6 +251,7 @@ async fn an_edit_that_redirects_the_secret_asks_for_it_again() {
         [
             ("etag", etag.to_owned()),
             ("name", "sales".into()),
+            ("description", "All sales".into()),
             ("host", host.into()),
             ("port", "5432".into()),
             ("username", "u".into()),
@@ -243,7 +260,7 @@ async fn an_edit_that_redirects_the_secret_asks_for_it_again() {
             ("password", password.into()),
         ]
     };
-    let send = |fields: [(&'static str, String); 8]| fields;
+    let send = |fields: [(&'static str, String); 9]| fields;
     let moved = send(edit("evil.example.org", "keep", "", &etag));
     let refused =
         browser.post("/w/default/connections/sales/edit", &moved.each_ref().map(|(name, value)| (*name, value.as_str()))).await;
@@ -309,20 +326,18 @@ async fn a_delete_needs_the_name_and_leaves_its_reason() {
 async fn what_a_role_may_not_do_is_neither_offered_nor_done() {
     let mut browser = Browser::signed_in().await;
     browser.make_sales().await;
-    let added = browser.post("/w/default/access", &[("email", "bo@example.org"), ("roles", "viewer")]).await;
-    let link = added.html.split("/link/").nth(1).and_then(|rest| rest.split('<').next()).expect("a link").to_owned();
-    browser.cookie = None;
-    browser.post("/link", &[("code", &link), ("password", PASSWORD)]).await;
+    browser.become_member("bo@example.org", "viewer").await;
     let list = browser.get("/w/default/connections").await;
-    assert!(list.html.contains("sales") && list.html.contains("bo@example.org · viewer"));
+    assert!(list.html.contains("sales") && list.html.contains("bo@example.org</a> · viewer"));
     for act in ["/edit\"", "/delete\"", "/w/default/new\"", "/w/default/access\"", "data-test-row"] {
         assert!(!list.html.contains(act), "{act}");
     }
-    for path in ["/w/default/new", "/w/default/new/postgres", "/w/default/connections/sales/edit", "/w/default/access"] {
+    let delete = "/w/default/connections/sales/delete";
+    for path in ["/w/default/new", "/w/default/new/postgres", "/w/default/connections/sales/edit", delete, "/w/default/access"] {
         assert_eq!(browser.get(path).await.status, StatusCode::FORBIDDEN, "{path}");
     }
     assert_eq!(browser.post("/w/default/connections/sales/test", &[]).await.status, StatusCode::FORBIDDEN);
-    assert_eq!(browser.post("/w/default/connections/sales/delete", &[("confirm", "sales")]).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(browser.post(delete, &[("confirm", "sales")]).await.status, StatusCode::FORBIDDEN);
     let granted = browser.post("/w/default/tokens", &[("name", "t"), ("role", "admin"), ("days", "1")]).await;
     assert!(granted.status == StatusCode::UNPROCESSABLE_ENTITY && !granted.html.contains("dfc_admin_"));
 }

@@ -11,16 +11,16 @@ use dataflow_model::FieldError;
 use super::{
     answer::{PageResult, go, page},
     fields::Fields,
+    paging::AskedPage,
     session::SignedIn,
     shell::{inside, words},
     view::{
         admin::{FreshToken, TokenForm, TokenLine, Tokens},
-        parts::{Here, ago, day},
+        parts::{Here, Pages, ago, day},
         words::Status,
     },
 };
 use crate::{
-    api::extract::InWorkspace,
     app::App,
     clock::DAY,
     error::{Error, Result},
@@ -33,24 +33,21 @@ use crate::{
 /// A token that ends sooner is marked.
 const ENDS_SOON: i64 = 14 * DAY;
 
-pub async fn show(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, InWorkspace(workspace): InWorkspace) -> PageResult {
-    Ok(page(StatusCode::OK, &view(&app, &caller, &workspace).await?))
+pub async fn show(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, asked: AskedPage) -> PageResult {
+    Ok(page(StatusCode::OK, &view(&app, &caller, &asked).await?))
 }
 
 /// Makes a token, and shows it: in this answer alone.
-pub async fn create(
-    State(app): State<Arc<App>>,
-    SignedIn(caller): SignedIn,
-    InWorkspace(workspace): InWorkspace,
-    fields: Fields,
-) -> PageResult {
+pub async fn create(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, asked: AskedPage, fields: Fields) -> PageResult {
+    // A page that cannot be shown shows no token, so none is made for it.
+    view(&app, &caller, &asked).await?;
     let form = TokenForm {
         name: fields.text("name").to_owned(),
         role: fields.text("role").to_owned(),
         days: fields.text("days").to_owned(),
         connections: fields.text("connections").to_owned(),
     };
-    let (fresh, errors) = match make(&app, &caller, &workspace, &form).await {
+    let (fresh, errors) = match make(&app, &caller, &asked.workspace, &form).await {
         Ok(fresh) => (Some(fresh), Vec::new()),
         Err(Error::Invalid(errors)) => (None, errors),
         Err(Error::NameTaken(_)) => {
@@ -60,7 +57,7 @@ pub async fn create(
         Err(other) => return Err(other.into()),
     };
     let status = if fresh.is_some() { StatusCode::CREATED } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let mut tokens = view(&app, &caller, &workspace).await?;
+    let mut tokens = view(&app, &caller, &asked).await?;
     tokens.form = if fresh.is_some() { TokenForm::default() } else { form };
     (tokens.fresh, tokens.errors) = (fresh, errors);
     Ok(page(status, &tokens))
@@ -87,19 +84,27 @@ pub async fn revoke(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Path(path): Path<BTreeMap<String, String>>,
+    asked: AskedPage,
     headers: HeaderMap,
 ) -> PageResult {
-    let part = |name: &str| path.get(name).map(String::as_str).unwrap_or_default();
-    tokens::revoke(&app, &caller, part("workspace"), part("id")).await?;
-    Ok(go(&headers, &format!("/w/{}/tokens", part("workspace"))))
+    let id = path.get("id").map(String::as_str).unwrap_or_default();
+    tokens::revoke(&app, &caller, &asked.workspace, id).await?;
+    Ok(go(&headers, &asked.address("tokens")))
 }
 
-async fn view(app: &App, caller: &Caller, workspace: &str) -> Result<Tokens> {
-    let shell = inside(app, caller, workspace, Here::Tokens, "Tokens").await?.shell;
+async fn view(app: &App, caller: &Caller, asked: &AskedPage) -> Result<Tokens> {
+    let shell = inside(app, caller, &asked.workspace, Here::Tokens, "Tokens").await?.shell;
     let now = app.clock.now();
-    let all = tokens::list(app, caller, workspace).await?;
-    let tokens = all.into_iter().map(|token| line(token, now)).collect();
-    Ok(Tokens { shell, tokens, fresh: None, form: TokenForm::default(), errors: Vec::new() })
+    let found = AskedPage::found(tokens::list(app, caller, &asked.workspace, &asked.paging()).await)?;
+    Ok(Tokens {
+        tokens: found.rows.into_iter().map(|token| line(token, now)).collect(),
+        pages: Pages::of(&shell.at("tokens"), "", &asked.cursor, found.next.as_deref()),
+        here: asked.query(),
+        shell,
+        fresh: None,
+        form: TokenForm::default(),
+        errors: Vec::new(),
+    })
 }
 
 fn line(token: Token, now: i64) -> TokenLine {

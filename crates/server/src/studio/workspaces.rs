@@ -41,7 +41,7 @@ pub async fn create(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, hea
 async fn view(app: &App, caller: &Caller, name: String, error: Option<String>) -> Result<Workspaces> {
     let shell = outside(app, caller, Here::Workspaces, "Workspaces").await?;
     let mut list = Vec::new();
-    for row in workspaces::list(app, caller).await? {
+    for row in workspaces::list_all(app, caller).await? {
         let role = words(caller.roles_in(uuid(&row.id)?));
         list.push(WorkspaceLine { role, created: day(row.created_at), name: row.name });
     }

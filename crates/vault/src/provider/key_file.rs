@@ -69,7 +69,7 @@ impl KeyFile {
         let (head, sum) = text.trim_end().rsplit_once(':').ok_or_else(|| damaged("it is not of the form of a key file"))?;
         let numbered = head.strip_prefix(KEY_FILE_WORD).and_then(|rest| rest.split_once(':'));
         let (number, digits) = numbered.ok_or_else(|| damaged("it does not begin as a key file does"))?;
-        if sum != encoding::hex(&key::sum::<SUM_LENGTH>(head.as_bytes())) {
+        if sum != hex::encode(key::sum::<SUM_LENGTH>(head.as_bytes())) {
             return Err(damaged("its checksum does not match"));
         }
         match number.parse() {
@@ -101,8 +101,8 @@ fn line(key: &Key) -> Zeroizing<String> {
     line.push_str(KEY_FILE_WORD);
     line.push_str(&FORMAT.to_string());
     line.push(':');
-    line.push_str(&Zeroizing::new(encoding::hex(key.expose())));
-    let sum = encoding::hex(&key::sum::<SUM_LENGTH>(line.as_bytes()));
+    line.push_str(&Zeroizing::new(hex::encode(key.expose())));
+    let sum = hex::encode(key::sum::<SUM_LENGTH>(line.as_bytes()));
     line.push(':');
     line.push_str(&sum);
     line.push('\n');

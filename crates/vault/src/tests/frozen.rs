@@ -148,12 +148,10 @@ fn fingerprints_macs_tokens_and_passwords_stay_the_same() {
     let parts: Vec<_> = parts.iter().map(Vec::as_slice).collect();
     vault.verify_row_mac(text(&row["table"]), &parts, &bytes(&row["mac"])).expect("the frozen row");
 
-    let (token, event, signed) = (&frozen.0["token"], &frozen.0["audit"], &frozen.0["signature"]);
+    let (token, event) = (&frozen.0["token"], &frozen.0["audit"]);
     assert_eq!(token::parse(text(&token["text"])).expect("a token"), text(&token["kind"]));
     assert_eq!(vault.token_hash(text(&token["text"])).as_slice(), bytes(&token["hash"]));
     assert_eq!(vault.audit_mac(text(&event["event"]).as_bytes()).as_slice(), bytes(&event["mac"]));
-    let signature = vault.verify_signature(text(&signed["purpose"]), text(&signed["bytes"]).as_bytes(), &bytes(&signed["mac"]));
-    signature.expect("the frozen signature");
 
     let (person, stored) = (secret(text(&frozen.0["password"]["password"])), text(&frozen.0["password"]["stored"]));
     assert!(verify_password(&person, stored));
@@ -199,7 +197,7 @@ fn an_independent_implementation_opens_the_same_bytes() {
     assert!(output.status.success(), "{errors}");
     let said = String::from_utf8_lossy(&output.stdout);
     print!("{said}");
-    assert!(said.starts_with("opened 19:"), "{said}");
+    assert!(said.starts_with("opened 18:"), "{said}");
 
     // The script can fail too: a bent record, a bent MAC.
     let scratch = tempfile::tempdir().expect("a folder");
@@ -214,7 +212,7 @@ fn an_independent_implementation_opens_the_same_bytes() {
     let bend = |value: &mut Value| {
         let mut bent = bytes(value);
         *bent.last_mut().expect("not empty") ^= 1;
-        *value = encoding::hex(&bent).into();
+        *value = hex::encode(&bent).into();
     };
     refused(&|frozen| bend(&mut frozen["fields"][0]["record"]), "InvalidTag");
     refused(&|frozen| bend(&mut frozen["row"]["mac"]), "row MAC");

@@ -81,7 +81,7 @@ fn damage_to_a_key_file_is_told_from_another_key() {
     assert!(matches!(read_with(&vec![b'x'; 1 << 20]), Err(VaultError::KeyFileDamaged { .. })));
 
     let head = format!("dataflow-key-2:{}", "0".repeat(64));
-    let sum = crate::encoding::hex(&crate::key::sum::<4>(head.as_bytes()));
+    let sum = hex::encode(crate::key::sum::<4>(head.as_bytes()));
     let newer = read_with(format!("{head}:{sum}\n").as_bytes());
     assert!(matches!(newer, Err(VaultError::UnknownFormat { found: 2, .. })));
 }

@@ -2,16 +2,18 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::Extension;
+use axum::extract::{Extension, Request, State};
 use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
+use super::SOON;
 use crate::listen::{ListenConfig, PeerAddress, bind, serve};
 
 pub(super) const GET: &str = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -22,6 +24,16 @@ pub(super) fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
+/// Asks again and again whether it `is` so by now; panics with `complaint` if it does not become so.
+pub(super) async fn until(complaint: &str, is: impl AsyncFn() -> bool) {
+    let asking = async {
+        while !is().await {
+            tokio::time::sleep(millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(SOON, asking).await.is_ok(), "{complaint} within {SOON:?}");
+}
+
 /// Waits for `future`, which must end in this span of time.
 pub(super) async fn ended_within<T>(span: Range<Duration>, future: impl Future<Output = T>) -> T {
     let begun = Instant::now();
@@ -30,35 +42,76 @@ pub(super) async fn ended_within<T>(span: Range<Duration>, future: impl Future<O
     output
 }
 
-fn router() -> Router {
+/// Holds the handlers of the routes below `/gated` until a test lets them go on.
+#[derive(Default)]
+pub(super) struct Gate {
+    entered: Notify,
+    opened: Notify,
+}
+
+impl Gate {
+    /// Waits until one more request is in its handler.
+    pub(super) async fn entered(&self) {
+        tokio::time::timeout(SOON, self.entered.notified()).await.expect("the request comes to its handler");
+    }
+
+    /// Lets all go on that are there now.
+    pub(super) fn open(&self) {
+        self.opened.notify_waiters();
+    }
+
+    /// What a handler does meanwhile is done when `work` ends.
+    async fn hold<T>(&self, work: impl Future<Output = T>) -> T {
+        let opened = self.opened.notified();
+        self.entered.notify_one();
+        let output = work.await;
+        opened.await;
+        output
+    }
+}
+
+fn router(gate: Arc<Gate>) -> Router {
     Router::new()
         .route("/", get(async || "hello"))
         .route("/peer", get(async |Extension(PeerAddress(peer)): Extension<PeerAddress>| peer.to_string()))
         .route("/length", post(async |body: String| body.len().to_string()))
         .route("/big", get(async || "x".repeat(BIG)))
-        .route("/endless", get(std::future::pending::<()>))
+        .route("/gated", get(async |State(gate): State<Arc<Gate>>| gate.hold(async { "gated" }).await))
         .route(
-            "/slow",
-            get(async || {
-                tokio::time::sleep(millis(1_000)).await;
-                "slow"
+            "/gated/length",
+            post(async |State(gate): State<Arc<Gate>>, request: Request| {
+                let body = axum::body::to_bytes(request.into_body(), 1024);
+                gate.hold(body).await.expect("the body comes").len().to_string()
             }),
         )
+        .with_state(gate)
 }
 
 pub(super) struct Running {
     pub(super) address: SocketAddr,
+    pub(super) gate: Arc<Gate>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Running {
     pub(super) async fn start(config: ListenConfig) -> Self {
-        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
+        Self::start_on([127, 0, 0, 1], config).await
+    }
+
+    /// Listens on an address of loopback where no other process does, so that nobody takes the port once it is closed.
+    pub(super) async fn start_apart(config: ListenConfig) -> Self {
+        let [.., a, b, c] = std::process::id().to_be_bytes();
+        Self::start_on([127, 64 | a, b, c], config).await
+    }
+
+    async fn start_on(host: [u8; 4], config: ListenConfig) -> Self {
+        let listener = bind(SocketAddr::from((host, 0))).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve(listener, config, router(), async { stopped.await.unwrap_or(()) }));
-        Self { address, stop, task }
+        let gate = Arc::new(Gate::default());
+        let task = tokio::spawn(serve(listener, config, router(gate.clone()), async { stopped.await.unwrap_or(()) }));
+        Self { address, gate, stop, task }
     }
 
     pub(super) async fn stop(self) {
@@ -76,16 +129,13 @@ impl Running {
         Client { stream: socket.connect(self.address).await.expect("the listener is open") }
     }
 
-    /// Waits until the server has noticed that clients left.
+    /// Waits until the server has room for one more client from 127.0.0.1.
     pub(super) async fn wait_for_room(&self) {
-        for _ in 0..50 {
+        let has_room = async || {
             let mut client = self.connect().await;
-            if client.stream.write_all(GET.as_bytes()).await.is_ok() && client.try_receive().await.is_some() {
-                return;
-            }
-            tokio::time::sleep(millis(20)).await;
-        }
-        panic!("the places of clients that left were not freed within 1 s");
+            client.stream.write_all(GET.as_bytes()).await.is_ok() && client.try_receive().await.is_some()
+        };
+        until("the place of a client that is gone was not freed", has_room).await;
     }
 }
 
@@ -131,9 +181,9 @@ impl Client {
         !matches!(self.stream.try_read(&mut sink), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
     }
 
-    /// Counts what arrives until the end, by a reader that rests after every 2 MiB.
-    pub(super) async fn take_slowly(&mut self) -> usize {
-        self.take(millis(100)).await
+    /// Counts what arrives until the end, by a reader that rests after every 2 MiB: 16 times on its way through [`BIG`].
+    pub(super) async fn take_slowly(&mut self, rest: Duration) -> usize {
+        self.take(rest).await
     }
 
     /// Counts what arrives until the end.

@@ -1,7 +1,8 @@
 //! TLS at the accept loop: the handshake, its deadline, and certificates that change under a running server.
 
+use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tempfile::TempDir;
@@ -11,7 +12,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::fixture::{GET, Running, ended_within, millis, receive};
+use super::fixture::{GET, Running, ended_within, millis, receive, until};
 use super::{SOON, limits, with};
 use crate::listen::{Limits, ListenConfig, ListenError, Tls, TlsFiles};
 
@@ -35,8 +36,11 @@ impl Pair {
         cert.der().clone()
     }
 
+    /// As a new file in the old one's place: one written over within the same tick, at the same length, would look unchanged.
     fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).expect("written");
+        let new = self.path("new");
+        std::fs::write(&new, text).expect("written");
+        std::fs::rename(new, self.path(name)).expect("renamed");
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -69,14 +73,35 @@ async fn answers(server: &Running, certificate: &CertificateDer<'static>) -> boo
     receive(&mut stream).await.is_some_and(|(status, body)| (status.as_str(), body.as_str()) == ("200", "hello"))
 }
 
-async fn answers_soon(server: &Running, certificate: &CertificateDer<'static>) -> bool {
-    for _ in 0..100 {
-        if answers(server, certificate).await {
-            return true;
-        }
-        tokio::time::sleep(millis(30)).await;
+async fn answers_soon(server: &Running, certificate: &CertificateDer<'static>) {
+    until("the new certificate was not shown", async || answers(server, certificate).await).await;
+}
+
+/// What this thread logs, and with it the server of a test.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn follow(&self) -> tracing::subscriber::DefaultGuard {
+        let log = self.clone();
+        tracing::subscriber::set_default(tracing_subscriber::fmt().with_writer(move || log.clone()).finish())
     }
-    false
+
+    /// How often a new pair was refused.
+    fn refusals(&self) -> usize {
+        String::from_utf8_lossy(&self.0.lock().expect("sound")).matches("The new TLS certificate is not used").count()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("sound").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[tokio::test]
@@ -85,24 +110,26 @@ async fn a_new_pair_is_taken_up_while_running() {
     let server = Running::start(ListenConfig { tls: Some(pair.load()), ..ListenConfig::default() }).await;
     assert!(answers(&server, &first).await);
     let second = pair.renew();
-    assert!(answers_soon(&server, &second).await);
+    answers_soon(&server, &second).await;
     assert!(!answers(&server, &first).await, "the old certificate is out of use");
     server.stop().await;
 }
 
 #[tokio::test]
 async fn a_broken_new_pair_keeps_the_old_one_until_it_is_mended() {
+    let log = Log::default();
+    let _followed = log.follow();
     let (pair, first) = Pair::new();
     let server = Running::start(ListenConfig { tls: Some(pair.load()), ..ListenConfig::default() }).await;
     pair.write("cert.pem", "no certificate");
-    tokio::time::sleep(millis(300)).await;
+    until("a file that is no certificate was not told", async || log.refusals() == 1).await;
     assert!(answers(&server, &first).await);
     let other = generate_simple_self_signed(["localhost".to_owned()]).expect("generated");
     pair.write("cert.pem", &other.cert.pem());
-    tokio::time::sleep(millis(300)).await;
+    until("a certificate without its key was not told", async || log.refusals() == 2).await;
     assert!(answers(&server, &first).await, "a certificate without its key is not taken up");
     let mended = pair.renew();
-    assert!(answers_soon(&server, &mended).await);
+    answers_soon(&server, &mended).await;
     server.stop().await;
 }
 
@@ -111,8 +138,7 @@ async fn a_handshake_that_does_not_come_is_cut_off() {
     let (pair, _) = Pair::new();
     let tls = Some(pair.load());
     let server = Running::start(ListenConfig { tls, ..with(Limits { handshake: millis(300), ..limits() }) }).await;
-    let client = server.connect().await;
-    ended_within(millis(50)..SOON, client.closed()).await;
+    ended_within(millis(250)..SOON, async { server.connect().await.closed().await }).await;
     server.stop().await;
 }
 

@@ -1,6 +1,13 @@
 // Keyboard, dialogs, copying, the guard of unsaved changes, and the form's small helps. Pages work without most of it.
 
-const said = (text) => { const place = document.getElementById("said"); if (place) place.textContent = text; };
+/** Tells those who listen to the page. */
+export const said = (text) => { const place = document.getElementById("said"); if (place) place.textContent = text; };
+/** Gives the first drawing in an element another icon of the sprite. */
+export function iconOf(element, icon) {
+  const use = element.querySelector("svg use");
+  use.setAttribute("href", `${use.getAttribute("href").split("#")[0]}#${icon}`);
+  return use.parentElement;
+}
 const typing = (target) => target.closest("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]");
 
 /* keyboard: `/` searches, `n` is new, `e` edits, arrows walk the rows */
@@ -27,22 +34,6 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   if (wanted.matches("input")) { wanted.focus(); wanted.select(); } else wanted.click();
 });
-
-/* selection */
-document.addEventListener("change", ({ target }) => {
-  if ("selectAll" in target.dataset) document.querySelectorAll("[data-select]").forEach((box) => { box.checked = target.checked; });
-  if ("selectAll" in target.dataset || "select" in target.dataset) showSelection();
-});
-
-function showSelection() {
-  const count = document.querySelectorAll("[data-select]:checked").length;
-  const button = document.querySelector("[data-test-selected]");
-  if (!button) return;
-  button.disabled = count === 0;
-  button.querySelector("span").textContent = count ? `Test ${count} selected` : "Test selected";
-  const all = document.querySelector("[data-select-all]");
-  if (all) { all.checked = count > 0 && count === document.querySelectorAll("[data-select]").length; all.indeterminate = count > 0 && !all.checked; }
-}
 
 /* copying */
 document.addEventListener("click", async ({ target }) => {
@@ -146,15 +137,17 @@ function prepareForm(form, drawnAgain) {
 }
 
 function prepare(root) {
-  const drawnAgain = kept.size > 0;
   root.querySelectorAll?.("[data-kept]").forEach((field) => { if (kept.has(field.name)) field.value = kept.get(field.name); });
   kept.clear();
   const form = root.querySelector?.("form[data-guarded]");
-  if (form && !guarded.has(form)) { leaving = false; prepareForm(form, drawnAgain); }
+  // What the server drew in answer to a form was typed or pasted, and is not saved.
+  if (form && !guarded.has(form)) { leaving = false; prepareForm(form, root !== document); }
   root.querySelector?.("[data-focus]")?.focus();
-  showSelection();
   openDialog(root);
 }
+
+/* a search is asked for while it is typed; the change when it is left would ask again, and draw the rows anew under a click */
+document.addEventListener("change", (event) => { if (event.target.id === "search") event.stopPropagation(); }, true);
 
 /* an address holds only what is chosen */
 document.addEventListener("htmx:configRequest", ({ detail }) => {
@@ -162,22 +155,88 @@ document.addEventListener("htmx:configRequest", ({ detail }) => {
   for (const [name, value] of [...detail.formData]) if (value === "") detail.formData.delete(name);
 });
 
-/* htmx: a refused answer is said; a lost session leads to the sign-in page */
-document.addEventListener("htmx:afterSettle", ({ detail }) => prepare(detail.elt));
-document.addEventListener("htmx:responseError", ({ detail }) => {
-  leaving = false;
-  if (detail.xhr.status === 401) location.assign(`/sign-in?next=${encodeURIComponent(location.pathname)}`);
-  else notify(`The server answered ${detail.xhr.status}. Nothing was changed; try again.`);
-});
-document.addEventListener("htmx:sendError", () => { leaving = false; notify("The server could not be reached. Nothing was changed; try again."); });
+/* refusals */
 
-function notify(text) {
-  const page = document.getElementById("page");
-  const notice = Object.assign(document.createElement("p"), { className: "notice bad", textContent: text });
-  notice.setAttribute("role", "alert");
-  page.querySelector(":scope > .notice.bad")?.remove();
-  page.prepend(notice);
+/** Puts a refusal at its field; typing there takes it away. */
+export function fault(field, text) {
+  const id = `${field.id}-fault`;
+  document.getElementById(id)?.remove();
+  field.closest(".control").append(Object.assign(document.createElement("p"), { id, className: "fault", textContent: text }));
+  const others = () => (field.getAttribute("aria-describedby") ?? "").split(" ").filter((other) => other && other !== id);
+  field.setAttribute("aria-invalid", "true");
+  field.setAttribute("aria-describedby", [...others(), id].join(" "));
+  for (let fold = field.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  field.addEventListener("input", () => {
+    document.getElementById(id)?.remove();
+    field.removeAttribute("aria-invalid");
+    field.setAttribute("aria-describedby", others().join(" "));
+  }, { once: true });
 }
+
+/* a browser cuts what is pasted at the field's limit and says nothing: half a certificate, or half a password */
+document.addEventListener("paste", (event) => {
+  const field = event.target.closest?.(".control .field[maxlength]");
+  if (!field) return;
+  const [ends, end] = field.matches("textarea") ? [/\r\n/g, "\n"] : [/[\r\n]/g, ""];
+  const text = event.clipboardData.getData("text").replaceAll(ends, end);
+  const length = field.value.length - (field.selectionEnd - field.selectionStart) + text.length;
+  if (length <= field.maxLength) return;
+  event.preventDefault();
+  const number = (count) => count.toLocaleString("en");
+  const instead = text.includes("BEGIN CERTIFICATE") ? "Of a bundle, paste the one certificate that is needed." : "Paste a shorter text.";
+  const words = `Nothing was pasted: it has ${number(text.length)} characters, and at most ${number(field.maxLength)} fit here. ${instead}`;
+  fault(field, words);
+  said(words);
+});
+
+/** What a refusing answer says, be it a page or a problem document. */
+export function refusal(status, type, text) {
+  let problem = {};
+  if (type?.includes("json")) {
+    try { problem = JSON.parse(text); } catch { /* What is cut short says as much as nothing. */ }
+  } else {
+    const page = new DOMParser().parseFromString(text, "text/html");
+    problem = { detail: page.querySelector("main .sub")?.textContent, hint: page.querySelector("main .help")?.textContent };
+  }
+  const { detail = `The server answered ${status}.`, hint = "Try again; ask the operator if it stays so.", errors = [] } = problem;
+  return { message: status === 401 ? "You are signed out." : detail, hint, errors };
+}
+
+/**
+ * Leads to the sign-in page and from there back to `to`. A form with changes stays where it is: then this gives the words, with a way
+ * to sign in beside it.
+ */
+export function signInAgain(to = location.pathname + location.search) {
+  const address = `/sign-in?next=${encodeURIComponent(to)}`;
+  if (!changed()) { location.assign(address); return "The page to sign in opens."; }
+  const words = document.createElement("span");
+  const link = Object.assign(document.createElement("a"), { href: address, target: "_blank", textContent: "Sign in in a new tab" });
+  words.append(link, ", then repeat the step in this one: what you typed stays.");
+  return words;
+}
+
+function notify(message, hint) {
+  const place = document.querySelector("dialog:modal .body") ?? document.getElementById("page");
+  const notice = Object.assign(document.createElement("p"), { className: "notice bad" });
+  notice.setAttribute("role", "alert");
+  notice.append(`${message} `, hint);
+  place.querySelector(":scope > .notice.bad")?.remove();
+  place.prepend(notice);
+  notice.scrollIntoView({ block: "nearest" });
+}
+
+document.addEventListener("htmx:afterSettle", ({ detail }) => prepare(detail.elt));
+document.addEventListener("htmx:responseError", ({ detail: { xhr, elt, pathInfo } }) => {
+  leaving = false;
+  const { message, hint } = refusal(xhr.status, xhr.getResponseHeader("content-type"), xhr.responseText);
+  // Where the address would have followed, signing in leads to what was asked for.
+  const to = elt.closest("[hx-push-url]") ? pathInfo.finalRequestPath : undefined;
+  notify(message, xhr.status === 401 ? signInAgain(to) : hint);
+});
+document.addEventListener("htmx:sendError", () => {
+  leaving = false;
+  notify("The server could not be reached.", "Look at the network, then try again.");
+});
 
 /* a menu closes when something else is chosen */
 document.addEventListener("click", ({ target }) => {

@@ -1,6 +1,7 @@
 // Runs tests of connections and shows their steps as they happen. The words come from the server; this places them as text.
 
-const said = (text) => { document.getElementById("said").textContent = text; };
+// The names of the files hold their hashes, so the other one is found in the page; it is the same module, and runs once.
+const { fault, iconOf, refusal, said, signInAgain } = await import(document.querySelector('script[src*="/studio-"]').src);
 
 /** Reads server-sent events from an answer: an EventSource cannot POST. */
 async function* events(response) {
@@ -29,8 +30,8 @@ async function run(url, body, watcher, signal) {
   try {
     const response = await fetch(url, { method: "POST", body, signal, headers: { Accept: "text/event-stream" } });
     if (!response.ok) {
-      const problem = await response.json().catch(() => ({}));
-      watcher.refused(problem.detail ?? `The server answered ${response.status}.`, problem.hint ?? "Try again.", problem.errors ?? []);
+      const { message, hint, errors } = refusal(response.status, response.headers.get("content-type"), await response.text());
+      watcher.refused(message, response.status === 401 ? signInAgain() : hint, errors);
       return;
     }
     for await (const { name, data } of events(response)) {
@@ -39,6 +40,7 @@ async function run(url, body, watcher, signal) {
     }
     if (!reported) watcher.refused("The test ended without a report.", "Try again.", []);
   } catch (error) {
+    if (reported) return;
     if (error.name === "AbortError") watcher.cancelled();
     else watcher.refused("The server could not be reached.", "Look at the network, then try again.", []);
   }
@@ -65,10 +67,7 @@ class Panel {
 
   show(item, look, detail = "", time = "") {
     const [icon, tone] = looks[look];
-    const drawing = item.querySelector("svg");
-    const use = drawing.querySelector("use");
-    use.setAttribute("href", `${use.getAttribute("href").split("#")[0]}#${icon}`);
-    drawing.classList.toggle("turning", look === "running");
+    iconOf(item, icon).classList.toggle("turning", look === "running");
     item.querySelector("[data-icon]").className = tone;
     item.querySelector("[data-label]").className = look === "ok" || look === "failed" ? "" : "waits";
     item.querySelector("[data-d]").textContent = detail;
@@ -114,10 +113,10 @@ class Panel {
   explain({ error, status }) {
     const tone = status === "unproven" ? "warn" : "bad";
     const callout = element("div", { className: `callout ${tone}` }, element("b", { className: tone, textContent: error.message }), element("p", { textContent: error.hint }));
-    if (error.certificates?.length) callout.append(chain(error.certificates));
+    if (error.certificates?.length) callout.append(chain(error.certificates, error.code === "certificate_untrusted"));
     this.outcome.replaceChildren(callout);
     const field = error.field && document.querySelector(`form#connection [name="${CSS.escape(error.field)}"]`);
-    if (field) mark(field, error.message);
+    if (field) fault(field, error.message);
   }
 
   refused(message, hint, errors) {
@@ -126,11 +125,11 @@ class Panel {
     const list = element("ul");
     for (const { field, message: text } of errors) {
       const control = document.querySelector(`form#connection [name="${CSS.escape(field)}"]`);
-      if (control) mark(control, text);
+      if (control) fault(control, text);
       const label = control?.closest(".control")?.querySelector("label, legend")?.firstChild?.textContent.trim();
       list.append(element("li", { textContent: `${label ?? field} ${text}` }));
     }
-    const callout = element("div", { className: "callout bad" }, element("b", { className: "bad", textContent: message }), element("p", { textContent: errors.length ? "Correct what is marked, then test again." : hint }));
+    const callout = element("div", { className: "callout bad" }, element("b", { className: "bad", textContent: message }), element("p", {}, errors.length ? "Correct what is marked, then test again." : hint));
     if (errors.length) callout.append(list);
     this.outcome.replaceChildren(callout);
   }
@@ -141,24 +140,8 @@ class Panel {
   }
 }
 
-/** Puts a refusal at its field; typing there takes it away. */
-function mark(field, text) {
-  const control = field.closest(".control");
-  const id = `${field.id}-test`;
-  document.getElementById(id)?.remove();
-  control.append(element("p", { id, className: "fault", textContent: text }));
-  field.setAttribute("aria-invalid", "true");
-  field.setAttribute("aria-describedby", `${field.getAttribute("aria-describedby") ?? ""} ${id}`.trim());
-  for (let fold = field.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
-  field.addEventListener("input", () => {
-    document.getElementById(id)?.remove();
-    field.removeAttribute("aria-invalid");
-    field.setAttribute("aria-describedby", (field.getAttribute("aria-describedby") ?? "").replace(id, "").trim());
-  }, { once: true });
-}
-
-/** A refused chain, leaf first. Each can be pinned: its PEM goes into the field of the CA. */
-function chain(certificates) {
+/** A refused chain, leaf first. Where it would help, one can be pinned: its PEM goes into the field of the CA. */
+function chain(certificates, untrusted) {
   const ca = document.querySelector('form#connection [name="tls.ca"]');
   const box = element("div", { className: "chain" });
   for (const certificate of certificates) {
@@ -166,7 +149,7 @@ function chain(certificates) {
     const rows = [["For", certificate.names.join(", ") || certificate.subject], ["By", certificate.issuer], ["Valid", `${certificate.not_before.slice(0, 10)} to ${certificate.not_after.slice(0, 10)}`], ["SHA-256", certificate.fingerprint]];
     for (const [term, text] of rows) facts.append(element("dt", { textContent: term }), element("dd", { textContent: text, className: term === "SHA-256" ? "mono" : "" }));
     box.append(facts);
-    if (ca) {
+    if (ca && untrusted && certificate.pinnable) {
       const pin = element("button", { type: "button", className: "btn small", textContent: "Pin this certificate" });
       pin.addEventListener("click", () => {
         ca.value = `${certificate.pem.trim()}\n`;
@@ -178,33 +161,6 @@ function chain(certificates) {
     }
   }
   return box;
-}
-
-/** The status cell of a row. */
-class RowWatcher {
-  constructor(row) {
-    this.row = row;
-    this.status = row.querySelector("[data-status]");
-    this.words = row.querySelector("[data-words]");
-    this.detail = row.querySelector("[data-detail]");
-  }
-
-  place(tone, words, detail) {
-    this.status.className = `status ${tone}`;
-    this.words.textContent = words;
-    this.detail.textContent = detail;
-    this.detail.removeAttribute("title");
-  }
-
-  begin() { this.place("none busy", "Testing", "resolve"); }
-  step({ step }) { this.detail.textContent = step.replaceAll("_", " "); }
-  report({ shown, error }) {
-    this.place(shown.status.tone, shown.status.words, shown.detail);
-    if (error) this.detail.title = `${error.message} ${error.hint}`;
-    said(`${this.row.dataset.name}: ${shown.status.words}`);
-  }
-  refused(message) { this.place("bad", "Not run", message); said(`${this.row.dataset.name}: ${message}`); }
-  cancelled() { this.place("none", "Cancelled", ""); }
 }
 
 let underWay = null;
@@ -228,26 +184,138 @@ async function watchInPanel(url, body, button) {
   if (underWay === control) underWay = null;
 }
 
-async function testRow(row) {
-  const button = row.querySelector("[data-test-row]");
-  const watcher = new RowWatcher(row);
-  button.disabled = true;
-  watcher.begin();
-  await run(button.dataset.testRow, new URLSearchParams(), watcher);
-  button.disabled = false;
-}
-
 /** As many at a time as the server runs for one workspace. */
 const AT_A_TIME = 4;
+/** The tests of rows that wait or run, by the connection's name; those that wait, in their order; and how many run. */
+const underTest = new Map();
+const waiting = [];
+let running = 0;
 
-async function testRows(rows) {
-  const waiting = [...rows];
-  const worker = async () => { while (waiting.length) await testRow(waiting.shift()); };
-  await Promise.all(Array.from({ length: AT_A_TIME }, worker));
-  said(`Tested ${rows.length} connections.`);
+/** A button that starts what it stops. */
+function drawButton(button, stops, words, label) {
+  iconOf(button, stops ? "x" : "play");
+  button.querySelector("span").textContent = words;
+  if (label) button.setAttribute("aria-label", label); else button.removeAttribute("aria-label");
 }
 
-document.addEventListener("click", async ({ target }) => {
+/** The test of a row. A search may draw the row again meanwhile, so it is looked up whenever there is something to show. */
+class RowTest {
+  constructor(row) {
+    this.name = row.dataset.name;
+    this.url = row.querySelector("[data-test-row]").dataset.testRow;
+    this.control = new AbortController();
+    this.over = new Promise((resolve) => { this.end = resolve; });
+    underTest.set(this.name, this);
+    waiting.push(this);
+    this.place("none busy", "Waiting", "for its turn");
+    takeTurns();
+  }
+
+  async begin() {
+    running += 1;
+    this.place("none busy", "Testing", "begun");
+    await run(this.url, new URLSearchParams(), this, this.control.signal);
+    running -= 1;
+    this.close();
+    takeTurns();
+  }
+
+  cancel() {
+    const place = waiting.indexOf(this);
+    if (place < 0) { this.control.abort(); return; }
+    waiting.splice(place, 1);
+    this.cancelled();
+    this.close();
+  }
+
+  close() {
+    underTest.delete(this.name);
+    this.draw();
+    this.end();
+  }
+
+  place(tone, words, detail, title = "", isText = false) {
+    this.shown = { tone, words, detail, title, isText };
+    this.draw();
+  }
+
+  draw() {
+    const row = document.querySelector(`tr[data-name="${CSS.escape(this.name)}"]`);
+    if (!row) return;
+    const { tone, words, detail, title, isText } = this.shown;
+    row.querySelector("[data-status]").className = `status ${tone}`;
+    row.querySelector("[data-words]").textContent = words;
+    const line = row.querySelector("[data-detail]");
+    line.textContent = detail;
+    line.classList.toggle("num", !isText);
+    if (title) line.title = title; else line.removeAttribute("title");
+    const runs = underTest.has(this.name);
+    drawButton(row.querySelector("[data-test-row]"), runs, runs ? "Cancel" : "Test", runs ? `Cancel the test of ${this.name}` : `Test ${this.name}`);
+  }
+
+  step({ step, status }) {
+    if (status !== "ok") return;
+    const label = document.querySelector(`[data-step-labels] [data-step="${CSS.escape(step)}"]`);
+    if (label) this.place("none busy", "Testing", label.textContent);
+  }
+  report({ shown, error }) {
+    this.place(shown.status.tone, shown.status.words, shown.detail, error ? `${error.message} ${error.hint}` : "");
+    said(`${this.name}: ${shown.status.words}`);
+  }
+  refused(message, hint) {
+    this.place("bad", "Not run", typeof hint === "string" ? `${message} ${hint}` : message, "", true);
+    said(`${this.name}: ${message}`);
+  }
+  cancelled() {
+    this.stopped = true;
+    this.place("none", "Cancelled", "just now");
+    said(`${this.name}: Cancelled`);
+  }
+}
+
+function takeTurns() {
+  while (running < AT_A_TIME && waiting.length) waiting.shift().begin();
+}
+
+const testOf = (row) => underTest.get(row.dataset.name) ?? new RowTest(row);
+const connections = (count) => (count === 1 ? "1 connection" : `${count} connections`);
+
+/* selection */
+let selected = null;
+
+async function testSelected() {
+  selected = [...document.querySelectorAll("[data-select]:checked")].map((box) => testOf(box.closest("tr")));
+  showSelection();
+  said(`Testing ${connections(selected.length)}.`);
+  await Promise.all(selected.map((test) => test.over));
+  const tested = selected.filter((test) => !test.stopped);
+  const well = tested.filter((test) => test.shown.tone === "ok").length;
+  said(`${tested.length < selected.length ? `Cancelled: tested ${tested.length} of ${connections(selected.length)}` : `Tested ${connections(tested.length)}`}, ${well} healthy.`);
+  selected = null;
+  showSelection();
+}
+
+function showSelection() {
+  const button = document.querySelector("[data-test-selected]");
+  if (!button) return;
+  const count = document.querySelectorAll("[data-select]:checked").length;
+  button.disabled = !selected && count === 0;
+  if (selected) drawButton(button, true, "Cancel", "Cancel the tests");
+  else drawButton(button, false, count ? `Test ${count} selected` : "Test selected");
+  const all = document.querySelector("[data-select-all]");
+  if (all) { all.checked = count > 0 && count === document.querySelectorAll("[data-select]").length; all.indeterminate = count > 0 && !all.checked; }
+}
+
+document.addEventListener("change", ({ target }) => {
+  if ("selectAll" in target.dataset) document.querySelectorAll("[data-select]").forEach((box) => { box.checked = target.checked; });
+  if ("selectAll" in target.dataset || "select" in target.dataset) showSelection();
+});
+
+/* rows that were drawn again show what goes on in them */
+document.addEventListener("htmx:afterSettle", () => { for (const test of underTest.values()) test.draw(); showSelection(); });
+showSelection();
+
+document.addEventListener("click", async ({ target, detail }) => {
   const button = target.closest("button");
   if (!button) return;
   if ("testForm" in button.dataset) {
@@ -258,11 +326,14 @@ document.addEventListener("click", async ({ target }) => {
   } else if (button.dataset.testStored) {
     if (button.getAttribute("aria-busy")) return;
     await watchInPanel(button.dataset.testStored, new URLSearchParams(), button);
-  } else if (button.dataset.testRow) {
-    await testRow(button.closest("tr"));
+  }
+  // The second half of a double click would stop what the first has started.
+  if (detail > 1) return;
+  if (button.dataset.testRow) {
+    const row = button.closest("tr");
+    const test = underTest.get(row.dataset.name);
+    if (test) test.cancel(); else testOf(row);
   } else if ("testSelected" in button.dataset) {
-    button.disabled = true;
-    await testRows([...document.querySelectorAll("[data-select]:checked")].map((box) => box.closest("tr")));
-    button.disabled = !document.querySelector("[data-select]:checked");
+    if (selected) selected.forEach((test) => test.cancel()); else await testSelected();
   }
 });

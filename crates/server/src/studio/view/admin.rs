@@ -3,13 +3,16 @@
 use askama::Template;
 use dataflow_model::FieldError;
 
-use super::{Shell, words::Status};
+use super::{Shell, parts::Pages, words::Status};
 
 #[derive(Template)]
 #[template(path = "tokens.html")]
 pub struct Tokens {
     pub shell: Shell,
     pub tokens: Vec<TokenLine>,
+    pub pages: Pages,
+    /// The query that leads a change back to this page.
+    pub here: String,
     /// Just made: shown in this answer and never again.
     pub fresh: Option<FreshToken>,
     pub form: TokenForm,
@@ -74,6 +77,11 @@ pub const ROLES: &[(&str, &str, &str)] = &[
 pub struct People {
     pub shell: Shell,
     pub people: Vec<PersonLine>,
+    pub pages: Pages,
+    /// The query that leads a change back to this page.
+    pub here: String,
+    /// Whether the reader may make accounts and links for them.
+    pub may_add: bool,
     /// Just made: shown in this answer and never again.
     pub link: Option<FreshLink>,
     pub email: String,
@@ -91,28 +99,47 @@ impl People {
     }
 }
 
-/// The link by which a new person chooses a password.
+/// The link by which a person chooses a password.
 pub struct FreshLink {
     pub email: String,
     pub url: String,
     pub ends: String,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is true or not of a person, whatever the others are")]
 #[derive(Debug)]
 pub struct PersonLine {
     pub email: String,
     pub roles: Vec<String>,
-    /// `since 22 Nov 2026`.
+    /// `account of 22 Nov 2026 by you@example.org`.
     pub since: String,
     /// May do everything in every workspace, whatever stands in `roles`.
     pub is_owner: bool,
     /// The person who looks at the page.
     pub is_self: bool,
+    /// Cannot sign in, and his tokens do not work.
+    pub is_disabled: bool,
+    /// Has not chosen a password yet.
+    pub is_pending: bool,
 }
 
 impl PersonLine {
     fn has(&self, role: &str) -> bool {
         self.roles.iter().any(|own| own == role)
+    }
+}
+
+/// The reader's own account.
+#[derive(Template)]
+#[template(path = "account.html")]
+pub struct Account {
+    pub shell: Shell,
+    pub errors: Vec<FieldError>,
+}
+
+impl Account {
+    fn fault(&self, field: &str) -> Option<&str> {
+        fault(&self.errors, field)
     }
 }
 

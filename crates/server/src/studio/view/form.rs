@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use dataflow_model::{
-    ConnectionType, Field, FieldError, FieldKind, FieldPath, PublicFields, Snippet, StepName, catalogue::Section, name,
+    ConnectionType, Field, FieldError, FieldKind, FieldPath, PublicFields, Snippet, StepName,
+    catalogue::Section,
+    name::{DESCRIPTION_MAX, NAME_MAX},
 };
 
 use super::Shell;
+use crate::ops::people::PASSWORD_MAX;
 
 #[derive(Debug, Template)]
 #[template(path = "form.html")]
@@ -102,6 +105,7 @@ pub enum Input {
     },
     Area {
         value: String,
+        max: usize,
     },
     Select {
         options: Vec<Opt>,
@@ -131,6 +135,8 @@ pub struct Kept {
 pub enum Source {
     Stored,
     Pasted,
+    /// Stored, and kept although it will be sent elsewhere: for an admin, with his own password.
+    Carried,
 }
 
 /// The three choices beside a secret that is there already.
@@ -148,12 +154,13 @@ impl Kept {
         Self { source, chosen: Keep::Keep }
     }
 
-    /// The first choice's value in the form.
+    /// The first choice's value in the form, and its words.
     #[must_use]
-    pub fn value(&self) -> &'static str {
+    pub fn first(&self) -> (&'static str, &'static str) {
         match self.source {
-            Source::Stored => "keep",
-            Source::Pasted => "pasted",
+            Source::Stored => ("keep", "Set"),
+            Source::Pasted => ("pasted", "Pasted"),
+            Source::Carried => ("carry", "Keep the stored secret"),
         }
     }
 }
@@ -223,7 +230,7 @@ fn control(field: &Field, values: &Values, errors: &[FieldError]) -> Control {
         help: field.help.clone(),
         placeholder: field.placeholder.clone().unwrap_or_default(),
         error,
-        span: field.span,
+        span: if kept.is_some_and(|kept| kept.source == Source::Carried) { 6 } else { field.span },
         required: field.required,
         endpoint: field.endpoint,
         input,
@@ -235,7 +242,7 @@ fn input(field: &Field, value: String, kept: Option<Kept>) -> Input {
     match field.kind {
         FieldKind::Password => Input::Secret { kept, is_area: false, max },
         FieldKind::PrivateKey => Input::Secret { kept, is_area: true, max },
-        FieldKind::Certificate => Input::Area { value },
+        FieldKind::Certificate => Input::Area { value, max },
         FieldKind::Port | FieldKind::Integer => {
             Input::Line { value, max: 20, is_number: true, unit: field.unit.clone(), is_code: false }
         }
@@ -298,7 +305,7 @@ impl Control {
     #[must_use]
     pub fn is_set(&self) -> bool {
         match &self.input {
-            Input::Line { value, .. } | Input::Area { value } | Input::Fixed { value } => !value.is_empty(),
+            Input::Line { value, .. } | Input::Area { value, .. } | Input::Fixed { value } => !value.is_empty(),
             Input::Select { options, .. } => options.iter().any(|option| option.on && !option.value.is_empty()),
             Input::Secret { kept, .. } => kept.is_some(),
         }
@@ -306,6 +313,10 @@ impl Control {
 }
 
 impl Form {
+    fn all(&self) -> impl Iterator<Item = &Control> {
+        self.main.iter().chain(&self.security).chain(&self.extra)
+    }
+
     #[must_use]
     pub fn title(&self) -> String {
         match &self.purpose {
@@ -323,10 +334,18 @@ impl Form {
         }
     }
 
-    /// The refusal of a member that every type has: `name`, `description`, `tags`.
+    /// The refusal of what is no field of the type: `name`, `description`, `tags`, `own_password`.
     #[must_use]
     pub fn error(&self, member: &str) -> Option<&str> {
         self.errors.iter().find(|error| error.field == member).map(|error| error.message.as_str())
+    }
+
+    /// Whether a stored secret may be kept with one's own password.
+    #[must_use]
+    pub fn carries(&self) -> bool {
+        let is_carried =
+            |control: &Control| matches!(control.input, Input::Secret { kept: Some(kept), .. } if kept.source == Source::Carried);
+        self.all().any(is_carried)
     }
 
     /// How many extra settings are set, in words.
@@ -358,25 +377,15 @@ impl Form {
     /// An entry of the error summary: the label, and the id of the field where it has one.
     #[must_use]
     pub fn place(&self, error: &FieldError) -> (String, Option<String>) {
-        let all = self.main.iter().chain(&self.security).chain(&self.extra);
         match error.field.as_str() {
             "name" => ("Connection Name".to_owned(), Some("field-name".to_owned())),
             "description" => ("Description".to_owned(), Some("field-description".to_owned())),
+            "own_password" => ("Your own password".to_owned(), Some("field-own-password".to_owned())),
             "tags" => ("Tags".to_owned(), Some("field-tags".to_owned())),
-            path => all
-                .into_iter()
+            path => self
+                .all()
                 .find(|control| control.path == path)
                 .map_or_else(|| (path.to_owned(), None), |control| (control.label.clone(), Some(control.id.clone()))),
         }
-    }
-
-    #[must_use]
-    pub fn name_max(&self) -> usize {
-        name::NAME_MAX
-    }
-
-    #[must_use]
-    pub fn description_max(&self) -> usize {
-        name::DESCRIPTION_MAX
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use dataflow_model::ConnectionType;
+use dataflow_model::{ConnectionType, paste::PASTE_MAX};
 
 use super::{Glyph, Shell};
 

@@ -5,7 +5,8 @@ use dataflow_model::TestStatus;
 
 use super::{
     Glyph, Shell,
-    parts::{duration, plural},
+    form::Waiting,
+    parts::{Pages, duration, plural},
     words::Status,
 };
 
@@ -21,12 +22,12 @@ pub struct List {
     /// Types and tags that connections of the workspace have.
     pub types: Vec<Choice>,
     pub tags: Vec<Choice>,
+    /// The words for what a test has done.
+    pub steps: Vec<Waiting>,
     pub rows: Vec<Row>,
     /// Why there can be no rows, for example too many words.
     pub problem: Option<String>,
-    /// Addresses of the neighbouring pages.
-    pub first: Option<String>,
-    pub next: Option<String>,
+    pub pages: Pages,
 }
 
 /// The list's state, as it stands in the address.

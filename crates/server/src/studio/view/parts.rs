@@ -109,6 +109,27 @@ impl From<&ConnectionType> for Glyph {
     }
 }
 
+/// The ways to the neighbouring pages of a list.
+#[derive(Debug, Clone, Default, Template)]
+#[template(path = "pages.html")]
+pub struct Pages {
+    /// The address of the first page, where this is a later one.
+    pub first: Option<String>,
+    pub next: Option<String>,
+}
+
+impl askama::filters::HtmlSafe for Pages {}
+
+impl Pages {
+    /// Of the list at `address`, whose state but for the page is `query`; `cursor` names this page and is empty on the first.
+    #[must_use]
+    pub fn of(address: &str, query: &str, cursor: &str, next: Option<&str>) -> Self {
+        let first = if query.is_empty() { address.to_owned() } else { format!("{address}?{query}") };
+        let mark = if query.is_empty() { '?' } else { '&' };
+        Self { next: next.map(|next| format!("{first}{mark}cursor={next}")), first: Some(first).filter(|_| !cursor.is_empty()) }
+    }
+}
+
 /// How long ago, in the unit that tells most; times are microseconds UTC.
 #[must_use]
 pub fn ago(now: i64, then: i64) -> String {
@@ -172,6 +193,15 @@ mod tests {
         assert_eq!(ago(now, now - 100 * 86_400_000_000), "7 Oct 2026");
         assert_eq!(ago(now, i64::MIN), "");
         assert_eq!((duration(0.42), duration(48.1), duration(2_130.0)), ("0.4 ms".into(), "48 ms".into(), "2.1 s".into()));
+    }
+
+    #[test]
+    fn pages_keep_the_state_of_their_list() {
+        let pages = Pages::of("/w/a/list", "", "", None);
+        assert!(pages.first.is_none() && pages.next.is_none() && !pages.to_string().contains("<nav"));
+        let pages = Pages::of("/w/a/list", "q=x", "c", Some("d"));
+        assert_eq!((pages.first.as_deref(), pages.next.as_deref()), (Some("/w/a/list?q=x"), Some("/w/a/list?q=x&cursor=d")));
+        assert_eq!(Pages::of("/l", "", "", Some("d")).next.as_deref(), Some("/l?cursor=d"));
     }
 
     #[test]

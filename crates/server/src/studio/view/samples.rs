@@ -12,7 +12,7 @@ use super::{
     Glyph, Shell, admin, connection, delete, entry,
     form::{self, Kept, Source, Values},
     gallery, list,
-    parts::{Here, May, asset},
+    parts::{Here, May, Pages, asset},
     words::Status,
 };
 
@@ -86,6 +86,7 @@ fn list_page() -> list::List {
         ],
         types: vec![list::Choice { value: "postgres".into(), label: "PostgreSQL (8)".into(), on: false }],
         tags: vec![list::Choice { value: "finance".into(), label: "finance (2)".into(), on: false }],
+        steps: form::Waiting::all(),
         rows: vec![
             row("sales", "Orders and invoices, read replica", "postgres", "replica.sales.internal:5432 / sales", &steady(12.0)),
             row("crm", "Accounts and contacts", "mysql", "crm-db.internal:3306 / crm", &steady(18.0)),
@@ -95,8 +96,7 @@ fn list_page() -> list::List {
             row("new_one", "", "postgres", "db.example.org:5432", &[]),
         ],
         problem: None,
-        first: None,
-        next: Some("/w/analytics/connections?cursor=eA".to_owned()),
+        pages: Pages::of("/w/analytics/connections", "", "", Some("eA")),
     }
 }
 
@@ -104,7 +104,13 @@ fn list_page() -> list::List {
 fn lists() {
     keep("list", &list_page());
     let shell = shell("Connections", Here::Connections);
-    let empty = |filter: list::Filter, shell: Shell| list::List { shell, filter, rows: Vec::new(), next: None, ..list_page() };
+    let empty = |filter: list::Filter, shell: Shell| list::List {
+        shell,
+        filter,
+        rows: Vec::new(),
+        pages: Pages::default(),
+        ..list_page()
+    };
     keep("list-empty", &empty(list::Filter::default(), Shell { connections: Some(0), ..shell.clone() }));
     keep("list-no-match", &empty(list::Filter { search: SHARP.to_owned(), ..list::Filter::default() }, shell.clone()));
     let viewer = Shell { may: May::default(), role: "viewer".into(), ..shell };
@@ -183,7 +189,12 @@ fn forms() {
         FieldError::new("password", "secret_reentry_required", "must be typed again"),
     ];
     let edit = form::Purpose::Edit { name: "sales".into(), etag: "\"id.7\"".into() };
-    keep("form-edit-refused", &form_of(postgres, edit, &Values::stored(&stored(), &set, false), errors));
+    keep("form-edit-refused", &form_of(postgres, edit.clone(), &Values::stored(&stored(), &set, false), errors));
+
+    let mut values = Values::stored(&stored(), &set, true);
+    values.kept.insert("password".into(), Kept::from(Source::Carried));
+    let errors = vec![FieldError::new("own_password", "wrong", "is not the one that you sign in with")];
+    keep("form-edit-carried", &form_of(postgres, edit, &values, errors));
 
     let mut values = Values::stored(&stored(), &BTreeSet::new(), true);
     values.kept.insert("password".into(), Kept::from(Source::Pasted));
@@ -336,22 +347,33 @@ fn administration() {
             token("nightly", Status { tone: "ok", words: "Live".into() }, true),
             token("old", Status { tone: "none", words: "Revoked".into() }, false),
         ],
+        pages: Pages::of("/w/analytics/tokens", "", "eA", Some("eB")),
+        here: "?cursor=eA".into(),
         fresh: Some(admin::FreshToken { name: SHARP.into(), clear: "dfc_user_0123".into() }),
         form: admin::TokenForm::default(),
         errors: vec![FieldError::new("name", "invalid", "must be one line of 1 to 250 characters")],
     };
     keep("tokens", &page);
-    keep("tokens-empty", &admin::Tokens { tokens: Vec::new(), fresh: None, errors: Vec::new(), ..page });
+    keep("tokens-empty", &admin::Tokens { tokens: Vec::new(), pages: Pages::default(), fresh: None, errors: Vec::new(), ..page });
     let person = |email: &str, role: &str, is_owner, is_self| admin::PersonLine {
         email: email.to_owned(),
         roles: vec![role.to_owned()],
-        since: "since 22 Nov 2026".into(),
+        since: "account of 22 Nov 2026 by you@example.org".into(),
         is_owner,
         is_self,
+        is_disabled: false,
+        is_pending: false,
     };
     let people = admin::People {
         shell: shell("Access", Here::Access),
-        people: vec![person("you@example.org", "admin", true, true), person("her@example.org", "editor", false, false)],
+        people: vec![
+            person("you@example.org", "admin", true, true),
+            admin::PersonLine { is_pending: true, ..person("her@example.org", "editor", false, false) },
+            admin::PersonLine { is_disabled: true, ..person("gone@example.org", "user", false, false) },
+        ],
+        pages: Pages::of("/w/analytics/access", "", "eA", None),
+        here: "?cursor=eA".into(),
+        may_add: true,
         link: Some(admin::FreshLink {
             email: "her@example.org".into(),
             url: "https://dataflow.example.org/link#dfc_password_x".into(),
@@ -362,6 +384,11 @@ fn administration() {
         errors: vec![FieldError::new("email", "invalid", "must be an e-mail address")],
     };
     keep("access", &people);
+    let by_admin = admin::People { may_add: false, link: None, errors: Vec::new(), ..people };
+    let html = by_admin.render().expect("it renders");
+    assert!(!html.contains("New link") && !html.contains("id=\"person-email\"") && html.contains("an owner of it adds people"));
+    let errors = vec![FieldError::new("own_password", "wrong", "is not the one that you sign in with")];
+    keep("account", &admin::Account { shell: shell("Your account", Here::Nowhere), errors });
     let workspaces = admin::Workspaces {
         shell: shell("Workspaces", Here::Workspaces),
         list: vec![admin::WorkspaceLine { name: "analytics".into(), role: "admin".into(), created: "22 Nov 2026".into() }],

@@ -1,6 +1,6 @@
 //! A check in words: the short status of the list, and the line above a test's steps.
 
-use dataflow_model::{Cause, Step, StepName, StepStatus, TestReport, TestStatus};
+use dataflow_model::{Cause, StepName, StepStatus, TestReport, TestStatus};
 use serde::Serialize;
 
 use super::parts::duration;
@@ -72,10 +72,4 @@ impl From<&TestReport> for Shown {
             detail: format!("{time} · just now"),
         }
     }
-}
-
-/// The time of one step, or nothing where it did not run.
-#[must_use]
-pub fn step_time(step: &Step) -> String {
-    step.duration_ms.map(duration).unwrap_or_default()
 }

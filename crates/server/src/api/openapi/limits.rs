@@ -1,0 +1,116 @@
+//! The limits as people read them, in the operator's page and in the description, held against what the code does.
+
+use dataflow_connectors::child::DEADLINE;
+use dataflow_model::{
+    name::{DESCRIPTION_MAX, NAME_MAX, TAG_MAX, TAGS_MAX},
+    paste::PASTE_MAX,
+    workflow::WORKFLOW_TEXT_MAX,
+};
+use serde_json::Value;
+
+use crate::{
+    api::extract::{BODY_MAX, IDEMPOTENCY_KEY_MAX},
+    config::{TESTS_PER_NODE, TESTS_PER_WORKSPACE},
+    jobs::purge::CHECKS_KEPT,
+    listen::HEAD_MAX,
+    ops::{
+        connections::REASON_MAX,
+        list::{SEARCH_MAX, TYPE_MAX},
+        paging::PAGE_MAX,
+        people::{EMAIL_MAX, PASSWORD_MAX, PASSWORD_MIN},
+        tokens::{DAYS_MAX, NAMES_MAX},
+    },
+    router,
+    store::TERMS,
+};
+
+const PAGE: &str = include_str!("../../../../../docs/operations.md");
+
+fn number(number: impl TryInto<u64>) -> String {
+    let number = number.try_into().ok().expect("a limit is no negative number");
+    if number < 1000 { number.to_string() } else { format!("{},{:03}", number / 1000, number % 1000) }
+}
+
+#[test]
+fn the_page_states_every_limit_as_it_is() {
+    let characters = |max: usize| format!("{} characters", number(max));
+    let rows = [
+        ("name of a connection, a workspace or a token", characters(NAME_MAX)),
+        ("description of a connection", characters(DESCRIPTION_MAX)),
+        ("tags of a connection", format!("{TAGS_MAX}, each of {}", characters(TAG_MAX))),
+        ("field of a type", "what `GET /api/v1/types` says of it".to_owned()),
+        ("URL that is pasted into the Studio", format!("{} bytes", number(PASTE_MAX))),
+        ("reason of a deletion", characters(REASON_MAX)),
+        ("e-mail address", format!("{EMAIL_MAX} bytes")),
+        ("password of a person", format!("from {PASSWORD_MIN} to {}", characters(PASSWORD_MAX))),
+        ("life of a token", format!("{DAYS_MAX} days")),
+        ("connections that a token is narrowed to", number(NAMES_MAX)),
+        ("search of a list", format!("{}; {TERMS} words and filters together", characters(SEARCH_MAX))),
+        ("filter of a list", format!("type: {}; tag: {}", characters(TYPE_MAX), characters(TAG_MAX))),
+        ("entries on a page of a list", number(PAGE_MAX)),
+        ("`Idempotency-Key`", format!("{IDEMPOTENCY_KEY_MAX} bytes")),
+        ("name and run of a workflow", format!("{}; longer ones are cut", characters(WORKFLOW_TEXT_MAX))),
+        ("body of a request", format!("{} KiB", BODY_MAX / 1024)),
+        ("head of a request", format!("{} KiB", HEAD_MAX / 1024)),
+        ("tests of connections at a time", format!("{TESTS_PER_WORKSPACE} in a workspace, {TESTS_PER_NODE} on a node")),
+        ("one test of a connection", format!("{} s", DEADLINE.as_secs())),
+        ("checks that are kept of a connection", number(CHECKS_KEPT)),
+    ];
+    let expected: Vec<_> = rows.iter().map(|(what, limit)| format!("| {what} | {limit} |")).collect();
+    let section = PAGE.split("\n## ").find_map(|section| section.strip_prefix("Limits\n")).expect("a section Limits");
+    let stated: Vec<_> = section.lines().filter(|line| line.starts_with('|')).skip(2).collect();
+    assert_eq!(stated, expected, "docs/operations.md, “Limits”");
+}
+
+/// The value of a keyword at a member of a schema, or at a parameter of an operation.
+fn described(document: &Value, owner: &str, member: &str, keyword: &str) -> Option<u64> {
+    let of_schema = document.pointer(&format!("/components/schemas/{owner}")).map(|schema| match member {
+        "" => schema,
+        _ => &schema["properties"][member],
+    });
+    let operations = document["paths"].as_object()?.values().filter_map(Value::as_object).flat_map(|path| path.values());
+    let operation = operations.clone().find(|operation| operation["operationId"] == owner);
+    let mut parameters = operation.and_then(|operation| operation["parameters"].as_array()).into_iter().flatten();
+    let of_parameter = parameters.find(|parameter| parameter["name"] == member).map(|parameter| &parameter["schema"]);
+    of_schema.or(of_parameter)?[keyword].as_u64()
+}
+
+#[test]
+fn the_description_states_every_limit_as_it_is() {
+    let (_, document) = router::api();
+    let document = serde_json::to_value(document).expect("JSON");
+    let days = usize::try_from(DAYS_MAX).expect("small");
+    let mut stated = vec![
+        ("ConnectionRequest", "name", "minLength", 1),
+        ("ConnectionRequest", "name", "maxLength", NAME_MAX),
+        ("ConnectionRequest", "description", "maxLength", DESCRIPTION_MAX),
+        ("ConnectionRequest", "tags", "maxItems", TAGS_MAX),
+        ("Tag", "", "minLength", 1),
+        ("Tag", "", "maxLength", TAG_MAX),
+        ("delete_connection", "reason", "maxLength", REASON_MAX),
+        ("put_member", "name", "maxLength", EMAIL_MAX),
+        ("MemberRequest", "roles", "minItems", 1),
+        ("TokenRequest", "name", "minLength", 1),
+        ("TokenRequest", "name", "maxLength", NAME_MAX),
+        ("TokenRequest", "roles", "minItems", 1),
+        ("TokenRequest", "expires_in_days", "minimum", 1),
+        ("TokenRequest", "expires_in_days", "maximum", days),
+        ("TokenRequest", "connections", "minItems", 1),
+        ("TokenRequest", "connections", "maxItems", NAMES_MAX),
+        ("list_connections", "search", "maxLength", SEARCH_MAX),
+        ("list_connections", "type", "maxLength", TYPE_MAX),
+        ("list_connections", "tag", "maxLength", TAG_MAX),
+        ("create_connection", "Idempotency-Key", "minLength", 1),
+        ("create_connection", "Idempotency-Key", "maxLength", IDEMPOTENCY_KEY_MAX),
+    ];
+    for list in ["list_connections", "list_checks", "list_tokens", "list_members", "list_workspaces"] {
+        stated.extend([(list, "limit", "minimum", 1), (list, "limit", "maximum", PAGE_MAX)]);
+    }
+    for (owner, member, keyword, limit) in stated {
+        assert_eq!(described(&document, owner, member, keyword), u64::try_from(limit).ok(), "{keyword} of {member} at {owner}");
+    }
+    let text = document["info"]["description"].as_str().expect("a text");
+    assert!(text.contains(&format!("at most {} KiB", BODY_MAX / 1024)), "{text}");
+    let search = document.pointer("/paths/~1api~1v1~1workspaces~1{workspace}~1connections/get/parameters/1/description");
+    assert!(search.and_then(Value::as_str).is_some_and(|text| text.contains(&format!("at most {TERMS} words"))), "{search:?}");
+}

@@ -1,0 +1,141 @@
+//! What operations refuse with: the one table of codes, out of which each refusal in the description gets its text, its examples and
+//! its headers. A handler lists its statuses, and as `description` the codes that not every operation with that status has.
+
+use dataflow_model::{Code, FieldError};
+use utoipa::openapi::{
+    ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Type, example::ExampleBuilder,
+    path::Operation,
+};
+
+use crate::{
+    error::{Error, Problem, Tombstone},
+    listen::HEAD_MAX,
+    ops::Action,
+};
+
+/// Where a code is met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Met {
+    /// At every operation.
+    Everywhere,
+    /// At every change: its body is read for the `Idempotency-Key`, although some of them use none.
+    AtChanges,
+    /// At every operation that lists its status.
+    WithStatus,
+    /// At an operation that lists its status and names it.
+    Named,
+}
+
+/// Every code that operations answer with, as an example of it.
+fn table() -> Vec<(Met, Error)> {
+    let cause = || anyhow::anyhow!("an example");
+    let tombstone = Tombstone {
+        name: "sales".to_owned(),
+        deleted_by: "ada@example.org".to_owned(),
+        deleted_at: "2026-11-02T09:00:00Z".to_owned(),
+        reason: Some("Moved to the new warehouse.".to_owned()),
+    };
+    vec![
+        (Met::Everywhere, Error::Malformed("The request has no “Host” header.")),
+        (Met::Everywhere, Error::Unauthenticated),
+        (Met::WithStatus, Error::Forbidden(Action::EditConnections.words())),
+        (Met::Named, Error::TestsDisabled),
+        (Met::WithStatus, Error::NotFound("connection")),
+        (Met::Named, Error::NameTaken("sales".to_owned())),
+        (Met::Named, Error::LastAdmin),
+        (Met::AtChanges, Error::IdempotencyConflict),
+        (Met::WithStatus, Error::Deleted(tombstone)),
+        (Met::WithStatus, Error::VersionConflict),
+        (Met::AtChanges, Error::BodyTooLarge),
+        (Met::WithStatus, Error::UnsupportedMediaType),
+        (Met::WithStatus, Error::Invalid(vec![FieldError::new("port", "out_of_range", "must be from 1 to 65535")])),
+        (Met::Named, Error::SecretReentry(vec!["password".to_owned()])),
+        (Met::WithStatus, Error::PreconditionRequired),
+        (Met::WithStatus, Error::TooManyRequests("Too many tests of connections are under way.")),
+        (Met::Everywhere, Error::Internal(cause())),
+        (Met::Everywhere, Error::SecretUnreadable(cause())),
+        (Met::Everywhere, Error::Unavailable(cause())),
+    ]
+}
+
+/// One code with an answer that has it.
+struct Example {
+    met: Met,
+    status: String,
+    code: Code,
+    problem: Problem,
+}
+
+impl Example {
+    fn of((met, error): (Met, Error)) -> Self {
+        let (status, code, ..) = error.describe();
+        let request_id = error.cause().map(|_| "7b2f41c0-5d3e-4c8a-9a51-0e6f2d9c8b17".to_owned());
+        Self { met, status: status.as_str().to_owned(), code, problem: Problem { request_id, ..error.problem() } }
+    }
+}
+
+/// Gives an operation the refusals that it has in common with others, and all of its refusals what belongs to them.
+pub fn complete(operation: &mut Operation, is_change: bool) {
+    let responses = &mut operation.responses.responses;
+    let mut examples: Vec<_> = table().into_iter().map(Example::of).collect();
+    examples.retain(|example| match example.met {
+        Met::Everywhere => true,
+        Met::AtChanges => is_change,
+        Met::WithStatus => responses.contains_key(&example.status),
+        Met::Named => responses.get(&example.status).is_some_and(|response| names(response, example.code)),
+    });
+    responses.retain(|status, _| !status.starts_with(['4', '5']));
+    while let Some(first) = examples.first() {
+        let status = first.status.clone();
+        let (same, others) = examples.into_iter().partition(|example| example.status == status);
+        responses.insert(status, RefOr::T(refusal(same)));
+        examples = others;
+    }
+    responses.insert("431".to_owned(), RefOr::T(head_too_large()));
+}
+
+/// What every address answers to a method that is not described at it.
+#[must_use]
+pub fn method_not_allowed() -> Response {
+    refusal(vec![Example::of((Met::Everywhere, Error::MethodNotAllowed))])
+}
+
+fn names(response: &RefOr<Response>, code: Code) -> bool {
+    let RefOr::T(response) = response else { return false };
+    response.description.split(", ").any(|word| word == code.as_str())
+}
+
+/// The answer of one status, with all codes that it may have.
+fn refusal(examples: Vec<Example>) -> Response {
+    let texts: Vec<_> = examples.iter().map(|example| format!("`{}`: {}", example.code, example.code.meaning())).collect();
+    let mut response = ResponseBuilder::new().description(texts.join("\n\n"));
+    for (name, text, belongs) in HEADERS {
+        if examples.iter().any(belongs) {
+            let string = ObjectBuilder::new().schema_type(Type::String).build();
+            response = response.header(*name, HeaderBuilder::new().schema(Some(string)).description(Some(*text)).build());
+        }
+    }
+    let named = examples.into_iter().map(|example| {
+        let value = serde_json::to_value(&example.problem).ok();
+        (example.code.as_str(), ExampleBuilder::new().value(value).build())
+    });
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).examples_from_iter(named).build();
+    response.content("application/problem+json", content).build()
+}
+
+type Header = (&'static str, &'static str, fn(&Example) -> bool);
+
+/// Headers of refusals, and which have them.
+const HEADERS: &[Header] = &[
+    ("Request-Id", "By which the operator finds the cause in the log", |example| example.problem.request_id.is_some()),
+    ("Retry-After", "Seconds to wait before it is tried again", |example| {
+        matches!(example.code, Code::TooManyRequests | Code::Unavailable)
+    }),
+    ("WWW-Authenticate", "`Bearer`", |example| example.code == Code::Unauthenticated),
+];
+
+/// What the server answers to a head that it does not read to its end.
+fn head_too_large() -> Response {
+    let text = format!("The request's line and headers are larger than {} KiB. The answer has no body.", HEAD_MAX / 1024);
+    ResponseBuilder::new().description(text).build()
+}

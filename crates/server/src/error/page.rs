@@ -1,0 +1,132 @@
+//! What a page says of an error where the API's words name what only a program can do. Status and code stay those of the table.
+
+use super::{Error, Problem};
+
+impl Error {
+    /// The public half, in words for a person at a page.
+    #[must_use]
+    pub fn page_problem(self) -> Problem {
+        let (text, hint) = self.page_words();
+        let problem = self.problem();
+        Problem {
+            detail: text.map_or(problem.detail, ToOwned::to_owned),
+            hint: hint.map_or(problem.hint, ToOwned::to_owned),
+            ..problem
+        }
+    }
+
+    /// Text and hint, each only where the table's does not do for people.
+    fn page_words(&self) -> (Option<&'static str>, Option<&'static str>) {
+        match self {
+            Self::Malformed(_) => (None, Some("Open the page again from the menu, and repeat the step there.")),
+            Self::BodyTooLarge => (
+                Some("The form holds more than 64 KiB; nothing was changed."),
+                Some("Shorten its longest texts: of a bundle of certificates, keep the one that is needed."),
+            ),
+            Self::UnsupportedMediaType => (
+                Some("The server could not read the form; nothing was changed."),
+                Some("Open the page again, and repeat the step there."),
+            ),
+            Self::Invalid(_) => (None, Some("Correct what was refused, and try again.")),
+            Self::Unauthenticated => (Some("You are signed out."), Some("Sign in, then repeat the step.")),
+            Self::MethodNotAllowed => (Some("There is no page at this address."), Some("Open it from the menu.")),
+            Self::PreconditionRequired => (
+                Some("The page did not say which version it changes; nothing was changed."),
+                Some("Open the page again, and repeat your change there."),
+            ),
+            Self::VersionConflict => (
+                Some("Somebody changed it since you opened the page; nothing was changed."),
+                Some("Open the page again, look at what is new, and repeat your change."),
+            ),
+            Self::SecretReentry(_) => (None, Some("Type the secrets again, or clear them.")),
+            Self::IdempotencyConflict | Self::Repeated => {
+                (Some("This was done before."), Some("Open the page again to see what there is now."))
+            }
+            Self::Forbidden(_)
+            | Self::OwnersOnly(_)
+            | Self::NoRole(_, _)
+            | Self::NotFound(_)
+            | Self::Deleted(_)
+            | Self::NameTaken(_)
+            | Self::TestsDisabled
+            | Self::TooManyRequests(_)
+            | Self::HostNotAllowed
+            | Self::OriginNotAllowed
+            | Self::SetupDone
+            | Self::HasAdmin
+            | Self::LastAdmin
+            | Self::SecretUnreadable(_)
+            | Self::Unavailable(_)
+            | Self::Internal(_) => (None, None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+    use crate::error::Tombstone;
+
+    /// One of each.
+    fn all() -> Vec<Error> {
+        let tombstone = Tombstone { name: "sales".into(), deleted_by: "ada".into(), deleted_at: "…".into(), reason: None };
+        vec![
+            Error::Malformed("The address is not valid UTF-8."),
+            Error::BodyTooLarge,
+            Error::UnsupportedMediaType,
+            Error::Invalid(Vec::new()),
+            Error::Unauthenticated,
+            Error::Forbidden("create connections"),
+            Error::OwnersOnly("create workspaces"),
+            Error::NotFound("connection"),
+            Error::MethodNotAllowed,
+            Error::Deleted(tombstone),
+            Error::NameTaken("sales".into()),
+            Error::PreconditionRequired,
+            Error::VersionConflict,
+            Error::SecretReentry(vec!["password".into()]),
+            Error::IdempotencyConflict,
+            Error::Repeated,
+            Error::TestsDisabled,
+            Error::TooManyRequests("Too many tests of connections are under way."),
+            Error::HostNotAllowed,
+            Error::OriginNotAllowed,
+            Error::SetupDone,
+            Error::HasAdmin,
+            Error::LastAdmin,
+            Error::SecretUnreadable(anyhow!("x")),
+            Error::Unavailable(anyhow!("x")),
+            Error::Internal(anyhow!("x")),
+        ]
+    }
+
+    #[test]
+    fn a_page_asks_nobody_for_what_only_a_program_can_do() {
+        let programs = [
+            "API",
+            "/api/",
+            "JSON",
+            "token",
+            "Bearer",
+            "“errors”",
+            "null",
+            "If-Match",
+            "ETag",
+            "Idempotency",
+            "method",
+            "request's",
+        ];
+        for error in all() {
+            let (status, code, ..) = error.describe();
+            let name = format!("{error:?}");
+            let problem = error.page_problem();
+            assert_eq!((problem.status, problem.code.as_str()), (status.as_u16(), code.as_str()), "{name}");
+            assert!(!problem.detail.is_empty() && !problem.hint.is_empty(), "{name}");
+            for word in programs {
+                assert!(!problem.detail.contains(word) && !problem.hint.contains(word), "{name}: “{word}” in {problem:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The table of errors, pinned: a status, a code and a header are a promise to programs, a text and a hint one to people.
+
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use anyhow::anyhow;
+use axum::response::IntoResponse as _;
+
+use super::*;
+
+/// One error of each variant, in their order. A new variant does not compile until it has its place here.
+fn after(error: Option<&Error>) -> Option<Error> {
+    let tombstone = || Tombstone {
+        name: "sales".to_owned(),
+        deleted_by: "ada@example.org".to_owned(),
+        deleted_at: "2026-11-02T09:00:00Z".to_owned(),
+        reason: Some("moved".to_owned()),
+    };
+    let refused = || vec![FieldError::new("port", "out_of_range", "must be from 1 to 65535")];
+    Some(match error {
+        None => Error::Malformed("WHAT."),
+        Some(Error::Malformed(_)) => Error::BodyTooLarge,
+        Some(Error::BodyTooLarge) => Error::UnsupportedMediaType,
+        Some(Error::UnsupportedMediaType) => Error::Invalid(refused()),
+        Some(Error::Invalid(_)) => Error::Unauthenticated,
+        Some(Error::Unauthenticated) => Error::Forbidden("ACT"),
+        Some(Error::Forbidden(_)) => Error::OwnersOnly("ACT"),
+        Some(Error::OwnersOnly(_)) => Error::NoRole("WHAT.", "HINT."),
+        Some(Error::NoRole(..)) => Error::NotFound("THING"),
+        Some(Error::NotFound(_)) => Error::MethodNotAllowed,
+        Some(Error::MethodNotAllowed) => Error::Deleted(tombstone()),
+        Some(Error::Deleted(_)) => Error::NameTaken("sales".to_owned()),
+        Some(Error::NameTaken(_)) => Error::PreconditionRequired,
+        Some(Error::PreconditionRequired) => Error::VersionConflict,
+        Some(Error::VersionConflict) => Error::SecretReentry(vec!["password".to_owned()]),
+        Some(Error::SecretReentry(_)) => Error::IdempotencyConflict,
+        Some(Error::IdempotencyConflict) => Error::Repeated,
+        Some(Error::Repeated) => Error::TestsDisabled,
+        Some(Error::TestsDisabled) => Error::TooManyRequests("WHAT."),
+        Some(Error::TooManyRequests(_)) => Error::HostNotAllowed,
+        Some(Error::HostNotAllowed) => Error::OriginNotAllowed,
+        Some(Error::OriginNotAllowed) => Error::SetupDone,
+        Some(Error::SetupDone) => Error::HasAdmin,
+        Some(Error::HasAdmin) => Error::LastAdmin,
+        Some(Error::LastAdmin) => Error::SecretUnreadable(anyhow!("CAUSE")),
+        Some(Error::SecretUnreadable(_)) => Error::Unavailable(anyhow!("CAUSE")),
+        Some(Error::Unavailable(_)) => Error::Internal(anyhow!("CAUSE")),
+        Some(Error::Internal(_)) => return None,
+    })
+}
+
+fn every() -> Vec<Error> {
+    let mut every = Vec::new();
+    while let Some(error) = after(every.last()) {
+        every.push(error);
+    }
+    every
+}
+
+fn name(error: &Error) -> String {
+    format!("{error:?}").chars().take_while(|c| c.is_alphanumeric()).collect()
+}
+
+#[test]
+fn every_error_has_its_status_code_text_and_hint() {
+    let mut table = String::new();
+    for error in every() {
+        let name = name(&error);
+        let (status, code, text, hint) = error.describe();
+        writeln!(table, "{name}: {} {code}\n  {text}\n  {hint}", status.as_u16()).expect("a String takes all");
+    }
+    insta::with_settings!({prepend_module_to_snapshot => false}, { insta::assert_snapshot!("errors", table) });
+}
+
+#[test]
+fn every_code_is_the_answer_to_some_error() {
+    let answered: BTreeSet<_> = every().iter().map(|error| error.describe().1.as_str()).collect();
+    let codes: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    assert_eq!(answered, codes, "a code that no error has is never answered");
+    for code in Code::ALL {
+        assert_eq!(Code::parse(code.as_str()), Some(*code));
+        assert!(code.meaning().ends_with('.'), "{code}: {}", code.meaning());
+    }
+}
+
+#[test]
+fn the_public_half_is_a_document_and_the_private_half_stays() {
+    // What is told is used up, so each is needed twice.
+    for (error, same) in every().into_iter().zip(every()) {
+        let name = name(&error);
+        let (status, code, text, hint) = error.describe();
+        let is_private = error.cause().is_some();
+        let (wants_retry, wants_token) = match code {
+            Code::TooManyRequests | Code::Unavailable => (Some("2"), None),
+            Code::Unauthenticated => (None, Some("Bearer")),
+            _ => (None, None),
+        };
+        let fields: &[&str] = match &error {
+            Error::Invalid(_) => &["port"],
+            Error::SecretReentry(_) => &["password"],
+            _ => &[],
+        };
+        let is_deleted = matches!(error, Error::Deleted(_));
+        let problem = same.problem();
+        assert_eq!((problem.status, problem.code.as_str()), (status.as_u16(), code.as_str()), "{name}");
+        assert_eq!((problem.detail.as_str(), problem.hint.as_str()), (text.as_str(), hint), "{name}");
+        assert!(!format!("{problem:?}").contains("CAUSE"), "{name}");
+        assert_eq!(problem.errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), fields, "{name}");
+        assert_eq!(
+            problem.deleted_by.is_some() && problem.deleted_at.is_some() && problem.reason.is_some(),
+            is_deleted,
+            "{name}"
+        );
+
+        let response = error.into_response();
+        let header = |name: header::HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(response.status(), status, "{name}");
+        assert_eq!(header(header::CONTENT_TYPE), Some("application/problem+json"), "{name}");
+        assert_eq!(header(header::CACHE_CONTROL), Some("no-store"), "{name}");
+        assert_eq!(header(header::RETRY_AFTER), wants_retry, "{name}");
+        assert_eq!(header(header::WWW_AUTHENTICATE), wants_token, "{name}");
+        assert_eq!(header(crate::faults::REQUEST_ID).is_some(), is_private, "{name}");
+    }
+}

@@ -1,0 +1,87 @@
+//! Forgets what is no longer needed: ended sessions, expired links and idempotency keys, checks and uses beyond what is kept.
+//!
+//! Tombstones and audit events are not touched here, nor is anything that somebody could still ask for by name.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::anyhow;
+
+use super::Stop;
+use crate::{
+    app::App,
+    clock::SECOND,
+    ops::{
+        dependents::DEPENDENTS_MAX,
+        idempotency::REMEMBERED,
+        sessions::{SESSION_IDLE, SESSION_LONGEST},
+    },
+    store::{self, Batch, Result},
+};
+
+/// How often it runs, on one of the nodes.
+pub const EVERY: i64 = 3_600 * SECOND;
+/// How often a node asks whether it is time.
+const ASK_EVERY: Duration = Duration::from_mins(1);
+/// Checks that are kept of a connection.
+pub const CHECKS_KEPT: i64 = 1_000;
+/// Rows that one transaction deletes at most: nobody who saves waits longer than for these.
+const BATCH: i64 = 500;
+/// Connections that one run thins out at most, of each table.
+const CONNECTIONS: i64 = 1_000;
+
+pub async fn run(app: Arc<App>, mut stop: Stop) {
+    loop {
+        if let Err(error) = run_if_due(&app).await {
+            tracing::warn!(error.cause = format!("{:#}", anyhow!(error)), "old rows could not be purged");
+        }
+        if !stop.pause(ASK_EVERY).await {
+            return;
+        }
+    }
+}
+
+/// Purges if no node has for an hour; whether it did. Of many nodes that ask at the same instant one does.
+pub async fn run_if_due(app: &App) -> Result<bool> {
+    let now = app.clock.now();
+    let mut write = app.store.write().await?;
+    let due = store::take_turn(&mut write, "purge", now, now - EVERY).await?;
+    write.commit_quietly().await?;
+    if due {
+        purge(app, now).await?;
+    }
+    Ok(due)
+}
+
+async fn purge(app: &App, now: i64) -> Result<()> {
+    let (idle, begun) = (now - SESSION_IDLE, now - SESSION_LONGEST);
+    for batch in [
+        Batch::Sessions { idle_since: idle, begun_before: begun },
+        Batch::Links { expired_before: now },
+        Batch::IdempotencyKeys { noted_before: now - REMEMBERED },
+    ] {
+        delete_all(app, &batch).await?;
+    }
+    let mut read = app.store.read().await?;
+    let checked = store::connections_with_more_checks(&mut read, CHECKS_KEPT, CONNECTIONS).await?;
+    let used = store::connections_with_more_uses(&mut read, DEPENDENTS_MAX, CONNECTIONS).await?;
+    drop(read);
+    for connection in checked {
+        delete_all(app, &Batch::Checks { connection, kept: CHECKS_KEPT }).await?;
+    }
+    for connection in used {
+        delete_all(app, &Batch::Uses { connection, kept: DEPENDENTS_MAX }).await?;
+    }
+    Ok(())
+}
+
+/// Deletes batch by batch, each in a transaction of its own, until one is not full.
+async fn delete_all(app: &App, batch: &Batch) -> Result<()> {
+    loop {
+        let mut write = app.store.write().await?;
+        let deleted = store::delete_batch(&mut write, batch, BATCH).await?;
+        write.commit_quietly().await?;
+        if deleted < BATCH.unsigned_abs() {
+            return Ok(());
+        }
+    }
+}

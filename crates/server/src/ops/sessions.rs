@@ -1,0 +1,137 @@
+//! Sessions: signing in and out, and the person behind a cookie.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use anyhow::Context;
+use dataflow_model::{FieldError, Secret};
+use dataflow_vault::token;
+
+use super::{
+    access::{Caller, Person, Roles, Who},
+    people::read_email,
+    rows::{Sealed as _, refused, uuid},
+};
+use crate::{
+    app::App,
+    audit::{self, Event},
+    clock::SECOND,
+    error::{Error, Result},
+    store::{self, PersonRow, SessionRow, Write},
+};
+
+/// A session ends after this much idleness, and after this much in all.
+pub const SESSION_IDLE: i64 = 30 * 60 * SECOND;
+pub const SESSION_LONGEST: i64 = 12 * 3600 * SECOND;
+/// How often a session's last-seen time is written.
+const TOUCH_EVERY: i64 = 60 * SECOND;
+
+/// Checks an e-mail and a password, in the same time whether the person exists or not, and begins a session.
+pub async fn sign_in(app: &App, email: &str, password: &Secret) -> Result<Secret> {
+    let row = match read_email(email) {
+        Ok(email) => store::person_by_email(&mut app.store.read().await?, &email.to_lowercase()).await?,
+        Err(_) => None,
+    };
+    let row = row.filter(|row| row.disabled_at.is_none()).map(|row| row.checked(&app.vault)).transpose()?;
+    let stored = row.as_ref().map(|row| row.password_hash.clone());
+    let right = app.passwords.verify(password, stored).await?;
+    let Some(row) = row.filter(|_| right) else { return Err(Error::Unauthenticated) };
+    let mut write = app.store.write().await?;
+    let session = begin_session(app, &mut write, &row).await?;
+    write.commit_quietly().await?;
+    Ok(session)
+}
+
+/// Looks again whether the signed-in person is who he was, and gives his row: before acts that an open session alone must not do.
+///
+/// # Errors
+/// `Invalid` at the field `own_password` if it is not his password, in the same time whether he has one or not.
+pub(super) async fn second_look(app: &App, person: &Person, own_password: &Secret) -> Result<PersonRow> {
+    let row = store::person(&mut app.store.read().await?, &person.id.to_string()).await?;
+    let row = row.filter(|row| row.disabled_at.is_none()).map(|row| row.checked(&app.vault)).transpose()?;
+    let stored = row.as_ref().map(|row| row.password_hash.clone());
+    let right = app.passwords.verify(own_password, stored).await?;
+    row.filter(|_| right)
+        .ok_or_else(|| Error::Invalid(vec![FieldError::new("own_password", "wrong", "is not the one that you sign in with")]))
+}
+
+/// The person that a session's cookie stands for. Moves the session's idle limit.
+pub async fn session(app: &App, cookie: &str) -> Result<Arc<Person>> {
+    token::parse(cookie).map_err(|_| Error::Unauthenticated)?;
+    let hash = app.vault.token_hash(cookie);
+    let mut read = app.store.read().await?;
+    let session = store::session(&mut read, &hash).await?.ok_or(Error::Unauthenticated)?;
+    let person_id = session.person_id.clone();
+    let session = session.checked(&app.vault).map_err(|error| refused("session", &person_id, &error))?;
+    let now = app.clock.now();
+    if now - session.seen_at > SESSION_IDLE || now - session.created_at > SESSION_LONGEST {
+        return Err(Error::Unauthenticated);
+    }
+    let row = store::person(&mut read, &session.person_id).await?.ok_or(Error::Unauthenticated)?.checked(&app.vault)?;
+    if row.disabled_at.is_some() {
+        return Err(Error::Unauthenticated);
+    }
+    let mut roles = BTreeMap::new();
+    for member in store::memberships(&mut read, &row.id).await? {
+        let member = member.checked(&app.vault)?;
+        roles.insert(uuid(&member.workspace_id)?, Roles::parse(&member.roles));
+    }
+    let mut workspaces = BTreeSet::new();
+    for workspace in store::workspaces_of(&mut read, &row.id).await? {
+        workspaces.insert(workspace.checked(&app.vault)?.name);
+    }
+    drop(read);
+    if now - session.seen_at > TOUCH_EVERY {
+        let session = SessionRow { seen_at: now, ..session }.sealed(&app.vault);
+        let mut write = app.store.write().await?;
+        store::touch_session(&mut write, &session).await?;
+        write.commit_quietly().await?;
+    }
+    Ok(Arc::new(Person { id: uuid(&row.id)?, email: row.email, is_owner: row.is_owner, roles, workspaces }))
+}
+
+/// Ends one session.
+pub async fn sign_out(app: &App, cookie: &str) -> Result<()> {
+    let mut write = app.store.write().await?;
+    store::delete_session(&mut write, &app.vault.token_hash(cookie)).await?;
+    write.commit_quietly().await?;
+    Ok(())
+}
+
+/// Begins a session of the person whose row was read as `person`.
+///
+/// # Errors
+/// `Unauthenticated` if the row is another one by now: a password that was changed meanwhile opens nothing.
+pub(super) async fn begin_session(app: &App, write: &mut Write, person: &PersonRow) -> Result<Secret> {
+    if !store::hold_person(write, &person.id, &person.mac).await? {
+        return Err(Error::Unauthenticated);
+    }
+    let secret = token::generate("session").context("make a session").map_err(Error::Internal)?;
+    let now = app.clock.now();
+    let row = SessionRow {
+        hash: app.vault.token_hash(secret.expose_secret()).to_vec(),
+        person_id: person.id.clone(),
+        created_at: now,
+        seen_at: now,
+        mac: Vec::new(),
+    };
+    store::insert_session(write, &row.sealed(&app.vault)).await?;
+    let caller = as_caller(person)?;
+    let event =
+        Event { at: now, workspace_id: None, action: "person.sign_in", object: &person.email, detail: serde_json::json!({}) };
+    audit::record(write, &app.vault, &caller, event).await?;
+    Ok(secret)
+}
+
+pub(super) fn as_caller(person: &PersonRow) -> Result<Caller> {
+    let person = Person {
+        id: uuid(&person.id)?,
+        email: person.email.clone(),
+        is_owner: person.is_owner,
+        roles: BTreeMap::new(),
+        workspaces: BTreeSet::new(),
+    };
+    Ok(Caller::of(Who::Person(Arc::new(person))))
+}

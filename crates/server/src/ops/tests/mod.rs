@@ -1,0 +1,99 @@
+//! The rules by themselves, for what no request from outside can bring about: a client that leaves at a given instant, a clock that moves, a
+//! row that is bent under a running server.
+
+mod accounts;
+mod carry;
+mod changes;
+mod dropped;
+mod lists;
+mod passwords;
+mod purge;
+mod races;
+mod search;
+mod sessions;
+mod tokens;
+mod uses;
+mod workspaces;
+
+use dataflow_model::{Draft, Secret};
+
+use super::{
+    Caller, Role, Roles, Who, links, people,
+    sessions::session,
+    setup,
+    tokens::{NewToken, authenticate, create},
+};
+use crate::{error::Result, fixture::TestApp};
+
+/// The workspace that set-up makes.
+const WORKSPACE: &str = setup::DEFAULT_WORKSPACE;
+const OWNER: &str = "owner@example.org";
+const PASSWORD: &str = "correct horse battery";
+
+/// An app that is set up, on a store of its own.
+struct Fixture {
+    app: TestApp,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        Self::set_up(TestApp::on_sqlite().await).await
+    }
+
+    async fn on_postgres() -> Self {
+        Self::set_up(TestApp::on_postgres().await).await
+    }
+
+    async fn set_up(app: TestApp) -> Self {
+        let password = Secret::new(PASSWORD.to_owned());
+        setup::from_shell(&app, &Caller::shell(), OWNER, &password).await.expect("set up");
+        Self { app }
+    }
+
+    /// A new member of the workspace with a password, and the cookie of his session.
+    async fn sign_up(&self, email: &str, roles: &[Role]) -> Secret {
+        let link = people::put_member(&self.app, &Caller::shell(), WORKSPACE, email, Roles::of(roles)).await.expect("added");
+        let code = link.expect("somebody new").code;
+        let password = Secret::new(PASSWORD.to_owned());
+        links::follow_link(&self.app, code.expose_secret(), Some(&password)).await.expect("he chose a password")
+    }
+
+    async fn person(&self, cookie: &Secret) -> Result<Caller> {
+        Ok(Caller::of(Who::Person(session(&self.app, cookie.expose_secret()).await?)))
+    }
+
+    /// A new member, signed in.
+    async fn member(&self, email: &str, roles: &[Role]) -> Caller {
+        let cookie = self.sign_up(email, roles).await;
+        self.person(&cookie).await.expect("signed in")
+    }
+
+    /// A new token for `role`, made by `caller`.
+    async fn token(&self, caller: &Caller, name: &str, role: Role) -> Secret {
+        let new = NewToken { name: name.to_owned(), roles: Roles::of(&[role]), expires_in_days: None, connections: None };
+        create(&self.app, caller, WORKSPACE, new).await.expect("a token").0
+    }
+
+    async fn by_token(&self, token: &Secret) -> Result<Caller> {
+        Ok(Caller::of(Who::Token(authenticate(&self.app, token.expose_secret()).await?)))
+    }
+
+    /// Runs SQL behind the program's back, and makes it forget what it read.
+    async fn bend(&self, sql: &'static str) {
+        let mut write = self.app.store.write().await.expect("the store is free");
+        crate::store::execute!(&mut write, sql).expect("sound SQL");
+        write.commit().await.expect("committed");
+        self.app.caches.forget_all();
+    }
+}
+
+fn draft(json: &serde_json::Value) -> Draft {
+    serde_json::from_value(json.clone()).expect("a draft")
+}
+
+/// A connection of PostgreSQL's type.
+fn sample(name: &str) -> Draft {
+    draft(&serde_json::json!({
+        "name": name, "type": "postgres", "host": "db.example.org", "database": "sales", "username": "analytics", "password": "planted"
+    }))
+}

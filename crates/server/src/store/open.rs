@@ -1,0 +1,212 @@
+//! Opening the store: how each engine is set, and what keeps others out of it.
+
+use std::{
+    fs::{self, OpenOptions, Permissions},
+    io::ErrorKind,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::Path,
+    str::FromStr as _,
+    time::Duration,
+};
+
+use sqlx::{
+    Connection as _,
+    migrate::MigrateError,
+    postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgSslMode},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::{Db, Result, StoreError, migrations};
+
+mod refusal;
+
+/// How long a database may take to answer at the start; one that starts beside us is waited for as long.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long PostgreSQL works at a statement; less than [`super::STATEMENT`], so that it ends what nobody waits for.
+const STATEMENT_TIMEOUT: &str = "8s";
+/// How long a session that comes back to the pool may take to show that it is whole.
+const RELEASE: Duration = Duration::from_secs(2);
+
+pub(super) async fn sqlite(path: &Path) -> Result<Db> {
+    keep_private(path).map_err(|source| StoreError::Open { doing: "keep its file from other users", source: source.into() })?;
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5))
+        .pragma("trusted_schema", "OFF");
+    let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    migrations::sqlite().run(&writer).await.map_err(|error| match error {
+        MigrateError::VersionMissing(_) => refusal::newer(error),
+        error => StoreError::Open { doing: "bring its tables up to this version", source: error.into() },
+    })?;
+    let readers = SqlitePoolOptions::new()
+        .min_connections(1)
+        .max_connections(8)
+        .connect_with(options.read_only(true).create_if_missing(false))
+        .await?;
+    Ok(Db::Sqlite { readers, writer })
+}
+
+pub(super) async fn postgres(url: &str) -> Result<Db> {
+    let options = postgres_options(url)?.application_name("dataflow");
+    let asked = refusal::Asked::new(url, &options);
+    // Alone without a limit of time: a migration may take long, and be waited for by other nodes.
+    let mut connection = sign_in(&options, &asked).await?;
+    migrations::postgres().run(&mut connection).await.map_err(|error| asked.not_migrated(error))?;
+    connection.close().await.map_err(|error| asked.not_connected(&error))?;
+    let pool = PgPoolOptions::new()
+        .max_connections(16)
+        .acquire_timeout(PATIENCE)
+        // A session whose statement nobody waited for may be cut off; sqlx itself would keep its place in the pool until the kernel gives up.
+        .after_release(|connection, _| Box::pin(async { answers(connection).await.map(|()| true) }))
+        .connect_lazy_with(options.options([("statement_timeout", STATEMENT_TIMEOUT)]));
+    Ok(Db::Postgres(pool))
+}
+
+async fn answers(connection: &mut PgConnection) -> sqlx::Result<()> {
+    timeout(RELEASE, connection.ping()).await.unwrap_or_else(|_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into())))
+}
+
+/// Signs in once, outside of the pool, which would tell of most failures no more than that time has passed.
+async fn sign_in(options: &PgConnectOptions, asked: &refusal::Asked) -> Result<PgConnection> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match timeout_at(deadline, PgConnection::connect_with(options)).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) if is_coming_up(&error) && Instant::now() + PAUSE < deadline => sleep(PAUSE).await,
+            Ok(Err(error)) => return Err(asked.not_connected(&error)),
+            Err(_) => return Err(asked.silent(PATIENCE)),
+        }
+    }
+}
+
+/// Whether a server that is being started answers like this.
+fn is_coming_up(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound),
+        sqlx::Error::Database(error) => error.code().as_deref() == Some("57P03"),
+        _ => false,
+    }
+}
+
+/// Makes the file for this user alone, whatever the folder and the umask allow; SQLite makes its log like it.
+fn keep_private(path: &Path) -> std::io::Result<()> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match fs::set_permissions(&name, Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What the URL says, and verified TLS where it says nothing of it: sqlx's own default would send the password to whoever answers.
+fn postgres_options(url: &str) -> Result<PgConnectOptions> {
+    // sqlx itself takes any scheme.
+    let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
+    let options = PgConnectOptions::from_str(url)
+        .ok()
+        .filter(|_| is_postgres)
+        .ok_or_else(|| refusal::unusable("it is not of the form postgres://user@host:port/database"))?;
+    let asked = url::Url::parse(url).ok().and_then(|url| {
+        url.query_pairs().find(|(name, _)| matches!(name.as_ref(), "sslmode" | "ssl-mode")).map(|(_, mode)| mode.into_owned())
+    });
+    match asked.as_deref() {
+        Some("prefer" | "allow") => Err(refusal::unusable(
+            "sslmode must be verify-full, verify-ca, require or disable: others send the password in the clear to who asks for it",
+        )),
+        Some(_) => Ok(options),
+        None if is_near(&options) => Ok(options.ssl_mode(PgSslMode::Disable)),
+        None => Ok(options.ssl_mode(PgSslMode::VerifyFull)),
+    }
+}
+
+/// Whether what is sent stays on this machine.
+fn is_near(options: &PgConnectOptions) -> bool {
+    let host = options.get_host().trim_matches(['[', ']']);
+    options.get_socket().is_some()
+        || host == "localhost"
+        || host.starts_with('/')
+        || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_of_the_store_goes_over_verified_tls() {
+        let mode = |url: &str| postgres_options(url).map(|options| format!("{:?}", options.get_ssl_mode())).unwrap_or_default();
+        assert_eq!(mode("postgres://u:p@db.example.org/d"), "VerifyFull");
+        assert_eq!(mode("postgres://u:p@10.1.2.3/d"), "VerifyFull");
+        assert_eq!(mode("postgres://u:p@db.example.org/d?sslmode=require"), "Require");
+        assert_eq!(mode("postgres://u:p@localhost/d?sslmode=verify-full"), "VerifyFull");
+        for near in
+            ["postgres://u:p@127.0.0.1/d", "postgres://u:p@localhost/d", "postgres://u:p@[::1]/d", "postgres:///d?host=/run/pg"]
+        {
+            assert_eq!(mode(near), "Disable", "{near}");
+        }
+        for weak in ["postgres://u:p@db.example.org/d?sslmode=prefer", "postgres://u:p@h/d?ssl-mode=allow", "mysql://u@h/d"] {
+            assert_eq!(mode(weak), "", "{weak}");
+        }
+    }
+
+    /// Every session of both pools: what a writer is promised is worth nothing if one of them is set otherwise.
+    #[tokio::test]
+    async fn every_session_of_the_embedded_store_is_durable() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let db = sqlite(&folder.path().join("store.db")).await.expect("it opens");
+        let Db::Sqlite { readers, writer } = &db else { panic!("the embedded store") };
+        let mut sessions = vec![writer.acquire().await.expect("the writer")];
+        for _ in 0..readers.options().get_max_connections() {
+            sessions.push(readers.acquire().await.expect("a reader"));
+        }
+        for (number, session) in sessions.iter_mut().enumerate() {
+            for (pragma, expected) in [
+                ("PRAGMA journal_mode", "wal"),
+                // FULL: a commit is synced before it is acknowledged.
+                ("PRAGMA synchronous", "2"),
+                ("PRAGMA foreign_keys", "1"),
+                ("PRAGMA trusted_schema", "0"),
+            ] {
+                use sqlx::{Row as _, ValueRef as _};
+                let row = sqlx::query(pragma).fetch_one(&mut **session).await.expect("it answers");
+                let is_text = row.try_get_raw(0).is_ok_and(|value| value.type_info().to_string() == "TEXT");
+                let said = if is_text { row.get::<String, _>(0) } else { row.get::<i64, _>(0).to_string() };
+                assert_eq!(said, expected, "{pragma} of session {number}");
+            }
+            let written = sqlx::query("UPDATE change_clock SET tick = tick").execute(&mut **session).await;
+            assert_eq!(written.is_ok(), number == 0, "one session writes, and no other: {written:?}");
+        }
+    }
+
+    /// From 3.7.0 to 3.51.2 a reset of the WAL may lose a commit: <https://www.sqlite.org/wal.html#walresetbug>.
+    #[tokio::test]
+    async fn the_linked_sqlite_has_no_reset_bug() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let Db::Sqlite { writer, .. } = sqlite(&folder.path().join("store.db")).await.expect("it opens") else {
+            panic!("the embedded store")
+        };
+        let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&writer).await.expect("it answers");
+        let parts: Vec<u32> = version.split('.').map(|part| part.parse().expect("a number")).collect();
+        assert!(parts >= vec![3, 51, 3], "{version} is linked; libsqlite3-sys 0.37 or newer brings 3.51.3 or newer");
+    }
+
+    #[test]
+    fn the_file_is_for_its_user_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("store.db");
+        fs::write(&path, "").expect("own folder");
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("own file");
+        keep_private(&path).expect("own file");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,89 @@
+//! Deleting what nobody needs any more, in batches, and whose turn it is to do so.
+
+use super::{Handle, Result, Write, execute, fetch};
+
+/// Moves the time of a job's last run on to `now`; `false` if it ran after `before` already, on any node.
+pub async fn take_turn(write: &mut Write, job: &str, now: i64, before: i64) -> Result<bool> {
+    let taken = execute!(write, "UPDATE jobs SET ran_at = $2 WHERE name = $1 AND ran_at <= $3", job, now, before)?;
+    Ok(taken == 1)
+}
+
+/// Rows that are no longer needed. Times are microseconds UTC.
+#[derive(Debug)]
+pub enum Batch {
+    Sessions {
+        idle_since: i64,
+        begun_before: i64,
+    },
+    Links {
+        expired_before: i64,
+    },
+    IdempotencyKeys {
+        noted_before: i64,
+    },
+    /// All but the newest `kept` checks of a connection.
+    Checks {
+        connection: String,
+        kept: i64,
+    },
+    /// All but the `kept` workflows that used a connection last.
+    Uses {
+        connection: String,
+        kept: i64,
+    },
+}
+
+/// Deletes at most `limit` of the rows; gives how many.
+pub async fn delete_batch(write: &mut Write, batch: &Batch, limit: i64) -> Result<u64> {
+    match batch {
+        Batch::Sessions { idle_since, begun_before } => execute!(
+            write,
+            "DELETE FROM sessions WHERE hash IN (SELECT hash FROM sessions WHERE seen_at < $1 OR created_at < $2 LIMIT $3)",
+            idle_since,
+            begun_before,
+            limit
+        ),
+        Batch::Links { expired_before } => execute!(
+            write,
+            "DELETE FROM links WHERE hash IN (SELECT hash FROM links WHERE expires_at <= $1 LIMIT $2)",
+            expired_before,
+            limit
+        ),
+        Batch::IdempotencyKeys { noted_before } => execute!(
+            write,
+            "DELETE FROM idempotency_keys WHERE hash IN (SELECT hash FROM idempotency_keys WHERE at < $1 LIMIT $2)",
+            noted_before,
+            limit
+        ),
+        Batch::Checks { connection, kept } => execute!(
+            write,
+            "DELETE FROM checks WHERE id IN (SELECT id FROM checks WHERE connection_id = $1 \
+             ORDER BY checked_at DESC, id DESC LIMIT $3 OFFSET $2)",
+            connection,
+            kept,
+            limit
+        ),
+        Batch::Uses { connection, kept } => execute!(
+            write,
+            "DELETE FROM uses WHERE connection_id = $1 AND (kind, name) IN (SELECT kind, name FROM uses WHERE connection_id = $1 \
+             ORDER BY last_at DESC, kind, name LIMIT $3 OFFSET $2)",
+            connection,
+            kept,
+            limit
+        ),
+    }
+}
+
+/// Connections that have more than `kept` checks, at most `limit`.
+pub async fn connections_with_more_checks(handle: &mut impl Handle, kept: i64, limit: i64) -> Result<Vec<String>> {
+    let sql = "SELECT connection_id FROM checks GROUP BY connection_id HAVING count(*) > $1 LIMIT $2";
+    let rows = fetch!(handle, fetch_all, (String,), sql, kept, limit)?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// Connections that more than `kept` workflows were seen using, at most `limit`.
+pub async fn connections_with_more_uses(handle: &mut impl Handle, kept: i64, limit: i64) -> Result<Vec<String>> {
+    let sql = "SELECT connection_id FROM uses GROUP BY connection_id HAVING count(*) > $1 LIMIT $2";
+    let rows = fetch!(handle, fetch_all, (String,), sql, kept, limit)?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}

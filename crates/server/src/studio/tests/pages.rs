@@ -1,0 +1,139 @@
+//! Tokens and Access, page by page: the page stands in the address, and a change leads back to it. And the reader's own account.
+
+use std::collections::BTreeSet;
+
+use axum::http::StatusCode;
+
+use super::{Browser, PASSWORD};
+use crate::ops::{
+    Caller, Role, Roles,
+    paging::PAGE_DEFAULT,
+    people,
+    tokens::{self, NewToken},
+};
+
+const WORKSPACE: &str = "default";
+
+/// What stands between `begin` and `end`, each time.
+fn all_between(html: &str, begin: &str, end: char) -> Vec<String> {
+    html.split(begin).skip(1).filter_map(|rest| rest.split_once(end)).map(|(found, _)| found.to_owned()).collect()
+}
+
+/// Every page of a list: its address and the names on it.
+async fn walk(browser: &mut Browser, list: &str, name: &str) -> Vec<(String, Vec<String>)> {
+    let (mut pages, mut address) = (Vec::new(), list.to_owned());
+    loop {
+        let page = browser.get(&address).await;
+        assert_eq!(page.status, StatusCode::OK, "{address}");
+        assert_eq!(page.html.contains("First page"), !pages.is_empty(), "{address}");
+        pages.push((address, all_between(&page.html, name, '<')));
+        let next = page.value("rel=\"next\"", "href");
+        if next.is_empty() {
+            return pages;
+        }
+        address = next;
+    }
+}
+
+fn sizes_and_names(pages: &[(String, Vec<String>)]) -> (Vec<usize>, BTreeSet<&str>) {
+    let names = pages.iter().flat_map(|(_, names)| names).map(String::as_str).collect();
+    (pages.iter().map(|(_, names)| names.len()).collect(), names)
+}
+
+#[tokio::test]
+async fn tokens_come_page_by_page() {
+    let mut browser = Browser::signed_in().await;
+    for number in 0..PAGE_DEFAULT + 3 {
+        let new =
+            NewToken { name: format!("t{number}"), roles: Roles::of(&[Role::User]), expires_in_days: None, connections: None };
+        tokens::create(&browser.app, &Caller::shell(), WORKSPACE, new).await.expect("a token");
+    }
+    let pages = walk(&mut browser, "/w/default/tokens", "<span class=\"name\">").await;
+    let (sizes, names) = sizes_and_names(&pages);
+    assert_eq!((sizes, names.len()), (vec![PAGE_DEFAULT, 3], PAGE_DEFAULT + 3));
+
+    let (second, _) = pages.last().expect("two pages");
+    let page = browser.get(second).await;
+    let revoke = all_between(&page.html, "action=\"", '"').into_iter().find(|to| to.contains("/revoke")).expect("a live token");
+    let revoked = browser.post(&revoke, &[]).await;
+    assert_eq!((revoked.status, revoked.location()), (StatusCode::SEE_OTHER, second.as_str()));
+    assert!(browser.get(second).await.html.contains("Revoked"));
+    let made = browser.post("/w/default/tokens", &[("name", "newest"), ("role", "user"), ("days", "1")]).await;
+    assert!(made.html.contains("<span class=\"name\">newest<"), "a new one stands on the first page");
+    assert_eq!(browser.get("/w/default/tokens?cursor=nonsense").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn people_come_page_by_page() {
+    let mut browser = Browser::signed_in().await;
+    for number in 0..=PAGE_DEFAULT {
+        let email = format!("p{number:02}@example.org");
+        people::put_member(&browser.app, &Caller::shell(), WORKSPACE, &email, Roles::of(&[Role::User])).await.expect("added");
+    }
+    let pages = walk(&mut browser, "/w/default/access", "<span class=\"name\">").await;
+    let (sizes, names) = sizes_and_names(&pages);
+    assert_eq!((sizes, names.len()), (vec![PAGE_DEFAULT, 2], PAGE_DEFAULT + 2), "and the owner");
+
+    let (second, last) = pages.last().expect("two pages");
+    let page = browser.get(second).await;
+    let acts: BTreeSet<_> = all_between(&page.html, "action=\"", '"')
+        .into_iter()
+        .filter(|to| to.contains("/access") && !to.contains("/access/link"))
+        .collect();
+    let (here, elsewhere): (Vec<_>, Vec<_>) =
+        acts.into_iter().partition(|to| to.ends_with(second.split_once('?').expect("a query").1));
+    assert_eq!((here.len(), elsewhere), (3, vec!["/w/default/access".to_owned()]), "who is new is added to no page");
+    for to in here {
+        let done = browser.post(&to, &[("email", &last[0]), ("roles", "viewer")]).await;
+        assert_eq!((done.status, done.location()), (StatusCode::SEE_OTHER, second.as_str()), "{to}");
+    }
+    for email in last {
+        people::remove_member(&browser.app, &Caller::shell(), WORKSPACE, email).await.expect("removed");
+    }
+    let empty = browser.get(second).await;
+    assert!(empty.html.contains("No more people") && empty.html.contains("First page"), "{}", empty.html);
+    assert_eq!(browser.get("/w/default/access?cursor=nonsense").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn an_owner_makes_new_links_and_an_admin_is_told_whom_to_ask() {
+    let mut browser = Browser::signed_in().await;
+    let admin = "admin@example.org";
+    let added = browser.post("/w/default/access", &[("email", admin), ("roles", "admin")]).await;
+    assert!(added.status == StatusCode::CREATED && added.html.contains("No password chosen yet"), "{}", added.html);
+    let made = browser.post("/w/default/access/link", &[("email", admin)]).await;
+    let url = all_between(&made.html, "id=\"fresh-link\">", '<').pop().expect("a link");
+    let code = url.rsplit('/').next().unwrap_or_default().to_owned();
+    assert_eq!(browser.post("/link", &[("code", &code), ("password", PASSWORD)]).await.status, StatusCode::SEE_OTHER);
+    let access = browser.get("/w/default/access").await;
+    assert!(access.html.contains("an owner of it adds people") && !access.html.contains("New link"), "{}", access.html);
+    assert!(!access.html.contains("No password chosen yet"));
+    let refused = browser.post("/w/default/access", &[("email", "ceo@example.org"), ("roles", "viewer")]).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert!(refused.html.contains("Only an owner of this server may add somebody"), "{}", refused.html);
+    assert_eq!(browser.post("/w/default/access/link", &[("email", admin)]).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_person_changes_his_own_password() {
+    let mut browser = Browser::signed_in().await;
+    let new = "another battery staple";
+    assert!(browser.get("/w/default/access").await.html.contains("href=\"/account\""));
+    let wrong = browser.post("/account", &[("own_password", "not his own"), ("password", new)]).await;
+    assert_eq!(
+        (wrong.status, wrong.value("id=\"own_password\"", "aria-invalid").as_str()),
+        (StatusCode::UNPROCESSABLE_ENTITY, "true")
+    );
+    let short = browser.post("/account", &[("own_password", PASSWORD), ("password", "short")]).await;
+    assert_eq!(
+        (short.status, short.value("id=\"password\"", "aria-invalid").as_str()),
+        (StatusCode::UNPROCESSABLE_ENTITY, "true")
+    );
+    let old = browser.cookie.clone();
+    let changed = browser.post("/account", &[("own_password", PASSWORD), ("password", new)]).await;
+    assert!(changed.status == StatusCode::OK && changed.html.contains("Your password is changed"), "{}", changed.html);
+    assert!(!changed.html.contains(PASSWORD) && !changed.html.contains(new));
+    assert_eq!(browser.get("/account").await.status, StatusCode::OK, "this browser goes on");
+    browser.cookie = old;
+    assert_eq!(browser.get("/account").await.location(), "/sign-in?next=%2Faccount");
+}

@@ -1,0 +1,51 @@
+//! Somebody who is signed in to the Studio, without a browser: for what no browser sends, and for pages that only need to be read.
+
+use crate::{
+    http::{Answer, Request},
+    server::{ADMIN_EMAIL, ADMIN_PASSWORD, TestServer},
+};
+
+/// The first admin's session.
+#[derive(Debug, Clone)]
+pub struct Session {
+    port: u16,
+    cookie: String,
+}
+
+impl Session {
+    /// Signs in with e-mail and password.
+    ///
+    /// # Panics
+    /// If that is refused.
+    pub fn start(server: &TestServer) -> Self {
+        let body = format!("email={}&password={}", ADMIN_EMAIL.replace('@', "%40"), ADMIN_PASSWORD.replace(' ', "+"));
+        let nobody = Self::nobody(server);
+        let answer = nobody.submit("/sign-in", &body);
+        let cookie = answer.expect(303).header("set-cookie").split(';').next().unwrap_or_default().to_owned();
+        Self { cookie, ..nobody }
+    }
+
+    /// Whoever is not signed in.
+    pub fn nobody(server: &TestServer) -> Self {
+        Self { port: server.port(), cookie: String::new() }
+    }
+
+    /// A page.
+    pub fn get(&self, path: &str) -> Answer {
+        self.request("GET", path).header("accept", "text/html").send()
+    }
+
+    /// A form, encoded as browsers do.
+    pub fn submit(&self, path: &str, body: &str) -> Answer {
+        self.post(path).body("application/x-www-form-urlencoded", body).send()
+    }
+
+    /// A POST that says that it comes from a page of this server.
+    pub fn post(&self, path: &str) -> Request {
+        self.request("POST", path).header("origin", "http://127.0.0.1")
+    }
+
+    fn request(&self, method: &str, path: &str) -> Request {
+        Request::new(self.port, method, path).header("cookie", &self.cookie)
+    }
+}

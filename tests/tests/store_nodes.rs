@@ -1,0 +1,127 @@
+//! Many nodes on one PostgreSQL: what one of them does to the others, and what its line to the database does to it.
+
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use dataflow_tests::{
+    cable::Cable,
+    folder::TempDir,
+    http::{Answer, Request},
+    port::Port,
+    process::{Process, Spawn, Stop},
+    shell::Shell,
+    stored::{Engine, Stored},
+};
+
+/// Another node's `dataflow serve`.
+fn serve(data: &Path, database_url: &str, port: &Port, log: &Path) -> Process {
+    let mut process = Spawn::new(dataflow_tests::binary::dataflow_bin(), Stop::Terminate)
+        .args(["serve", "--listen", &format!("127.0.0.1:{}", port.number()), "--database-url", database_url, "--data"])
+        .arg(data)
+        .start(log);
+    process.wait_until("another node", |process| process.log().contains("is ready at"));
+    process
+}
+
+#[test]
+fn a_node_that_the_database_left_serves_no_secret_to_a_revoked_token() {
+    let stored = Stored::start(Engine::Postgres);
+    stored.create("sales", "planted");
+    let token = stored.token("robot", "user", None);
+    let url = stored.database_url().expect("on PostgreSQL");
+    let database = url.rsplit_once(':').and_then(|(_, rest)| rest.split_once('/')).expect("a port");
+    let cable = Cable::to(database.0.parse().expect("a port"));
+    let (folder, port) = (TempDir::new(), Port::free());
+    fs::copy(stored.server.data().with_extension("key"), folder.join("data.key")).expect("a copy");
+    let through = url.replace(&format!(":{}/", database.0), &format!(":{}/", cable.port()));
+    let mut node = serve(&folder.join("data"), &through, &port, &folder.join("log"));
+    let path = "/api/v1/workspaces/default/connections/sales/credentials";
+    let ask = || -> Answer { Request::new(port.number(), "GET", path).token(&token).send() };
+    ask().expect(200);
+
+    cable.cut();
+    let id = stored.sql("SELECT id FROM tokens WHERE name = 'robot'");
+    stored.admin("DELETE", &format!("/tokens/{id}")).send().expect(204);
+    let revoked = Instant::now();
+    loop {
+        let asked = Instant::now();
+        let answer = ask();
+        if answer.status != 200 {
+            answer.refused(503, "unavailable");
+            assert!(!answer.text().contains("planted"));
+            break;
+        }
+        assert!(asked - revoked < Duration::from_secs(5), "still served {:?} after it was revoked", asked - revoked);
+        thread::sleep(Duration::from_millis(50));
+    }
+
+    // Nor does it hang at its end.
+    let stopping = Instant::now();
+    let pid = node.id().to_string();
+    let signalled = std::process::Command::new("/bin/kill").args(["-s", "TERM", "--", &pid]).status().expect("kill runs");
+    assert!(signalled.success());
+    while fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
+        assert!(stopping.elapsed() < Duration::from_mins(1), "it hangs at its end:\n{}", node.log());
+        thread::sleep(Duration::from_millis(50));
+    }
+    node.stop();
+}
+
+#[test]
+fn a_node_finds_its_database_again() {
+    let stored = Stored::start(Engine::Postgres);
+    stored.create("sales", "planted");
+    let url = stored.database_url().expect("on PostgreSQL");
+    let database = url.rsplit_once(':').and_then(|(_, rest)| rest.split_once('/')).expect("a port");
+    let cable = Cable::to(database.0.parse().expect("a port"));
+    let (folder, port) = (TempDir::new(), Port::free());
+    fs::copy(stored.server.data().with_extension("key"), folder.join("data.key")).expect("a copy");
+    let through = url.replace(&format!(":{}/", database.0), &format!(":{}/", cable.port()));
+    let _node = serve(&folder.join("data"), &through, &port, &folder.join("log"));
+    let path = "/api/v1/workspaces/default/connections";
+    let ask = || Request::new(port.number(), "GET", path).token(&stored.admin).send();
+    ask().expect(200);
+    cable.cut();
+    ask().refused(503, "unavailable");
+    cable.mend();
+    let mended = Instant::now();
+    while ask().status != 200 {
+        assert!(mended.elapsed() < Duration::from_secs(30), "it does not find the database again");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn nodes_of_one_folder_leave_each_other_the_admin_socket() {
+    let mut stored = Stored::start(Engine::Postgres);
+    let (data, url) = (stored.server.data(), stored.database_url().expect("on PostgreSQL"));
+    let (folder, port) = (TempDir::new(), Port::free());
+    let start = || serve(&data, &url, &port, &folder.join("log"));
+    // The key tells who answered: a shell that does it itself has none to open the store with.
+    let ask = |name: &str| {
+        let words = ["token", "create", "--role", "viewer", "--name", name, "--key-file"];
+        Shell::new(words).arg(folder.join("absent.key")).args(stored.data_arguments()).run()
+    };
+    let mut second = start();
+    assert!(ask("both run").succeeded);
+    second.stop();
+    let ran = ask("the first runs");
+    assert!(ran.succeeded, "the first lost its socket to the second: {}", ran.stderr);
+
+    let mut second = start();
+    let first = stored.server.process().id();
+    assert_ne!(first, second.id());
+    stored.server.process().stop();
+    let ask = |name: &str| {
+        let words = ["token", "create", "--role", "viewer", "--name", name, "--key-file"];
+        Shell::new(words).arg(folder.join("absent.key")).args(stored.data_arguments()).run()
+    };
+    let ran = ask("the second runs");
+    assert!(ran.succeeded, "the second lost its socket to the first: {}", ran.stderr);
+    second.stop();
+    assert!(!ask("none runs").succeeded, "nobody is left to answer");
+}
