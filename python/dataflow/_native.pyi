@@ -2,19 +2,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, final
 
-__all__ = ["Client", "Config", "Credentials", "parse_workflow"]
+__all__ = ["Client", "Config", "Credentials", "Discovery", "parse_workflow"]
 
 _Workflow = tuple[str, str, str | None]
 
 @final
 class Config:
-    @staticmethod
-    def discover(
-        url: str | None = None,
-        token: str | None = None,
-        workspace: str | None = None,
-        prefix: str | PathLike[str] | None = None,
-    ) -> Config: ...
     @property
     def url(self) -> str: ...
     @property
@@ -26,6 +19,11 @@ class Config:
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self, /) -> int: ...
+
+@final
+class Discovery:
+    def __new__(cls, prefix: str | PathLike[str]) -> Discovery: ...
+    def discover(self, url: str | None = None, token: str | None = None, workspace: str | None = None) -> Config: ...
 
 @final
 class Client:

@@ -53,6 +53,7 @@ class _Servers:
 
 
 _servers = _Servers()
+_discovery = _native.Discovery(sys.prefix)
 
 
 class Dataflow:
@@ -71,7 +72,7 @@ class Dataflow:
         workspace: str | None = None,
         workflow: str | None = None,
     ) -> None:
-        self._config = _native.Config.discover(url, token, workspace, sys.prefix)
+        self._config = _discovery.discover(url, token, workspace)
         self._server = _servers.get(self._config)
         self._workflow = _native.parse_workflow(workflow) if workflow else self._server.workflow
 

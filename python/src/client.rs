@@ -3,11 +3,11 @@
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use dataflow_client::{ClientConfig, ClientError, Explicit, Resolved, Secret, Workflow, WorkflowKind, config};
-use pyo3::{PyResult, Python, exceptions::PyValueError, pyclass, pyfunction, pymethods};
+use pyo3::{Py, PyResult, Python, exceptions::PyValueError, pyclass, pyfunction, pymethods};
 
 use crate::{credentials::Credentials, error::raise};
 
@@ -18,25 +18,50 @@ type Told = (String, String, Option<String>);
 #[pyclass(frozen, module = "dataflow._native")]
 pub(crate) struct Config(Arc<ClientConfig>);
 
+/// Finds the settings of programs in one virtual environment. As long as nothing that they come from has changed, it gives the same object again.
+#[pyclass(frozen, module = "dataflow._native")]
+pub(crate) struct Discovery {
+    prefix: PathBuf,
+    settings: config::Discovery,
+    last: Mutex<Option<Py<Config>>>,
+}
+
 #[pymethods]
-impl Config {
-    /// Finds the settings: what is given, the environment, the user's file, the file in `prefix`.
-    #[staticmethod]
-    #[pyo3(signature = (url=None, token=None, workspace=None, prefix=None))]
+impl Discovery {
+    #[new]
+    fn new(prefix: PathBuf) -> Self {
+        Self { prefix, settings: config::Discovery::default(), last: Mutex::default() }
+    }
+
+    /// The settings: what is given, the environment, the user's file, the file in the prefix.
+    #[pyo3(signature = (url=None, token=None, workspace=None))]
     fn discover(
+        &self,
         py: Python<'_>,
         url: Option<String>,
         token: Option<String>,
         workspace: Option<String>,
-        prefix: Option<PathBuf>,
-    ) -> PyResult<Self> {
+    ) -> PyResult<Py<Config>> {
+        let prefix = Some(self.prefix.clone());
         let explicit = Explicit { url, token: token.map(Secret::new), workspace, prefix, workflow: None };
-        match ClientConfig::discover(explicit) {
-            Ok(config) => Ok(Self(Arc::new(config))),
-            Err(error) => Err(raise(py, &error)),
+        let found = self.settings.discover(explicit).map_err(|error| raise(py, &error))?;
+        // In a forked child it may be locked for ever.
+        let mut last = self.last.try_lock().ok();
+        if let Some(config) = last.as_deref().and_then(Option::as_ref)
+            && Arc::ptr_eq(&config.get().0, &found)
+        {
+            return Ok(config.clone_ref(py));
         }
+        let config = Py::new(py, Config(found))?;
+        if let Some(last) = last.as_deref_mut() {
+            *last = Some(config.clone_ref(py));
+        }
+        Ok(config)
     }
+}
 
+#[pymethods]
+impl Config {
     #[getter]
     fn url(&self) -> &str {
         self.0.url.as_str()

@@ -12,7 +12,7 @@ mod error;
 mod _native {
     #[pymodule_export]
     use crate::{
-        client::{Client, Config, parse_workflow},
+        client::{Client, Config, Discovery, parse_workflow},
         credentials::Credentials,
     };
 }

@@ -9,6 +9,7 @@ import itertools
 import re
 
 import pytest
+from sqlalchemy import create_engine
 
 from dataflow import DriverUnsafe, drivers
 from servers import REPOSITORY
@@ -74,6 +75,40 @@ def test_every_driver_agrees_with_the_page(request, dataflow, server, only_drive
                 if ("refused" if is_refused else wanted) not in found:
                     wrong.append(f"{shape}, {trusted} trusted, {mode}, {module}: {found} instead of {wanted}")
     assert wrong == [], "\n".join(wrong)
+
+
+@pytest.mark.parametrize(("kind", "modules"), [("postgres", POSTGRES), ("mariadb", MYSQL)])
+def test_a_url_opens_no_server_that_the_page_refuses(request, dataflow, server, only_driver, kind, modules):
+    database = request.getfixturevalue(kind)
+    database.set_password("secure", "first")
+    wrong = []
+    for shape, trusted, *expected in ROWS:
+        identity = None if shape == "none" else database.authority.shaped(shape)
+        ca = {"the authority": database.authority.pem, "the certificate": (identity or ("",))[0]}[trusted]
+        verified = [(mode, wanted) for mode, wanted in zip(MODES, expected) if mode.startswith("verify")]
+        with database.showing(identity):
+            for module, (mode, wanted) in itertools.product(modules, verified):
+                driver = only_driver(module)
+                if driver.is_async or REFUSALS[module][mode] == "refused":
+                    continue
+                name = f"url-{len(wrong)}-{shape}-{trusted}-{module}-{mode}".replace(" ", "-")
+                transport = {"mode": mode, "ca": ca, "cert": None, "key": None}
+                server.put(name, kind, **database.fields("secure", "first", host="localhost", tls=transport))
+                found = _opened_by_url(dataflow, name)
+                if (found == {"works"}) != (wanted == "works"):
+                    wrong.append(f"{shape}, {trusted} trusted, {mode}, {module}: {found} instead of {wanted}")
+    assert wrong == [], "\n".join(wrong)
+
+
+def _opened_by_url(dataflow, name: str) -> set[str]:
+    engine = create_engine(dataflow.connection(name, "url"))
+    try:
+        with engine.connect():
+            return {"works"}
+    except Exception as error:
+        return _meaning(error)
+    finally:
+        engine.dispose()
 
 
 def _meaning(error: BaseException) -> set[str]:

@@ -19,6 +19,7 @@ from dataflow import (
     ServerUnavailable,
     TokenRefused,
     UnsupportedConnection,
+    _native,
 )
 from fake_dataflow import TOKEN
 
@@ -75,7 +76,7 @@ def test_without_a_sign_in_the_error_names_both_ways():
 
 
 def test_the_file_beside_a_virtual_environment_is_found(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr("dataflow.dataflow._discovery", _native.Discovery(tmp_path))
     file = tmp_path / "dataflow.toml"
     file.write_text(f'url = "{server.url}"\ntoken = "{TOKEN}"\n')
     file.chmod(0o600)

@@ -23,6 +23,8 @@ pub struct PostgresOptions {
     pub max_connections: Option<u16>,
     /// More settings, as in `postgresql.conf`: name and value, quoted where needed.
     pub settings: Vec<(String, String)>,
+    /// It waits for more of another server's log, which never comes, and lets nobody in meanwhile.
+    pub recovers: bool,
 }
 
 /// A running server.
@@ -47,12 +49,16 @@ impl Postgres {
             let _ = writeln!(hba, "{line}");
         }
         fs::write(data.join("pg_hba.conf"), hba).expect("own folder");
+        if options.recovers {
+            fs::write(data.join("standby.signal"), "").expect("own folder");
+        }
         fs::write(data.join("postgresql.auto.conf"), settings(options, &folder, &port)).expect("own folder");
         let mut process =
             Spawn::new(program("postgres"), Stop::Quit).unprivileged().arg("-D").arg(&data).start(&folder.join("log"));
+        let wanted = if options.recovers { "standby" } else { "ready" };
         let pid_file = data.join("postmaster.pid");
         process.wait_until("PostgreSQL", |_| {
-            fs::read_to_string(&pid_file).is_ok_and(|text| text.lines().nth(7).is_some_and(|status| status.trim() == "ready"))
+            fs::read_to_string(&pid_file).is_ok_and(|text| text.lines().nth(7).is_some_and(|status| status.trim() == wanted))
         });
         Self { process, port, folder }
     }

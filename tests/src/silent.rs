@@ -1,11 +1,18 @@
 //! A host that takes connections and never says a word: what a test of a connection waits for until its deadline.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
 };
 
 use crate::scripted::Scripted;
+
+/// How long the end of a connection may stay unseen on a busy machine.
+const UNSEEN: Duration = Duration::from_millis(500);
 
 /// A silent host.
 #[derive(Debug)]
@@ -48,7 +55,10 @@ impl Silent {
         let server = Scripted::start(move |peer| {
             let counts = &open.0;
             counts.ever.fetch_add(1, Ordering::SeqCst);
-            counts.most.fetch_max(counts.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            counts.now.fetch_add(1, Ordering::SeqCst);
+            // One that has hung up is counted until its own thread gets to see that.
+            thread::sleep(UNSEEN);
+            counts.most.fetch_max(counts.now.load(Ordering::SeqCst), Ordering::SeqCst);
             let listened = peer.listen();
             counts.now.fetch_sub(1, Ordering::SeqCst);
             listened

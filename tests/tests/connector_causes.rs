@@ -162,7 +162,8 @@ async fn every_promised_cause_is_provoked_with_postgres() {
     ] {
         causes.expect(connection, cause, step).await;
     }
-    let starting = says(b"E\0\0\0\x2fSFATAL\0C57P03\0Mstarting up\0Rprocess_start\0\0");
+    let settings = vec![("hot_standby".to_owned(), "off".to_owned())];
+    let starting = Postgres::start(&PostgresOptions { settings, recovers: true, ..PostgresOptions::default() });
     causes.expect(causes.to(starting.port()), Cause::ServerStarting, StepName::SignIn).await;
     // As PostgreSQL of before 7.4 says it.
     let old = says(b"EFATAL:  unsupported frontend protocol\n\0");

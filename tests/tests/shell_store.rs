@@ -90,3 +90,21 @@ fn a_store_of_a_newer_version_is_told_as_such() {
     let ran = Shell::new(["workspace", "list"]).args(stored.data_arguments()).run();
     says(&ran, &["dataflow: The store belongs to a newer version", "Start that version"]);
 }
+
+#[test]
+fn a_url_with_a_password_may_stand_in_a_file() {
+    let mut stored = Stored::start(Engine::Postgres);
+    // Beside a running server the shell would ask that.
+    stored.server.process().stop();
+    let folder = TempDir::new();
+    let (file, url) = (folder.join("store-url"), stored.database_url().expect("on PostgreSQL"));
+    let list = || Shell::new(["workspace", "list", "--data"]).arg(stored.server.data()).arg("--database-url-file").arg(&file);
+    std::fs::write(&file, format!("{url}\n")).expect("written");
+    assert!(list().run().stdout().contains("default"));
+
+    std::fs::write(&file, "\n").expect("written");
+    says(&list().run(), &["--database-url cannot be used"]);
+    std::fs::remove_file(&file).expect("removed");
+    says(&list().run(), &["read", "store-url"]);
+    says(&list().args(["--database-url", &url]).run(), &["--database-url", "cannot be used with"]);
+}

@@ -49,6 +49,9 @@ pub struct DataArguments {
     /// Keep the store in PostgreSQL, shared by many nodes: postgres://user@host:port/database
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
+    /// The same, read from a file: for a URL with a password, which the list of processes would show
+    #[arg(long, value_name = "PATH", conflicts_with = "database_url")]
+    pub database_url_file: Option<PathBuf>,
     /// The key file; DIR.key beside the data folder unless named
     #[arg(long, value_name = "PATH")]
     pub key_file: Option<PathBuf>,

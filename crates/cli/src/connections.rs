@@ -16,7 +16,7 @@ use crate::{
 
 pub fn run(arguments: Connections) -> anyhow::Result<ExitCode> {
     let explicit = Explicit { url: arguments.server.url, workspace: arguments.server.workspace, ..Explicit::default() };
-    let client = Client::new(ClientConfig::discover(explicit)?);
+    let client = Client::new(ClientConfig::discover(&explicit)?);
     let form = arguments.server.output;
     match arguments.command {
         ConnectionCommand::List { search, type_id, tag, status } => {
@@ -227,7 +227,7 @@ fn errors(answer: &ApiAnswer) -> Vec<(String, String)> {
     errors.map(|error| (text(error, "field"), text(error, "message"))).collect()
 }
 
-/// A connection being written: members by path. Wiped when it is sent.
+/// A connection being written: members by path.
 #[derive(Default)]
 struct Body(Map<String, Value>);
 

@@ -16,7 +16,7 @@ pub fn run(arguments: Login) -> anyhow::Result<()> {
         workspace: arguments.workspace.clone(),
         ..Explicit::default()
     };
-    let config = ClientConfig::discover(explicit)?;
+    let config = ClientConfig::discover(&explicit)?;
     let workspace = config.workspace.to_string();
     let client = Client::new(config);
     let request = ApiRequest::new(http::Method::GET, "connections?limit=1");

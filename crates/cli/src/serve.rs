@@ -42,7 +42,11 @@ pub fn data_config(data: DataArguments) -> anyhow::Result<DataConfig> {
         (None, true) => Some(passphrase(output::read_secret("Passphrase of the store:", false)?)?),
         (None, false) => data.key_file.map(KeySource::File),
     };
-    Ok(DataConfig { folder, database_url: data.database_url, key })
+    let database_url = match data.database_url_file {
+        Some(path) => Some(output::read_secret_file(&path)?),
+        None => data.database_url.map(Secret::new),
+    };
+    Ok(DataConfig { folder, database_url: database_url.map(Arc::new), key })
 }
 
 fn passphrase(text: Secret) -> anyhow::Result<KeySource> {

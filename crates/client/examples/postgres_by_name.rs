@@ -19,7 +19,7 @@ use sqlx::{
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let name = std::env::args().nth(1).context("Say the name of a connection.")?;
-    let mut config = ClientConfig::discover(Explicit::default())?;
+    let mut config = ClientConfig::discover(&Explicit::default())?;
     config.workflow = Some(Workflow { kind: WorkflowKind::Script, name: "postgres_by_name".to_owned(), run: None });
     let client = Client::new(config);
 

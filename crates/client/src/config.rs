@@ -5,6 +5,7 @@
 //! `dataflow.toml` in the prefix of a virtual environment that `make run` made. A file's token goes only to that file's URL.
 //! `DATAFLOW_SQLITE_DIR` and `DATAFLOW_FRESH_FOR` say what is this machine's own.
 
+mod discovery;
 mod environment;
 mod file;
 mod url;
@@ -13,7 +14,9 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use dataflow_model::{Secret, Workflow, WorkspaceName};
 
+use self::discovery::is_same_token;
 pub use self::{
+    discovery::Discovery,
     environment::Environment,
     file::{SignIn, save_user_file},
     url::ServerUrl,
@@ -80,40 +83,56 @@ pub struct Explicit {
     pub prefix: Option<PathBuf>,
 }
 
+impl Explicit {
+    /// Where settings may be written down.
+    fn files(&self, environment: &Environment) -> impl Iterator<Item = PathBuf> {
+        [environment.user_file(), self.local_file()].into_iter().flatten()
+    }
+
+    fn local_file(&self) -> Option<PathBuf> {
+        self.prefix.as_ref().map(|prefix| prefix.join("dataflow.toml"))
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        let Self { url, token, workspace, workflow, prefix } = self;
+        (url, workspace, workflow, prefix) == (&other.url, &other.workspace, &other.workflow, &other.prefix)
+            && is_same_token(token.as_ref(), other.token.as_ref())
+    }
+}
+
 impl ClientConfig {
     /// Finds the settings as the module's documentation says.
     ///
     /// # Errors
     /// [`ClientError::NotSignedIn`] if no URL or no token is found, [`ClientError::NotAToken`] if what was found could not even be
     /// sent, [`ClientError::InvalidConfig`] if a setting or a file cannot be used.
-    pub fn discover(explicit: Explicit) -> Result<Self, ClientError> {
-        Self::find(explicit, Environment::read())
+    pub fn discover(explicit: &Explicit) -> Result<Self, ClientError> {
+        Self::find(explicit, &Environment::read())
     }
 
     /// As [`ClientConfig::discover`], from a given environment.
     ///
     /// # Errors
     /// As [`ClientConfig::discover`].
-    pub fn find(explicit: Explicit, environment: Environment) -> Result<Self, ClientError> {
+    pub fn find(explicit: &Explicit, environment: &Environment) -> Result<Self, ClientError> {
         let timing = environment.fresh_for.as_deref().map_or(Ok(Timing::default()), timing)?;
         let user = environment.user_file().map(|path| SignIn::read(&path)).transpose()?.flatten();
-        let local = explicit.prefix.map(|prefix| SignIn::read(&prefix.join("dataflow.toml"))).transpose()?.flatten();
-        let sqlite_folder = environment
-            .sqlite_folder
+        let local = explicit.local_file().map(|path| SignIn::read(&path)).transpose()?.flatten();
+        let sqlite_folder = (environment.sqlite_folder.clone())
             .or_else(|| [&user, &local].into_iter().flatten().find_map(|file| file.sqlite_folder.clone()));
 
-        let url = explicit.url.or(environment.url).map(|url| ServerUrl::parse(&url)).transpose()?;
+        let url = (explicit.url.as_ref()).or(environment.url.as_ref()).map(|url| ServerUrl::parse(url)).transpose()?;
         let file = [user, local].into_iter().flatten().find(|file| url.as_ref().is_none_or(|url| file.url == *url));
         let (file_url, file_token, file_workspace) = file.map_or((None, None, None), |file| {
             let token = file.token.map(|token| (token, TokenOrigin::File(file.path)));
             (Some(file.url), token, file.workspace)
         });
 
-        let workspace = explicit.workspace.or(environment.workspace).or(file_workspace);
+        let workspace = (explicit.workspace.as_ref()).or(environment.workspace.as_ref()).cloned().or(file_workspace);
         let workspace = workspace.unwrap_or_else(|| DEFAULT_WORKSPACE.to_owned());
         let url = url.or(file_url).ok_or(ClientError::NotSignedIn { missing: "no server is named" })?;
-        let (token, token_origin) = (explicit.token.map(|token| (token, TokenOrigin::Caller)))
-            .or(environment.token.map(|token| (token, TokenOrigin::Environment)))
+        let (token, token_origin) = (explicit.token.as_ref().map(|token| (copy(token), TokenOrigin::Caller)))
+            .or_else(|| Some((copy(environment.token.as_ref()?), TokenOrigin::Environment)))
             .or(file_token)
             .filter(|(token, _)| !token.is_empty())
             .ok_or(ClientError::NotSignedIn { missing: "there is no token for it" })?;
@@ -128,11 +147,15 @@ impl ClientConfig {
                 origin: "The name of the workspace".to_owned(),
                 problem: format!("{rule}."),
             })?,
-            workflow: explicit.workflow.or(environment.workflow).and_then(|text| parse_workflow(&text)),
+            workflow: (explicit.workflow.as_ref()).or(environment.workflow.as_ref()).and_then(|text| parse_workflow(text)),
             sqlite_folder,
             timing,
         })
     }
+}
+
+fn copy(token: &Secret) -> Secret {
+    Secret::new(token.expose_secret().to_owned())
 }
 
 fn timing(fresh_for: &str) -> Result<Timing, ClientError> {

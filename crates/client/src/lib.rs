@@ -4,7 +4,7 @@
 //! use dataflow_client::{Client, ClientConfig, Explicit};
 //!
 //! # fn main() -> Result<(), dataflow_client::ClientError> {
-//! let client = Client::new(ClientConfig::discover(Explicit::default())?);
+//! let client = Client::new(ClientConfig::discover(&Explicit::default())?);
 //! let sales = client.credentials("sales")?;
 //! println!("{} is at {:?}", sales.name(), sales.expose_text("host"));
 //! # Ok(())

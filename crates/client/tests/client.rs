@@ -42,7 +42,7 @@ fn lasting() -> Timing {
 fn client(server: &Server, timing: Timing) -> Client {
     let explicit =
         Explicit { url: Some(server.url()), token: Some(Secret::new("dfc_user_planted".to_owned())), ..Explicit::default() };
-    let mut config = ClientConfig::find(explicit, config::Environment::default()).expect("complete");
+    let mut config = ClientConfig::find(&explicit, &config::Environment::default()).expect("complete");
     config.timing = timing;
     config.workflow = Some(Workflow { kind: WorkflowKind::Script, name: "a \"b\"".to_owned(), run: None });
     Client::new(config)
@@ -327,8 +327,8 @@ fn a_server_that_is_not_there_is_named() {
     closed.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
     let url = format!("http://{}", closed.local_addr().expect("bound"));
     let mut config = ClientConfig::find(
-        Explicit { url: Some(url.clone()), token: Some(Secret::new("planted".to_owned())), ..Explicit::default() },
-        config::Environment::default(),
+        &Explicit { url: Some(url.clone()), token: Some(Secret::new("planted".to_owned())), ..Explicit::default() },
+        &config::Environment::default(),
     )
     .expect("complete");
     config.timing = eager();

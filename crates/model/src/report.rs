@@ -117,7 +117,6 @@ pub enum Cause {
     FileNotADatabase,
     ReadRefused,
     InvalidSettings,
-    Cancelled,
     ConnectionLost,
     /// The server said something that no other cause covers; the message carries its scrubbed words.
     ServerError,
@@ -154,7 +153,6 @@ impl Cause {
             Self::FileNotADatabase => "File is no database",
             Self::ReadRefused => "Reading refused",
             Self::InvalidSettings => "Settings refused",
-            Self::Cancelled => "Cancelled",
             Self::ConnectionLost => "Connection lost",
             Self::TestBroken => "Test did not run",
             Self::ServerError => "Server error",

@@ -1,8 +1,9 @@
 //! What the operator can set, one struct per concern. The shell fills it; nothing else in this crate reads the environment.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use dataflow_connectors::policy::DialPolicy;
+use dataflow_model::Secret;
 
 use crate::{keys::KeySource, store::Location};
 
@@ -14,8 +15,8 @@ pub const NODES_MAX: usize = 64;
 pub struct DataConfig {
     /// The data folder: node state, and the store itself unless `database_url` is given.
     pub folder: PathBuf,
-    /// `postgres://…`: the shared store.
-    pub database_url: Option<String>,
+    /// `postgres://…`: the shared store. It may hold a password.
+    pub database_url: Option<Arc<Secret>>,
     /// What opens the store's key ring; the key file `FOLDER.key` beside the folder unless given.
     pub key: Option<KeySource>,
 }
@@ -24,7 +25,7 @@ impl DataConfig {
     #[must_use]
     pub fn location(&self) -> Location {
         match &self.database_url {
-            Some(url) => Location::Postgres(url.clone()),
+            Some(url) => Location::Postgres(Arc::clone(url)),
             None => Location::Sqlite(self.folder.join("store.db")),
         }
     }

@@ -4,6 +4,8 @@ use std::{ops::Deref, sync::Arc};
 
 use dataflow_tests::postgres::{Postgres, PostgresOptions};
 
+use dataflow_model::Secret;
+
 use crate::{
     app::{App, AppConfig},
     config::{DataConfig, TestConfig},
@@ -28,7 +30,7 @@ impl TestApp {
 
     async fn open(postgres: Option<Postgres>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let database_url = postgres.as_ref().map(|postgres| postgres.url("postgres"));
+        let database_url = postgres.as_ref().map(|postgres| Arc::new(Secret::new(postgres.url("postgres"))));
         let data = DataConfig { folder: folder.path().join("data"), database_url, key: None };
         let node_folder = data.folder.join("node");
         std::fs::create_dir_all(&node_folder).expect("a folder");

@@ -22,7 +22,6 @@
 //! | `dataflow vault 1: row` | root key | `HMAC(LP(table, part, …))` over a row |
 //! | `dataflow vault 1: token` | root key | `HMAC(token)`, what is stored of a token |
 //! | `dataflow vault 1: audit` | root key | `HMAC(event)` |
-//! | `dataflow vault 1: signature` | root key | `HMAC(LP(purpose, bytes))`: cursors, impact tokens |
 //! | `dataflow vault 1: fingerprint` | workspace key | fingerprints, below |
 //!
 //! # Sealed record

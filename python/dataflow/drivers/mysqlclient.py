@@ -72,7 +72,12 @@ class MySQLClient:
 
     def url_query(self, credentials: Credentials, machine: Machine) -> dict[str, str]:
         """See `Driver`."""
-        return mysql.url_query(credentials, machine)
+        query = mysql.url_query(credentials, machine)
+        if tls.is_verified(credentials):
+            # Without it the C library encrypts, but verifies nothing; what SQLAlchemy calls “check_hostname” it does not know.
+            query["ssl_mode"] = "VERIFY_IDENTITY"
+            del query["ssl_check_hostname"]
+        return query
 
 
 def _is_mariadb_library() -> bool:

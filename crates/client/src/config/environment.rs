@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use dataflow_model::Secret;
 
+use super::discovery::is_same_token;
+
 /// The environment as it was when it was read. An empty variable counts as one that is not set.
 #[derive(Debug, Default)]
 pub struct Environment {
@@ -38,6 +40,21 @@ impl Environment {
             config_home: text("XDG_CONFIG_HOME").map(PathBuf::from),
             home: text("HOME").map(PathBuf::from),
         }
+    }
+
+    pub(super) fn is(&self, other: &Self) -> bool {
+        let Self { url, token, workspace, workflow, sqlite_folder, fresh_for, config_home, home } = self;
+        (url, workspace, workflow, sqlite_folder, fresh_for, config_home, home)
+            == (
+                &other.url,
+                &other.workspace,
+                &other.workflow,
+                &other.sqlite_folder,
+                &other.fresh_for,
+                &other.config_home,
+                &other.home,
+            )
+            && is_same_token(token.as_ref(), other.token.as_ref())
     }
 
     /// The file that `dataflow login` writes; `None` on a machine that gives no home.

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use dataflow_model::{Step, StepName, StepStatus, TestReport};
@@ -24,6 +24,9 @@ use crate::{
     causes,
     steps::{milliseconds, next},
 };
+
+/// How long a child that was killed may take to be gone: 1 ms on an idle machine.
+const DYING: Duration = Duration::from_secs(1);
 
 /// This binary, as it is running: also where the file was replaced since.
 #[must_use]
@@ -141,10 +144,14 @@ impl Conversation {
 
     async fn hold(mut self, child: io::Result<Child>, request: &TestRequest) -> TestReport {
         let end = match child {
-            Ok(child) => match tokio::time::timeout(request.deadline, self.converse(child, request)).await {
+            Ok(mut child) => match tokio::time::timeout(request.deadline, self.converse(&mut child, request)).await {
                 Ok(Ok(end)) => end,
                 Ok(Err(why)) => End::failed(causes::test_broken(&why)),
-                Err(_) => End::failed(causes::timed_out(self.blamed())),
+                Err(_) => {
+                    // Its place at the host is free once it has let go of the connection, which it does before it can be waited for.
+                    let _ = tokio::time::timeout(DYING, child.kill()).await;
+                    End::failed(causes::timed_out(self.blamed()))
+                }
             },
             Err(error) => End::failed(causes::test_broken(&format!("its process could not be started ({})", error.kind()))),
         };
@@ -160,8 +167,8 @@ impl Conversation {
         }
     }
 
-    /// Owns the child, which is ended when this is dropped. The error says in words what broke.
-    async fn converse(&mut self, mut child: Child, request: &TestRequest) -> Result<End, String> {
+    /// The error says in words what broke.
+    async fn converse(&mut self, child: &mut Child, request: &TestRequest) -> Result<End, String> {
         let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err("its process has no pipes".to_owned());
         };
@@ -219,8 +226,6 @@ fn rfc3339(time: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test]

@@ -15,12 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub async fn run(app: Arc<App>, mut stop: Stop) {
     let mut known = None;
     loop {
-        let tick = async { store::tick(&mut app.store.read().await?).await };
-        let tick = timeout(PATIENCE, tick).await.ok().and_then(store::Result::ok);
-        if tick.is_none() || tick != known {
+        let found = timeout(PATIENCE, app.store.tick_since(known)).await.ok().and_then(store::Result::ok);
+        if !found.is_some_and(|(_, is_own)| is_own) {
             app.caches.forget_all();
-            known = tick;
         }
+        known = found.map(|(tick, _)| tick);
         if !stop.pause(EVERY).await {
             return;
         }

@@ -28,7 +28,8 @@ pub async fn tick(handle: &mut impl Handle) -> Result<i64> {
     Ok(tick)
 }
 
-pub(super) async fn advance_clock(write: &mut Write) -> Result<()> {
-    execute!(write, "UPDATE change_clock SET tick = tick + 1 WHERE id = 1")?;
-    Ok(())
+/// Where it stands once `write` is committed.
+pub(super) async fn advance_clock(write: &mut Write) -> Result<i64> {
+    let (tick,) = fetch!(write, fetch_one, (i64,), "UPDATE change_clock SET tick = tick + 1 WHERE id = 1 RETURNING tick")?;
+    Ok(tick)
 }

@@ -17,8 +17,15 @@ mod tokens;
 mod uses;
 mod workspaces;
 
-use std::{io::ErrorKind, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io::ErrorKind,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
+use dataflow_model::Secret;
 use sqlx::{
     Postgres, Sqlite, Transaction,
     pool::PoolConnection,
@@ -119,7 +126,7 @@ pub enum Location {
     /// The embedded store: one file.
     Sqlite(PathBuf),
     /// A PostgreSQL database, shared by many nodes.
-    Postgres(String),
+    Postgres(Arc<Secret>),
 }
 
 /// Pools to one database. SQLite has one writer, so that writers queue in our process and not on its lock.
@@ -132,6 +139,25 @@ enum Db {
 #[derive(Debug, Clone)]
 pub struct Store {
     db: Db,
+    own_ticks: OwnTicks,
+}
+
+/// Where the changes of this node have moved the change clock to, until somebody looks. What is missing here counts as another node's.
+#[derive(Debug, Clone, Default)]
+struct OwnTicks(Arc<Mutex<BTreeSet<i64>>>);
+
+impl OwnTicks {
+    fn add(&self, tick: i64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tick);
+    }
+
+    /// Whether all ticks after `known` up to `tick` are this node's. Those are forgotten.
+    fn cover(&self, known: i64, tick: i64) -> bool {
+        let mut ticks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = tick.checked_add(1).map(|next| ticks.split_off(&next)).unwrap_or_default();
+        let own = std::mem::replace(&mut *ticks, later);
+        own.range(known.saturating_add(1)..).count() == usize::try_from(tick.saturating_sub(known)).unwrap_or(usize::MAX)
+    }
 }
 
 /// A connection to either engine; what the store's macros expand over.
@@ -165,6 +191,7 @@ impl Handle for Read {
 pub struct Write {
     transaction: OpenTransaction,
     then: Vec<Box<dyn FnOnce() + Send>>,
+    own_ticks: OwnTicks,
 }
 
 enum OpenTransaction {
@@ -200,15 +227,17 @@ impl Write {
     /// Runs in a task of its own: a client that hangs up while its change is being committed cannot part it from what follows.
     async fn finish(mut self, moves_clock: bool) -> Result<()> {
         let task = tokio::spawn(async move {
-            if moves_clock {
-                instance::advance_clock(&mut self).await?;
-            }
+            let tick = if moves_clock { Some(instance::advance_clock(&mut self).await?) } else { None };
             match self.transaction {
                 OpenTransaction::Sqlite(transaction) => transaction.commit().await?,
                 OpenTransaction::Postgres(transaction) => in_time(transaction.commit()).await?,
             }
             for act in self.then {
                 act();
+            }
+            // Once the caches know: whoever sees the tick before takes it for another node's, and forgets too much.
+            if let Some(tick) = tick {
+                self.own_ticks.add(tick);
             }
             Ok(())
         });
@@ -221,9 +250,9 @@ impl Store {
     pub async fn open(location: &Location) -> Result<Self> {
         let db = match location {
             Location::Sqlite(path) => open::sqlite(path).await?,
-            Location::Postgres(url) => open::postgres(url).await?,
+            Location::Postgres(url) => open::postgres(url.expose_secret()).await?,
         };
-        Ok(Self { db })
+        Ok(Self { db, own_ticks: OwnTicks::default() })
     }
 
     pub async fn read(&self) -> Result<Read> {
@@ -238,7 +267,7 @@ impl Store {
             Db::Sqlite { writer, .. } => OpenTransaction::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
             Db::Postgres(pool) => OpenTransaction::Postgres(in_time(pool.begin()).await?),
         };
-        Ok(Write { transaction, then: Vec::new() })
+        Ok(Write { transaction, then: Vec::new(), own_ticks: self.own_ticks.clone() })
     }
 
     /// A write that begins once every change under way is over, and holds up every other until it ends: for what must be the first.
@@ -246,6 +275,12 @@ impl Store {
         let mut write = self.write().await?;
         instance::advance_clock(&mut write).await?;
         Ok(write)
+    }
+
+    /// The change clock, and whether none but this node has moved it since it stood at `known`.
+    pub async fn tick_since(&self, known: Option<i64>) -> Result<(i64, bool)> {
+        let tick = tick(&mut self.read().await?).await?;
+        Ok((tick, known.is_some_and(|known| self.own_ticks.cover(known, tick))))
     }
 
     /// Ends all sessions; open ones are waited for, but for those of a database that does not answer.
@@ -305,3 +340,6 @@ macro_rules! fetch {
 }
 
 pub(crate) use {execute, fetch};
+
+#[cfg(test)]
+mod tests;

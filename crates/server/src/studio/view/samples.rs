@@ -376,7 +376,7 @@ fn administration() {
         may_add: true,
         link: Some(admin::FreshLink {
             email: "her@example.org".into(),
-            url: "https://dataflow.example.org/link#dfc_password_x".into(),
+            url: "https://dataflow.example.org/link/dfc_password_x".into(),
             ends: "29 Nov 2026".into(),
         }),
         email: String::new(),
