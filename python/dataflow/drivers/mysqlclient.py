@@ -45,7 +45,7 @@ class MySQLClient:
             "connect_timeout": mysql.connect_timeout(credentials),
             "read_timeout": credentials.integer("extra.read_timeout") or 0,
             "local_infile": 0,
-            "read_default_file": material.path(_VERIFIED_OPTIONS if is_verified else _OPTIONS),
+            "read_default_file": _options(material, is_verified),
             "ssl_mode": "VERIFY_IDENTITY" if is_verified else "DISABLED",
         }
         statement = mysql.session_statement(credentials)
@@ -72,12 +72,18 @@ class MySQLClient:
 
     def url_query(self, credentials: Credentials, machine: Machine) -> dict[str, str]:
         """See `Driver`."""
-        query = mysql.url_query(credentials, machine)
-        if tls.is_verified(credentials):
+        is_verified = tls.is_verified(credentials)
+        query = {**mysql.url_query(credentials, machine), "read_default_file": _options(machine.material, is_verified)}
+        if is_verified:
             # Without it the C library encrypts, but verifies nothing; what SQLAlchemy calls “check_hostname” it does not know.
             query["ssl_mode"] = "VERIFY_IDENTITY"
             del query["ssl_check_hostname"]
         return query
+
+
+def _options(material: tls.Material, is_verified: bool) -> str:
+    """The file of options that there are no arguments for."""
+    return material.path(_VERIFIED_OPTIONS if is_verified else _OPTIONS)
 
 
 def _is_mariadb_library() -> bool:
