@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union, overload
+from functools import cache
+from typing import TYPE_CHECKING, Any, Callable, Literal, NamedTuple, Union, overload
 
 from dataflow import _native, fork, workflow
 from dataflow.errors import DataflowError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
     from sqlalchemy.orm import Session
 
+    from dataflow.engines import NamedEngine
 
 Mode = Literal["session", "engine", "url", "dict", "async_engine", "async_session"]
 Connected = Union["Session", "Engine", "URL", dict[str, Any], "AsyncEngine", "AsyncSession"]
@@ -54,6 +56,17 @@ class _Servers:
 
 _servers = _Servers()
 _discovery = _native.Discovery(sys.prefix)
+
+
+@cache
+def _get_engine() -> Callable[[Source], NamedEngine]:
+    """Imports SQLAlchemy: that takes some 150 ms, which a program that opens no database need not wait for.
+
+    Remembered, since the import statement takes 1 µs of each use of a name.
+    """
+    from dataflow.engines import get
+
+    return get
 
 
 class Dataflow:
@@ -102,13 +115,9 @@ class Dataflow:
 
         Raises a `DataflowError`: among others `ConnectionNotFound`, `ConnectionDeleted`, `AccessDenied`, `ServerUnavailable`.
         """
-        # SQLAlchemy is imported here: it takes some 150 ms, which a program that opens no database need not wait for. The way to
-        # a session is the one that programs take all the time, and “from dataflow import engines” would be 1 µs of it.
-        from dataflow.engines import get
-
         source = Source(self._server.client, conn_id, self._workflow or workflow.current, self._server.sqlite_folder)
         if mode == "session":
-            return get(source).session()
+            return _get_engine()(source).session()
         from dataflow import engines, export
 
         if mode == "engine":

@@ -123,10 +123,9 @@ class _Follower:
         record.info[_IDLE_SINCE] = time.monotonic()
 
     def _check_out(self, connection: Any, record: Any, _proxy: Any) -> None:
-        opened_under = record.info.get(_FINGERPRINT)
-        held = self._source.fresh()
+        opened_under = record.info.get(_FINGERPRINT, "")
         # What is of the same fingerprint is of the same dialect.
-        if (held is None or held.fingerprint != opened_under) and self._current().fingerprint != opened_under:
+        if not self._source.is_current(opened_under) and self._current().fingerprint != opened_under:
             raise exc.DisconnectionError("the connection's credentials have changed")
         idle_since = record.info.get(_IDLE_SINCE)
         if idle_since is None or not _is_doubtful(record.info.get(_DESCRIPTOR), idle_since):
@@ -225,10 +224,10 @@ class _Registry:
             engine.forget_parent()
 
     def sync(self, source: Source) -> NamedEngine:
-        credentials = source.fresh() or source.credentials()
         fingerprint, engine = self._last.get(source.key, ("", None))
-        if engine is not None and fingerprint == credentials.fingerprint:
+        if engine is not None and source.is_current(fingerprint):
             return engine
+        credentials = source.credentials()
         driver = drivers.choose(credentials, is_async=False)
         key = (*source.key, driver.name)
         engine = self._sync.get(key)

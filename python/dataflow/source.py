@@ -41,6 +41,10 @@ class Source:
         """What is held, if it is fresh. Never waits."""
         return self._client.fresh(self.name)
 
+    def is_current(self, fingerprint: str) -> bool:
+        """Whether what is held is fresh and of this fingerprint. Never waits."""
+        return self._client.is_current(self.name, fingerprint)
+
     def refresh(self) -> _native.Credentials:
         """What the name stands for now: the database has just refused what is held."""
         return self._client.refresh(self.name, self._told())

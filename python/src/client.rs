@@ -129,6 +129,11 @@ impl Client {
         self.0.fresh(name).map(Credentials::from)
     }
 
+    /// Whether what is held is fresh and of this fingerprint; never waits.
+    fn is_current(&self, name: &str, fingerprint: &str) -> bool {
+        self.0.is_current(name, fingerprint)
+    }
+
     /// What the name resolves to, after the server was asked: for a database that has just refused what is held.
     fn refresh(&self, py: Python<'_>, name: &str, workflow: Option<Told>) -> PyResult<Credentials> {
         self.look_up(py, workflow, |client, workflow| match workflow {

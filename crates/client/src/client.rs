@@ -64,10 +64,14 @@ impl Client {
     /// What is held, if it is fresh: never waits for the network or another thread. For callers that must not block, such as an
     /// event loop; on `None` they call [`Client::credentials`] elsewhere.
     pub fn fresh(&self, name: &str) -> Option<Arc<Resolved>> {
-        let name = ConnectionName::new(name).ok()?;
         let slots = self.slots.get().try_lock().ok()?;
-        let slot = slots.get(&name)?.try_lock().ok()?;
+        let slot = slots.get(name)?.try_lock().ok()?;
         slot.fresh(Instant::now(), &self.config.timing)
+    }
+
+    /// Whether what is held is fresh and of this fingerprint; as [`Client::fresh`], it never waits.
+    pub fn is_current(&self, name: &str, fingerprint: &str) -> bool {
+        self.fresh(name).is_some_and(|held| held.fingerprint() == fingerprint)
     }
 
     /// Asks the server even if the answer held is fresh: for a database that has just refused it. At most 5 times in 5 s a name;

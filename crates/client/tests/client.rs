@@ -289,8 +289,10 @@ fn what_is_fresh_can_be_had_without_waiting() {
     let server = Server::start([Reply::credentials("one", "first")]);
     let warm = client(&server, lasting());
     assert!(warm.fresh("sales").is_none());
+    assert!(!warm.is_current("sales", "one"));
     warm.credentials("sales").expect("there");
     assert!(warm.fresh("sales").is_some());
+    assert!(warm.is_current("sales", "one") && !warm.is_current("sales", "two"));
     assert_eq!(server.requests().len(), 1);
 
     let gate = Gate::default();

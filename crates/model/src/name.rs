@@ -1,6 +1,6 @@
 //! Names that people give: connections, workspaces, tags. A value of these types is always valid.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Borrow, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +88,13 @@ macro_rules! name_type {
             type Error = NameError;
             fn try_from(text: String) -> Result<Self, NameError> {
                 Self::new(text)
+            }
+        }
+
+        /// For looking a text up among names.
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
             }
         }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, Metadata},
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
@@ -72,11 +73,10 @@ enum State {
 impl State {
     /// `None` if that cannot be told.
     fn of(path: &Path) -> Option<Self> {
-        let Ok(metadata) = fs::metadata(path) else {
-            return fs::symlink_metadata(path).is_err().then_some(Self::Absent);
-        };
-        let times = times(&metadata)?;
-        is_settled(times.changed).then_some(Self::Present(times))
+        match fs::metadata(path) {
+            Ok(metadata) => times(&metadata).filter(|times| is_settled(times.changed)).map(Self::Present),
+            Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory).then_some(Self::Absent),
+        }
     }
 }
 
