@@ -1,6 +1,10 @@
 //! `dataflow connections test`: a table for people, a report for programs, and an exit status that says whether it passed.
 
-use std::process::Command;
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use dataflow_model::{Cause, StepStatus, TestReport, TestStatus};
 use dataflow_tests::{
@@ -22,10 +26,15 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
+        Self::with_folder(Path::to_owned)
+    }
+
+    /// `spell`: how the server is told of the folder.
+    fn with_folder(spell: impl Fn(&Path) -> PathBuf) -> Self {
         let files = TempDir::new();
         let made = Command::new("sqlite3").arg(files.join("sample.db")).arg("CREATE TABLE sales (total)").output();
         assert!(made.expect("sqlite3 runs; `make deps`").status.success());
-        let arguments = vec!["--sqlite-folder".to_owned(), files.path().display().to_string()];
+        let arguments = vec!["--sqlite-folder".to_owned(), spell(files.path()).display().to_string()];
         let server = TestServer::start(TestServerOptions { arguments, ..TestServerOptions::default() });
         Self { home: Home::signed_in(&server), server, files }
     }
@@ -80,6 +89,15 @@ fn a_test_that_passes_shows_each_step_and_ends_with_0() {
         assert_eq!(report.steps.len(), STEPS.len());
         assert!(report.steps.iter().all(|step| step.status != StepStatus::Failed), "{:?}", report.steps);
     }
+}
+
+#[test]
+fn the_folder_of_files_may_be_given_from_where_the_server_is_started() {
+    let here = env::current_dir().expect("a folder");
+    let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+    let desk = Desk::with_folder(|files| up.join(files.strip_prefix("/").expect("absolute")));
+    desk.create("file", "sqlite", &["database=sample.db"], None);
+    assert_eq!(desk.test("file").status, Some(0), "{}", desk.test("file").stdout);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `dataflow serve`
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use dataflow_connectors::policy::DialPolicy;
@@ -28,7 +28,8 @@ pub fn run(arguments: Serve) -> anyhow::Result<()> {
         tests: TestConfig {
             enabled: !arguments.no_tests,
             policy,
-            sqlite_folder: arguments.sqlite_folder,
+            // Whoever opens a file there may stand in another folder than this process.
+            sqlite_folder: arguments.sqlite_folder.map(absolute).transpose()?,
             ..TestConfig::default()
         },
     };
@@ -36,7 +37,7 @@ pub fn run(arguments: Serve) -> anyhow::Result<()> {
 }
 
 pub fn data_config(data: DataArguments) -> anyhow::Result<DataConfig> {
-    let folder = std::path::absolute(&data.data).with_context(|| format!("read the path {}", data.data.display()))?;
+    let folder = absolute(data.data)?;
     let key = match (data.passphrase_file, data.ask_passphrase) {
         (Some(path), _) => Some(passphrase(output::read_secret_file(&path)?)?),
         (None, true) => Some(passphrase(output::read_secret("Passphrase of the store:", false)?)?),
@@ -47,6 +48,10 @@ pub fn data_config(data: DataArguments) -> anyhow::Result<DataConfig> {
         None => data.database_url.map(Secret::new),
     };
     Ok(DataConfig { folder, database_url: database_url.map(Arc::new), key })
+}
+
+fn absolute(path: PathBuf) -> anyhow::Result<PathBuf> {
+    std::path::absolute(&path).with_context(|| format!("read the path {}", path.display()))
 }
 
 fn passphrase(text: Secret) -> anyhow::Result<KeySource> {

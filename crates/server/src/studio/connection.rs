@@ -6,7 +6,9 @@ use axum::{
     extract::{RawQuery, State},
     http::StatusCode,
 };
-use dataflow_model::{ConnectionName, ConnectionType, Field, FieldKind, FieldValue, WorkspaceName, snippets};
+use dataflow_model::{
+    ConnectionName, ConnectionType, Field, FieldKind, FieldValue, WorkspaceName, settle::is_loopback, snippets,
+};
 
 use super::{
     answer::{PageResult, page},
@@ -94,12 +96,18 @@ fn fact(field: &Field, connection: &connections::Connection) -> Option<FactValue
         (FieldKind::Certificate, value) => FactValue::Long(value.to_string()),
         (_, FieldValue::Boolean(on)) => FactValue::Text(if *on { "On" } else { "Off" }.to_owned()),
         (FieldKind::Choice, FieldValue::Text(value)) => match field.choices.iter().find(|choice| choice.value == *value) {
-            Some(choice) if choice.weak => FactValue::Weak(format!("{} (weak)", choice.label)),
+            Some(choice) if choice.weak && !stays_here(field, connection) => FactValue::Weak(format!("{} (weak)", choice.label)),
             Some(choice) => FactValue::Text(choice.label.clone()),
             None => FactValue::Text(value.clone()),
         },
         (_, value) => FactValue::Text(field.unit.as_ref().map_or_else(|| value.to_string(), |unit| format!("{value} {unit}"))),
     })
+}
+
+/// Whether what the field says is the rule for a host that is this machine: nobody stands on the way there.
+fn stays_here(field: &Field, connection: &connections::Connection) -> bool {
+    let value = connection.public.get(field.path.as_str());
+    value.is_some() && value == field.default_on_loopback.as_ref() && connection.public.text("host").is_some_and(is_loopback)
 }
 
 fn check_line(check: checks::Check, now: i64) -> CheckLine {

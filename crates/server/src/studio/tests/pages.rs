@@ -137,3 +137,14 @@ async fn a_person_changes_his_own_password() {
     browser.cookie = old;
     assert_eq!(browser.get("/account").await.location(), "/sign-in?next=%2Faccount");
 }
+
+#[tokio::test]
+async fn what_weakens_a_connection_is_marked_unless_it_stays_on_this_machine() {
+    let mut browser = Browser::signed_in().await;
+    for (name, host, shown) in [("near", "127.0.0.1", "No TLS<"), ("far", "db.internal", "No TLS (weak)<")] {
+        let fields = [("name", name), ("host", host), ("username", "u"), ("password", "x"), ("tls.mode", "disable")];
+        browser.post("/w/default/new/postgres", &fields).await;
+        let page = browser.get(&format!("/w/default/connections/{name}")).await.html;
+        assert!(page.contains(shown), "{name}: {page}");
+    }
+}
