@@ -1,6 +1,9 @@
 //! `dataflow serve`
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context;
 use dataflow_connectors::policy::DialPolicy;
@@ -29,7 +32,7 @@ pub fn run(arguments: Serve) -> anyhow::Result<()> {
             enabled: !arguments.no_tests,
             policy,
             // Whoever opens a file there may stand in another folder than this process.
-            sqlite_folder: arguments.sqlite_folder.map(absolute).transpose()?,
+            sqlite_folder: arguments.sqlite_folder.as_deref().map(absolute).transpose()?,
             ..TestConfig::default()
         },
     };
@@ -37,7 +40,7 @@ pub fn run(arguments: Serve) -> anyhow::Result<()> {
 }
 
 pub fn data_config(data: DataArguments) -> anyhow::Result<DataConfig> {
-    let folder = absolute(data.data)?;
+    let folder = absolute(&data.data)?;
     let key = match (data.passphrase_file, data.ask_passphrase) {
         (Some(path), _) => Some(passphrase(output::read_secret_file(&path)?)?),
         (None, true) => Some(passphrase(output::read_secret("Passphrase of the store:", false)?)?),
@@ -50,8 +53,8 @@ pub fn data_config(data: DataArguments) -> anyhow::Result<DataConfig> {
     Ok(DataConfig { folder, database_url: database_url.map(Arc::new), key })
 }
 
-fn absolute(path: PathBuf) -> anyhow::Result<PathBuf> {
-    std::path::absolute(&path).with_context(|| format!("read the path {}", path.display()))
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("read the path {}", path.display()))
 }
 
 fn passphrase(text: Secret) -> anyhow::Result<KeySource> {
