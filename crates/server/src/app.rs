@@ -14,6 +14,7 @@ use dataflow_vault::{Vault, WorkspaceKey};
 use uuid::Uuid;
 
 use crate::{
+    attempts::Attempts,
     audit::UseLog,
     clock::Clock,
     config::{DataConfig, TestConfig},
@@ -46,6 +47,7 @@ pub struct App {
     pub uses: Uses,
     pub tests: TestRunner,
     pub passwords: Passwords,
+    pub attempts: Attempts,
     pub metrics: Arc<Metrics>,
 }
 
@@ -82,6 +84,7 @@ impl App {
             uses: Uses::default(),
             tests: TestRunner::new(config.tests.clone(), metrics.clone()),
             passwords: Passwords::default(),
+            attempts: Attempts::default(),
             metrics,
         };
         Ok(Arc::new(app))

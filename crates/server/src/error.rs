@@ -51,6 +51,8 @@ pub enum Error {
     Repeated,
     TestsDisabled,
     TooManyRequests(&'static str),
+    /// Attempts to sign in; the next is let through after so many seconds.
+    TooManyAttempts(u32),
     HostNotAllowed,
     OriginNotAllowed,
     SetupDone,
@@ -229,6 +231,12 @@ impl Error {
             Self::TooManyRequests(what) => {
                 (S::TOO_MANY_REQUESTS, Code::TooManyRequests, *what, "Wait a few seconds and try again.")
             }
+            Self::TooManyAttempts(_) => (
+                S::TOO_MANY_REQUESTS,
+                Code::TooManyRequests,
+                "Too many attempts to sign in have failed.",
+                "Wait as long as Retry-After says, in seconds, and try again.",
+            ),
             Self::HostNotAllowed => (
                 S::MISDIRECTED_REQUEST,
                 Code::HostNotAllowed,
@@ -334,7 +342,11 @@ impl Error {
     /// The answer whose document says the public half as `told`: [`Error::problem`] or [`Error::page_problem`].
     pub fn answer(self, told: fn(Self) -> Problem) -> Response {
         let fault = Fault::of(&self);
-        let retry = matches!(self, Self::TooManyRequests(_) | Self::Unavailable(_));
+        let retry = match self {
+            Self::TooManyRequests(_) | Self::Unavailable(_) => Some(2),
+            Self::TooManyAttempts(seconds) => Some(seconds),
+            _ => None,
+        };
         let challenge = matches!(self, Self::Unauthenticated);
         let problem = Problem { request_id: fault.as_ref().map(|fault| fault.request_id.clone()), ..told(self) };
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -342,8 +354,8 @@ impl Error {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if retry {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        if let Some(seconds) = retry {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

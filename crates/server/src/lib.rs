@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod api;
 pub mod app;
+pub mod attempts;
 pub mod audit;
 pub mod clock;
 pub mod config;

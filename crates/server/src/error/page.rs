@@ -42,6 +42,7 @@ impl Error {
             Self::IdempotencyConflict | Self::Repeated => {
                 (Some("This was done before."), Some("Open the page again to see what there is now."))
             }
+            Self::TooManyAttempts(_) => (None, Some("Wait a while, and try again.")),
             Self::Forbidden(_)
             | Self::OwnersOnly(_)
             | Self::NoRole(_, _)
@@ -91,6 +92,7 @@ mod tests {
             Error::Repeated,
             Error::TestsDisabled,
             Error::TooManyRequests("Too many tests of connections are under way."),
+            Error::TooManyAttempts(40),
             Error::HostNotAllowed,
             Error::OriginNotAllowed,
             Error::SetupDone,

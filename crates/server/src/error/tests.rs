@@ -36,7 +36,8 @@ fn after(error: Option<&Error>) -> Option<Error> {
         Some(Error::IdempotencyConflict) => Error::Repeated,
         Some(Error::Repeated) => Error::TestsDisabled,
         Some(Error::TestsDisabled) => Error::TooManyRequests("WHAT."),
-        Some(Error::TooManyRequests(_)) => Error::HostNotAllowed,
+        Some(Error::TooManyRequests(_)) => Error::TooManyAttempts(40),
+        Some(Error::TooManyAttempts(_)) => Error::HostNotAllowed,
         Some(Error::HostNotAllowed) => Error::OriginNotAllowed,
         Some(Error::OriginNotAllowed) => Error::SetupDone,
         Some(Error::SetupDone) => Error::HasAdmin,
@@ -90,6 +91,7 @@ fn the_public_half_is_a_document_and_the_private_half_stays() {
         let (status, code, text, hint) = error.describe();
         let is_private = error.cause().is_some();
         let (wants_retry, wants_token) = match code {
+            _ if matches!(error, Error::TooManyAttempts(_)) => (Some("40"), None),
             Code::TooManyRequests | Code::Unavailable => (Some("2"), None),
             Code::Unauthenticated => (None, Some("Bearer")),
             _ => (None, None),

@@ -86,7 +86,8 @@ impl Drop for Admitted {
 }
 
 /// What counts as one address: an IPv4 address (however written), or a /64 of IPv6.
-fn origin(address: IpAddr) -> IpAddr {
+#[must_use]
+pub fn origin(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) if !address.is_loopback() => {
             let [a, b, c, d, ..] = address.segments();

@@ -23,6 +23,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+pub use admission::origin;
 pub use connection::HEAD_MAX;
 pub use error::ListenError;
 pub use pace::Limits;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::Arc,
 };
 
@@ -29,15 +30,17 @@ pub const SESSION_LONGEST: i64 = 12 * 3600 * SECOND;
 const TOUCH_EVERY: i64 = 60 * SECOND;
 
 /// Checks an e-mail and a password, in the same time whether the person exists or not, and begins a session.
-pub async fn sign_in(app: &App, email: &str, password: &Secret) -> Result<Secret> {
-    let row = match read_email(email) {
-        Ok(email) => store::person_by_email(&mut app.store.read().await?, &email.to_lowercase()).await?,
+///
+/// # Errors
+/// `Unauthenticated` if they are not right; `TooManyAttempts` after too many of those for this account or from this `address`.
+pub async fn sign_in(app: &App, address: Option<IpAddr>, email: &str, password: &Secret) -> Result<Secret> {
+    let email = email.trim().to_lowercase();
+    let row = match read_email(&email) {
+        Ok(email) => store::person_by_email(&mut app.store.read().await?, &email).await?,
         Err(_) => None,
     };
     let row = row.filter(|row| row.disabled_at.is_none()).map(|row| row.checked(&app.vault)).transpose()?;
-    let stored = row.as_ref().map(|row| row.password_hash.clone());
-    let right = app.passwords.verify(password, stored).await?;
-    let Some(row) = row.filter(|_| right) else { return Err(Error::Unauthenticated) };
+    let row = verify(app, (address, &email), row, password).await?.ok_or(Error::Unauthenticated)?;
     let mut write = app.store.write().await?;
     let session = begin_session(app, &mut write, &row).await?;
     write.commit_quietly().await?;
@@ -47,14 +50,34 @@ pub async fn sign_in(app: &App, email: &str, password: &Secret) -> Result<Secret
 /// Looks again whether the signed-in person is who he was, and gives his row: before acts that an open session alone must not do.
 ///
 /// # Errors
-/// `Invalid` at the field `own_password` if it is not his password, in the same time whether he has one or not.
+/// `Invalid` at the field `own_password` if it is not his password, in the same time whether he has one or not; `TooManyAttempts` as for
+/// [`sign_in`].
 pub(super) async fn second_look(app: &App, person: &Person, own_password: &Secret) -> Result<PersonRow> {
     let row = store::person(&mut app.store.read().await?, &person.id.to_string()).await?;
     let row = row.filter(|row| row.disabled_at.is_none()).map(|row| row.checked(&app.vault)).transpose()?;
-    let stored = row.as_ref().map(|row| row.password_hash.clone());
-    let right = app.passwords.verify(own_password, stored).await?;
-    row.filter(|_| right)
+    verify(app, (None, &person.email.to_lowercase()), row, own_password)
+        .await?
         .ok_or_else(|| Error::Invalid(vec![FieldError::new("own_password", "wrong", "is not the one that you sign in with")]))
+}
+
+/// The row of an account, if that is its password. Every other outcome counts against who tries.
+async fn verify(
+    app: &App,
+    (address, account): (Option<IpAddr>, &str),
+    row: Option<PersonRow>,
+    password: &Secret,
+) -> Result<Option<PersonRow>> {
+    let attempt = app.attempts.begin(account, address, app.clock.now())?;
+    let stored = row.as_ref().map(|row| row.password_hash.clone());
+    match app.passwords.verify(password, stored).await {
+        Ok(true) => attempt.succeeded(),
+        Ok(false) => return Ok(None),
+        Err(error) => {
+            attempt.never_was();
+            return Err(error);
+        }
+    }
+    Ok(row)
 }
 
 /// The person that a session's cookie stands for. Moves the session's idle limit.

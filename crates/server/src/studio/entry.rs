@@ -13,7 +13,7 @@ use dataflow_model::Secret;
 use super::{
     answer::{PageResult, page},
     fields::Fields,
-    session::{self, SignedIn},
+    session::{self, Address, SignedIn},
     view::entry::{Link, Recovery, SetUp, SignIn},
 };
 use crate::{
@@ -38,18 +38,32 @@ pub async fn ask(RawQuery(asked): RawQuery) -> PageResult {
     Ok(page(StatusCode::OK, &SignIn { next: inner_path(asked.text("next")).to_owned(), ..SignIn::default() }))
 }
 
-pub async fn sign_in(State(app): State<Arc<App>>, headers: HeaderMap, fields: Fields) -> PageResult {
+pub async fn sign_in(State(app): State<Arc<App>>, Address(address): Address, headers: HeaderMap, fields: Fields) -> PageResult {
     let password = fields.get("password").map_or_else(|| Secret::new(String::new()), Secret::duplicate_secret);
     let next = inner_path(fields.text("next"));
-    match sessions::sign_in(&app, fields.text("email"), &password).await {
+    match sessions::sign_in(&app, address, fields.text("email"), &password).await {
         Ok(session) => Ok(begin(&headers, &session, if next.is_empty() { "/" } else { next })?),
         Err(Error::Unauthenticated) => {
-            let error = Some("The e-mail address or the password is not right.".to_owned());
-            let form = SignIn { email: fields.text("email").to_owned(), next: next.to_owned(), error, notice: None };
-            Ok(page(StatusCode::UNAUTHORIZED, &form))
+            Ok(page(StatusCode::UNAUTHORIZED, &again(&fields, "The e-mail address or the password is not right.".to_owned())))
+        }
+        Err(Error::TooManyAttempts(seconds)) => {
+            let error = format!("Too many attempts to sign in have failed. Try again in {}.", span(seconds));
+            let mut refused = page(StatusCode::TOO_MANY_REQUESTS, &again(&fields, error));
+            refused.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            Ok(refused)
         }
         Err(other) => Err(other.into()),
     }
+}
+
+/// The form as it was sent, but for the password.
+fn again(fields: &Fields, error: String) -> SignIn {
+    let next = inner_path(fields.text("next")).to_owned();
+    SignIn { email: fields.text("email").to_owned(), next, error: Some(error), notice: None }
+}
+
+fn span(seconds: u32) -> String {
+    if seconds < 100 { format!("{seconds} s") } else { format!("{} min", seconds.div_ceil(60)) }
 }
 
 pub async fn sign_out(State(app): State<Arc<App>>, headers: HeaderMap) -> PageResult {
@@ -114,7 +128,7 @@ async fn set_up(app: &App, headers: &HeaderMap, fields: &Fields, code: String, p
 
 /// The header that begins a session.
 async fn sign_in_for(app: &App, headers: &HeaderMap, email: &str, password: &Secret) -> Result<HeaderValue> {
-    let session = sessions::sign_in(app, email, password).await?;
+    let session = sessions::sign_in(app, None, email, password).await?;
     session::set(headers, &session)
 }
 

@@ -1,6 +1,6 @@
 //! The session's cookie, and the person behind it.
 
-use std::sync::Arc;
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use axum::{
     extract::FromRequestParts,
@@ -27,12 +27,29 @@ impl FromRequestParts<Arc<App>> for SignedIn {
         let Some(cookie) = read(&parts.headers) else { return Err(nobody(parts)) };
         match sessions::session(app, cookie).await {
             Ok(person) => {
-                let address = parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
+                let Address(address) = Address::of(parts);
                 Ok(Self(Caller { address, ..Caller::of(Who::Person(person)) }))
             }
             Err(Error::Unauthenticated) => Err(nobody(parts)),
             Err(other) => Err(other.into()),
         }
+    }
+}
+
+/// Where a request comes from; a reverse proxy's address where there is one.
+pub struct Address(pub Option<IpAddr>);
+
+impl Address {
+    fn of(parts: &Parts) -> Self {
+        Self(parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip()))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Address {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts))
     }
 }
 

@@ -4,6 +4,8 @@ mod carry;
 mod pages;
 mod refusals;
 
+use std::net::SocketAddr;
+
 use axum::{
     Router,
     body::Body,
@@ -12,7 +14,7 @@ use axum::{
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
-use crate::{fixture::TestApp, ops::setup, router};
+use crate::{fixture::TestApp, listen::PeerAddress, ops::setup, router};
 
 const HOST: &str = "127.0.0.1:8080";
 const EMAIL: &str = "ada@example.org";
@@ -22,6 +24,7 @@ const PASSWORD: &str = "correct horse battery";
 struct Browser {
     router: Router,
     cookie: Option<String>,
+    peer: Option<SocketAddr>,
     app: TestApp,
 }
 
@@ -33,7 +36,11 @@ struct Answer {
 
 impl Answer {
     fn location(&self) -> &str {
-        self.headers.get(header::LOCATION).and_then(|to| to.to_str().ok()).unwrap_or_default()
+        self.header(header::LOCATION.as_str())
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// What an attribute of the first tag that holds `mark` says.
@@ -47,7 +54,7 @@ impl Answer {
 impl Browser {
     async fn new() -> Self {
         let app = TestApp::on_sqlite().await;
-        Self { router: router::router(app.clone(), None), cookie: None, app }
+        Self { router: router::router(app.clone(), None), cookie: None, peer: None, app }
     }
 
     /// A browser of the first admin, signed in.
@@ -64,6 +71,9 @@ impl Browser {
         let mut request = request.header(header::HOST, HOST);
         if let Some(cookie) = &self.cookie {
             request = request.header(header::COOKIE, cookie);
+        }
+        if let Some(peer) = self.peer {
+            request = request.extension(PeerAddress(peer));
         }
         let response = self.router.clone().oneshot(request.body(Body::from(body)).expect("a request")).await.expect("an answer");
         let (parts, body) = response.into_parts();

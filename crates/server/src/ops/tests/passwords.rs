@@ -22,7 +22,7 @@ fn secret(text: &str) -> Secret {
 }
 
 async fn owner(fixture: &Fixture) -> Caller {
-    let cookie = sign_in(&fixture.app, OWNER, &secret(PASSWORD)).await.expect("signed in");
+    let cookie = sign_in(&fixture.app, None, OWNER, &secret(PASSWORD)).await.expect("signed in");
     fixture.person(&cookie).await.expect("signed in")
 }
 
@@ -35,8 +35,8 @@ async fn only_the_new_one_opens(fixture: &Fixture, cookies: &[Secret], older: &[
         let followed = follow_link(&fixture.app, code.expose_secret(), Some(&secret(PASSWORD))).await;
         assert!(matches!(followed, Err(Error::SetupDone)));
     }
-    assert!(matches!(sign_in(&fixture.app, EMAIL, &secret(PASSWORD)).await, Err(Error::Unauthenticated)));
-    sign_in(&fixture.app, EMAIL, &secret(NEW)).await.expect("the new password");
+    assert!(matches!(sign_in(&fixture.app, None, EMAIL, &secret(PASSWORD)).await, Err(Error::Unauthenticated)));
+    sign_in(&fixture.app, None, EMAIL, &secret(NEW)).await.expect("the new password");
     fixture.by_token(token).await.expect("it lives");
 }
 
@@ -90,7 +90,8 @@ async fn an_admin_makes_no_link_and_nobody_one_for_an_owner() {
 async fn who_knows_his_password_changes_it() {
     let fixture = Fixture::new().await;
     let app = &fixture.app;
-    let cookies = [fixture.sign_up(EMAIL, &[Role::User]).await, sign_in(app, EMAIL, &secret(PASSWORD)).await.expect("signed in")];
+    let cookies =
+        [fixture.sign_up(EMAIL, &[Role::User]).await, sign_in(app, None, EMAIL, &secret(PASSWORD)).await.expect("signed in")];
     let [cookie, _] = &cookies;
     let person = fixture.person(cookie).await.expect("signed in");
     let token = fixture.token(&person, "own", Role::User).await;

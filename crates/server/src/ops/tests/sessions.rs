@@ -65,7 +65,7 @@ async fn who_signs_in_empties_no_nodes_memory() {
     let app = &fixture.app;
     let tick = async || store::tick(&mut app.store.read().await.expect("open")).await.expect("read");
     let before = tick().await;
-    sign_in(app, OWNER, &Secret::new(PASSWORD.to_owned())).await.expect("signed in");
+    sign_in(app, None, OWNER, &Secret::new(PASSWORD.to_owned())).await.expect("signed in");
     let link = links::create_link(app, &Caller::shell(), OWNER, LinkKind::SignIn).await.expect("a link");
     links::follow_link(app, link.code.expose_secret(), None).await.expect("signed in");
     assert_eq!(tick().await, before);
