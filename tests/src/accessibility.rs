@@ -9,7 +9,10 @@ use crate::{
     environment,
 };
 
-const NARROW: (u32, u32) = (390, 844);
+/// A telephone.
+pub const NARROW: (u32, u32) = (390, 844);
+/// A small notebook.
+pub const MIDDLE: (u32, u32) = (1024, 768);
 
 /// Runs when nothing moves any more: half-faded colours have half the contrast.
 const RUN: &str = "
@@ -30,14 +33,27 @@ pub async fn check(browser: &Browser, page: &str) {
     assert!(found.is_empty(), "{found:#?}");
 }
 
+/// The same in windows of these sizes.
+///
+/// # Panics
+/// With what was found, or if axe-core is not in the cache.
+pub async fn check_at(browser: &Browser, page: &str, sizes: &[(u32, u32)]) {
+    let found = faults_at(browser, page, sizes).await;
+    assert!(found.is_empty(), "{found:#?}");
+}
+
 /// Every violation, and every look in which the page is wider than the window.
 ///
 /// # Panics
 /// If axe-core is not in the cache, or does not run.
 pub async fn faults(browser: &Browser, page: &str) -> Vec<String> {
+    faults_at(browser, page, &[WIDE, NARROW]).await
+}
+
+async fn faults_at(browser: &Browser, page: &str, sizes: &[(u32, u32)]) -> Vec<String> {
     let axe = axe();
     let mut found = Vec::new();
-    for size in [WIDE, NARROW] {
+    for size in sizes.iter().copied() {
         for scheme in ["light", "dark"] {
             browser.look(size, scheme).await;
             let name = format!("{page}, {} px, {scheme}", size.0);

@@ -208,6 +208,13 @@ impl Browser {
         self.tell("Emulation.setEmulatedMedia", json!({"features": features})).await;
     }
 
+    /// From now on pages come as over a slow line, 20 kB a second, and styles and scripts that came before do not: so what is parsed is
+    /// shown before the rest is there.
+    pub async fn load_slowly(&self) {
+        let line = json!({"offline": false, "latency": 20, "downloadThroughput": 20_000, "uploadThroughput": 20_000});
+        self.tell("Network.emulateNetworkConditions", line).await;
+    }
+
     /// Lets pages write to the clipboard and tests read it, or refuses both.
     pub async fn permit_copying(&self, permitted: bool) {
         let setting = if permitted { "granted" } else { "denied" };

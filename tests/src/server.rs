@@ -106,6 +106,41 @@ impl TestServer {
     }
 }
 
+/// A running server that nobody has set up.
+#[derive(Debug)]
+pub struct NewServer {
+    link: String,
+    // Ends before the folder that it writes to.
+    _process: Process,
+    port: Port,
+    _folder: TempDir,
+}
+
+impl NewServer {
+    /// Starts it on an empty folder, and waits until it has told how to set it up.
+    ///
+    /// # Panics
+    /// With what the binary printed, if it does not get ready.
+    pub fn start() -> Self {
+        let (folder, port) = (TempDir::new(), Port::free());
+        let mut process = serve(&folder, &port, &TestServerOptions::default());
+        process.wait_until("`dataflow serve`", |process| process.log().contains("/link/"));
+        let log = process.log();
+        let link = log.split_whitespace().find(|word| word.contains("/link/")).expect("it was seen").to_owned();
+        Self { link, _process: process, port, _folder: folder }
+    }
+
+    /// Its address, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port.number())
+    }
+
+    /// The one-time address at which somebody becomes its first admin.
+    pub fn link(&self) -> &str {
+        &self.link
+    }
+}
+
 fn store(options: &TestServerOptions) -> Vec<String> {
     options.database_url.iter().flat_map(|url| ["--database-url".to_owned(), url.clone()]).collect()
 }

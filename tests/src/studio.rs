@@ -8,6 +8,7 @@ use crate::{
     http::Request,
     process::{Spawn, Stop},
     server::{ADMIN_EMAIL, ADMIN_PASSWORD, TestServer, TestServerOptions},
+    session::Session,
     shell::Shell,
 };
 
@@ -63,6 +64,16 @@ impl Studio {
     /// If no test is run.
     pub fn test(&self, name: &str) {
         self.request("POST", &format!("/{name}/test")).send().expect(200);
+    }
+
+    /// The code of a link by which somebody new chooses a password.
+    ///
+    /// # Panics
+    /// If none is made.
+    pub fn link_code(&self, admin: &Session, email: &str) -> String {
+        let body = format!("email={}&roles=viewer", email.replace('@', "%40"));
+        let added = admin.submit("/w/default/access", &body).expect(201).text();
+        added.split("/link/").nth(1).and_then(|rest| rest.split('<').next()).expect("a link").to_owned()
     }
 
     /// An editor's request to a path below the API's list of connections.

@@ -4,38 +4,23 @@ use std::net::TcpListener;
 
 use dataflow_tests::{
     accessibility,
-    binary::dataflow_bin,
     browser::Browser,
-    folder::TempDir,
-    port::Port,
     postgres::{Postgres, PostgresOptions},
-    process::{Process, Spawn, Stop},
-    server::ADMIN_PASSWORD,
+    server::{ADMIN_PASSWORD, NewServer},
     studio::{LIST, PASSWORD, Studio, WRONG_PASSWORD},
     tls::{Authority, ServerTls, Shape},
 };
 use serde_json::json;
 use thirtyfour::Key;
 
-fn serve_empty(folder: &TempDir, port: &Port) -> (Process, String) {
-    let mut process = Spawn::new(dataflow_bin(), Stop::Terminate)
-        .args(["serve".to_owned(), "--listen".to_owned(), format!("127.0.0.1:{}", port.number()), "--data".to_owned()])
-        .arg(folder.join("data"))
-        .start(&folder.join("log"));
-    process.wait_until("`dataflow serve`", |process| process.log().contains("/link/"));
-    let log = process.log();
-    let link = log.split_whitespace().find(|word| word.contains("/link/")).expect("it was seen").to_owned();
-    (process, link)
-}
-
 #[tokio::test]
 async fn browser_first_admin() {
-    let (folder, port) = (TempDir::new(), Port::free());
-    let (_process, link) = serve_empty(&folder, &port);
-    let browser = Browser::start(&format!("http://127.0.0.1:{}", port.number()), &[PASSWORD]).await;
+    let server = NewServer::start();
+    let link = server.link();
+    let browser = Browser::start(&server.url(), &[PASSWORD]).await;
     accessibility::prepare(&browser).await;
 
-    browser.open(&link).await;
+    browser.open(link).await;
     browser.sees("You become the first admin").await;
     accessibility::check(&browser, "set up").await;
     browser.fill("E-mail", "ada@example.org").await;
@@ -56,7 +41,7 @@ async fn browser_first_admin() {
     browser.sees("No connections yet").await;
     browser.sees("Dataflow().connection(\"sales\")").await;
     accessibility::check(&browser, "empty list").await;
-    browser.open(&link).await;
+    browser.open(link).await;
     let source = browser.driver().source().await.expect("a page");
     assert!(!source.contains(&key) && !source.contains("Create the first admin"), "the link works once");
     browser.open(LIST).await;

@@ -2,6 +2,7 @@
 
 use dataflow_tests::{
     browser::Browser,
+    server::NewServer,
     studio::{PASSWORD, Studio},
 };
 use serde_json::json;
@@ -79,5 +80,22 @@ async fn browser_copy_snippets() {
     browser.fill("Connection Name", "ledger").await;
     let text = copies(&browser, "pre[aria-label=Python]").await;
     assert!(text.contains("Dataflow().connection(\"ledger\")"), "{text}");
+    browser.finish(&[]).await;
+}
+
+/// The page of the recovery key stands alone, without what is around the others.
+#[tokio::test]
+async fn browser_copy_the_recovery_key() {
+    let server = NewServer::start();
+    let browser = Browser::start(&server.url(), &[PASSWORD]).await;
+    browser.open(server.link()).await;
+    browser.fill("E-mail", "ada@example.org").await;
+    browser.fill("Password", PASSWORD).await;
+    browser.click("Create the first admin").await;
+    browser.sees("Keep this recovery key").await;
+    let key = copies(&browser, "#recovery-key").await;
+    assert!(key.len() > 30, "{key}");
+    browser.click("I have stored it").await;
+    browser.sees("No connections yet").await;
     browser.finish(&[]).await;
 }

@@ -68,8 +68,11 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, new: NewToken) 
         ));
     }
     let names = connections.as_deref().unwrap_or_default();
-    if names.len() > NAMES_MAX || names.iter().any(|name| ConnectionName::new(name.as_str()).is_err()) {
+    if names.len() > NAMES_MAX {
         errors.push(FieldError::new("connections", "invalid", format!("must be at most {NAMES_MAX} connection names")));
+    } else if names.iter().any(|name| ConnectionName::new(name.as_str()).is_err()) {
+        let text = "must be names of connections: letters, digits, “_”, “.” and “-”, beginning with a letter or a digit";
+        errors.push(FieldError::new("connections", "invalid", text));
     }
     if !errors.is_empty() {
         return Err(Error::Invalid(errors));

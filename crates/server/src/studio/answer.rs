@@ -7,8 +7,12 @@ use axum::{
     response::{Html, IntoResponse, Redirect},
 };
 
-use super::view::entry::Failure;
-use crate::{error::Error, faults::Fault};
+use super::view::{entry::Failure, parts::minute};
+use crate::{
+    clock::parse_rfc3339,
+    error::{Error, Tombstone},
+    faults::Fault,
+};
 
 /// No inline script or style, nothing from elsewhere, in no frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
@@ -84,15 +88,12 @@ impl IntoResponse for PageError {
             }
             Self::Refused(error) => {
                 let fault = Fault::of(&error);
+                let gone = if let Error::Deleted(tombstone) = &error { Some(deletion(tombstone)) } else { None };
                 let problem = error.page_problem();
                 let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                let tombstone = problem.deleted_by.zip(problem.deleted_at).map(|(who, when)| {
-                    let why = problem.reason.map(|reason| format!(" Reason: {reason}")).unwrap_or_default();
-                    format!("Deleted by {who} at {when}.{why}")
-                });
                 let id = fault.as_ref().map(|fault| format!("In the log it is request {}.", fault.request_id));
                 let refused = problem.errors.iter().map(|error| format!("The {} {}.", error.field, error.message));
-                let text = [problem.detail].into_iter().chain(refused).chain(tombstone).chain(id).collect::<Vec<_>>().join(" ");
+                let text = [gone.unwrap_or(problem.detail)].into_iter().chain(refused).chain(id).collect::<Vec<_>>().join(" ");
                 let mut response =
                     page(status, &Failure { status: problem.status, title: problem.title, text, hint: problem.hint });
                 if let Some(fault) = fault {
@@ -102,6 +103,14 @@ impl IntoResponse for PageError {
             }
         }
     }
+}
+
+/// Who deleted a connection, when, and why.
+fn deletion(tombstone: &Tombstone) -> String {
+    let Tombstone { name, deleted_by, deleted_at, reason } = tombstone;
+    let when = parse_rfc3339(deleted_at).map_or_else(|| deleted_at.clone(), minute);
+    let why = reason.as_ref().map(|reason| format!(" Reason: {reason}")).unwrap_or_default();
+    format!("The connection “{name}” was deleted by {deleted_by} on {when}.{why}")
 }
 
 /// The answer where nothing is: a page for people, a problem document for programs.

@@ -106,7 +106,9 @@ class Panel {
     this.end();
     const { headline } = report.shown;
     this.say(headline.tone, headline.words);
+    const { doubt } = report.shown;
     if (report.error) this.explain(report);
+    else if (doubt) this.outcome.replaceChildren(element("div", { className: "callout warn" }, element("b", { className: "warn", textContent: doubt.message }), element("p", { textContent: doubt.hint })));
     else if (report.server_version) this.outcome.replaceChildren(element("p", { className: "callout okk", textContent: report.server_version }));
   }
 
@@ -172,6 +174,7 @@ async function watchInPanel(url, body, button) {
   const control = new AbortController();
   underWay = control;
   const panel = new Panel(root);
+  root.scrollIntoView({ block: "nearest" });
   const label = button.querySelector("span");
   const words = label.textContent;
   label.textContent = "Testing";
@@ -321,7 +324,6 @@ document.addEventListener("click", async ({ target, detail }) => {
   if ("testForm" in button.dataset) {
     if (button.getAttribute("aria-busy")) return;
     const form = button.form ?? document.getElementById("connection");
-    document.querySelector("[data-test-panel]")?.scrollIntoView({ block: "nearest" });
     await watchInPanel(form.dataset.test, new URLSearchParams(new FormData(form)), button);
   } else if (button.dataset.testStored) {
     if (button.getAttribute("aria-busy")) return;

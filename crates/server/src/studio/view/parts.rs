@@ -152,6 +152,13 @@ pub fn day(micros: i64) -> String {
         .unwrap_or_default()
 }
 
+/// `3 Mar 2027, 04:05 UTC`.
+#[must_use]
+pub fn minute(micros: i64) -> String {
+    let format = format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute] UTC");
+    instant(micros).and_then(|at| at.format(format).ok()).unwrap_or_default()
+}
+
 /// The whole instant, for `title` and `datetime`.
 #[must_use]
 pub fn rfc3339(micros: i64) -> String {

@@ -54,6 +54,13 @@ fn noun(step: StepName) -> &'static str {
     }
 }
 
+/// What a test has not proven, and what to do about it.
+#[derive(Debug, Serialize)]
+pub struct Doubt {
+    pub message: &'static str,
+    pub hint: &'static str,
+}
+
 /// What is sent beside a report to the page that watches: the same words that the server would render.
 #[derive(Debug, Serialize)]
 pub struct Shown {
@@ -61,6 +68,8 @@ pub struct Shown {
     pub status: Status,
     /// `12 ms · just now`.
     pub detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
 }
 
 impl From<&TestReport> for Shown {
@@ -70,6 +79,10 @@ impl From<&TestReport> for Shown {
             headline: headline(report),
             status: Status::of(report.status, report.error.as_ref().map(|error| error.code)),
             detail: format!("{time} · just now"),
+            doubt: (report.status == TestStatus::Unproven).then_some(Doubt {
+                message: "Nothing there checked the password.",
+                hint: "With any other this test ends the same. If none is needed, clear it here; otherwise have the server ask for one.",
+            }),
         }
     }
 }
