@@ -7,8 +7,8 @@ use axum::{
     response::{Html, IntoResponse, Redirect},
 };
 
-use super::view::entry::Failure;
-use crate::{error::Error, faults::Fault};
+use super::view::{entry::Failure, parts::minute};
+use crate::{clock::parse_rfc3339, error::Error, faults::Fault};
 
 /// No inline script or style, nothing from elsewhere, in no frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
@@ -86,13 +86,15 @@ impl IntoResponse for PageError {
                 let fault = Fault::of(&error);
                 let problem = error.page_problem();
                 let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                let tombstone = problem.deleted_by.zip(problem.deleted_at).map(|(who, when)| {
-                    let why = problem.reason.map(|reason| format!(" Reason: {reason}")).unwrap_or_default();
-                    format!("Deleted by {who} at {when}.{why}")
-                });
+                // The table's words give the instant of a deletion to programs.
+                let detail = match problem.deleted_at.and_then(|at| Some((parse_rfc3339(&at)?, at))) {
+                    Some((micros, at)) => problem.detail.replace(&format!("at {at}"), &format!("on {}", minute(micros))),
+                    None => problem.detail,
+                };
+                let reason = problem.reason.map(|reason| format!("Reason: {reason}"));
                 let id = fault.as_ref().map(|fault| format!("In the log it is request {}.", fault.request_id));
                 let refused = problem.errors.iter().map(|error| format!("The {} {}.", error.field, error.message));
-                let text = [problem.detail].into_iter().chain(refused).chain(tombstone).chain(id).collect::<Vec<_>>().join(" ");
+                let text = [detail].into_iter().chain(refused).chain(reason).chain(id).collect::<Vec<_>>().join(" ");
                 let mut response =
                     page(status, &Failure { status: problem.status, title: problem.title, text, hint: problem.hint });
                 if let Some(fault) = fault {

@@ -152,6 +152,14 @@ pub fn day(micros: i64) -> String {
         .unwrap_or_default()
 }
 
+/// `3 Mar 2027, 09:05 UTC`.
+#[must_use]
+pub fn minute(micros: i64) -> String {
+    instant(micros)
+        .and_then(|at| at.format(format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute] UTC")).ok())
+        .unwrap_or_default()
+}
+
 /// The whole instant, for `title` and `datetime`.
 #[must_use]
 pub fn rfc3339(micros: i64) -> String {
@@ -192,6 +200,7 @@ mod tests {
         }
         assert_eq!(ago(now, now - 100 * 86_400_000_000), "7 Oct 2026");
         assert_eq!(ago(now, i64::MIN), "");
+        assert_eq!(minute(now), "15 Jan 2027, 08:00 UTC");
         assert_eq!((duration(0.42), duration(48.1), duration(2_130.0)), ("0.4 ms".into(), "48 ms".into(), "2.1 s".into()));
     }
 
