@@ -1,7 +1,7 @@
 # What a person types. Each target is one script in tools/, which says at its top what it does.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt bench deps audit clean-run
+.PHONY: help run test lint fmt bench picture deps audit clean-run
 
 # Where `make run` listens: make run LISTEN=127.0.0.1:8081
 LISTEN ?= 127.0.0.1:8080
@@ -23,6 +23,9 @@ fmt: ## Format the Rust and Python sources
 
 bench: ## Measure, in a release build, beside what a user would pick instead
 	@tools/bench.sh
+
+picture: ## Take the README's picture of the Studio anew
+	@tools/picture.sh
 
 deps: ## Install what the tests need (Debian packages, cargo-nextest, MySQL 9, axe-core), if missing
 	@tools/deps.sh

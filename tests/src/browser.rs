@@ -176,6 +176,15 @@ impl Browser {
         self.driver().action_chain().send_keys(keys).perform().await.expect("keys are pressed");
     }
 
+    /// Presses keys while another one is held.
+    ///
+    /// # Panics
+    /// If the driver refuses.
+    pub async fn press_holding(&self, held: Key, keys: impl Into<TypingData>) {
+        let chain = self.driver().action_chain().key_down(held.clone()).send_keys(keys).key_up(held);
+        chain.perform().await.expect("keys are pressed");
+    }
+
     /// Answers the browser's own question as soon as it is there. It must say this.
     ///
     /// # Panics
@@ -324,6 +333,8 @@ fn capabilities(folder: &TempDir) -> WebDriverResult<ChromeCapabilities> {
         "--disable-component-update",
         "--disable-sync",
         "--lang=en",
+        // A mouse, which the headless one does not have: what waits for a pointer over it waits here too.
+        "--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4",
     ] {
         capabilities.add_arg(argument)?;
     }

@@ -22,7 +22,7 @@ pub fn binary_override() -> Option<PathBuf> {
     variable("DATAFLOW_BIN").map(PathBuf::from)
 }
 
-/// Whether `DATAFLOW_WRITE_PICTURE` is set: the README's picture is taken anew.
+/// Whether `DATAFLOW_WRITE_PICTURE` is set, as `make picture` does: the README's picture is taken anew.
 pub fn writes_picture() -> bool {
     variable("DATAFLOW_WRITE_PICTURE").is_some()
 }

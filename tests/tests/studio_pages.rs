@@ -1,4 +1,4 @@
-//! How the Studio's pages look: to those who cannot see them well, and in the README's picture.
+//! How the Studio's pages look to those who cannot see them well, and that they keep still.
 
 use std::{collections::BTreeSet, fs};
 
@@ -7,12 +7,10 @@ use dataflow_tests::{
     browser::{Browser, WIDE},
     environment,
     pages::{self, PAGES},
-    postgres::{Postgres, PostgresOptions},
     steadiness,
-    studio::{LIST, PASSWORD, Studio, WRONG_PASSWORD},
+    studio::{LIST, PASSWORD, Studio},
 };
 use rstest::rstest;
-use serde_json::json;
 
 /// Routes with GET that are no page of the Studio.
 const NO_PAGES: [&str; 5] = ["/api/v1/openapi.json", "/assets/{file}", "/healthz", "/metrics", "/readyz"];
@@ -179,55 +177,4 @@ async fn states(browser: &Browser) {
     browser.click("Add").await;
     browser.sees("Link for ada@example.org").await;
     accessibility::check(browser, "a fresh link").await;
-}
-
-/// `DATAFLOW_WRITE_PICTURE=1` takes the README's picture anew.
-#[tokio::test]
-async fn browser_picture() {
-    let file = environment::repository().join("docs/studio.png");
-    if environment::writes_picture() {
-        fs::write(&file, picture().await).expect("the folder docs");
-    }
-    let png = fs::read(&file).expect("docs/studio.png; take it with DATAFLOW_WRITE_PICTURE=1");
-    let size = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().expect("four bytes"));
-    assert_eq!((&png[..8], &png[12..16]), (b"\x89PNG\r\n\x1a\n".as_slice(), b"IHDR".as_slice()));
-    assert_eq!((size(16), size(20)), WIDE);
-}
-
-/// The list with connections in every state.
-async fn picture() -> Vec<u8> {
-    let (studio, database) = (Studio::start(), Postgres::start(&PostgresOptions::default()));
-    database.create_role("analytics", PASSWORD);
-    for name in ["sales", "crm"] {
-        database.create_database(name, "analytics");
-    }
-    let postgres = |name: &str, password: &str, description: &str, tags: &[&str]| {
-        json!({"name": name, "type": "postgres", "description": description, "tags": tags, "host": "localhost", "port": database.port(),
-               "database": name, "username": "analytics", "password": password, "tls": {"mode": "disable"}})
-    };
-    let remote = |name: &str, kind: &str, host: &str, description: &str, tags: &[&str]| {
-        json!({"name": name, "type": kind, "description": description, "tags": tags, "host": host, "database": name,
-               "username": "analytics", "password": PASSWORD})
-    };
-    for connection in [
-        postgres("sales", PASSWORD, "Orders and invoices, replicated every hour", &["finance", "eu"]),
-        postgres("crm", WRONG_PASSWORD, "Customers and what they were promised", &["sales-team"]),
-        json!({"name": "catalogue", "type": "sqlite", "description": "Articles and prices", "database": "sales.db"}),
-        remote("warehouse", "redshift", "warehouse.example.org", "What the reports are made from", &["reports", "nightly"]),
-        remote("billing", "mysql", "billing.example.org", "Invoices of the old shop", &["finance"]),
-        remote("tickets", "mariadb", "tickets.example.org", "Support", &[]),
-    ] {
-        studio.create(&connection);
-    }
-    for _ in 0..20 {
-        studio.test("sales");
-        studio.test("catalogue");
-    }
-    studio.test("crm");
-    studio.test("billing");
-    let browser = studio.browser().await;
-    browser.sees("Healthy").await;
-    let picture = browser.driver().screenshot_as_png().await.expect("a picture");
-    browser.finish(&[]).await;
-    picture
 }

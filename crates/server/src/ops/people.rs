@@ -25,7 +25,7 @@ use crate::{
 /// Fewest and most characters of a password.
 pub const PASSWORD_MIN: usize = 10;
 pub const PASSWORD_MAX: usize = 1000;
-/// Longest e-mail address, in bytes (RFC 5321, section 4.5.3.1.3, less the angle brackets).
+/// Longest e-mail address, in characters: what RFC 5321 (section 4.5.3.1.3) lets a path have, less the angle brackets.
 pub const EMAIL_MAX: usize = 254;
 
 /// A member of a workspace, as admins see him.
@@ -333,7 +333,7 @@ async fn update_person(write: &mut Write, person: &PersonRow, before: &[u8]) -> 
 
 pub(super) fn read_email(email: &str) -> Result<String> {
     let email = email.trim();
-    if email.len() > EMAIL_MAX {
+    if email.chars().count() > EMAIL_MAX {
         let message = format!("must have at most {EMAIL_MAX} characters");
         return Err(Error::Invalid(vec![FieldError::new("email", "too_long", message)]));
     }

@@ -95,25 +95,15 @@ pub async fn remove(
     Ok(go(&headers, &asked.address("access")))
 }
 
-pub async fn disable(
+/// Disables a person everywhere, or enables him again.
+pub async fn set_disabled<const DISABLED: bool>(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     asked: AskedPage,
     headers: HeaderMap,
     fields: Fields,
 ) -> PageResult {
-    people::set_disabled(&app, &caller, &asked.workspace, fields.text("email"), true).await?;
-    Ok(go(&headers, &asked.address("access")))
-}
-
-pub async fn enable(
-    State(app): State<Arc<App>>,
-    SignedIn(caller): SignedIn,
-    asked: AskedPage,
-    headers: HeaderMap,
-    fields: Fields,
-) -> PageResult {
-    people::set_disabled(&app, &caller, &asked.workspace, fields.text("email"), false).await?;
+    people::set_disabled(&app, &caller, &asked.workspace, fields.text("email"), DISABLED).await?;
     Ok(go(&headers, &asked.address("access")))
 }
 

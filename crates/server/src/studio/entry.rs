@@ -59,7 +59,7 @@ pub async fn sign_in(State(app): State<Arc<App>>, Address(address): Address, hea
 /// The form as it was sent, but for the password.
 fn again(fields: &Fields, error: String) -> SignIn {
     let next = inner_path(fields.text("next")).to_owned();
-    SignIn { email: fields.text("email").to_owned(), next, error: Some(error), notice: None }
+    SignIn { email: fields.text("email").to_owned(), next, error: Some(error) }
 }
 
 fn span(seconds: u32) -> String {
@@ -119,7 +119,7 @@ async fn set_up(app: &App, headers: &HeaderMap, fields: &Fields, code: String, p
         }
         Err(Error::Invalid(errors)) => {
             let of = |field: &str| errors.iter().find(|error| error.field == field).map(|error| error.message.clone());
-            let form = SetUp { email_error: of("email"), password_error: of("password"), code, email, error: None };
+            let form = SetUp { email_error: of("email"), password_error: of("password"), code, email };
             Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &form))
         }
         Err(other) => Err(other.into()),

@@ -101,7 +101,7 @@ fn query(filter: &Filter, cursor: &str) -> ListQuery {
 }
 
 /// A chip for each status that some connection has; “All” and “Failing” always, so that nothing failing is said too.
-fn chips(counts: &Counts, filter: &Filter) -> Vec<Chip> {
+pub(super) fn chips(counts: &Counts, filter: &Filter) -> Vec<Chip> {
     [
         ("All", "", counts.all),
         ("Failing", "failed", counts.failed),
@@ -114,7 +114,7 @@ fn chips(counts: &Counts, filter: &Filter) -> Vec<Chip> {
     .collect()
 }
 
-fn choices(counts: &[(String, i64)], chosen: &str, label: impl Fn(&str) -> String) -> Vec<Choice> {
+pub(super) fn choices(counts: &[(String, i64)], chosen: &str, label: impl Fn(&str) -> String) -> Vec<Choice> {
     let known = counts.iter().map(|(value, count)| Choice {
         value: value.clone(),
         label: format!("{} ({count})", label(value)),

@@ -14,7 +14,12 @@ use axum::{
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
-use crate::{fixture::TestApp, listen::PeerAddress, ops::setup, router};
+use crate::{
+    fixture::TestApp,
+    listen::PeerAddress,
+    ops::{list::SEARCH_MAX, setup},
+    router,
+};
 
 const HOST: &str = "127.0.0.1:8080";
 const EMAIL: &str = "ada@example.org";
@@ -375,6 +380,10 @@ async fn the_list_keeps_its_state_in_the_address() {
     let found = browser.get("/w/default/connections?q=sal&type=postgres&sort=-updated&unknown=1&q=again").await;
     assert!(found.status == StatusCode::OK && found.html.contains("data-name=\"sales\""), "{}", found.html);
     assert_eq!(found.value("id=\"search\"", "value"), "sal");
+    let longest = "s".repeat(SEARCH_MAX);
+    assert_eq!(found.value("id=\"search\"", "maxlength"), longest.len().to_string());
+    assert!(browser.get(&format!("/w/default/connections?q={longest}")).await.html.contains("No match"));
+    assert!(browser.get(&format!("/w/default/connections?q={longest}s")).await.html.contains("Cannot search for that"));
     assert!(browser.get("/w/default/connections?status=failed").await.html.contains("No match"));
     assert!(browser.get("/w/default/connections?q=a+b+c+d+e+f+g+h").await.html.contains("Cannot search for that"));
     assert!(browser.get("/w/default/connections?cursor=nonsense").await.html.contains("Cannot search for that"));

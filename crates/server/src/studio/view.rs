@@ -9,6 +9,8 @@ pub mod gallery;
 pub mod list;
 pub mod parts;
 #[cfg(test)]
+mod picture;
+#[cfg(test)]
 mod samples;
 pub mod words;
 

@@ -41,7 +41,7 @@ fn the_page_states_every_limit_as_it_is() {
         ("field of a type", "what `GET /api/v1/types` says of it".to_owned()),
         ("URL that is pasted into the Studio", format!("{} bytes", number(PASTE_MAX))),
         ("reason of a deletion", characters(REASON_MAX)),
-        ("e-mail address", format!("{EMAIL_MAX} bytes")),
+        ("e-mail address", characters(EMAIL_MAX)),
         ("password of a person", format!("from {PASSWORD_MIN} to {}", characters(PASSWORD_MAX))),
         ("life of a token", format!("{DAYS_MAX} days")),
         ("connections that a token is narrowed to", number(NAMES_MAX)),

@@ -10,7 +10,7 @@ export function iconOf(element, icon) {
 }
 const typing = (target) => target.closest("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]");
 
-/* keyboard: `/` searches, `n` is new, `e` edits, arrows walk the rows */
+/* keyboard: `/` searches, `n` is new, `e` edits, arrows walk the rows, or the links of an open menu */
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey || document.querySelector("dialog:modal")) return;
   const { target, key } = event;
@@ -18,17 +18,28 @@ document.addEventListener("keydown", (event) => {
     if (target.value) { target.value = ""; target.dispatchEvent(new Event("input", { bubbles: true })); } else target.blur();
     return;
   }
-  if (key === "Escape") { document.querySelector("details.space[open]")?.removeAttribute("open"); return; }
-  const rows = [...document.querySelectorAll("[data-row]")];
-  const inSearch = target.id === "search";
-  if (["ArrowDown", "ArrowUp"].includes(key) && rows.length && (inSearch || !typing(target))) {
+  if (key === "Escape") {
+    const menu = document.querySelector("details.space[open]");
+    if (!menu) return;
+    // It may stand in one that the browser closes by the same key.
+    event.preventDefault();
+    if (menu.contains(target)) menu.querySelector("summary").focus();
+    menu.open = false;
+    return;
+  }
+  const menu = target.closest("details.space[open]");
+  const rows = [...(menu?.querySelectorAll("a") ?? document.querySelectorAll("[data-row]"))];
+  const takesArrows = target.type !== "radio" && (target.id === "search" || !typing(target));
+  if (["ArrowDown", "ArrowUp"].includes(key) && rows.length && takesArrows) {
     const here = rows.findIndex((row) => (row.closest("tr") ?? row).contains(target));
     const next = here < 0 ? 0 : here + (key === "ArrowDown" ? 1 : -1);
-    if (next < 0) document.getElementById("search")?.focus(); else rows[Math.min(next, rows.length - 1)].focus();
+    const before = menu?.querySelector("summary") ?? document.getElementById("search");
+    if (next < 0) before?.focus(); else rows[Math.min(next, rows.length - 1)].focus();
     event.preventDefault();
     return;
   }
-  if (typing(target)) return;
+  // A letter chooses an option of a list; a stroke never does.
+  if (typing(target) && !(key === "/" && target.matches("select"))) return;
   const wanted = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
   if (!wanted) return;
   event.preventDefault();
@@ -149,6 +160,22 @@ function prepare(root) {
 /* a search is asked for while it is typed; the change when it is left would ask again, and draw the rows anew under a click */
 document.addEventListener("change", (event) => { if (event.target.id === "search") event.stopPropagation(); }, true);
 
+/* rows that are drawn anew under the focus keep it: at the same part of the same row, or else at the first of those that are there now */
+let held = null;
+const parts = (row) => [...row.querySelectorAll("a, button, input")];
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  const focused = document.activeElement;
+  const row = focused.closest("tr[data-name]");
+  held = detail.target.contains(focused) ? { name: row?.dataset.name ?? "", place: row ? parts(row).indexOf(focused) : 0 } : null;
+});
+document.addEventListener("htmx:afterSwap", () => {
+  if (!held) return;
+  const row = document.querySelector(`tr[data-name="${CSS.escape(held.name)}"]`);
+  const to = row ? parts(row)[held.place] : document.querySelector("[data-row]") ?? document.getElementById("search");
+  held = null;
+  to?.focus();
+});
+
 /* an address holds only what is chosen */
 document.addEventListener("htmx:configRequest", ({ detail }) => {
   if (detail.verb !== "get") return;
@@ -238,10 +265,12 @@ document.addEventListener("htmx:sendError", () => {
   notify("The server could not be reached.", "Look at the network, then try again.");
 });
 
-/* a menu closes when something else is chosen */
-document.addEventListener("click", ({ target }) => {
-  for (const menu of document.querySelectorAll("details.space[open]")) if (!menu.contains(target)) menu.open = false;
-});
+/* a menu closes when something else is chosen, or comes to the focus */
+for (const kind of ["click", "focusin"]) {
+  document.addEventListener(kind, ({ target }) => {
+    for (const menu of document.querySelectorAll("details.space[open]")) if (!menu.contains(target)) menu.open = false;
+  });
+}
 
 /* a sign-in link: a person opened it, so the form is sent for him */
 document.querySelector("form[data-send-now]")?.requestSubmit();

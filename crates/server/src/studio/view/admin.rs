@@ -4,6 +4,7 @@ use askama::Template;
 use dataflow_model::FieldError;
 
 use super::{Shell, parts::Pages, words::Status};
+use crate::ops::people::EMAIL_MAX;
 
 #[derive(Template)]
 #[template(path = "tokens.html")]

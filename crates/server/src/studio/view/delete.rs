@@ -3,6 +3,7 @@
 use askama::Template;
 
 use super::Shell;
+use crate::ops::connections::REASON_MAX;
 
 #[derive(Debug, Template)]
 #[template(path = "delete.html")]

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use crate::ops::people::PASSWORD_MIN;
+use crate::ops::people::{EMAIL_MAX, PASSWORD_MAX, PASSWORD_MIN};
 
 #[derive(Debug, Default, Template)]
 #[template(path = "sign_in.html")]
@@ -11,8 +11,6 @@ pub struct SignIn {
     /// Where to go once signed in: a path of this server.
     pub next: String,
     pub error: Option<String>,
-    /// Said above the form, for example that the session has ended.
-    pub notice: Option<String>,
 }
 
 #[derive(Default, Template)]
@@ -23,7 +21,6 @@ pub struct SetUp {
     pub email: String,
     pub email_error: Option<String>,
     pub password_error: Option<String>,
-    pub error: Option<String>,
 }
 
 /// Shown once, in the answer to the set-up form.

@@ -9,6 +9,7 @@ use super::{
     parts::{Pages, duration, plural},
     words::Status,
 };
+use crate::ops::list::SEARCH_MAX;
 
 /// How many checks a row draws.
 pub const SPARK_CHECKS: usize = 20;

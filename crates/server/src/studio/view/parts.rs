@@ -199,6 +199,7 @@ mod tests {
         }
         assert_eq!(ago(now, now - 100 * 86_400_000_000), "7 Oct 2026");
         assert_eq!(ago(now, i64::MIN), "");
+        assert_eq!(minute(now), "15 Jan 2027, 08:00 UTC");
         assert_eq!((duration(0.42), duration(48.1), duration(2_130.0)), ("0.4 ms".into(), "48 ms".into(), "2.1 s".into()));
     }
 

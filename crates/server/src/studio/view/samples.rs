@@ -19,7 +19,7 @@ use super::{
 /// Pages of all kinds hold these, to show that a text stays a text.
 const SHARP: &str = "a <b>sharp</b> \"name\" & 'more'";
 
-fn shell(title: &str, here: Here) -> Shell {
+pub(super) fn shell(title: &str, here: Here) -> Shell {
     Shell {
         title: title.to_owned(),
         here,
@@ -33,12 +33,12 @@ fn shell(title: &str, here: Here) -> Shell {
     }
 }
 
-fn catalogue() -> Catalogue {
+pub(super) fn catalogue() -> Catalogue {
     Catalogue::built_in().expect("sound")
 }
 
 /// Keeps a page under its name. Hashes of assets are left out: they change with every byte of the style sheet.
-fn keep(name: &str, page: &impl Template) {
+pub(super) fn keep(name: &str, page: &impl Template) {
     let mut html = page.render().expect("it renders");
     for file in ["favicon.svg", "studio.css", "form.css", "htmx.min.js", "test.js", "studio.js", "icons.svg"] {
         html = html.replace(&asset(file), &format!("/assets/{file}"));
@@ -68,7 +68,7 @@ fn row(name: &str, description: &str, type_id: &str, address: &str, checks: &[(T
     }
 }
 
-fn steady(ms: f64) -> Vec<(TestStatus, f64)> {
+pub(super) fn steady(ms: f64) -> Vec<(TestStatus, f64)> {
     (0..20_u32).map(|place| (TestStatus::Ok, ms * (1.0 + f64::from(place * 7 % 5) / 9.0))).collect()
 }
 
@@ -304,15 +304,7 @@ fn dialogs() {
 
 #[test]
 fn entries() {
-    keep(
-        "sign-in",
-        &entry::SignIn {
-            email: SHARP.into(),
-            next: "/".into(),
-            error: Some("E-mail or password is wrong.".into()),
-            notice: None,
-        },
-    );
+    keep("sign-in", &entry::SignIn { email: SHARP.into(), next: "/".into(), error: Some("E-mail or password is wrong.".into()) });
     keep("set-up", &entry::SetUp { code: "dfc_setup_x".into(), ..entry::SetUp::default() });
     keep("link", &entry::Link { code: "dfc_signin_x".into(), chooses_password: false, password_error: None });
     let refused = Some("must have from 10 to 1000 characters".into());
