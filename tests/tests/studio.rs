@@ -179,6 +179,8 @@ async fn keep_a_secret(browser: &Browser, database: &Postgres) {
     browser.arrives("/w/default/connections/crm?done=created").await;
     browser.click("Test Connection").await;
     browser.sees("PostgreSQL 1").await;
+    browser.until("flat(document.querySelector('[data-own-status]').textContent) === 'Healthy'").await;
+    browser.until("document.querySelectorAll('#checks tbody tr').length === 1").await;
 
     browser.open("/w/default/connections/crm/edit").await;
     browser.until("shown('[name=\"keep:password\"]').length + shown('.seg label').length >= 3").await;

@@ -107,6 +107,7 @@ class Panel {
     const { headline } = report.shown;
     this.say(headline.tone, headline.words);
     const { doubt } = report.shown;
+    showTested(report.shown);
     if (report.error) this.explain(report);
     else if (doubt) this.outcome.replaceChildren(element("div", { className: "callout warn" }, element("b", { className: "warn", textContent: doubt.message }), element("p", { textContent: doubt.hint })));
     else if (report.server_version) this.outcome.replaceChildren(element("p", { className: "callout okk", textContent: report.server_version }));
@@ -163,6 +164,17 @@ function chain(certificates, untrusted) {
     }
   }
   return box;
+}
+
+/** The state over the settings and the last checks, on a connection's own page, once a test of it is over. */
+function showTested({ status, detail }) {
+  const place = document.querySelector("[data-own-status]");
+  if (!place) return;
+  place.className = `status ${status.tone}`;
+  place.querySelector("[data-words]").textContent = status.words;
+  document.querySelector("[data-own-detail]").textContent = detail;
+  // The check is kept once its report is told, some milliseconds later.
+  setTimeout(() => window.htmx.ajax("GET", location.href, { target: "#checks", select: "#checks", swap: "outerHTML" }), 500);
 }
 
 let underWay = null;
