@@ -12,6 +12,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _EXPIRED = datetime.datetime(2021, 1, 1, tzinfo=datetime.timezone.utc)
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+"""The default context of Python 3.13 and newer trusts no authority without it."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,7 @@ class Authority:
         builder = _builder(name, issuer or name, key).add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=True
         )
+        builder = builder.add_extension(_SIGNS_CERTIFICATES, critical=True)
         return cls(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
 
     def issue(self, name: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import sys
 
 import pytest
 from sqlalchemy import create_engine
@@ -91,6 +92,8 @@ def test_a_url_opens_no_server_that_the_page_refuses(request, dataflow, server, 
                 driver = only_driver(module)
                 if driver.is_async or REFUSALS[module][mode] == "refused":
                     continue
+                if (module, trusted) == ("pymysql", "the certificate") and sys.version_info >= (3, 13):
+                    continue  # as the page says
                 name = f"url-{len(wrong)}-{shape}-{trusted}-{module}-{mode}".replace(" ", "-")
                 transport = {"mode": mode, "ca": ca, "cert": None, "key": None}
                 server.put(name, kind, **database.fields("secure", "first", host="localhost", tls=transport))
