@@ -27,23 +27,39 @@ fn serve(data: &Path, database_url: &str, port: &Port, log: &Path) -> Process {
     process
 }
 
+/// A node of the same store on another machine, whose line to the database can be cut.
+struct Remote {
+    process: Process,
+    port: Port,
+    cable: Cable,
+    _folder: TempDir,
+}
+
+impl Remote {
+    fn start(stored: &Stored) -> Self {
+        let url = stored.database_url().expect("on PostgreSQL");
+        let database = url.rsplit_once(':').and_then(|(_, rest)| rest.split_once('/')).expect("a port");
+        let cable = Cable::to(database.0.parse().expect("a port"));
+        let (folder, port) = (TempDir::new(), Port::free());
+        fs::copy(stored.server.data().with_extension("key"), folder.join("data.key")).expect("a copy");
+        let through = url.replace(&format!(":{}/", database.0), &format!(":{}/", cable.port()));
+        let process = serve(&folder.join("data"), &through, &port, &folder.join("log"));
+        Self { process, port, cable, _folder: folder }
+    }
+}
+
 #[test]
 fn a_node_that_the_database_left_serves_no_secret_to_a_revoked_token() {
     let stored = Stored::start(Engine::Postgres);
     stored.create("sales", "planted");
     let token = stored.token("robot", "user", None);
-    let url = stored.database_url().expect("on PostgreSQL");
-    let database = url.rsplit_once(':').and_then(|(_, rest)| rest.split_once('/')).expect("a port");
-    let cable = Cable::to(database.0.parse().expect("a port"));
-    let (folder, port) = (TempDir::new(), Port::free());
-    fs::copy(stored.server.data().with_extension("key"), folder.join("data.key")).expect("a copy");
-    let through = url.replace(&format!(":{}/", database.0), &format!(":{}/", cable.port()));
-    let mut node = serve(&folder.join("data"), &through, &port, &folder.join("log"));
+    let mut node = Remote::start(&stored);
     let path = "/api/v1/workspaces/default/connections/sales/credentials";
-    let ask = || -> Answer { Request::new(port.number(), "GET", path).token(&token).send() };
+    let port = node.port.number();
+    let ask = || -> Answer { Request::new(port, "GET", path).token(&token).send() };
     ask().expect(200);
 
-    cable.cut();
+    node.cable.cut();
     let id = stored.sql("SELECT id FROM tokens WHERE name = 'robot'");
     stored.admin("DELETE", &format!("/tokens/{id}")).send().expect(204);
     let revoked = Instant::now();
@@ -61,33 +77,27 @@ fn a_node_that_the_database_left_serves_no_secret_to_a_revoked_token() {
 
     // Nor does it hang at its end.
     let stopping = Instant::now();
-    let pid = node.id().to_string();
+    let pid = node.process.id().to_string();
     let signalled = std::process::Command::new("/bin/kill").args(["-s", "TERM", "--", &pid]).status().expect("kill runs");
     assert!(signalled.success());
     while fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
-        assert!(stopping.elapsed() < Duration::from_mins(1), "it hangs at its end:\n{}", node.log());
+        assert!(stopping.elapsed() < Duration::from_mins(1), "it hangs at its end:\n{}", node.process.log());
         thread::sleep(Duration::from_millis(50));
     }
-    node.stop();
+    node.process.stop();
 }
 
 #[test]
 fn a_node_finds_its_database_again() {
     let stored = Stored::start(Engine::Postgres);
     stored.create("sales", "planted");
-    let url = stored.database_url().expect("on PostgreSQL");
-    let database = url.rsplit_once(':').and_then(|(_, rest)| rest.split_once('/')).expect("a port");
-    let cable = Cable::to(database.0.parse().expect("a port"));
-    let (folder, port) = (TempDir::new(), Port::free());
-    fs::copy(stored.server.data().with_extension("key"), folder.join("data.key")).expect("a copy");
-    let through = url.replace(&format!(":{}/", database.0), &format!(":{}/", cable.port()));
-    let _node = serve(&folder.join("data"), &through, &port, &folder.join("log"));
+    let node = Remote::start(&stored);
     let path = "/api/v1/workspaces/default/connections";
-    let ask = || Request::new(port.number(), "GET", path).token(&stored.admin).send();
+    let ask = || Request::new(node.port.number(), "GET", path).token(&stored.admin).send();
     ask().expect(200);
-    cable.cut();
+    node.cable.cut();
     ask().refused(503, "unavailable");
-    cable.mend();
+    node.cable.mend();
     let mended = Instant::now();
     while ask().status != 200 {
         assert!(mended.elapsed() < Duration::from_secs(30), "it does not find the database again");
