@@ -68,7 +68,7 @@ async fn bearer(app: &App, parts: &Parts) -> Result<Caller, Error> {
     }
     let identity = tokens::authenticate(app, token.trim()).await?;
     let workflow = parts.headers.get("dataflow-workflow").and_then(|value| value.to_str().ok()).and_then(Workflow::parse);
-    let address = parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
+    let address = PeerAddress::of(parts);
     Ok(Caller { workflow, address, ..Caller::of(Who::Token(identity)) })
 }
 

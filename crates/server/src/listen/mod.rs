@@ -16,10 +16,11 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::request::Parts;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -35,6 +36,14 @@ use connection::{Connection, Shared, Stage};
 /// Who is at the other end of the socket, in every request's extensions. Behind a reverse proxy it is the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
+
+impl PeerAddress {
+    /// Where a request comes from; `None` where it came through no socket.
+    #[must_use]
+    pub fn of(parts: &Parts) -> Option<IpAddr> {
+        parts.extensions.get::<Self>().map(|peer| peer.0.ip())
+    }
+}
 
 /// What the accept loop allows.
 #[derive(Debug)]

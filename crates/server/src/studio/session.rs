@@ -26,10 +26,7 @@ impl FromRequestParts<Arc<App>> for SignedIn {
         let nobody = |parts: &Parts| PageError::sign_in(&parts.uri, &parts.headers, parts.method == Method::GET);
         let Some(cookie) = read(&parts.headers) else { return Err(nobody(parts)) };
         match sessions::session(app, cookie).await {
-            Ok(person) => {
-                let Address(address) = Address::of(parts);
-                Ok(Self(Caller { address, ..Caller::of(Who::Person(person)) }))
-            }
+            Ok(person) => Ok(Self(Caller { address: PeerAddress::of(parts), ..Caller::of(Who::Person(person)) })),
             Err(Error::Unauthenticated) => Err(nobody(parts)),
             Err(other) => Err(other.into()),
         }
@@ -39,17 +36,11 @@ impl FromRequestParts<Arc<App>> for SignedIn {
 /// Where a request comes from; a reverse proxy's address where there is one.
 pub struct Address(pub Option<IpAddr>);
 
-impl Address {
-    fn of(parts: &Parts) -> Self {
-        Self(parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip()))
-    }
-}
-
 impl<S: Send + Sync> FromRequestParts<S> for Address {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(parts))
+        Ok(Self(PeerAddress::of(parts)))
     }
 }
 
