@@ -81,11 +81,18 @@ impl Connection {
         let dialer = Dialer::new(policy, begun + self.deadline, SystemRoots::unread());
         let connector = connector(self.connector).unwrap_or_else(|| panic!("there is no connector {}", self.connector));
         let test = connector.test(&self.target, &dialer, &mut steps);
-        let result = tokio::time::timeout(DEADLINE, test).await.unwrap_or_else(|_| panic!("the test did not end by itself"));
-        match result {
-            Ok(_) => steps.skip_rest(),
-            Err(_) => steps.fail(),
-        }
+        let ended = tokio::time::timeout(DEADLINE, test).await.unwrap_or_else(|_| panic!("the test did not end by itself"));
+        let result = match ended {
+            Ok((outcome, farewell)) => {
+                steps.skip_rest();
+                farewell.await;
+                Ok(outcome)
+            }
+            Err(error) => {
+                steps.fail();
+                Err(error)
+            }
+        };
         drop(steps);
         let steps = std::mem::take(&mut *told.lock().expect("not poisoned"));
         Tested { result, steps, duration: begun.elapsed() }

@@ -64,6 +64,9 @@ pub struct Outcome {
     pub server_version: Option<String>,
 }
 
+/// Takes leave of the server. No report waits for it: a server that is told goodbye is busy with that first.
+pub type Farewell<'t> = BoxFuture<'t, ()>;
+
 /// The code that speaks one protocol.
 pub trait Connector: Sync {
     /// The name that catalogue entries give it in `connector`.
@@ -76,10 +79,10 @@ pub trait Connector: Sync {
     ///
     /// # Errors
     /// The error is of the step that `steps` is in.
-    fn test<'a>(
+    fn test<'a, 't: 'a>(
         &'a self,
-        target: &'a Target,
+        target: &'t Target,
         dialer: &'a Dialer,
         steps: &'a mut Steps,
-    ) -> BoxFuture<'a, Result<Outcome, TestError>>;
+    ) -> BoxFuture<'a, Result<(Outcome, Farewell<'t>), TestError>>;
 }

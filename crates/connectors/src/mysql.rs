@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
     Connector, Dialer, Outcome, Steps, Target, causes,
-    connector::CONNECT_TIMEOUT,
+    connector::{CONNECT_TIMEOUT, Farewell},
     scrub::printable,
     tls::{self, TlsMode, TlsSettings},
 };
@@ -37,12 +37,12 @@ impl Connector for MySql {
         "mysql"
     }
 
-    fn test<'a>(
+    fn test<'a, 't: 'a>(
         &'a self,
-        target: &'a Target,
+        target: &'t Target,
         dialer: &'a Dialer,
         steps: &'a mut Steps,
-    ) -> BoxFuture<'a, Result<Outcome, TestError>> {
+    ) -> BoxFuture<'a, Result<(Outcome, Farewell<'t>), TestError>> {
         Box::pin(async move {
             let outcome = run(target, dialer, steps).await;
             outcome.map_err(|failure| refusal::explain(failure, target, steps.current()))
@@ -50,7 +50,7 @@ impl Connector for MySql {
     }
 }
 
-async fn run(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<Outcome, Failure> {
+async fn run<'a>(target: &'a Target, dialer: &Dialer, steps: &mut Steps) -> Result<(Outcome, Farewell<'a>), Failure> {
     let connected = connect(target, dialer, steps);
     let (mut wire, greeting) = target.connect_in_time(connected).await.map_err(|_| Failure::TimedOut(CONNECT_TIMEOUT))??;
     wire.set_patience(target.seconds(READ_TIMEOUT));
@@ -66,8 +66,9 @@ async fn run(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<Outc
     session::set_up(&mut wire, target).await?;
     session::read_one_row(&mut wire).await?;
     steps.done(None);
-    session::quit(&mut wire).await;
-    Ok(Outcome { status: TestStatus::Ok, server_version: Some(product_and_version(&greeting.version)) })
+    let server_version = Some(product_and_version(&greeting.version));
+    let farewell = Box::pin(async move { session::quit(&mut wire).await });
+    Ok((Outcome { status: TestStatus::Ok, server_version }, farewell))
 }
 
 /// Up to and with the sign-in.

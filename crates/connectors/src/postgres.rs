@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use self::wire::{Fault, Wire};
 use crate::{
     Connector, Dialer, Outcome, Steps, Target, causes,
-    connector::CONNECT_TIMEOUT,
+    connector::{CONNECT_TIMEOUT, Farewell},
     dialer::Duplex,
     scrub::Scrubber,
     tls::{self, TlsMode, TlsSettings},
@@ -34,28 +34,33 @@ impl Connector for Postgres {
         "postgres"
     }
 
-    fn test<'a>(
+    fn test<'a, 't: 'a>(
         &'a self,
-        target: &'a Target,
+        target: &'t Target,
         dialer: &'a Dialer,
         steps: &'a mut Steps,
-    ) -> BoxFuture<'a, Result<Outcome, TestError>> {
+    ) -> BoxFuture<'a, Result<(Outcome, Farewell<'t>), TestError>> {
         Box::pin(test(target, dialer, steps))
     }
 }
 
-async fn test(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<Outcome, TestError> {
+async fn test<'a>(target: &'a Target, dialer: &Dialer, steps: &mut Steps) -> Result<(Outcome, Farewell<'a>), TestError> {
     let connected = target.connect_in_time(connect(target, dialer, steps)).await;
-    let (mut session, outcome) = connected.map_err(|_| causes::timed_out_by(CONNECT_TIMEOUT, steps.current()))??;
+    let (mut session, status, server_version) =
+        connected.map_err(|_| causes::timed_out_by(CONNECT_TIMEOUT, steps.current()))??;
     session.begin(StepName::Read, steps);
     session.read_one_row().await?;
     steps.done(None);
-    session.wire.terminate().await;
-    Ok(outcome)
+    let farewell = Box::pin(async move { session.wire.terminate().await });
+    Ok((Outcome { status, server_version }, farewell))
 }
 
 /// Up to the open database, which is as far as a driver's connect goes.
-async fn connect<'a>(target: &'a Target, dialer: &Dialer, steps: &mut Steps) -> Result<(Session<'a>, Outcome), TestError> {
+async fn connect<'a>(
+    target: &'a Target,
+    dialer: &Dialer,
+    steps: &mut Steps,
+) -> Result<(Session<'a>, TestStatus, Option<String>), TestError> {
     let host = target.text("host");
     let tls = TlsSettings::of(target);
     let mut stream = dialer.dial(host, target.port(PORT), steps).await?;
@@ -70,8 +75,8 @@ async fn connect<'a>(target: &'a Target, dialer: &Dialer, steps: &mut Steps) -> 
         let binding = tls::channel_binding(&stream);
         Session::new(target, tls, binding, Box::new(stream))
     };
-    let outcome = session.start(steps).await?;
-    Ok((session, outcome))
+    let (status, server_version) = session.start(steps).await?;
+    Ok((session, status, server_version))
 }
 
 /// Sends `SSLRequest` and reads the one byte that answers it. More than one would stand in the clear before the encryption
@@ -112,8 +117,8 @@ impl<'a> Session<'a> {
         Self { target, tls, binding, scrubber, wire: Wire::new(stream), step: StepName::SignIn }
     }
 
-    /// Signs in and opens the database.
-    async fn start(&mut self, steps: &mut Steps) -> Result<Outcome, TestError> {
+    /// Signs in and opens the database: what the sign-in proved, and the server's version.
+    async fn start(&mut self, steps: &mut Steps) -> Result<(TestStatus, Option<String>), TestError> {
         steps.begin(StepName::SignIn);
         let status = self.sign_in().await?;
         steps.done((status == TestStatus::Unproven).then(|| "The server asked for no password".to_owned()));
@@ -121,7 +126,7 @@ impl<'a> Session<'a> {
         self.begin(StepName::OpenDatabase, steps);
         let version = self.open().await?;
         steps.done(Some(self.database().to_owned()));
-        Ok(Outcome { status, server_version: version })
+        Ok((status, version))
     }
 
     fn begin(&mut self, step: StepName, steps: &mut Steps) {

@@ -10,7 +10,7 @@ use dataflow_model::{StepName, TestError, TestStatus};
 use futures_util::future::BoxFuture;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use crate::{Connector, Dialer, Outcome, Steps, Target, causes, scrub::printable};
+use crate::{Connector, Dialer, Outcome, Steps, Target, causes, connector::Farewell, scrub::printable};
 
 /// The connector of SQLite.
 pub struct Sqlite;
@@ -20,17 +20,17 @@ impl Connector for Sqlite {
         "sqlite"
     }
 
-    fn test<'a>(
+    fn test<'a, 't: 'a>(
         &'a self,
-        target: &'a Target,
+        target: &'t Target,
         _dialer: &'a Dialer,
         steps: &'a mut Steps,
-    ) -> BoxFuture<'a, Result<Outcome, TestError>> {
+    ) -> BoxFuture<'a, Result<(Outcome, Farewell<'t>), TestError>> {
         Box::pin(test(target, steps))
     }
 }
 
-async fn test(target: &Target, steps: &mut Steps) -> Result<Outcome, TestError> {
+async fn test<'a>(target: &Target, steps: &mut Steps) -> Result<(Outcome, Farewell<'a>), TestError> {
     let file = target.text("database");
     steps.begin(StepName::Resolve);
     let path = find(file, target.file_folder.as_deref())?;
@@ -55,8 +55,8 @@ async fn test(target: &Target, steps: &mut Steps) -> Result<Outcome, TestError> 
         "1" => "1 table or view".to_owned(),
         _ => format!("{tables} tables and views"),
     }));
-    let _ = connection.close().await;
-    Ok(Outcome { status: TestStatus::Ok, server_version: Some(format!("SQLite {version}")) })
+    let farewell = Box::pin(async move { drop(connection.close().await) });
+    Ok((Outcome { status: TestStatus::Ok, server_version: Some(format!("SQLite {version}")) }, farewell))
 }
 
 async fn ask(connection: &mut SqliteConnection, query: &'static str, file: &str) -> Result<String, TestError> {

@@ -45,8 +45,8 @@ pub async fn record(write: &mut Write, vault: &Vault, caller: &Caller, event: Ev
         id: random_uuid().to_string(),
         at: event.at,
         workspace_id: event.workspace_id,
-        actor: caller.label(),
-        actor_id: caller.identity(),
+        actor: caller.label().into_owned(),
+        actor_id: caller.identity().into_owned(),
         action: event.action.to_owned(),
         object: event.object.to_owned(),
         detail: event.detail.to_string(),
@@ -108,8 +108,10 @@ impl UseLog {
         let mut line = Vec::with_capacity(LINE);
         serde_json::to_writer(&mut line, event)?;
         let mac = vault.audit_mac(&line);
+        let mut shown = [0; 64];
+        hex::encode_to_slice(mac, &mut shown)?;
         line.push(b'\t');
-        line.extend_from_slice(hex::encode(mac).as_bytes());
+        line.extend_from_slice(&shown);
         line.push(b'\n');
         let mut segment = self.segment.lock().unwrap_or_else(PoisonError::into_inner);
         if segment.torn {

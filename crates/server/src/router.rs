@@ -32,9 +32,9 @@ use crate::{
 /// nothing else. A streamed test has its head at once.
 const HANDLER: Duration = Duration::from_secs(45);
 
-/// The API under its prefix, and its description.
+/// The API, and its description.
 pub fn api() -> (Router<Arc<App>>, OpenApi) {
-    let described = OpenApiRouter::with_openapi(api::openapi::description()).nest("/api/v1", api::openapi::routes());
+    let described = OpenApiRouter::with_openapi(api::openapi::description()).merge(api::openapi::routes());
     let (routes, document) = described.split_for_parts();
     (routes, api::openapi::complete(document))
 }

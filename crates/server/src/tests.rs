@@ -15,7 +15,7 @@ use dataflow_model::{PublicFields, SecretFields, Step, TestReport};
 use tokio::sync::mpsc::Sender;
 use uuid::Uuid;
 
-use self::places::{Place, Places};
+use self::places::{AtAddress, Place, Places};
 use crate::{
     clock::Clock,
     config::TestConfig,
@@ -38,14 +38,15 @@ pub struct PlannedTest {
     request: TestRequest,
     pool: Pool,
     metrics: Arc<Metrics>,
-    place: Place,
+    place: (Place, AtAddress),
 }
 
 impl PlannedTest {
     /// Runs it. Dropping the future cancels the test and ends its process.
     pub async fn run(self, steps: Sender<Step>) -> TestReport {
         let (began, connector) = (Instant::now(), self.request.connector.clone());
-        let report = self.place.hold(self.pool.run(self.request, steps)).await;
+        let (place, at_address) = self.place;
+        let report = place.hold(self.pool.run(self.request, steps, at_address)).await;
         self.metrics.test(&connector, report.status, began.elapsed());
         report
     }

@@ -77,9 +77,7 @@ pub(crate) fn crc24(bytes: &[u8]) -> [u8; 3] {
 
 /// CRC-32 as in zip and Ethernet (reflected, polynomial 0xEDB88320).
 pub(crate) fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |sum, byte| {
-        (0..8).fold(sum ^ u32::from(*byte), |sum, _| sum >> 1 ^ (0xEDB8_8320 & (sum & 1).wrapping_neg()))
-    })
+    crc32fast::hash(bytes)
 }
 
 #[cfg(test)]

@@ -61,4 +61,4 @@ pub use provider::{Kek, KekProvider, KeyFile, Passphrase, RecoveryKey};
 pub use random::{random_bytes, random_uuid};
 pub use ring::{KeyRing, Slot, SlotKind};
 pub use vault::Vault;
-pub use workspace::{SealContext, WorkspaceKey};
+pub use workspace::{SealContext, UnlockedSecret, WorkspaceKey};

@@ -1,6 +1,9 @@
 //! The sealed record: one form for root keys, workspace keys and fields. Specified in [`format`](mod@crate::format).
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    error::Unspecified,
+};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -81,35 +84,35 @@ impl Sealer<'_> {
         let (record_key, commitment) = self.record_key(&fresh.salt).map_err(library)?;
         let nonce = Nonce::assume_unique_for_key(fresh.nonce);
         let aad = Aad::from(associated_data(prefix, parts));
-        let tag = record_key.seal_in_place_separate_tag(nonce, aad, plain.as_mut_slice()).map_err(library)?;
+        let tag = cipher(&record_key)
+            .and_then(|key| key.seal_in_place_separate_tag(nonce, aad, plain.as_mut_slice()))
+            .map_err(library)?;
         Ok([&prefix, fresh.salt.as_slice(), &fresh.nonce, commitment.as_slice(), plain.as_slice(), tag.as_ref()].concat())
     }
 
     /// Opens what [`Sealer::seal`] made under the same key and for the same parts.
     pub(crate) fn open(&self, parts: &[&[u8]], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        self.unlock(parts, sealed)?.open()
+    }
+
+    /// Derives the record's key. Most of the work of opening is here; a record that is opened often is unlocked once.
+    pub(crate) fn unlock(&self, parts: &[&[u8]], sealed: &[u8]) -> Result<Unlocked, VaultError> {
         let short = || self.content.damaged("it is cut short");
         let mut reader = Reader::new(sealed);
         let prefix = *reader.take::<PREFIX_LENGTH>().ok_or_else(short)?;
         self.check_prefix(prefix)?;
         let salt = reader.take::<SALT_LENGTH>().ok_or_else(short)?;
-        let nonce = reader.take::<NONCE_LEN>().ok_or_else(short)?;
+        let nonce = *reader.take::<NONCE_LEN>().ok_or_else(short)?;
         let stored_commitment = reader.take::<COMMITMENT_LENGTH>().ok_or_else(short)?;
-        let mut body = Zeroizing::new(reader.rest().to_vec());
+        let body = reader.rest().to_vec();
         if body.len() < AES_256_GCM.tag_len() {
             return Err(short());
         }
-
-        let (record_key, commitment) = self.record_key(salt).map_err(|_| VaultError::Library { what: self.content.name() })?;
+        let (key, commitment) = self.record_key(salt).map_err(|_| VaultError::Library { what: self.content.name() })?;
         if !mac::equal(commitment.as_slice(), stored_commitment) {
             return Err(VaultError::WrongKey { what: self.content.name() });
         }
-        let aad = Aad::from(associated_data(prefix, parts));
-        let length = record_key
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), aad, body.as_mut_slice())
-            .map_err(|_| VaultError::Refused { what: self.content.name() })?
-            .len();
-        body.truncate(length);
-        Ok(body)
+        Ok(Unlocked { content: self.content, key, nonce, associated_data: associated_data(prefix, parts), body })
     }
 
     fn prefix(&self) -> [u8; PREFIX_LENGTH] {
@@ -135,15 +138,38 @@ impl Sealer<'_> {
     }
 
     /// The record's own key and its commitment.
-    fn record_key(
-        &self,
-        salt: &[u8; SALT_LENGTH],
-    ) -> Result<(LessSafeKey, [u8; COMMITMENT_LENGTH]), aws_lc_rs::error::Unspecified> {
+    fn record_key(&self, salt: &[u8; SALT_LENGTH]) -> Result<(Key, [u8; COMMITMENT_LENGTH]), Unspecified> {
         let derived = self.key.derive::<{ KEY_LENGTH + COMMITMENT_LENGTH }>(salt, self.content.label());
-        let (key, commitment) = derived.split_first_chunk::<KEY_LENGTH>().ok_or(aws_lc_rs::error::Unspecified)?;
-        let commitment = commitment.try_into().map_err(|_| aws_lc_rs::error::Unspecified)?;
-        Ok((LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key)?), commitment))
+        let (key, commitment) = derived.split_first_chunk::<KEY_LENGTH>().ok_or(Unspecified)?;
+        Ok((Key::copied(key).ok_or(Unspecified)?, commitment.try_into().map_err(|_| Unspecified)?))
     }
+}
+
+/// A record with its own key, still sealed.
+pub(crate) struct Unlocked {
+    content: Content,
+    key: Key,
+    nonce: [u8; NONCE_LEN],
+    associated_data: Vec<u8>,
+    /// The text and its tag.
+    body: Vec<u8>,
+}
+
+impl Unlocked {
+    pub(crate) fn open(&self) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let what = self.content.name();
+        let key = cipher(&self.key).map_err(|_| VaultError::Library { what })?;
+        let mut body = Zeroizing::new(self.body.clone());
+        let nonce = Nonce::assume_unique_for_key(self.nonce);
+        let opened = key.open_in_place(nonce, Aad::from(&self.associated_data), body.as_mut_slice());
+        let length = opened.map_err(|_| VaultError::Refused { what })?.len();
+        body.truncate(length);
+        Ok(body)
+    }
+}
+
+fn cipher(key: &Key) -> Result<LessSafeKey, Unspecified> {
+    UnboundKey::new(&AES_256_GCM, key.expose()).map(LessSafeKey::new)
 }
 
 fn associated_data(prefix: [u8; PREFIX_LENGTH], parts: &[&[u8]]) -> Vec<u8> {

@@ -10,7 +10,7 @@ use crate::{
     EndpointDigest, VaultError,
     format::{self, FIELD_BLOCK, Label},
     mac::MacKey,
-    sealed::{Content, Fresh, Sealer},
+    sealed::{Content, Fresh, Sealer, Unlocked},
     vault::VersionedKey,
 };
 
@@ -24,6 +24,31 @@ pub struct SealContext<'a> {
     pub field: &'a str,
     /// Where the secret may be sent.
     pub endpoint: &'a EndpointDigest,
+}
+
+/// A secret that lies sealed in memory, beside the key of its record and of nothing else. It does not print.
+pub struct UnlockedSecret(Unlocked);
+
+impl UnlockedSecret {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// `Refused` if it was changed or sealed for another place; `Damaged` for what this program did not write.
+    pub fn open(&self) -> Result<Secret, VaultError> {
+        let mut plain = self.0.open()?;
+        let end = plain.iter().rposition(|byte| *byte != 0).filter(|end| plain.get(*end) == Some(&0x80));
+        plain.truncate(end.ok_or_else(|| Content::Field.damaged("its padding is not one of this program"))?);
+        String::from_utf8(std::mem::take(&mut *plain)).map(Secret::new).map_err(|error| {
+            error.into_bytes().zeroize();
+            Content::Field.damaged("it is not text")
+        })
+    }
+}
+
+impl fmt::Debug for UnlockedSecret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("UnlockedSecret(…)")
+    }
 }
 
 /// The open key of one workspace. Sealing and opening take about 2 µs.
@@ -62,13 +87,15 @@ impl WorkspaceKey {
     /// `WrongKey` if another key sealed it, `Refused` if it was changed or sealed for another place, `OtherKeyVersion` if
     /// another version of the workspace's key is needed, `Damaged` and `UnknownFormat` for bytes that are no record.
     pub fn open(&self, context: &SealContext<'_>, sealed: &[u8]) -> Result<Secret, VaultError> {
-        let mut plain = self.in_place(context, |sealer, parts| sealer.open(parts, sealed))?;
-        let end = plain.iter().rposition(|byte| *byte != 0).filter(|end| plain.get(*end) == Some(&0x80));
-        plain.truncate(end.ok_or_else(|| Content::Field.damaged("its padding is not one of this program"))?);
-        String::from_utf8(std::mem::take(&mut *plain)).map(Secret::new).map_err(|error| {
-            error.into_bytes().zeroize();
-            Content::Field.damaged("it is not text")
-        })
+        self.unlock(context, sealed)?.open()
+    }
+
+    /// Does once what is the same at each opening of a secret that is opened often: derives the key of its record.
+    ///
+    /// # Errors
+    /// Those of [`WorkspaceKey::open`] without `Refused`.
+    pub fn unlock(&self, context: &SealContext<'_>, sealed: &[u8]) -> Result<UnlockedSecret, VaultError> {
+        self.in_place(context, |sealer, parts| sealer.unlock(parts, sealed)).map(UnlockedSecret)
     }
 
     fn in_place<T>(&self, context: &SealContext<'_>, act: impl FnOnce(Sealer<'_>, &[&[u8]]) -> T) -> T {

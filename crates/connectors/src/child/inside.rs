@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 
 use super::{
     ARGUMENT, confine,
-    wire::{Asked, End, Line, REQUEST_MAX},
+    wire::{Asked, End, Length, Line, REQUEST_MAX},
 };
-use crate::{Dialer, Steps, Target, causes, connector, connector::CONNECT_TIMEOUT, tls::SystemRoots};
+use crate::{Dialer, Outcome, Steps, Target, causes, connector, connector::CONNECT_TIMEOUT, tls::SystemRoots};
 
 /// To be called first in `main`, before any thread, file or runtime: returns if this process is no test's child, and
 /// otherwise runs the test and exits.
@@ -34,8 +34,7 @@ fn test() -> io::Result<()> {
         roots.read();
     }
     let Some(asked) = read()? else { return Ok(()) };
-    let end = runtime.block_on(run(asked, roots));
-    tell(&Line::End(end))?;
+    runtime.block_on(run(asked, roots))?;
     // A resolver may still be at work in a thread of its own; nobody waits for it.
     runtime.shutdown_background();
     Ok(())
@@ -50,10 +49,18 @@ fn is_asked() -> io::Result<bool> {
 
 /// The request; `None` if the parent went away without one.
 fn read() -> io::Result<Option<Asked>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(REQUEST_MAX));
-    let most = u64::try_from(REQUEST_MAX).map_err(io::Error::other)?;
-    io::stdin().lock().take(most).read_to_end(&mut bytes)?;
-    if bytes.is_empty() { Ok(None) } else { Ok(Some(serde_json::from_slice(&bytes)?)) }
+    let mut length = Length::default();
+    match io::stdin().read_exact(&mut length) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        read => read?,
+    }
+    let length = usize::try_from(u32::from_be_bytes(length)).map_err(io::Error::other)?;
+    if length > REQUEST_MAX {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut bytes = Zeroizing::new(vec![0; length]);
+    io::stdin().read_exact(&mut bytes)?;
+    Ok(Some(serde_json::from_slice(&bytes)?))
 }
 
 fn tell(line: &Line) -> io::Result<()> {
@@ -64,10 +71,11 @@ fn tell(line: &Line) -> io::Result<()> {
     out.flush()
 }
 
-async fn run(asked: Asked, roots: SystemRoots) -> End {
+/// Runs the test and tells how it ended; then takes leave of the server.
+async fn run(asked: Asked, roots: SystemRoots) -> io::Result<()> {
     let Asked { connector: name, public, secrets, file_folder, policy, deadline } = asked;
     let Some(connector) = connector(&name) else {
-        return End::failed(causes::test_broken("no connector of that name is built in"));
+        return tell(&Line::End(End::failed(causes::test_broken("no connector of that name is built in"))));
     };
     let target = Target { public, secrets: SecretFields(secrets), file_folder };
     // Of many addresses each is to have its share of what the connection itself allows for connecting.
@@ -80,15 +88,18 @@ async fn run(asked: Asked, roots: SystemRoots) -> End {
         steps.fail();
         End::failed(error)
     };
-    match tested {
-        Ok(Ok(outcome)) => {
+    let end = match tested {
+        Ok(Ok((Outcome { status, server_version }, farewell))) => {
             steps.skip_rest();
-            End { status: outcome.status, server_version: outcome.server_version, error: None }
+            tell(&Line::End(End { status, server_version, error: None }))?;
+            farewell.await;
+            return Ok(());
         }
         Ok(Err(error)) => failed(error, &mut steps),
         Err(_) => {
             let error = causes::timed_out(steps.current());
             failed(error, &mut steps)
         }
-    }
+    };
+    tell(&Line::End(end))
 }

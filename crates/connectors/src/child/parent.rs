@@ -25,6 +25,8 @@ use crate::{
     steps::{milliseconds, next},
 };
 
+/// How long a child may take to say goodbye to its server.
+const LEAVING: Duration = Duration::from_secs(1);
 /// How long a child that was killed may take to be gone: 1 ms on an idle machine.
 const DYING: Duration = Duration::from_secs(1);
 
@@ -40,7 +42,7 @@ pub fn this_binary() -> PathBuf {
 /// Needs a `main` that calls [`super::enter`] first.
 pub async fn run(request: TestRequest, steps: Sender<Step>) -> TestReport {
     let begun = Instant::now();
-    Conversation::new(begun, &request, steps).hold(spawn(&this_binary()), &request).await
+    Conversation::new(begun, &request, steps).hold(spawn(&this_binary()), &request, ()).await
 }
 
 /// Runs tests like [`run`], with one child always started ahead, so that a test need not wait for it. Each is used once.
@@ -80,12 +82,13 @@ impl Pool {
         }
     }
 
-    /// See [`run`]. The next child is started once this test is over, or cancelled.
-    pub async fn run(&self, request: TestRequest, steps: Sender<Step>) -> TestReport {
+    /// See [`run`]. The next child is started once this test is over, or cancelled. `held` is dropped once the child is gone, which may be
+    /// somewhat after the report: it still takes leave of the server.
+    pub async fn run(&self, request: TestRequest, steps: Sender<Step>, held: impl Send + 'static) -> TestReport {
         let begun = Instant::now();
         let _refill = Refill(self.clone());
         let child = self.take().map_or_else(|| spawn(&self.0.binary), Ok);
-        Conversation::new(begun, &request, steps).hold(child, &request).await
+        Conversation::new(begun, &request, steps).hold(child, &request, held).await
     }
 
     /// The waiting child, unless it has died meanwhile.
@@ -142,10 +145,16 @@ impl Conversation {
         }
     }
 
-    async fn hold(mut self, child: io::Result<Child>, request: &TestRequest) -> TestReport {
+    async fn hold(mut self, child: io::Result<Child>, request: &TestRequest, held: impl Send + 'static) -> TestReport {
         let end = match child {
             Ok(mut child) => match tokio::time::timeout(request.deadline, self.converse(&mut child, request)).await {
-                Ok(Ok(end)) => end,
+                Ok(Ok(end)) => {
+                    tokio::spawn(async move {
+                        let _ = tokio::time::timeout(LEAVING, child.wait()).await;
+                        drop((child, held));
+                    });
+                    end
+                }
                 Ok(Err(why)) => End::failed(causes::test_broken(&why)),
                 Err(_) => {
                     // Its place at the host is free once it has let go of the connection, which it does before it can be waited for.
@@ -175,7 +184,7 @@ impl Conversation {
         let bytes = wire::write(request).map_err(|_| "the request could not be written")?;
         // A child that died before it read all says so by its end; that is handled below.
         let _ = input.write_all(&bytes).await;
-        drop((bytes, input));
+        drop(bytes);
         let mut lines = BufReader::new(output.take(ANSWER_MAX)).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             match serde_json::from_str(&line) {
@@ -251,7 +260,7 @@ mod tests {
             now: SystemTime::UNIX_EPOCH,
         };
         let (listener, _steps) = tokio::sync::mpsc::channel(6);
-        let report = Conversation::new(Instant::now(), &request, listener).hold(child, &request).await;
+        let report = Conversation::new(Instant::now(), &request, listener).hold(child, &request, ()).await;
         assert_eq!(report.error, Some(causes::timed_out(StepName::SignIn)), "{:?}", report.steps);
     }
 

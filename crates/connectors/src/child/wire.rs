@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 use super::TestRequest;
 use crate::DialPolicy;
 
+/// Goes before a request: how many bytes it has, most significant first.
+pub(super) type Length = [u8; 4];
 /// Most bytes of a request. A connection's body has at most 64 KiB, and JSON escapes at most sixfold.
 pub(super) const REQUEST_MAX: usize = 512 * 1024;
 /// Most bytes that a child may say: eight certificates of 16 KiB, twice over.
@@ -39,7 +41,7 @@ pub(super) struct Asked {
     pub deadline: Duration,
 }
 
-/// The request in bytes, which are wiped when dropped.
+/// The request in bytes, its length before it; they are wiped when dropped.
 pub(super) fn write(request: &TestRequest) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
     let target = &request.target;
     let written = Written {
@@ -50,10 +52,28 @@ pub(super) fn write(request: &TestRequest) -> Result<Zeroizing<Vec<u8>>, serde_j
         policy: &request.policy,
         deadline: request.deadline,
     };
-    // As large as it can get, so that it never moves and leaves a copy behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(REQUEST_MAX));
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, &written)?;
+    let length = Length::from(u32::try_from(count.0).unwrap_or(u32::MAX).to_be_bytes());
+    // As large as it will get, so that it never moves and leaves a copy behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length.len() + count.0));
+    bytes.extend_from_slice(&length);
     serde_json::to_writer(&mut *bytes, &written)?;
     Ok(bytes)
+}
+
+/// Counts what is written.
+struct Count(usize);
+
+impl std::io::Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// One line of a child.

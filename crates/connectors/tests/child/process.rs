@@ -110,7 +110,7 @@ pub fn trials() -> Vec<Trial> {
             let asked = request("postgres", fields(port, &[("tls.mode", "disable")]), secrets(&[("password", PLANTED)]));
             let asked = TestRequest { deadline: Duration::from_mins(1), ..asked };
             let (steps, mut told) = mpsc::channel(6);
-            let running = tokio::spawn(async move { Pool::default().run(asked, steps).await });
+            let running = tokio::spawn(async move { Pool::default().run(asked, steps, ()).await });
             while told.recv().await.expect("it runs").step != StepName::Secure {}
             running.abort();
             timeout(Duration::from_secs(30), seen.recv()).await.expect("the connection is closed");
@@ -142,7 +142,7 @@ async fn hostile_stream() {
     let asked = request("postgres", fields(port, &[("tls.mode", "disable")]), secrets(&[("password", PLANTED)]));
     let asked = TestRequest { deadline: SHORT, ..asked };
     let (steps, mut told) = mpsc::channel(6);
-    let running = tokio::spawn(async move { pool.run(asked, steps).await });
+    let running = tokio::spawn(async move { pool.run(asked, steps, ()).await });
     let mut most = before;
     while !running.is_finished() {
         let now = fs::read_to_string(&status).ok().and_then(|status| peak_in(&status));

@@ -67,7 +67,7 @@ pub async fn run(request: TestRequest) -> TestReport {
 pub async fn run_in(pool: &Pool, request: TestRequest) -> TestReport {
     let (sender, mut receiver) = mpsc::channel(6);
     let (begun, deadline) = (Instant::now(), request.deadline);
-    let report = pool.run(request, sender).await;
+    let report = pool.run(request, sender, ()).await;
     assert!(begun.elapsed() < deadline + Duration::from_secs(5), "the deadline holds: {:?}", begun.elapsed());
     let mut streamed = Vec::new();
     while let Ok(step) = receiver.try_recv() {

@@ -55,7 +55,7 @@ pub struct CheckAnswer {
 ///
 /// Answers 200 with the report whether the test passed or failed. Under `Accept: text/event-stream` each step is an event `step`, and the
 /// last event, `report`, is the whole. Closing the connection cancels the test.
-#[utoipa::path(post, path = "/workspaces/{workspace}/connections/{name}/test", operation_id = "test_connection", tag = "tests", params(("workspace" = String, Path), ("name" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/connections/{name}/test", operation_id = "test_connection", tag = "tests", params(("workspace" = String, Path), ("name" = String, Path)),
     request_body(content = Option<ConnectionRequest>),
     responses((status = 200, content((TestReport = "application/json"), (String = "text/event-stream", example = json!(EVENTS)))), (status = 403, description = "tests_disabled"), (status = 404),
         (status = 410), (status = 415), (status = 422, description = "secret_reentry_required"), (status = 429)))]
@@ -74,7 +74,7 @@ pub async fn test_connection(
 }
 
 /// Tests values that are not saved, for a connection that does not exist yet. Answers like the test of a stored one.
-#[utoipa::path(post, path = "/workspaces/{workspace}/connections/test", operation_id = "test_unsaved_connection", tag = "tests", params(("workspace" = String, Path)), request_body = ConnectionRequest,
+#[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/connections/test", operation_id = "test_unsaved_connection", tag = "tests", params(("workspace" = String, Path)), request_body = ConnectionRequest,
     responses((status = 200, content((TestReport = "application/json"), (String = "text/event-stream", example = json!(EVENTS)))), (status = 403, description = "tests_disabled"), (status = 404),
         (status = 415), (status = 422), (status = 429)))]
 pub async fn test_unsaved_connection(
@@ -89,7 +89,7 @@ pub async fn test_unsaved_connection(
 }
 
 /// Lists the checks of a connection, newest first. The last 1,000 are kept.
-#[utoipa::path(get, path = "/workspaces/{workspace}/connections/{name}/checks", operation_id = "list_checks", tag = "tests", params(("workspace" = String, Path), ("name" = String, Path), PageParams),
+#[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/connections/{name}/checks", operation_id = "list_checks", tag = "tests", params(("workspace" = String, Path), ("name" = String, Path), PageParams),
     responses((status = 200, body = ListAnswer<CheckAnswer>), (status = 404), (status = 410), (status = 422)))]
 pub async fn list_checks(
     State(app): State<Arc<App>>,

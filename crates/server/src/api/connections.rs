@@ -206,7 +206,7 @@ pub struct ListParams {
 }
 
 /// Lists live connections.
-#[utoipa::path(get, path = "/workspaces/{workspace}/connections", operation_id = "list_connections", tag = "connections",
+#[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/connections", operation_id = "list_connections", tag = "connections",
     params(("workspace" = String, Path), ListParams),
     responses((status = 200, body = ListAnswer<ConnectionSummary>), (status = 404), (status = 422)))]
 pub async fn list_connections(
@@ -262,7 +262,7 @@ fn summary(row: ConnectionRow) -> ConnectionSummary {
 }
 
 /// Creates a connection.
-#[utoipa::path(post, path = "/workspaces/{workspace}/connections", operation_id = "create_connection", tag = "connections",
+#[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/connections", operation_id = "create_connection", tag = "connections",
     params(("workspace" = String, Path)), request_body = ConnectionRequest,
     responses((status = 201, body = ConnectionAnswer, headers(("ETag" = String), ("Location" = String))), (status = 403), (status = 404), (status = 409, description = "name_taken"),
         (status = 415), (status = 422)))]
@@ -286,7 +286,7 @@ pub async fn create_connection(
 }
 
 /// Shows a connection. A deleted one is 410 and says who and when.
-#[utoipa::path(get, path = "/workspaces/{workspace}/connections/{name}", operation_id = "show_connection", tag = "connections",
+#[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/connections/{name}", operation_id = "show_connection", tag = "connections",
     params(("workspace" = String, Path), ("name" = String, Path)),
     responses((status = 200, body = ConnectionAnswer, headers(("ETag" = String))), (status = 404), (status = 410)))]
 pub async fn show_connection(
@@ -301,7 +301,7 @@ pub async fn show_connection(
 /// Changes a connection. Members left out stay as they are, null clears, a secret left out is kept. A change that leaves everything as
 /// it is makes no version. A change of where a stored secret is sent needs that secret again: only an admin who is signed in to the
 /// Studio can keep it.
-#[utoipa::path(patch, path = "/workspaces/{workspace}/connections/{name}", operation_id = "edit_connection", tag = "connections",
+#[utoipa::path(patch, path = "/api/v1/workspaces/{workspace}/connections/{name}", operation_id = "edit_connection", tag = "connections",
     params(("workspace" = String, Path), ("name" = String, Path), ("If-Match" = String, Header, description = "The ETag that was read, a list of such, or `*`")), request_body = ConnectionRequest,
     responses((status = 200, body = ConnectionAnswer, headers(("ETag" = String))), (status = 403), (status = 404), (status = 410), (status = 412), (status = 415),
         (status = 422, description = "secret_reentry_required"), (status = 428)))]
@@ -332,7 +332,7 @@ pub struct DeleteParams {
 }
 
 /// Deletes a connection. It leaves a tombstone: who asks for the name learns who deleted it, when and why.
-#[utoipa::path(delete, path = "/workspaces/{workspace}/connections/{name}", operation_id = "delete_connection", tag = "connections",
+#[utoipa::path(delete, path = "/api/v1/workspaces/{workspace}/connections/{name}", operation_id = "delete_connection", tag = "connections",
     params(("workspace" = String, Path), ("name" = String, Path), ("If-Match" = String, Header, description = "The ETag that was read, a list of such, or `*`"), DeleteParams),
     responses((status = 204), (status = 403), (status = 404), (status = 410), (status = 412), (status = 422), (status = 428)))]
 pub async fn delete_connection(

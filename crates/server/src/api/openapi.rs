@@ -67,14 +67,15 @@ fn idempotency_key() -> RefOr<Parameter> {
     RefOr::T(header.description(Some(text)).schema(Some(key.build())).build())
 }
 
-/// The routes under `/api/v1`, with their description.
+/// The routes, with their description. Each handler names its whole address: axum takes requests to a nest of routes apart and puts them
+/// together anew.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(connections::list_connections, connections::create_connection))
         .routes(routes!(connections::show_connection, connections::edit_connection, connections::delete_connection))
         .routes(routes!(checks::test_unsaved_connection))
         .route(
-            "/workspaces/{workspace}/connections/test",
+            "/api/v1/workspaces/{workspace}/connections/test",
             get(connections::show_connection).patch(connections::edit_connection).delete(connections::delete_connection),
         )
         .routes(routes!(checks::test_connection))

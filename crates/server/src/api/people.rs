@@ -53,7 +53,7 @@ pub struct MemberAdded {
 }
 
 /// Lists the members of a workspace, by e-mail.
-#[utoipa::path(get, path = "/workspaces/{workspace}/members", operation_id = "list_members", tag = "people", params(("workspace" = String, Path), PageParams),
+#[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/members", operation_id = "list_members", tag = "people", params(("workspace" = String, Path), PageParams),
     responses((status = 200, body = ListAnswer<MemberAnswer>), (status = 403), (status = 404), (status = 422)))]
 pub async fn list_members(
     State(app): State<Arc<App>>,
@@ -75,7 +75,7 @@ pub async fn list_members(
 /// Gives a person in a workspace other roles.
 ///
 /// Somebody who is not in the workspace yet is added by an owner of the server, on the Studio's page Access or in a shell; no token may.
-#[utoipa::path(put, path = "/workspaces/{workspace}/members/{name}", operation_id = "put_member", tag = "people", params(("workspace" = String, Path), ("name" = String, Path, description = "The e-mail address", max_length = 254)), request_body = MemberRequest,
+#[utoipa::path(put, path = "/api/v1/workspaces/{workspace}/members/{name}", operation_id = "put_member", tag = "people", params(("workspace" = String, Path), ("name" = String, Path, description = "The e-mail address", max_length = 254)), request_body = MemberRequest,
     responses((status = 200, body = MemberAdded), (status = 403), (status = 404), (status = 415), (status = 422)))]
 pub async fn put_member(
     State(app): State<Arc<App>>,
@@ -93,7 +93,7 @@ pub async fn put_member(
 }
 
 /// Takes a person out of a workspace. The tokens that he or one of his tokens made there are revoked.
-#[utoipa::path(delete, path = "/workspaces/{workspace}/members/{name}", operation_id = "remove_member", tag = "people", params(("workspace" = String, Path), ("name" = String, Path, description = "The e-mail address")),
+#[utoipa::path(delete, path = "/api/v1/workspaces/{workspace}/members/{name}", operation_id = "remove_member", tag = "people", params(("workspace" = String, Path), ("name" = String, Path, description = "The e-mail address")),
     responses((status = 204), (status = 403), (status = 404), (status = 409, description = "last_admin")))]
 pub async fn remove_member(
     State(app): State<Arc<App>>,
@@ -107,7 +107,7 @@ pub async fn remove_member(
 /// Disables a person in all workspaces: his sessions end, he cannot sign in, and his tokens do not work until he is enabled again.
 ///
 /// For who may manage people wherever he is; an owner is disabled by another owner.
-#[utoipa::path(post, path = "/workspaces/{workspace}/members/{name}/disable", operation_id = "disable_person", tag = "people", params(("workspace" = String, Path), ("name" = String, Path, description = "The e-mail address")),
+#[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/members/{name}/disable", operation_id = "disable_person", tag = "people", params(("workspace" = String, Path), ("name" = String, Path, description = "The e-mail address")),
     responses((status = 204), (status = 403), (status = 404), (status = 409, description = "last_admin")))]
 pub async fn disable_person(
     State(app): State<Arc<App>>,
@@ -119,7 +119,7 @@ pub async fn disable_person(
 }
 
 /// Enables a person again. He signs in anew; his tokens that have not expired work again.
-#[utoipa::path(post, path = "/workspaces/{workspace}/members/{name}/enable", operation_id = "enable_person", tag = "people", params(("workspace" = String, Path), ("name" = String, Path, description = "The e-mail address")),
+#[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/members/{name}/enable", operation_id = "enable_person", tag = "people", params(("workspace" = String, Path), ("name" = String, Path, description = "The e-mail address")),
     responses((status = 204), (status = 403), (status = 404)))]
 pub async fn enable_person(
     State(app): State<Arc<App>>,

@@ -86,7 +86,7 @@ fn answer(token: Token) -> TokenAnswer {
 }
 
 /// Lists the tokens that you made, newest first; an admin sees all.
-#[utoipa::path(get, path = "/workspaces/{workspace}/tokens", operation_id = "list_tokens", tag = "tokens", params(("workspace" = String, Path), PageParams),
+#[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/tokens", operation_id = "list_tokens", tag = "tokens", params(("workspace" = String, Path), PageParams),
     responses((status = 200, body = ListAnswer<TokenAnswer>), (status = 404), (status = 422)))]
 pub async fn list_tokens(
     State(app): State<Arc<App>>,
@@ -98,7 +98,7 @@ pub async fn list_tokens(
 }
 
 /// Makes a token. It is in this answer and nowhere else.
-#[utoipa::path(post, path = "/workspaces/{workspace}/tokens", operation_id = "create_token", tag = "tokens", params(("workspace" = String, Path)), request_body = TokenRequest,
+#[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/tokens", operation_id = "create_token", tag = "tokens", params(("workspace" = String, Path)), request_body = TokenRequest,
     responses((status = 201, body = NewTokenAnswer), (status = 403), (status = 404), (status = 409, description = "name_taken"), (status = 415), (status = 422)))]
 pub async fn create_token(
     State(app): State<Arc<App>>,
@@ -117,7 +117,7 @@ pub async fn create_token(
 }
 
 /// Revokes a token by its id, and those that it made.
-#[utoipa::path(delete, path = "/workspaces/{workspace}/tokens/{name}", operation_id = "revoke_token", tag = "tokens", params(("workspace" = String, Path), ("name" = String, Path, description = "The token's id")),
+#[utoipa::path(delete, path = "/api/v1/workspaces/{workspace}/tokens/{name}", operation_id = "revoke_token", tag = "tokens", params(("workspace" = String, Path), ("name" = String, Path, description = "The token's id")),
     responses((status = 204), (status = 404)))]
 pub async fn revoke_token(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, named: Named) -> Result<StatusCode> {
     let revoked = tokens::revoke(&app, &caller, &named.workspace, &named.name).await;

@@ -106,7 +106,7 @@ fn answer(kind: &ConnectionType) -> TypeAnswer {
 }
 
 /// Lists the connection types with their fields.
-#[utoipa::path(get, path = "/types", operation_id = "list_types", tag = "types", responses((status = 200, body = ListAnswer<TypeAnswer>)))]
+#[utoipa::path(get, path = "/api/v1/types", operation_id = "list_types", tag = "types", responses((status = 200, body = ListAnswer<TypeAnswer>)))]
 pub async fn list_types(
     State(app): State<Arc<App>>,
     Authenticated(_caller): Authenticated,

@@ -21,7 +21,7 @@ pub struct WorkspaceAnswer {
 }
 
 /// Lists the workspaces that you are in, by name.
-#[utoipa::path(get, path = "/workspaces", operation_id = "list_workspaces", tag = "workspaces", params(PageParams),
+#[utoipa::path(get, path = "/api/v1/workspaces", operation_id = "list_workspaces", tag = "workspaces", params(PageParams),
     responses((status = 200, body = ListAnswer<WorkspaceAnswer>), (status = 422)))]
 pub async fn list_workspaces(
     State(app): State<Arc<App>>,

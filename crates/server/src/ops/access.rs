@@ -1,6 +1,7 @@
 //! Who may do what: callers, sets of roles, and the one table of actions.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::IpAddr,
@@ -167,7 +168,10 @@ pub struct Person {
 #[derive(Debug, Clone)]
 pub struct TokenIdentity {
     pub id: Uuid,
-    pub name: String,
+    /// As events call it; see [`Caller::label`].
+    pub label: String,
+    /// See [`Caller::identity`].
+    pub identity: String,
     pub workspace_id: Uuid,
     /// The workspace's name.
     pub workspace: String,
@@ -210,21 +214,21 @@ impl Caller {
 
     /// The name in audit events and “by whom” columns, for show: another may bear it later.
     #[must_use]
-    pub fn label(&self) -> String {
+    pub fn label(&self) -> Cow<'_, str> {
         match &self.who {
-            Who::Person(person) => person.email.clone(),
-            Who::Token(token) => format!("token {}", token.name),
-            Who::Shell => "shell".to_owned(),
+            Who::Person(person) => Cow::Borrowed(&person.email),
+            Who::Token(token) => Cow::Borrowed(&token.label),
+            Who::Shell => Cow::Borrowed("shell"),
         }
     }
 
     /// Who asks, in a form that no two callers ever share.
     #[must_use]
-    pub fn identity(&self) -> String {
+    pub fn identity(&self) -> Cow<'_, str> {
         match &self.who {
-            Who::Person(person) => format!("person {}", person.id),
-            Who::Token(token) => format!("token {}", token.id),
-            Who::Shell => "shell".to_owned(),
+            Who::Person(person) => Cow::Owned(format!("person {}", person.id)),
+            Who::Token(token) => Cow::Borrowed(&token.identity),
+            Who::Shell => Cow::Borrowed("shell"),
         }
     }
 

@@ -44,8 +44,8 @@ struct Record {
 pub async fn plan_stored(app: &App, caller: &Caller, workspace: &str, name: &str) -> Result<Planned> {
     let workspace = authorise_name(app, caller, workspace, name, Action::TestConnections).await?;
     let connection = servable(app, &workspace, name).await?;
-    let secrets = connection.open_secrets(&workspace)?;
-    let record = Record { connection: connection.id, version: connection.version, by: caller.label() };
+    let secrets = connection.open_secrets()?;
+    let record = Record { connection: connection.id, version: connection.version, by: caller.label().into_owned() };
     let test = plan(app, &workspace, connection.connector(), (connection.public.clone(), secrets)).await?;
     audit_use(app, caller, &workspace, name, connection.version)?;
     Ok(Planned { test, record: Some(record) })

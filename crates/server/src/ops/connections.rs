@@ -80,7 +80,7 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, draft: Draft) -
     let content = read_content(draft, kind, None, is_admin)?;
     let id = random_uuid();
     let now = app.clock.now();
-    let by = caller.label();
+    let by = caller.label().into_owned();
     let secrets = Sealing { workspace: &workspace, id, version: 1, kept: None }.apply(kind, &content.settled)?;
     let row = ConnectionRow {
         id: id.to_string(),
@@ -166,7 +166,7 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
         tags: json(&content.tags)?,
         description: content.description,
         updated_at: now,
-        updated_by: caller.label(),
+        updated_by: caller.label().into_owned(),
         ..before.clone()
     }
     .sealed(&app.vault);
@@ -237,8 +237,13 @@ pub async fn delete(app: &App, caller: &Caller, workspace: &str, name: &str, rem
     let (before, _) = hold_current(app, &mut write, &workspace, name).await?;
     removal.precondition.check(&before)?;
     let now = app.clock.now();
-    let row = ConnectionRow { deleted_at: Some(now), deleted_by: Some(caller.label()), deleted_reason: removal.reason, ..before }
-        .sealed(&app.vault);
+    let row = ConnectionRow {
+        deleted_at: Some(now),
+        deleted_by: Some(caller.label().into_owned()),
+        deleted_reason: removal.reason,
+        ..before
+    }
+    .sealed(&app.vault);
     if !store::delete_connection(&mut write, &row).await? {
         return Err(Error::VersionConflict);
     }

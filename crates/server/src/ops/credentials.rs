@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use dataflow_model::{FieldPath, PublicFields, Secret, SecretFields};
-use dataflow_vault::{EndpointDigest, SealContext};
+use dataflow_vault::{SealContext, UnlockedSecret, VaultError};
 use uuid::Uuid;
 
 use super::{
@@ -21,7 +21,7 @@ use crate::{
     uses::Use,
 };
 
-/// A version ready to be served: all that is public already written as JSON, the secrets still sealed.
+/// A version ready to be served: all that is public already written as JSON, the secrets still sealed, each beside its record's key.
 #[derive(Debug)]
 pub struct Servable {
     pub id: Uuid,
@@ -29,16 +29,8 @@ pub struct Servable {
     pub fingerprint: String,
     connector: String,
     pub public: PublicFields,
-    secrets: Vec<SealedField>,
-    endpoint: EndpointDigest,
+    secrets: Vec<(FieldPath, UnlockedSecret)>,
     body: AnswerBody,
-}
-
-#[derive(Debug)]
-struct SealedField {
-    path: FieldPath,
-    version: u64,
-    sealed: Vec<u8>,
 }
 
 impl Servable {
@@ -49,17 +41,14 @@ impl Servable {
     }
 
     /// Opens every secret. Hand them straight to what needs them.
-    pub fn open_secrets(&self, workspace: &Workspace) -> Result<SecretFields> {
-        let mut opened = SecretFields::default();
-        for field in &self.secrets {
-            let context =
-                SealContext { connection: self.id, version: field.version, field: field.path.as_str(), endpoint: &self.endpoint };
-            let secret =
-                workspace.key.open(&context, &field.sealed).context("open a stored secret").map_err(Error::SecretUnreadable)?;
-            opened.0.insert(field.path.clone(), secret);
-        }
-        Ok(opened)
+    pub fn open_secrets(&self) -> Result<SecretFields> {
+        let opened = self.secrets.iter().map(|(path, secret)| Ok((path.clone(), secret.open().map_err(unreadable)?)));
+        opened.collect::<Result<_>>().map(SecretFields)
     }
+}
+
+fn unreadable(error: VaultError) -> Error {
+    Error::SecretUnreadable(anyhow::Error::from(error).context("open a stored secret"))
 }
 
 /// What a client gets. `body` is `None` where it said that it holds this fingerprint already (304).
@@ -74,8 +63,7 @@ pub struct Resolved {
 pub async fn resolve(app: &App, caller: &Caller, workspace: &str, name: &str, holds: impl Fn(&str) -> bool) -> Result<Resolved> {
     let workspace = authorise_name(app, caller, workspace, name, Action::UseCredentials).await?;
     let connection = servable(app, &workspace, name).await?;
-    let body =
-        if holds(&connection.fingerprint) { None } else { Some(connection.body.with(&connection.open_secrets(&workspace)?)) };
+    let body = if holds(&connection.fingerprint) { None } else { Some(connection.body.with(&connection.open_secrets()?)) };
     let at = app.clock.now();
     let actor = caller.label();
     app.use_log
@@ -119,10 +107,14 @@ async fn load(app: &App, workspace: &Workspace, name: &str) -> Result<Arc<Servab
     let content = VersionContent::read(&version)?;
     let kind = app.catalogue.get(&version.type_id);
     let connector = kind.map_or_else(|| version.type_id.clone(), |kind| kind.connector.clone());
+    let id = uuid(&row.id)?;
     let mut secrets = Vec::new();
     for (path, secret) in content.secrets {
         let sealed = BASE64.decode(&secret.sealed).context("a sealed secret is no base64").map_err(Error::Internal)?;
-        secrets.push(SealedField { path, version: u64::try_from(secret.version).unwrap_or_default(), sealed });
+        let sealed_at = u64::try_from(secret.version).unwrap_or_default();
+        let place = SealContext { connection: id, version: sealed_at, field: path.as_str(), endpoint: &content.endpoint };
+        let unlocked = workspace.key.unlock(&place, &sealed).map_err(unreadable)?;
+        secrets.push((path, unlocked));
     }
     let head = Head {
         name: &row.name,
@@ -132,15 +124,14 @@ async fn load(app: &App, workspace: &Workspace, name: &str) -> Result<Arc<Servab
         fingerprint: &version.fingerprint,
         version: row.version,
     };
-    let body = AnswerBody::new(&head, &content.public, secrets.iter().map(|field| &field.path));
+    let body = AnswerBody::new(&head, &content.public, secrets.iter().map(|(path, _)| path));
     let servable = Arc::new(Servable {
-        id: uuid(&row.id)?,
+        id,
         version: row.version,
         fingerprint: version.fingerprint,
         connector,
         public: content.public,
         secrets,
-        endpoint: content.endpoint,
         body,
     });
     app.caches.put_connection(generation, (workspace.id, name.to_owned()), servable.clone());

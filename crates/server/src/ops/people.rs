@@ -89,7 +89,7 @@ pub async fn put_member(app: &App, caller: &Caller, workspace: &str, email: &str
         person_id: person.id.clone(),
         roles: roles.to_string(),
         added_at: now,
-        added_by: caller.label(),
+        added_by: caller.label().into_owned(),
         mac: Vec::new(),
     };
     store::put_member(&mut write, &row.sealed(&app.vault)).await?;
@@ -276,7 +276,7 @@ pub(super) async fn insert_person(app: &App, caller: &Caller, write: &mut Write,
         is_owner: new.is_owner,
         disabled_at: None,
         created_at: now,
-        created_by: caller.label(),
+        created_by: caller.label().into_owned(),
         mac: Vec::new(),
     }
     .sealed(&app.vault);

@@ -94,8 +94,8 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, new: NewToken) 
         roles: new.roles.to_string(),
         connections: connections.as_ref().map(|names| serde_json::json!(names).to_string()),
         created_at: now,
-        created_by: caller.label(),
-        made_by: Some(caller.identity()),
+        created_by: caller.label().into_owned(),
+        made_by: Some(caller.identity().into_owned()),
         person_id: caller.person_id().map(|id| id.to_string()),
         expires_at,
         revoked_at: None,
@@ -147,7 +147,7 @@ async fn hold_maker(write: &mut Write, caller: &Caller, workspace_id: &str) -> R
 fn owner(caller: &Caller) -> String {
     match &caller.who {
         Who::Person(person) => person.id.to_string(),
-        Who::Token(_) | Who::Shell => caller.identity(),
+        Who::Token(_) | Who::Shell => caller.identity().into_owned(),
     }
 }
 
@@ -300,7 +300,8 @@ async fn load_identity(app: &App, hash: [u8; 32], now: i64) -> Result<Arc<TokenI
     let view = token_view(row);
     let identity = Arc::new(TokenIdentity {
         id: uuid(&view.row.id)?,
-        name: view.row.name,
+        label: format!("token {}", view.row.name),
+        identity: format!("token {}", view.row.id),
         workspace_id: uuid(&view.row.workspace_id)?,
         workspace: workspace.name,
         person_id,

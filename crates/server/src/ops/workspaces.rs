@@ -59,7 +59,7 @@ pub(super) async fn insert(app: &App, caller: &Caller, write: &mut Write, name: 
         name_key: name.key(),
         wrapped_key: app.vault.create_workspace_key(id).context("make a workspace's key").map_err(Error::Internal)?,
         created_at: now,
-        created_by: caller.label(),
+        created_by: caller.label().into_owned(),
         mac: Vec::new(),
     }
     .sealed(&app.vault);

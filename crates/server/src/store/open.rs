@@ -39,16 +39,15 @@ pub(super) async fn sqlite(path: &Path) -> Result<Db> {
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5))
         .pragma("trusted_schema", "OFF");
-    let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    // Asking each time whether a connection to a file still answers costs more than most of what is asked of it.
+    let pool = SqlitePoolOptions::new().test_before_acquire(false);
+    let writer = pool.clone().max_connections(1).connect_with(options.clone()).await?;
     migrations::sqlite().run(&writer).await.map_err(|error| match error {
         MigrateError::VersionMissing(_) => refusal::newer(error),
         error => StoreError::Open { doing: "bring its tables up to this version", source: error.into() },
     })?;
-    let readers = SqlitePoolOptions::new()
-        .min_connections(1)
-        .max_connections(8)
-        .connect_with(options.read_only(true).create_if_missing(false))
-        .await?;
+    let readers =
+        pool.min_connections(1).max_connections(8).connect_with(options.read_only(true).create_if_missing(false)).await?;
     Ok(Db::Sqlite { readers, writer })
 }
 

@@ -41,7 +41,7 @@ pub async fn outside(app: &App, caller: &Caller, here: Here, title: &str) -> Res
         here,
         workspace: None,
         workspaces: workspaces.into_iter().map(|row| row.name).collect(),
-        who: caller.label(),
+        who: caller.label().into_owned(),
         role: String::new(),
         may: May { manage_workspaces: caller.is_owner(), ..May::default() },
         connections: None,

@@ -32,8 +32,10 @@ pub struct Place {
     swift: [OwnedSemaphorePermit; 2],
     /// Workspace and node, always taken in this order: whoever holds the second waits for nothing.
     slow: [Arc<Semaphore>; 2],
-    at_address: OwnedSemaphorePermit,
 }
+
+/// A place at what a test dials, to be kept as long as it may be connected.
+pub type AtAddress = OwnedSemaphorePermit;
 
 impl Places {
     pub fn new(bounds: &TestBounds) -> Self {
@@ -47,18 +49,18 @@ impl Places {
     }
 
     /// Waits until a test of `public` may begin, first come first served. Those that wait for their address wait in nobody else's way.
-    pub async fn take(&self, workspace: Uuid, public: &PublicFields) -> Place {
+    pub async fn take(&self, workspace: Uuid, public: &PublicFields) -> (Place, AtAddress) {
         let slow = [self.slow_workspaces.of_key(workspace), self.slow_node.clone()];
         let at_address = permit(self.addresses.of_key((workspace, address(public)))).await;
         let swift = both([self.workspaces.of_key(workspace), self.node.clone()]).await;
-        Place { swift, slow, at_address }
+        (Place { swift, slow }, at_address)
     }
 }
 
 impl Place {
     /// Runs `test` to its end. A slow one moves to a slow place as soon as one is free, and leaves its own to the next test.
     pub async fn hold<F: Future>(self, test: F) -> F::Output {
-        let Self { swift, slow, at_address: _at_address } = self;
+        let Self { swift, slow } = self;
         let mut test = pin!(test);
         let move_aside = async {
             tokio::time::sleep(SWIFT).await;
@@ -151,7 +153,12 @@ mod tests {
     #[tokio::test]
     async fn slow_tests_give_way_until_there_are_too_many_of_them() {
         let (places, ours) = (Places::new(&bounds()), Uuid::from_u128(1));
-        let hang = |place: Place| tokio::spawn(place.hold(std::future::pending::<()>()));
+        let hang = |(place, at_address): (Place, AtAddress)| {
+            tokio::spawn(async move {
+                let _at_address = at_address;
+                place.hold(std::future::pending::<()>()).await;
+            })
+        };
         let take = async |host: &str| places.take(ours, &at(host)).await;
         let wait = || tokio::time::sleep(SWIFT + Duration::from_millis(300));
         let dead = [hang(take("a").await), hang(take("b").await)];
