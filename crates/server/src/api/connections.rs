@@ -27,7 +27,7 @@ use crate::{
         idempotency::or_repeated,
         list::{self, ListQuery},
     },
-    store::{ConnectionRow, ListSort},
+    store::{ListSort, ListedRow},
 };
 
 /// A connection, without its secrets. Besides the members below it has those of its type: see `GET /types`.
@@ -114,7 +114,7 @@ pub struct ConnectionRequest {
 #[derive(Debug, utoipa::ToSchema)]
 pub struct Object {}
 
-fn last_check(row: &ConnectionRow) -> Option<LastCheck> {
+fn last_check(row: &ListedRow) -> Option<LastCheck> {
     Some(LastCheck {
         status: row.check_status.clone()?,
         summary: row.check_summary.clone().unwrap_or_default(),
@@ -134,7 +134,7 @@ fn answer(connection: Connection) -> ConnectionAnswer {
     for (path, value) in public.chain(secret) {
         place(&mut fields, path, value);
     }
-    let last_check = last_check(&connection.row);
+    let last_check = last_check(&ListedRow::from(&connection.row));
     let row = connection.row;
     ConnectionAnswer {
         name: row.name,
@@ -247,7 +247,7 @@ fn query(params: ListParams) -> Result<ListQuery> {
     })
 }
 
-fn summary(row: ConnectionRow) -> ConnectionSummary {
+fn summary(row: ListedRow) -> ConnectionSummary {
     ConnectionSummary {
         last_check: last_check(&row),
         tags: serde_json::from_str(&row.tags).unwrap_or_default(),

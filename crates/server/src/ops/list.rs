@@ -11,7 +11,7 @@ use super::{
 use crate::{
     app::App,
     error::{Error, Result},
-    store::{self, Begins, ConnectionRow, ListSort, PageQuery, Read, TERMS, Way},
+    store::{self, Begins, ConnectionRow, ListSort, ListedRow, PageQuery, Read, TERMS, Way},
 };
 
 /// Longest search, in characters: the longest name fits.
@@ -47,7 +47,7 @@ pub struct ListQuery {
 }
 
 /// One page of live connections. Rows are for display: nothing in them directs a connection.
-pub async fn list(app: &App, caller: &Caller, workspace: &str, query: &ListQuery) -> Result<Page<ConnectionRow>> {
+pub async fn list(app: &App, caller: &Caller, workspace: &str, query: &ListQuery) -> Result<Page<ListedRow>> {
     let workspace = authorise(app, caller, workspace, Action::SeeConnections).await?;
     let paging = Paging { cursor: query.cursor.clone(), limit: query.limit };
     let limit = paging.rows_to_read()?;
@@ -70,8 +70,8 @@ async fn named_rows(
     sort: ListSort,
     terms: &[Begins],
     after: Option<&Place>,
-) -> Result<Vec<ConnectionRow>> {
-    let order = |row: &ConnectionRow| match sort {
+) -> Result<Vec<ListedRow>> {
+    let order = |row: &ListedRow| match sort {
         ListSort::Name | ListSort::NameDescending => (0, row.name_key.clone()),
         ListSort::Updated => (row.updated_at, row.id.clone()),
     };
@@ -80,17 +80,18 @@ async fn named_rows(
         (ListSort::Name | ListSort::NameDescending, Some((key, _))) => Some((0, key.clone())),
         (ListSort::Updated, Some((at, id))) => Some((at.parse().map_err(|_| bad_cursor())?, id.clone())),
     };
-    let follows = |row: &ConnectionRow| {
+    let follows = |row: &ListedRow| {
         let order = order(row);
         after.as_ref().is_none_or(|after| if sort == ListSort::Name { order > *after } else { order < *after })
     };
     let mut rows = Vec::new();
     for name in names.iter().collect::<BTreeSet<_>>() {
         let row = store::newest_connection(read, workspace_id, name, &name.to_ascii_lowercase()).await?;
-        let Some(row) = row.filter(|row| row.deleted_at.is_none() && follows(row)) else { continue };
+        let Some(row) = row.filter(|row| row.deleted_at.is_none()) else { continue };
         let words = if terms.is_empty() { Vec::new() } else { store::words_of(read, &row).await? };
-        if terms.iter().all(|term| words.iter().any(|word| term.takes(word))) {
-            rows.push(row);
+        let listed = ListedRow::from(&row);
+        if follows(&listed) && terms.iter().all(|term| words.iter().any(|word| term.takes(word))) {
+            rows.push(listed);
         }
     }
     rows.sort_by_cached_key(order);
@@ -100,7 +101,7 @@ async fn named_rows(
     Ok(rows)
 }
 
-pub(super) fn place_of(row: &ConnectionRow, sort: ListSort) -> Place {
+pub(super) fn place_of(row: &ListedRow, sort: ListSort) -> Place {
     match sort {
         ListSort::Name | ListSort::NameDescending => (row.name_key.clone(), String::new()),
         ListSort::Updated => (row.updated_at.to_string(), row.id.clone()),
@@ -169,7 +170,7 @@ impl Search {
         Ok(are_few)
     }
 
-    pub(super) async fn page(&self, read: &mut Read, after: Option<&Place>, limit: i64) -> Result<Vec<ConnectionRow>> {
+    pub(super) async fn page(&self, read: &mut Read, after: Option<&Place>, limit: i64) -> Result<Vec<ListedRow>> {
         if self.way != Way::Word {
             return self.page_of(read, &self.terms, after, limit).await;
         }
@@ -188,7 +189,7 @@ impl Search {
         Ok(page)
     }
 
-    async fn page_of(&self, read: &mut Read, terms: &[Begins], after: Option<&Place>, limit: i64) -> Result<Vec<ConnectionRow>> {
+    async fn page_of(&self, read: &mut Read, terms: &[Begins], after: Option<&Place>, limit: i64) -> Result<Vec<ListedRow>> {
         let query = PageQuery { workspace_id: &self.workspace_id, terms, way: self.way, limit };
         let page = match self.sort {
             ListSort::Name => store::list_by_name(read, &query, after.map_or("", |(key, _)| key)).await?,

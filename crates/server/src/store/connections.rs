@@ -32,6 +32,49 @@ pub struct ConnectionRow {
     pub mac: Vec<u8>,
 }
 
+/// What lists show of a [`ConnectionRow`]. Without its MAC: nothing of it directs a connection.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct ListedRow {
+    pub id: String,
+    pub name: String,
+    pub name_key: String,
+    pub version: i64,
+    #[sqlx(rename = "type")]
+    pub type_id: String,
+    pub description: String,
+    pub tags: String,
+    pub address: String,
+    pub updated_at: i64,
+    pub updated_by: String,
+    pub checked_at: Option<i64>,
+    pub check_status: Option<String>,
+    pub check_summary: Option<String>,
+    pub check_micros: Option<i64>,
+    pub recent_checks: String,
+}
+
+impl From<&ConnectionRow> for ListedRow {
+    fn from(row: &ConnectionRow) -> Self {
+        Self {
+            id: row.id.clone(),
+            name: row.name.clone(),
+            name_key: row.name_key.clone(),
+            version: row.version,
+            type_id: row.type_id.clone(),
+            description: row.description.clone(),
+            tags: row.tags.clone(),
+            address: row.address.clone(),
+            updated_at: row.updated_at,
+            updated_by: row.updated_by.clone(),
+            checked_at: row.checked_at,
+            check_status: row.check_status.clone(),
+            check_summary: row.check_summary.clone(),
+            check_micros: row.check_micros,
+            recent_checks: row.recent_checks.clone(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct VersionRow {
     pub connection_id: String,

@@ -38,7 +38,7 @@ pub use self::{
     audit::{AuditRow, append_audit},
     checks::{CheckRow, insert_check, list_checks},
     connections::{
-        ConnectionRow, VersionRow, connection_by_id, delete_connection, hold_connection, hold_connection_by_id,
+        ConnectionRow, ListedRow, VersionRow, connection_by_id, delete_connection, hold_connection, hold_connection_by_id,
         insert_connection, insert_version, newest_connection, record_check_on_connection, update_connection, version,
     },
     idempotency::{insert_key, key_request},

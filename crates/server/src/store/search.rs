@@ -1,6 +1,6 @@
 //! The list page, over `search_words`. Every filter is a range of words, so one text serves every combination.
 
-use super::{ConnectionRow, Handle, Result, Write, execute, fetch};
+use super::{ConnectionRow, Handle, ListedRow, Result, Write, execute, fetch};
 
 /// In which order a page of the list is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -209,9 +209,11 @@ macro_rules! page {
         fetch!(
             $handle,
             fetch_all,
-            ConnectionRow,
+            ListedRow,
             concat!(
-                "SELECT c.* FROM ", $from, " WHERE ", $row, ".workspace_id = $1 AND c.deleted_at IS NULL", $($first)*,
+                "SELECT c.id, c.name, c.name_key, c.version, c.type, c.description, c.tags, c.address, c.updated_at, c.updated_by, \
+                 c.checked_at, c.check_status, c.check_summary, c.check_micros, c.recent_checks FROM ",
+                $from, " WHERE ", $row, ".workspace_id = $1 AND c.deleted_at IS NULL", $($first)*,
                 has!($row, "$4", "$5"), has!($row, "$6", "$7"), has!($row, "$8", "$9"), has!($row, "$10", "$11"), has!($row, "$12", "$13"),
                 " AND ", $after, " ORDER BY ", $order, " LIMIT $14"
             ),
@@ -248,7 +250,7 @@ macro_rules! page {
 }
 
 /// A page by name: after the name key `after`.
-pub async fn list_by_name(handle: &mut impl Handle, query: &PageQuery<'_>, after: &str) -> Result<Vec<ConnectionRow>> {
+pub async fn list_by_name(handle: &mut impl Handle, query: &PageQuery<'_>, after: &str) -> Result<Vec<ListedRow>> {
     match query.way {
         Way::Walk => page!(walk handle, query, "c.name_key > $15", "c.name_key", (after)),
         Way::Sort => page!(sort handle, query, "c.name_key > $15", "c.name_key", (after)),
@@ -257,11 +259,7 @@ pub async fn list_by_name(handle: &mut impl Handle, query: &PageQuery<'_>, after
 }
 
 /// A page by name from the end: before the name key `before`.
-pub async fn list_by_name_descending(
-    handle: &mut impl Handle,
-    query: &PageQuery<'_>,
-    before: &str,
-) -> Result<Vec<ConnectionRow>> {
+pub async fn list_by_name_descending(handle: &mut impl Handle, query: &PageQuery<'_>, before: &str) -> Result<Vec<ListedRow>> {
     match query.way {
         Way::Walk => page!(walk handle, query, "c.name_key < $15", "c.name_key DESC", (before)),
         Way::Sort => page!(sort handle, query, "c.name_key < $15", "c.name_key DESC", (before)),
@@ -270,11 +268,7 @@ pub async fn list_by_name_descending(
 }
 
 /// A page by time of the last change, newest first: before the place of a row, its `updated_at` and id.
-pub async fn list_by_updated(
-    handle: &mut impl Handle,
-    query: &PageQuery<'_>,
-    (at, id): (i64, &str),
-) -> Result<Vec<ConnectionRow>> {
+pub async fn list_by_updated(handle: &mut impl Handle, query: &PageQuery<'_>, (at, id): (i64, &str)) -> Result<Vec<ListedRow>> {
     match query.way {
         Way::Walk | Way::Word => {
             page!(walk handle, query, "(c.updated_at, c.id) < ($15, $16)", "c.updated_at DESC, c.id DESC", (at, id))

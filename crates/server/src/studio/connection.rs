@@ -57,7 +57,7 @@ pub async fn show(
     let valid = WorkspaceName::new(workspace.name.as_str()).ok().zip(ConnectionName::new(row.name.as_str()).ok());
     let page_view = Connection {
         type_label: kind.map_or_else(|| row.type_id.clone(), |kind| kind.label.clone()),
-        status: last_status(row),
+        status: last_status(&row.into()),
         detail: row.checked_at.map(|at| status_detail(row, &ago(now, at))).unwrap_or_default(),
         facts: kind.map(|kind| facts(kind, &connection)).unwrap_or_default(),
         version: row.version,

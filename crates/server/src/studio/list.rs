@@ -30,7 +30,7 @@ use crate::{
         list::{self, ListQuery},
         paging::Page,
     },
-    store::{ConnectionRow, ListSort},
+    store::{ListSort, ListedRow},
 };
 
 /// Shows a page of the list. While somebody types a search, htmx takes the rows alone, so the counts are not read.
@@ -127,7 +127,7 @@ pub(super) fn choices(counts: &[(String, i64)], chosen: &str, label: impl Fn(&st
     all
 }
 
-fn line(app: &App, row: ConnectionRow, now: i64) -> Row {
+fn line(app: &App, row: ListedRow, now: i64) -> Row {
     let kind = app.catalogue.get(&row.type_id);
     let status = row.check_status.as_deref().and_then(TestStatus::parse);
     let checks: Vec<(TestStatus, f64)> = serde_json::from_str(&row.recent_checks).unwrap_or_default();
@@ -151,7 +151,7 @@ fn line(app: &App, row: ConnectionRow, now: i64) -> Row {
 
 /// The state after the last check, in the words that were kept with it.
 #[must_use]
-pub fn last_status(row: &ConnectionRow) -> Status {
+pub fn last_status(row: &ListedRow) -> Status {
     let Some(status) = row.check_status.as_deref().and_then(TestStatus::parse) else { return Status::untested() };
     let words = row.check_summary.clone().filter(|words| !words.is_empty());
     let usual = Status::of(status, None);

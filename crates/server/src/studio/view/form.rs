@@ -374,6 +374,26 @@ impl Form {
         }
     }
 
+    /// What was refused, as it comes on the page.
+    #[must_use]
+    pub fn in_order(&self) -> Vec<&FieldError> {
+        let paths = |controls: &'_ [Control]| controls.iter().map(|control| control.path.clone()).collect::<Vec<_>>();
+        let fixed = |path: &str| vec![path.to_owned()];
+        let order = [
+            fixed("name"),
+            fixed("description"),
+            paths(&self.main),
+            fixed("own_password"),
+            paths(&self.security),
+            paths(&self.extra),
+            fixed("tags"),
+        ]
+        .concat();
+        let mut errors: Vec<_> = self.errors.iter().collect();
+        errors.sort_by_key(|error| order.iter().position(|path| *path == error.field).unwrap_or(order.len()));
+        errors
+    }
+
     /// An entry of the error summary: the label, and the id of the field where it has one.
     #[must_use]
     pub fn place(&self, error: &FieldError) -> (String, Option<String>) {

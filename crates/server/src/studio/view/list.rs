@@ -98,18 +98,17 @@ pub struct Row {
 #[derive(Debug, Clone, Template)]
 #[template(path = "spark.html")]
 pub struct Spark {
-    bars: Vec<Bar>,
+    strokes: Vec<Stroke>,
     label: String,
 }
 
 impl askama::filters::HtmlSafe for Spark {}
 
+/// All bars of one tone, as an SVG path: a page has a thousand of them. What is missing is one dashed line.
 #[derive(Debug, Clone)]
-struct Bar {
+struct Stroke {
     tone: &'static str,
-    x: String,
-    y: String,
-    height: String,
+    path: String,
 }
 
 impl Spark {
@@ -121,20 +120,21 @@ impl Spark {
         let slowest = checks.iter().filter(|(status, _)| *status != TestStatus::Failed).map(|(_, ms)| *ms).fold(1.0, f64::max);
         let missing = SPARK_CHECKS - checks.len();
         let drawn = checks.iter().map(|(status, ms)| match status {
-            TestStatus::Ok => ("ok", 4.0 + 9.0 * (ms / slowest)),
-            TestStatus::Unproven => ("warn", 4.0 + 9.0 * (ms / slowest)),
-            TestStatus::Failed => ("bad", 18.0),
+            TestStatus::Ok => ("ok", in_proportion(ms / slowest)),
+            TestStatus::Unproven => ("warn", in_proportion(ms / slowest)),
+            TestStatus::Failed => ("bad", 180),
         });
-        let all = std::iter::repeat_n(("none", 2.0), missing).chain(drawn);
-        let bars = all
-            .zip(0_u16..)
-            .map(|((tone, height), place)| Bar {
-                tone,
-                x: format!("{:.1}", f64::from(place) * 4.6),
-                y: format!("{:.1}", 20.0 - height),
-                height: format!("{height:.1}"),
-            })
-            .collect();
+        let mut strokes = Vec::new();
+        if let Some(none) = (missing * 46).checked_sub(14) {
+            strokes.push(Stroke { tone: "none", path: format!("M0 19h{}", Tenths(none)) });
+        }
+        for ((tone, height), place) in drawn.zip(missing..) {
+            let bar = format!("M{} 20v-{}", Tenths(place * 46 + 16), Tenths(height));
+            match strokes.iter_mut().find(|stroke| stroke.tone == tone) {
+                Some(stroke) => stroke.path.push_str(&bar),
+                None => strokes.push(Stroke { tone, path: bar }),
+            }
+        }
         let failed = checks.iter().filter(|(status, _)| *status == TestStatus::Failed).count();
         let label = match (checks.len(), failed) {
             (0, _) => "No checks yet".to_owned(),
@@ -143,7 +143,22 @@ impl Spark {
                 if failed == 0 { format!("Last {all}, none failed") } else { format!("Last {all}, {failed} failed") }
             }
         };
-        Self { bars, label }
+        Self { strokes, label }
+    }
+}
+
+/// The height of a bar for this share of the slowest check's time, in tenths.
+fn in_proportion(share: f64) -> usize {
+    (40..130_u8).find(|height| f64::from(*height) >= 40.0 + 90.0 * share).map_or(130, usize::from)
+}
+
+/// A number of tenths, written out.
+struct Tenths(usize);
+
+impl std::fmt::Display for Tenths {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}", self.0 / 10)?;
+        if self.0.is_multiple_of(10) { Ok(()) } else { write!(formatter, ".{}", self.0 % 10) }
     }
 }
 
@@ -160,9 +175,19 @@ mod tests {
 
     #[test]
     fn a_spark_says_what_it_draws() {
-        let spark = Spark::new(&[(TestStatus::Ok, 5.0), (TestStatus::Failed, 9.0)]);
-        assert_eq!((spark.label.as_str(), spark.bars.len()), ("Last 2 checks, 1 failed", SPARK_CHECKS));
-        assert_eq!(Spark::new(&[(TestStatus::Ok, 5.0); 30]).bars.len(), SPARK_CHECKS);
+        let strokes = |checks: &[_]| {
+            let spark = Spark::new(checks);
+            (spark.label, spark.strokes.into_iter().map(|stroke| (stroke.tone, stroke.path)).collect::<Vec<_>>())
+        };
+        let (label, drawn) = strokes(&[(TestStatus::Ok, 5.0), (TestStatus::Failed, 9.0), (TestStatus::Ok, 10.0)]);
+        assert_eq!(label, "Last 3 checks, 1 failed");
+        let expected = [("none", "M0 19h76.8"), ("ok", "M79.8 20v-8.5M89 20v-13"), ("bad", "M84.4 20v-18")];
+        assert_eq!(drawn, expected.map(|(tone, path)| (tone, path.to_owned())));
+        let (_, full) = strokes(&[(TestStatus::Ok, 5.0); 30]);
+        assert_eq!(
+            full.iter().map(|(tone, path)| (*tone, path.matches('M').count())).collect::<Vec<_>>(),
+            [("ok", SPARK_CHECKS)]
+        );
         assert_eq!(Spark::new(&[]).label, "No checks yet");
     }
 

@@ -173,6 +173,16 @@ fn stored() -> PublicFields {
 }
 
 #[test]
+fn refusals_are_listed_as_they_come_on_the_page() {
+    let catalogue = catalogue();
+    let refused = ["tags", "elsewhere", "extra.connect_timeout", "port", "own_password", "host", "name"];
+    let errors = refused.map(|field| FieldError::new(field, "invalid", "is not one")).to_vec();
+    let form = form_of(catalogue.get("postgres").expect("known"), form::Purpose::New, &Values::new(true), errors);
+    let listed: Vec<_> = form.in_order().into_iter().map(|error| error.field.as_str()).collect();
+    assert_eq!(listed, ["name", "host", "port", "own_password", "extra.connect_timeout", "tags", "elsewhere"]);
+}
+
+#[test]
 fn forms() {
     let catalogue = catalogue();
     let postgres = catalogue.get("postgres").expect("known");
