@@ -107,6 +107,8 @@ const ROUTES: &[Route] = &[
     },
     route("/sign-out", "/sign-out", &[], 303),
     route("/account", "/account", OWN, 200),
+    route("/account/end", "/account/end", &[("id", "00")], 303),
+    route("/account/end-others", "/account/end-others", &[], 303),
 ];
 
 /// Values for every field. What is longer than it may be is longer than `LONG` allows.

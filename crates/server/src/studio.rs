@@ -14,6 +14,7 @@ mod gallery;
 mod list;
 mod origin;
 mod paging;
+mod program;
 mod session;
 mod shell;
 mod test;
@@ -62,6 +63,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/link", post(entry::follow))
         .route("/link/{code}", get(entry::look))
         .route("/account", get(account::show).post(account::change_password))
+        .route("/account/end", post(account::end))
+        .route("/account/end-others", post(account::end_others))
         .route("/workspaces", get(workspaces::show).post(workspaces::create))
         .layer(from_fn(origin::same_origin))
         .route("/assets/{file}", get(assets::serve))

@@ -9,7 +9,7 @@ use super::{
     idempotency::begin,
     people::{check_password, read_email, set_password},
     rows::Sealed as _,
-    sessions::begin_session,
+    sessions::{Device, begin_session},
 };
 use crate::{
     app::App,
@@ -108,7 +108,7 @@ fn usable(row: &LinkRow, now: i64) -> Result<LinkKind> {
 }
 
 /// Uses a sign-in or password link up, and begins a session. A password link takes the new password, and ends his other sessions and links.
-pub async fn follow_link(app: &App, code: &str, password: Option<&Secret>) -> Result<Secret> {
+pub async fn follow_link(app: &App, device: &Device, code: &str, password: Option<&Secret>) -> Result<Secret> {
     look_at_link(app, code).await?;
     let chosen = match password {
         Some(password) => {
@@ -132,7 +132,7 @@ pub async fn follow_link(app: &App, code: &str, password: Option<&Secret>) -> Re
         (LinkKind::Password, Some(chosen)) => set_password(app, &mut write, person, chosen).await?,
         (LinkKind::Password | LinkKind::Setup, _) => return Err(Error::SetupDone),
     };
-    let session = begin_session(app, &mut write, &person).await?;
+    let session = begin_session(app, &mut write, &person, device).await?;
     write.commit_quietly().await?;
     Ok(session)
 }

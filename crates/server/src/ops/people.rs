@@ -12,7 +12,7 @@ use super::{
     links::{LinkKind, OneTimeLink, insert_link},
     paging::{Page, Paging},
     rows::{Sealed as _, taken, uuid},
-    sessions::{as_caller, begin_session, second_look},
+    sessions::{Device, as_caller, begin_session, second_look},
     tokens,
 };
 use crate::{
@@ -296,14 +296,19 @@ pub(super) async fn insert_person(app: &App, caller: &Caller, write: &mut Write,
 ///
 /// # Errors
 /// `Invalid` at the field `own_password` or `password`.
-pub async fn change_own_password(app: &App, caller: &Caller, own_password: &Secret, password: &Secret) -> Result<Secret> {
+pub async fn change_own_password(
+    app: &App,
+    caller: &Caller,
+    device: &Device,
+    (own_password, password): (&Secret, &Secret),
+) -> Result<Secret> {
     let Who::Person(person) = &caller.who else { return Err(Error::Forbidden("change a password")) };
     check_password(password)?;
     let person = second_look(app, person, own_password).await?;
     let password_hash = app.passwords.hash(password).await?;
     let mut write = begin(app, caller).await?;
     let person = set_password(app, &mut write, person, password_hash).await?;
-    let session = begin_session(app, &mut write, &person).await?;
+    let session = begin_session(app, &mut write, &person, device).await?;
     write.commit_quietly().await?;
     Ok(session)
 }

@@ -29,20 +29,33 @@ pub const SESSION_LONGEST: i64 = 12 * 3600 * SECOND;
 /// How often a session's last-seen time is written.
 const TOUCH_EVERY: i64 = 60 * SECOND;
 
+/// Most characters of a `User-Agent` that are kept.
+const AGENT_MAX: usize = 300;
+/// Most of his sessions that a person is shown.
+const SHOWN: i64 = 100;
+
+/// Where a session begins and in which program, as far as the request tells.
+#[derive(Debug, Clone, Default)]
+pub struct Device {
+    pub address: Option<IpAddr>,
+    /// Its `User-Agent`.
+    pub agent: Option<String>,
+}
+
 /// Checks an e-mail and a password, in the same time whether the person exists or not, and begins a session.
 ///
 /// # Errors
-/// `Unauthenticated` if they are not right; `TooManyAttempts` after too many of those for this account or from this `address`.
-pub async fn sign_in(app: &App, address: Option<IpAddr>, email: &str, password: &Secret) -> Result<Secret> {
+/// `Unauthenticated` if they are not right; `TooManyAttempts` after too many of those for this account or from this address.
+pub async fn sign_in(app: &App, device: &Device, email: &str, password: &Secret) -> Result<Secret> {
     let email = email.trim().to_lowercase();
     let row = match read_email(&email) {
         Ok(email) => store::person_by_email(&mut app.store.read().await?, &email).await?,
         Err(_) => None,
     };
     let row = row.filter(|row| row.disabled_at.is_none()).map(|row| row.checked(&app.vault)).transpose()?;
-    let row = verify(app, (address, &email), row, password).await?.ok_or(Error::Unauthenticated)?;
+    let row = verify(app, (device.address, &email), row, password).await?.ok_or(Error::Unauthenticated)?;
     let mut write = app.store.write().await?;
-    let session = begin_session(app, &mut write, &row).await?;
+    let session = begin_session(app, &mut write, &row, device).await?;
     write.commit_quietly().await?;
     Ok(session)
 }
@@ -115,6 +128,65 @@ pub async fn session(app: &App, cookie: &str) -> Result<Arc<Person>> {
     Ok(Arc::new(Person { id: uuid(&row.id)?, email: row.email, is_owner: row.is_owner, roles, workspaces }))
 }
 
+/// A session of the person who asks.
+#[derive(Debug)]
+pub struct Session {
+    /// Names it in [`end`].
+    pub id: String,
+    /// The one that he asks in.
+    pub is_this: bool,
+    pub row: SessionRow,
+}
+
+/// The caller's own sessions that have not ended, newest first, at most 100. `cookie` is of the one that he asks in.
+pub async fn list(app: &App, caller: &Caller, cookie: &str) -> Result<Vec<Session>> {
+    let person = signed_in(caller)?;
+    let now = app.clock.now();
+    let this = app.vault.token_hash(cookie);
+    let live = (now - SESSION_LONGEST, now - SESSION_IDLE);
+    let rows = store::sessions_of(&mut app.store.read().await?, &person.id.to_string(), live, SHOWN).await?;
+    Ok(rows.into_iter().map(|row| Session { id: hex::encode(&row.hash), is_this: row.hash == this, row }).collect())
+}
+
+/// Ends one session of the caller's own.
+pub async fn end(app: &App, caller: &Caller, id: &str) -> Result<()> {
+    let person = signed_in(caller)?;
+    let hash = hex::decode(id).map_err(|_| Error::NotFound("session"))?;
+    let mut write = app.store.write().await?;
+    if !store::delete_session_of(&mut write, &person.id.to_string(), &hash).await? {
+        return Err(Error::NotFound("session"));
+    }
+    record_end(app, &mut write, caller, 1).await?;
+    write.commit_quietly().await?;
+    Ok(())
+}
+
+/// Ends every session of the caller's own but the one that he asks in; how many.
+pub async fn end_others(app: &App, caller: &Caller, cookie: &str) -> Result<u64> {
+    let person = signed_in(caller)?;
+    let mut write = app.store.write().await?;
+    let ended = store::delete_other_sessions_of(&mut write, &person.id.to_string(), &app.vault.token_hash(cookie)).await?;
+    if ended > 0 {
+        record_end(app, &mut write, caller, ended).await?;
+    }
+    write.commit_quietly().await?;
+    Ok(ended)
+}
+
+async fn record_end(app: &App, write: &mut Write, caller: &Caller, sessions: u64) -> Result<()> {
+    let object = caller.label();
+    let detail = serde_json::json!({"sessions": sessions});
+    let event = Event { at: app.clock.now(), workspace_id: None, action: "person.end_sessions", object: &object, detail };
+    Ok(audit::record(write, &app.vault, caller, event).await?)
+}
+
+fn signed_in(caller: &Caller) -> Result<&Person> {
+    match &caller.who {
+        Who::Person(person) => Ok(person),
+        Who::Token(_) | Who::Shell => Err(Error::Forbidden("see the sessions of a person")),
+    }
+}
+
 /// Ends one session.
 pub async fn sign_out(app: &App, cookie: &str) -> Result<()> {
     let mut write = app.store.write().await?;
@@ -127,7 +199,7 @@ pub async fn sign_out(app: &App, cookie: &str) -> Result<()> {
 ///
 /// # Errors
 /// `Unauthenticated` if the row is another one by now: a password that was changed meanwhile opens nothing.
-pub(super) async fn begin_session(app: &App, write: &mut Write, person: &PersonRow) -> Result<Secret> {
+pub(super) async fn begin_session(app: &App, write: &mut Write, person: &PersonRow, device: &Device) -> Result<Secret> {
     if !store::hold_person(write, &person.id, &person.mac).await? {
         return Err(Error::Unauthenticated);
     }
@@ -138,6 +210,8 @@ pub(super) async fn begin_session(app: &App, write: &mut Write, person: &PersonR
         person_id: person.id.clone(),
         created_at: now,
         seen_at: now,
+        address: device.address.map(|address| address.to_string()),
+        agent: device.agent.as_deref().map(|agent| agent.chars().filter(|c| !c.is_control()).take(AGENT_MAX).collect()),
         mac: Vec::new(),
     };
     store::insert_session(write, &row.sealed(&app.vault)).await?;

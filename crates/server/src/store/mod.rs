@@ -44,9 +44,10 @@ pub use self::{
     idempotency::{insert_key, key_request},
     instance::{InstanceRow, insert_instance, instance, replace_key_ring, tick},
     people::{
-        LinkRow, MemberRow, PersonRow, SessionRow, delete_links_of, delete_session, delete_sessions_of, enabled_owners,
-        hold_member, hold_person, insert_link, insert_person, insert_session, link, members, memberships, people, people_of,
-        person, person_by_email, put_member, remove_member, session, touch_session, update_person, use_link,
+        LinkRow, MemberRow, PersonRow, SessionRow, delete_links_of, delete_other_sessions_of, delete_session, delete_session_of,
+        delete_sessions_of, enabled_owners, hold_member, hold_person, insert_link, insert_person, insert_session, link, members,
+        memberships, people, people_of, person, person_by_email, put_member, remove_member, session, sessions_of, touch_session,
+        update_person, use_link,
     },
     purge::{Batch, connections_with_more_checks, connections_with_more_uses, delete_batch, take_turn},
     search::{

@@ -31,6 +31,9 @@ pub struct SessionRow {
     pub person_id: String,
     pub created_at: i64,
     pub seen_at: i64,
+    /// For show: where it began, and the `User-Agent` of then.
+    pub address: Option<String>,
+    pub agent: Option<String>,
     pub mac: Vec<u8>,
 }
 
@@ -191,11 +194,13 @@ pub async fn memberships(handle: &mut impl Handle, person_id: &str) -> Result<Ve
 pub async fn insert_session(write: &mut Write, row: &SessionRow) -> Result<()> {
     execute!(
         write,
-        "INSERT INTO sessions (hash, person_id, created_at, seen_at, mac) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO sessions (hash, person_id, created_at, seen_at, address, agent, mac) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         &row.hash,
         &row.person_id,
         row.created_at,
         row.seen_at,
+        row.address.as_deref(),
+        row.agent.as_deref(),
         &row.mac,
     )?;
     Ok(())
@@ -206,9 +211,39 @@ pub async fn session(handle: &mut impl Handle, hash: &[u8]) -> Result<Option<Ses
         handle,
         fetch_optional,
         SessionRow,
-        "SELECT hash, person_id, created_at, seen_at, mac FROM sessions WHERE hash = $1",
+        "SELECT hash, person_id, created_at, seen_at, address, agent, mac FROM sessions WHERE hash = $1",
         hash
     )
+}
+
+/// A person's sessions that began after one time and were seen after another, newest first; at most `limit`.
+pub async fn sessions_of(
+    handle: &mut impl Handle,
+    person_id: &str,
+    (created_after, seen_after): (i64, i64),
+    limit: i64,
+) -> Result<Vec<SessionRow>> {
+    fetch!(
+        handle,
+        fetch_all,
+        SessionRow,
+        "SELECT hash, person_id, created_at, seen_at, address, agent, mac FROM sessions \
+         WHERE person_id = $1 AND created_at > $2 AND seen_at > $3 ORDER BY created_at DESC, hash LIMIT $4",
+        person_id,
+        created_after,
+        seen_after,
+        limit
+    )
+}
+
+/// Ends one session of a person; `false` if he has none of this hash.
+pub async fn delete_session_of(write: &mut Write, person_id: &str, hash: &[u8]) -> Result<bool> {
+    Ok(execute!(write, "DELETE FROM sessions WHERE person_id = $1 AND hash = $2", person_id, hash)? > 0)
+}
+
+/// Ends all sessions of a person but one; how many.
+pub async fn delete_other_sessions_of(write: &mut Write, person_id: &str, kept: &[u8]) -> Result<u64> {
+    execute!(write, "DELETE FROM sessions WHERE person_id = $1 AND hash <> $2", person_id, kept)
 }
 
 /// Writes a session's new last-seen time; nothing if it has ended.

@@ -1,4 +1,4 @@
-//! `/account`: the signed-in person's own password.
+//! `/account`: the signed-in person's own password, and where he is signed in.
 
 use std::sync::Arc;
 
@@ -9,43 +9,84 @@ use axum::{
 use dataflow_model::{FieldError, Secret};
 
 use super::{
-    answer::{PageResult, page},
+    answer::{PageResult, go, page},
     fields::Fields,
-    session::{self, SignedIn},
+    program,
+    session::{self, From, OwnCookie, SignedIn},
     shell::outside,
-    view::{admin::Account, parts::Here},
+    view::{
+        admin::{Account, SessionLine},
+        parts::{Here, ago},
+    },
 };
 use crate::{
     app::App,
     error::{Error, Result},
-    ops::{Caller, people},
+    ops::{
+        Caller, people,
+        sessions::{self, Session},
+    },
 };
 
-pub async fn show(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> PageResult {
-    Ok(page(StatusCode::OK, &view(&app, &caller, Vec::new()).await?))
+pub async fn show(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, OwnCookie(cookie): OwnCookie) -> PageResult {
+    Ok(page(StatusCode::OK, &view(&app, &caller, &cookie, Vec::new()).await?))
+}
+
+/// Signs the person out in one other place.
+pub async fn end(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, headers: HeaderMap, fields: Fields) -> PageResult {
+    match sessions::end(&app, &caller, fields.text("id")).await {
+        // It has ended by itself since the page was shown.
+        Ok(()) | Err(Error::NotFound(_)) => Ok(go(&headers, "/account#sessions")),
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Signs the person out everywhere but here.
+pub async fn end_others(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    OwnCookie(cookie): OwnCookie,
+    headers: HeaderMap,
+) -> PageResult {
+    sessions::end_others(&app, &caller, cookie.expose_secret()).await?;
+    Ok(go(&headers, "/account#sessions"))
 }
 
 /// Changes the password. This browser goes on in a session of its own; all others end.
 pub async fn change_password(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
+    OwnCookie(cookie): OwnCookie,
+    From(device): From,
     headers: HeaderMap,
     fields: Fields,
 ) -> PageResult {
     let typed = |name: &str| fields.get(name).map_or_else(|| Secret::new(String::new()), Secret::duplicate_secret);
-    match people::change_own_password(&app, &caller, &typed("own_password"), &typed("password")).await {
+    match people::change_own_password(&app, &caller, &device, (&typed("own_password"), &typed("password"))).await {
         Ok(session) => {
-            let mut account = view(&app, &caller, Vec::new()).await?;
+            let mut account = view(&app, &caller, &session, Vec::new()).await?;
             account.shell.notice = Some("Your password is changed. You are signed out everywhere else.".to_owned());
             let mut answer = page(StatusCode::OK, &account);
             answer.headers_mut().insert(header::SET_COOKIE, session::set(&headers, &session)?);
             Ok(answer)
         }
-        Err(Error::Invalid(errors)) => Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &view(&app, &caller, errors).await?)),
+        Err(Error::Invalid(errors)) => Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &view(&app, &caller, &cookie, errors).await?)),
         Err(other) => Err(other.into()),
     }
 }
 
-async fn view(app: &App, caller: &Caller, errors: Vec<FieldError>) -> Result<Account> {
-    Ok(Account { shell: outside(app, caller, Here::Nowhere, "Your account").await?, errors })
+async fn view(app: &App, caller: &Caller, cookie: &Secret, errors: Vec<FieldError>) -> Result<Account> {
+    let now = app.clock.now();
+    let sessions = sessions::list(app, caller, cookie.expose_secret()).await?.into_iter();
+    let sessions = sessions
+        .map(|Session { id, is_this, row }| SessionLine {
+            id,
+            is_this,
+            program: program::name(row.agent.as_deref()),
+            address: row.address.unwrap_or_default(),
+            began: ago(now, row.created_at),
+            seen: ago(now, row.seen_at),
+        })
+        .collect();
+    Ok(Account { shell: outside(app, caller, Here::Nowhere, "Your account").await?, errors, sessions })
 }

@@ -13,7 +13,7 @@ use dataflow_model::Secret;
 use super::{
     answer::{PageResult, page},
     fields::Fields,
-    session::{self, Address, SignedIn},
+    session::{self, From, SignedIn},
     view::entry::{Link, Recovery, SetUp, SignIn},
 };
 use crate::{
@@ -21,7 +21,8 @@ use crate::{
     error::{Error, Result},
     ops::{
         links::{self, LinkKind},
-        sessions, setup, workspaces,
+        sessions::{self, Device},
+        setup, workspaces,
     },
 };
 
@@ -38,10 +39,10 @@ pub async fn ask(RawQuery(asked): RawQuery) -> PageResult {
     Ok(page(StatusCode::OK, &SignIn { next: inner_path(asked.text("next")).to_owned(), ..SignIn::default() }))
 }
 
-pub async fn sign_in(State(app): State<Arc<App>>, Address(address): Address, headers: HeaderMap, fields: Fields) -> PageResult {
+pub async fn sign_in(State(app): State<Arc<App>>, From(device): From, headers: HeaderMap, fields: Fields) -> PageResult {
     let password = fields.get("password").map_or_else(|| Secret::new(String::new()), Secret::duplicate_secret);
     let next = inner_path(fields.text("next"));
-    match sessions::sign_in(&app, address, fields.text("email"), &password).await {
+    match sessions::sign_in(&app, &device, fields.text("email"), &password).await {
         Ok(session) => Ok(begin(&headers, &session, if next.is_empty() { "/" } else { next })?),
         Err(Error::Unauthenticated) => {
             Ok(page(StatusCode::UNAUTHORIZED, &again(&fields, "The e-mail address or the password is not right.".to_owned())))
@@ -82,14 +83,15 @@ pub async fn look(State(app): State<Arc<App>>, Path(code): Path<String>) -> Page
 }
 
 /// Follows a one-time link: sets the server up, sets a password, or signs in.
-pub async fn follow(State(app): State<Arc<App>>, headers: HeaderMap, fields: Fields) -> PageResult {
+pub async fn follow(State(app): State<Arc<App>>, From(device): From, headers: HeaderMap, fields: Fields) -> PageResult {
     let code = fields.text("code").to_owned();
     let password = fields.get("password").map(Secret::duplicate_secret);
     let kind = links::look_at_link(&app, &code).await?;
     if kind == LinkKind::Setup {
-        return set_up(&app, &headers, &fields, code, password.unwrap_or_else(|| Secret::new(String::new()))).await;
+        let password = password.unwrap_or_else(|| Secret::new(String::new()));
+        return set_up(&app, (&headers, &device), &fields, code, password).await;
     }
-    match links::follow_link(&app, &code, password.as_ref()).await {
+    match links::follow_link(&app, &device, &code, password.as_ref()).await {
         Ok(session) => Ok(begin(&headers, &session, "/")?),
         Err(Error::Invalid(errors)) => {
             let password_error = errors.into_iter().next().map(|error| error.message);
@@ -100,13 +102,13 @@ pub async fn follow(State(app): State<Arc<App>>, headers: HeaderMap, fields: Fie
 }
 
 /// Makes the first admin, signs him in, and shows the recovery key: in this answer alone.
-async fn set_up(app: &App, headers: &HeaderMap, fields: &Fields, code: String, password: Secret) -> PageResult {
+async fn set_up(app: &App, from: (&HeaderMap, &Device), fields: &Fields, code: String, password: Secret) -> PageResult {
     let email = fields.text("email").to_owned();
     match setup::from_link(app, &code, &email, &password).await {
         Ok(recovery) => {
             let mut answer = page(StatusCode::OK, &Recovery { recovery_key: recovery.to_text().expose_secret().to_owned() });
             // The key is in this answer or nowhere: what fails from here on costs another sign-in, and no more.
-            match sign_in_for(app, headers, &email, &password).await {
+            match sign_in_for(app, from, &email, &password).await {
                 Ok(cookie) => {
                     answer.headers_mut().insert(header::SET_COOKIE, cookie);
                 }
@@ -127,8 +129,8 @@ async fn set_up(app: &App, headers: &HeaderMap, fields: &Fields, code: String, p
 }
 
 /// The header that begins a session.
-async fn sign_in_for(app: &App, headers: &HeaderMap, email: &str, password: &Secret) -> Result<HeaderValue> {
-    let session = sessions::sign_in(app, None, email, password).await?;
+async fn sign_in_for(app: &App, (headers, device): (&HeaderMap, &Device), email: &str, password: &Secret) -> Result<HeaderValue> {
+    let session = sessions::sign_in(app, device, email, password).await?;
     session::set(headers, &session)
 }
 

@@ -1,6 +1,6 @@
 //! The session's cookie, and the person behind it.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc};
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     extract::FromRequestParts,
@@ -13,7 +13,10 @@ use crate::{
     app::App,
     error::Error,
     listen::PeerAddress,
-    ops::{Caller, Who, sessions},
+    ops::{
+        Caller, Who,
+        sessions::{self, Device},
+    },
 };
 
 /// The caller of a page: a signed-in person. Without one, the answer leads to the sign-in page.
@@ -33,14 +36,26 @@ impl FromRequestParts<Arc<App>> for SignedIn {
     }
 }
 
-/// Where a request comes from; a reverse proxy's address where there is one.
-pub struct Address(pub Option<IpAddr>);
+/// What a request comes from; a reverse proxy's address where there is one.
+pub struct From(pub Device);
 
-impl<S: Send + Sync> FromRequestParts<S> for Address {
+impl<S: Send + Sync> FromRequestParts<S> for From {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(PeerAddress::of(parts)))
+        let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).map(str::to_owned);
+        Ok(Self(Device { address: PeerAddress::of(parts), agent }))
+    }
+}
+
+/// The secret of the session that a signed-in person asks in.
+pub struct OwnCookie(pub Secret);
+
+impl<S: Send + Sync> FromRequestParts<S> for OwnCookie {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
+        read(&parts.headers).map(|cookie| Self(Secret::new(cookie.to_owned()))).ok_or(Error::Unauthenticated.into())
     }
 }
 

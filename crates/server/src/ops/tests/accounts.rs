@@ -13,7 +13,7 @@ use crate::{
         links::{self, LinkKind},
         paging::Paging,
         people::{NewPerson, enable_from_shell, insert_person, members, put_member, remove_member, set_disabled},
-        sessions::{as_caller, sign_in},
+        sessions::{Device, as_caller, sign_in},
         workspaces,
     },
     store,
@@ -39,22 +39,22 @@ async fn who_is_disabled_is_out_at_once_with_all_his_tokens() {
         assert!(matches!(fixture.by_token(token).await, Err(Error::Unauthenticated)));
     }
     assert!(matches!(fixture.person(&cookie).await, Err(Error::Unauthenticated)));
-    assert!(matches!(sign_in(app, None, EMAIL, &password).await, Err(Error::Unauthenticated)));
-    assert!(links::follow_link(app, link.code.expose_secret(), None).await.is_err());
+    assert!(matches!(sign_in(app, &Device::default(), EMAIL, &password).await, Err(Error::Unauthenticated)));
+    assert!(links::follow_link(app, &Device::default(), link.code.expose_secret(), None).await.is_err());
 
     set_disabled(app, &shell, WORKSPACE, EMAIL, false).await.expect("enabled");
     for token in [&own, &child] {
         fixture.by_token(token).await.expect("it lives again");
     }
     assert!(matches!(fixture.person(&cookie).await, Err(Error::Unauthenticated)), "the session ended for good");
-    sign_in(app, None, EMAIL, &password).await.expect("he signs in anew");
+    sign_in(app, &Device::default(), EMAIL, &password).await.expect("he signs in anew");
 }
 
 #[tokio::test]
 async fn the_last_admin_is_neither_disabled_nor_removed() {
     let fixture = Fixture::new().await;
     let (app, shell) = (&fixture.app, Caller::shell());
-    let cookie = sign_in(app, None, OWNER, &Secret::new(PASSWORD.to_owned())).await.expect("signed in");
+    let cookie = sign_in(app, &Device::default(), OWNER, &Secret::new(PASSWORD.to_owned())).await.expect("signed in");
     let owner = fixture.person(&cookie).await.expect("signed in");
     put_member(app, &shell, WORKSPACE, OWNER, Roles::of(&[Role::Admin])).await.expect("a member, too");
     for caller in [&shell, &owner] {
@@ -79,7 +79,7 @@ async fn of_two_owners_who_disable_each_other_one_stays() {
     let fixture = Fixture::on_postgres().await;
     let app = &fixture.app;
     let second = second_owner(&fixture, "second@example.org").await;
-    let cookie = sign_in(app, None, OWNER, &Secret::new(PASSWORD.to_owned())).await.expect("signed in");
+    let cookie = sign_in(app, &Device::default(), OWNER, &Secret::new(PASSWORD.to_owned())).await.expect("signed in");
     let first = fixture.person(&cookie).await.expect("signed in");
     // Both have read that there are two of them before either is written.
     let held = app.store.write_alone().await.expect("the store is free");
@@ -107,7 +107,7 @@ async fn a_shell_enables_who_nobody_else_may() {
     assert!(matches!(enable_from_shell(app, &admin, EMAIL).await, Err(Error::OwnersOnly(_))));
     assert!(matches!(enable_from_shell(app, &shell, "nobody@example.org").await, Err(Error::NotFound("person"))));
     enable_from_shell(app, &shell, &EMAIL.to_uppercase()).await.expect("enabled");
-    sign_in(app, None, EMAIL, &Secret::new(PASSWORD.to_owned())).await.expect("he signs in anew");
+    sign_in(app, &Device::default(), EMAIL, &Secret::new(PASSWORD.to_owned())).await.expect("he signs in anew");
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn an_admin_makes_no_account_and_takes_none_in() {
     remove_member(app, &admin, WORKSPACE, EMAIL).await.expect("removed");
     assert!(matches!(put(&admin, EMAIL).await, Err(Error::OwnersOnly(_))), "who was removed comes back by an owner");
     let owner = fixture
-        .person(&sign_in(app, None, OWNER, &Secret::new(PASSWORD.to_owned())).await.expect("signed in"))
+        .person(&sign_in(app, &Device::default(), OWNER, &Secret::new(PASSWORD.to_owned())).await.expect("signed in"))
         .await
         .expect("he is");
     assert!(put(&owner, EMAIL).await.expect("joined").is_none());
@@ -172,7 +172,7 @@ async fn an_admin_makes_no_account_and_takes_none_in() {
 
 /// What a token of the owner's own stands for: its holder may be anybody.
 async fn owners_token(fixture: &Fixture) -> Caller {
-    let cookie = sign_in(&fixture.app, None, OWNER, &Secret::new(PASSWORD.to_owned())).await.expect("signed in");
+    let cookie = sign_in(&fixture.app, &Device::default(), OWNER, &Secret::new(PASSWORD.to_owned())).await.expect("signed in");
     let owner = fixture.person(&cookie).await.expect("signed in");
     fixture.by_token(&fixture.token(&owner, "the owner's", Role::Admin).await).await.expect("it lives")
 }

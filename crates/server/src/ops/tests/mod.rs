@@ -19,7 +19,7 @@ use dataflow_model::{Draft, Secret};
 
 use super::{
     Caller, Role, Roles, Who, links, people,
-    sessions::session,
+    sessions::{Device, session},
     setup,
     tokens::{NewToken, authenticate, create},
 };
@@ -55,7 +55,9 @@ impl Fixture {
         let link = people::put_member(&self.app, &Caller::shell(), WORKSPACE, email, Roles::of(roles)).await.expect("added");
         let code = link.expect("somebody new").code;
         let password = Secret::new(PASSWORD.to_owned());
-        links::follow_link(&self.app, code.expose_secret(), Some(&password)).await.expect("he chose a password")
+        links::follow_link(&self.app, &Device::default(), code.expose_secret(), Some(&password))
+            .await
+            .expect("he chose a password")
     }
 
     async fn person(&self, cookie: &Secret) -> Result<Caller> {

@@ -9,7 +9,7 @@ use crate::{
         Caller, Role, Roles,
         links::{self, LinkKind, follow_link},
         people::{change_own_password, put_member, set_password},
-        sessions::{begin_session, sign_in},
+        sessions::{Device, begin_session, sign_in},
     },
     store,
 };
@@ -22,7 +22,7 @@ fn secret(text: &str) -> Secret {
 }
 
 async fn owner(fixture: &Fixture) -> Caller {
-    let cookie = sign_in(&fixture.app, None, OWNER, &secret(PASSWORD)).await.expect("signed in");
+    let cookie = sign_in(&fixture.app, &Device::default(), OWNER, &secret(PASSWORD)).await.expect("signed in");
     fixture.person(&cookie).await.expect("signed in")
 }
 
@@ -32,11 +32,11 @@ async fn only_the_new_one_opens(fixture: &Fixture, cookies: &[Secret], older: &[
         assert!(matches!(fixture.person(cookie).await, Err(Error::Unauthenticated)));
     }
     for code in older {
-        let followed = follow_link(&fixture.app, code.expose_secret(), Some(&secret(PASSWORD))).await;
+        let followed = follow_link(&fixture.app, &Device::default(), code.expose_secret(), Some(&secret(PASSWORD))).await;
         assert!(matches!(followed, Err(Error::SetupDone)));
     }
-    assert!(matches!(sign_in(&fixture.app, None, EMAIL, &secret(PASSWORD)).await, Err(Error::Unauthenticated)));
-    sign_in(&fixture.app, None, EMAIL, &secret(NEW)).await.expect("the new password");
+    assert!(matches!(sign_in(&fixture.app, &Device::default(), EMAIL, &secret(PASSWORD)).await, Err(Error::Unauthenticated)));
+    sign_in(&fixture.app, &Device::default(), EMAIL, &secret(NEW)).await.expect("the new password");
     fixture.by_token(token).await.expect("it lives");
 }
 
@@ -52,7 +52,7 @@ async fn a_new_link_replaces_a_password_and_all_that_it_opened() {
     ];
     let link = links::create_link(app, &owner(&fixture).await, EMAIL, LinkKind::Password).await.expect("a link").code;
     fixture.person(&cookie).await.expect("a link that nobody follows ends nothing");
-    let fresh = follow_link(app, link.expose_secret(), Some(&secret(NEW))).await.expect("chosen");
+    let fresh = follow_link(app, &Device::default(), link.expose_secret(), Some(&secret(NEW))).await.expect("chosen");
     fixture.person(&fresh).await.expect("signed in");
     only_the_new_one_opens(&fixture, &[cookie], &older, &token).await;
 }
@@ -63,7 +63,7 @@ async fn a_lost_invitation_is_made_anew() {
     let lost = put_member(&fixture.app, &Caller::shell(), WORKSPACE, EMAIL, Roles::of(&[Role::Viewer])).await.expect("added");
     fixture.app.clock.advance(lost.expect("somebody new").expires_at - fixture.app.clock.now());
     let link = links::create_link(&fixture.app, &owner(&fixture).await, EMAIL, LinkKind::Password).await.expect("a link").code;
-    follow_link(&fixture.app, link.expose_secret(), Some(&secret(NEW))).await.expect("chosen");
+    follow_link(&fixture.app, &Device::default(), link.expose_secret(), Some(&secret(NEW))).await.expect("chosen");
 }
 
 #[tokio::test]
@@ -90,13 +90,15 @@ async fn an_admin_makes_no_link_and_nobody_one_for_an_owner() {
 async fn who_knows_his_password_changes_it() {
     let fixture = Fixture::new().await;
     let app = &fixture.app;
-    let cookies =
-        [fixture.sign_up(EMAIL, &[Role::User]).await, sign_in(app, None, EMAIL, &secret(PASSWORD)).await.expect("signed in")];
+    let cookies = [
+        fixture.sign_up(EMAIL, &[Role::User]).await,
+        sign_in(app, &Device::default(), EMAIL, &secret(PASSWORD)).await.expect("signed in"),
+    ];
     let [cookie, _] = &cookies;
     let person = fixture.person(cookie).await.expect("signed in");
     let token = fixture.token(&person, "own", Role::User).await;
     let older = [links::create_link(app, &Caller::shell(), EMAIL, LinkKind::Password).await.expect("a link").code];
-    let change = async |own, new| change_own_password(app, &person, &secret(own), &secret(new)).await;
+    let change = async |own, new| change_own_password(app, &person, &Device::default(), (&secret(own), &secret(new))).await;
     let refused_at = |came_to: Result<Secret>, field: &str| {
         assert!(matches!(came_to, Err(Error::Invalid(errors)) if errors.iter().all(|error| error.field == field)), "{field}");
     };
@@ -106,7 +108,10 @@ async fn who_knows_his_password_changes_it() {
         fixture.person(cookie).await.expect("nothing has changed");
     }
     let by_token = fixture.by_token(&token).await.expect("it lives");
-    assert!(matches!(change_own_password(app, &by_token, &secret(PASSWORD), &secret(NEW)).await, Err(Error::Forbidden(_))));
+    assert!(matches!(
+        change_own_password(app, &by_token, &Device::default(), (&secret(PASSWORD), &secret(NEW))).await,
+        Err(Error::Forbidden(_))
+    ));
     let fresh = change(PASSWORD, NEW).await.expect("changed");
     fixture.person(&fresh).await.expect("this one goes on");
     only_the_new_one_opens(&fixture, &cookies, &older, &token).await;
@@ -118,9 +123,9 @@ async fn a_sign_in_that_a_new_password_overtakes_opens_nothing() {
     let app = &fixture.app;
     let person = fixture.member(EMAIL, &[Role::User]).await;
     let as_read = store::person_by_email(&mut app.store.read().await.expect("open"), EMAIL).await.expect("read").expect("there");
-    change_own_password(app, &person, &secret(PASSWORD), &secret(NEW)).await.expect("changed");
+    change_own_password(app, &person, &Device::default(), (&secret(PASSWORD), &secret(NEW))).await.expect("changed");
     let mut write = app.store.write().await.expect("free");
-    assert!(matches!(begin_session(app, &mut write, &as_read).await, Err(Error::Unauthenticated)));
+    assert!(matches!(begin_session(app, &mut write, &as_read, &Device::default()).await, Err(Error::Unauthenticated)));
 }
 
 #[tokio::test]
@@ -129,7 +134,7 @@ async fn a_password_over_another_one_that_was_chosen_meanwhile_is_a_conflict() {
     let app = &fixture.app;
     let read = store::person_by_email(&mut app.store.read().await.expect("open"), OWNER).await.expect("read").expect("there");
     let caller = owner(&fixture).await;
-    change_own_password(app, &caller, &secret(PASSWORD), &secret(NEW)).await.expect("changed");
+    change_own_password(app, &caller, &Device::default(), (&secret(PASSWORD), &secret(NEW))).await.expect("changed");
     let mut write = app.store.write().await.expect("open");
     let came_to = set_password(app, &mut write, read, String::new()).await;
     assert!(matches!(came_to, Err(Error::VersionConflict)), "no outage");

@@ -11,7 +11,7 @@ use crate::{
         dependents::DEPENDENTS_MAX,
         idempotency::IdempotencyKey,
         links::{self, LinkKind},
-        sessions::{SESSION_IDLE, sign_in},
+        sessions::{Device, SESSION_IDLE, sign_in},
     },
     store::{self, CheckRow, fetch},
     uses::Use,
@@ -47,7 +47,7 @@ async fn sessions_links_and_keys_go_when_they_have_expired() {
     let fixture = Fixture::new().await;
     let (app, shell) = (&fixture.app, Caller::shell());
     let password = Secret::new(PASSWORD.to_owned());
-    sign_in(app, None, OWNER, &password).await.expect("signed in");
+    sign_in(app, &Device::default(), OWNER, &password).await.expect("signed in");
     links::create_link(app, &shell, OWNER, LinkKind::SignIn).await.expect("a link");
     let key = IdempotencyKey { hash: [1; 32], request_hash: [2; 32] };
     let once = Caller { idempotency: Some(key), ..Caller::shell() };
@@ -56,7 +56,7 @@ async fn sessions_links_and_keys_go_when_they_have_expired() {
     assert!(run_if_due(app).await.expect("purged"));
     assert_eq!(all().await, [1, 1, 1], "none has expired");
     app.clock.advance(SESSION_IDLE + EVERY);
-    sign_in(app, None, OWNER, &password).await.expect("signed in again");
+    sign_in(app, &Device::default(), OWNER, &password).await.expect("signed in again");
     assert!(run_if_due(app).await.expect("purged"));
     assert_eq!(all().await, [1, 1, 1], "the idle session has");
     app.clock.advance(DAY);

@@ -7,9 +7,9 @@ use crate::{
     clock::SECOND,
     error::Error,
     ops::{
-        Caller, Role,
+        Caller, Role, Who,
         links::{self, LinkKind},
-        sessions::{SESSION_IDLE, SESSION_LONGEST, sign_in},
+        sessions::{self, Device, SESSION_IDLE, SESSION_LONGEST, sign_in},
     },
     store,
 };
@@ -53,8 +53,8 @@ async fn a_link_that_was_used_leaves_nothing_behind() {
     fixture.sign_up(EMAIL, &[Role::Viewer]).await;
     let link = links::create_link(&fixture.app, &Caller::shell(), EMAIL, LinkKind::SignIn).await.expect("a link");
     let code = link.code.expose_secret();
-    links::follow_link(&fixture.app, code, None).await.expect("signed in");
-    assert!(matches!(links::follow_link(&fixture.app, code, None).await, Err(Error::SetupDone)));
+    links::follow_link(&fixture.app, &Device::default(), code, None).await.expect("signed in");
+    assert!(matches!(links::follow_link(&fixture.app, &Device::default(), code, None).await, Err(Error::SetupDone)));
     let hash = fixture.app.vault.token_hash(code);
     assert!(store::link(&mut fixture.app.store.read().await.expect("open"), &hash).await.expect("read").is_none());
 }
@@ -65,8 +65,55 @@ async fn who_signs_in_empties_no_nodes_memory() {
     let app = &fixture.app;
     let tick = async || store::tick(&mut app.store.read().await.expect("open")).await.expect("read");
     let before = tick().await;
-    sign_in(app, None, OWNER, &Secret::new(PASSWORD.to_owned())).await.expect("signed in");
+    sign_in(app, &Device::default(), OWNER, &Secret::new(PASSWORD.to_owned())).await.expect("signed in");
     let link = links::create_link(app, &Caller::shell(), OWNER, LinkKind::SignIn).await.expect("a link");
-    links::follow_link(app, link.code.expose_secret(), None).await.expect("signed in");
+    links::follow_link(app, &Device::default(), link.code.expose_secret(), None).await.expect("signed in");
     assert_eq!(tick().await, before);
+}
+
+#[tokio::test]
+async fn a_person_sees_and_ends_his_own_sessions_alone() {
+    let fixture = Fixture::new().await;
+    let app = &fixture.app;
+    let theirs = fixture.sign_up(EMAIL, &[Role::Viewer]).await;
+    let at = |address: &str, agent: &str| Device { address: address.parse().ok(), agent: Some(agent.to_owned()) };
+    let sign_in = async |device: Device| {
+        app.clock.advance(SECOND);
+        sign_in(app, &device, OWNER, &Secret::new(PASSWORD.to_owned())).await.expect("signed in")
+    };
+    let old = sign_in(at("192.0.2.1", "old\u{0}")).await;
+    let (_, here) = (sign_in(at("192.0.2.2", &"x".repeat(5_000))).await, sign_in(at("192.0.2.3", "here")).await);
+    let caller = |person| Caller::of(Who::Person(person));
+    let owner = caller(fixture.person(&here).await.expect("signed in"));
+    let list = async || sessions::list(app, &owner, here.expose_secret()).await.expect("his own");
+
+    let before = list().await;
+    let shown: Vec<_> = before.iter().map(|one| (one.is_this, one.row.address.as_deref().unwrap_or_default())).collect();
+    assert_eq!(shown, [(true, "192.0.2.3"), (false, "192.0.2.2"), (false, "192.0.2.1")]);
+    let agents: Vec<_> = before.iter().map(|one| one.row.agent.as_deref().unwrap_or_default().len()).collect();
+    assert_eq!(agents, [4, 300, 3]);
+
+    let stranger = caller(fixture.person(&theirs).await.expect("signed in"));
+    for id in [before[2].id.as_str(), "00", "no hex"] {
+        assert!(matches!(sessions::end(app, &stranger, id).await, Err(Error::NotFound("session"))), "{id}");
+    }
+    fixture.person(&old).await.expect("nobody else ends it");
+    sessions::end(app, &owner, &before[2].id).await.expect("his own");
+    assert!(matches!(fixture.person(&old).await, Err(Error::Unauthenticated)));
+
+    assert_eq!(sessions::end_others(app, &owner, here.expose_secret()).await.expect("his own"), 1);
+    assert_eq!(list().await.iter().map(|one| one.is_this).collect::<Vec<_>>(), [true]);
+    fixture.person(&theirs).await.expect("of another person");
+    assert!(matches!(sessions::list(app, &Caller::shell(), "").await, Err(Error::Forbidden(_))));
+}
+
+#[tokio::test]
+async fn a_session_that_ended_by_itself_is_not_shown() {
+    let fixture = Fixture::new().await;
+    let app = &fixture.app;
+    let cookie = fixture.sign_up(EMAIL, &[Role::Viewer]).await;
+    let caller = Caller::of(Who::Person(fixture.person(&cookie).await.expect("signed in")));
+    assert_eq!(sessions::list(app, &caller, cookie.expose_secret()).await.expect("his own").len(), 1);
+    app.clock.advance(SESSION_IDLE + SECOND);
+    assert!(sessions::list(app, &caller, cookie.expose_secret()).await.expect("his own").is_empty());
 }

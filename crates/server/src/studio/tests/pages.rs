@@ -139,6 +139,41 @@ async fn a_person_changes_his_own_password() {
 }
 
 #[tokio::test]
+async fn a_person_signs_out_where_he_left_a_browser_open() {
+    let mut browser = Browser::signed_in().await;
+    let here = browser.cookie.clone();
+    let mut elsewhere = Vec::new();
+    for peer in ["192.0.2.8:1", "192.0.2.9:1"] {
+        browser.peer = peer.parse().ok();
+        browser.post("/sign-in", &[("email", EMAIL), ("password", PASSWORD)]).await;
+        elsewhere.push(browser.cookie.clone());
+    }
+    browser.cookie = here.clone();
+    let account = browser.get("/account").await.html;
+    assert!(account.contains("192.0.2.8") && account.contains("192.0.2.9"), "{account}");
+    assert_eq!((account.matches("This browser").count(), account.matches("action=\"/account/end\"").count()), (1, 2));
+
+    // The newest comes first.
+    let newest = browser.get("/account").await.value("name=\"id\"", "value");
+    assert_eq!(browser.post("/account/end", &[("id", &newest)]).await.location(), "/account#sessions");
+    assert_eq!(browser.post("/account/end", &[("id", &newest)]).await.location(), "/account#sessions", "it has ended already");
+    let is_signed_in = async |browser: &mut Browser, cookie: &Option<String>| {
+        browser.cookie.clone_from(cookie);
+        browser.get("/account").await.status == StatusCode::OK
+    };
+    let mut open = Vec::new();
+    for cookie in [&elsewhere[0], &elsewhere[1], &here] {
+        open.push(is_signed_in(&mut browser, cookie).await);
+    }
+    assert_eq!(open, [true, false, true]);
+
+    browser.post("/account/end-others", &[]).await;
+    let account = browser.get("/account").await.html;
+    assert!(!account.contains("Sign out everywhere else") && account.contains("This browser"), "{account}");
+    assert!(!is_signed_in(&mut browser, &elsewhere[0]).await);
+}
+
+#[tokio::test]
 async fn what_weakens_a_connection_is_marked_unless_it_stays_on_this_machine() {
     let mut browser = Browser::signed_in().await;
     for (name, host, shown) in [("near", "127.0.0.1", "No TLS<"), ("far", "db.internal", "No TLS (weak)<")] {

@@ -136,6 +136,20 @@ impl PersonLine {
 pub struct Account {
     pub shell: Shell,
     pub errors: Vec<FieldError>,
+    pub sessions: Vec<SessionLine>,
+}
+
+/// A place where the reader is signed in.
+#[derive(Debug)]
+pub struct SessionLine {
+    pub id: String,
+    pub is_this: bool,
+    /// `Firefox on Linux`
+    pub program: String,
+    pub address: String,
+    /// `3 min ago`
+    pub began: String,
+    pub seen: String,
 }
 
 impl Account {

@@ -390,7 +390,17 @@ fn administration() {
     let html = by_admin.render().expect("it renders");
     assert!(!html.contains("New link") && !html.contains("id=\"person-email\"") && html.contains("an owner of it adds people"));
     let errors = vec![FieldError::new("own_password", "wrong", "is not the one that you sign in with")];
-    keep("account", &admin::Account { shell: shell("Your account", Here::Nowhere), errors });
+    let session = |is_this, program: &str, address: &str, seen: &str| admin::SessionLine {
+        id: "0f".into(),
+        is_this,
+        program: program.into(),
+        address: address.into(),
+        began: "2 h ago".into(),
+        seen: seen.into(),
+    };
+    let sessions =
+        vec![session(true, "Firefox on Linux", "192.0.2.7", "now"), session(false, SHARP, "2001:db8::7", "25 min ago")];
+    keep("account", &admin::Account { shell: shell("Your account", Here::Nowhere), errors, sessions });
     let workspaces = admin::Workspaces {
         shell: shell("Workspaces", Here::Workspaces),
         list: vec![admin::WorkspaceLine { name: "analytics".into(), role: "admin".into(), created: "22 Nov 2026".into() }],
