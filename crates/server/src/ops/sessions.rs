@@ -148,17 +148,18 @@ pub async fn list(app: &App, caller: &Caller, cookie: &str) -> Result<Vec<Sessio
     Ok(rows.into_iter().map(|row| Session { id: hex::encode(&row.hash), is_this: row.hash == this, row }).collect())
 }
 
-/// Ends one session of the caller's own.
-pub async fn end(app: &App, caller: &Caller, id: &str) -> Result<()> {
+/// Ends one session of the caller's own; `false` if he has none of this id any more.
+pub async fn end(app: &App, caller: &Caller, id: &str) -> Result<bool> {
     let person = signed_in(caller)?;
-    let hash = hex::decode(id).map_err(|_| Error::NotFound("session"))?;
+    let mut hash = [0; 32];
+    hex::decode_to_slice(id, &mut hash).map_err(|_| Error::NotFound("session"))?;
     let mut write = app.store.write().await?;
-    if !store::delete_session_of(&mut write, &person.id.to_string(), &hash).await? {
-        return Err(Error::NotFound("session"));
+    let has_ended = store::delete_session_of(&mut write, &person.id.to_string(), &hash).await?;
+    if has_ended {
+        record_end(app, &mut write, caller, 1).await?;
     }
-    record_end(app, &mut write, caller, 1).await?;
     write.commit_quietly().await?;
-    Ok(())
+    Ok(has_ended)
 }
 
 /// Ends every session of the caller's own but the one that he asks in; how many.

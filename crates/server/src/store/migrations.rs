@@ -15,6 +15,7 @@ macro_rules! steps {
             ("makers", include_str!(concat!("../../../../migrations/", $folder, "/0002_makers.sql"))),
             ("jobs", include_str!(concat!("../../../../migrations/", $folder, "/0003_jobs.sql"))),
             ("search words", include_str!(concat!("../../../../migrations/", $folder, "/0004_search_words.sql"))),
+            ("devices", include_str!(concat!("../../../../migrations/", $folder, "/0005_devices.sql"))),
         ]
     };
 }

@@ -29,16 +29,14 @@ use crate::{
 };
 
 pub async fn show(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, OwnCookie(cookie): OwnCookie) -> PageResult {
-    Ok(page(StatusCode::OK, &view(&app, &caller, &cookie, Vec::new()).await?))
+    Ok(page(StatusCode::OK, &view(&app, &caller, cookie.expose_secret(), Vec::new()).await?))
 }
 
 /// Signs the person out in one other place.
 pub async fn end(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, headers: HeaderMap, fields: Fields) -> PageResult {
-    match sessions::end(&app, &caller, fields.text("id")).await {
-        // It has ended by itself since the page was shown.
-        Ok(()) | Err(Error::NotFound(_)) => Ok(go(&headers, "/account#sessions")),
-        Err(other) => Err(other.into()),
-    }
+    // It may have ended by itself since the page was shown.
+    sessions::end(&app, &caller, fields.text("id")).await?;
+    Ok(go(&headers, "/account#sessions"))
 }
 
 /// Signs the person out everywhere but here.
@@ -56,7 +54,6 @@ pub async fn end_others(
 pub async fn change_password(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
-    OwnCookie(cookie): OwnCookie,
     From(device): From,
     headers: HeaderMap,
     fields: Fields,
@@ -64,20 +61,23 @@ pub async fn change_password(
     let typed = |name: &str| fields.get(name).map_or_else(|| Secret::new(String::new()), Secret::duplicate_secret);
     match people::change_own_password(&app, &caller, &device, (&typed("own_password"), &typed("password"))).await {
         Ok(session) => {
-            let mut account = view(&app, &caller, &session, Vec::new()).await?;
+            let mut account = view(&app, &caller, session.expose_secret(), Vec::new()).await?;
             account.shell.notice = Some("Your password is changed. You are signed out everywhere else.".to_owned());
             let mut answer = page(StatusCode::OK, &account);
             answer.headers_mut().insert(header::SET_COOKIE, session::set(&headers, &session)?);
             Ok(answer)
         }
-        Err(Error::Invalid(errors)) => Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &view(&app, &caller, &cookie, errors).await?)),
+        Err(Error::Invalid(errors)) => Ok(page(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            &view(&app, &caller, session::read(&headers).unwrap_or_default(), errors).await?,
+        )),
         Err(other) => Err(other.into()),
     }
 }
 
-async fn view(app: &App, caller: &Caller, cookie: &Secret, errors: Vec<FieldError>) -> Result<Account> {
+async fn view(app: &App, caller: &Caller, cookie: &str, errors: Vec<FieldError>) -> Result<Account> {
     let now = app.clock.now();
-    let sessions = sessions::list(app, caller, cookie.expose_secret()).await?.into_iter();
+    let sessions = sessions::list(app, caller, cookie).await?.into_iter();
     let sessions = sessions
         .map(|Session { id, is_this, row }| SessionLine {
             id,

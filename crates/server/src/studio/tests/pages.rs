@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::http::StatusCode;
 
-use super::{Browser, PASSWORD};
+use super::{Browser, EMAIL, PASSWORD};
 use crate::ops::{
     Caller, Role, Roles,
     paging::PAGE_DEFAULT,
