@@ -12,7 +12,7 @@ use super::{
     answer::{PageResult, go, page},
     fields::Fields,
     program,
-    session::{self, From, OwnCookie, SignedIn},
+    session::{self, OnDevice, OwnCookie, SignedIn},
     shell::outside,
     view::{
         admin::{Account, SessionLine},
@@ -54,7 +54,7 @@ pub async fn end_others(
 pub async fn change_password(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
-    From(device): From,
+    OnDevice(device): OnDevice,
     headers: HeaderMap,
     fields: Fields,
 ) -> PageResult {

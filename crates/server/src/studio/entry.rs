@@ -13,7 +13,7 @@ use dataflow_model::Secret;
 use super::{
     answer::{PageResult, page},
     fields::Fields,
-    session::{self, From, SignedIn},
+    session::{self, OnDevice, SignedIn},
     view::entry::{Link, Recovery, SetUp, SignIn},
 };
 use crate::{
@@ -39,7 +39,7 @@ pub async fn ask(RawQuery(asked): RawQuery) -> PageResult {
     Ok(page(StatusCode::OK, &SignIn { next: inner_path(asked.text("next")).to_owned(), ..SignIn::default() }))
 }
 
-pub async fn sign_in(State(app): State<Arc<App>>, From(device): From, headers: HeaderMap, fields: Fields) -> PageResult {
+pub async fn sign_in(State(app): State<Arc<App>>, OnDevice(device): OnDevice, headers: HeaderMap, fields: Fields) -> PageResult {
     let password = fields.get("password").map_or_else(|| Secret::new(String::new()), Secret::duplicate_secret);
     let next = inner_path(fields.text("next"));
     match sessions::sign_in(&app, &device, fields.text("email"), &password).await {
@@ -83,7 +83,7 @@ pub async fn look(State(app): State<Arc<App>>, Path(code): Path<String>) -> Page
 }
 
 /// Follows a one-time link: sets the server up, sets a password, or signs in.
-pub async fn follow(State(app): State<Arc<App>>, From(device): From, headers: HeaderMap, fields: Fields) -> PageResult {
+pub async fn follow(State(app): State<Arc<App>>, OnDevice(device): OnDevice, headers: HeaderMap, fields: Fields) -> PageResult {
     let code = fields.text("code").to_owned();
     let password = fields.get("password").map(Secret::duplicate_secret);
     let kind = links::look_at_link(&app, &code).await?;

@@ -37,9 +37,9 @@ impl FromRequestParts<Arc<App>> for SignedIn {
 }
 
 /// What a request comes from; a reverse proxy's address where there is one.
-pub struct From(pub Device);
+pub struct OnDevice(pub Device);
 
-impl<S: Send + Sync> FromRequestParts<S> for From {
+impl<S: Send + Sync> FromRequestParts<S> for OnDevice {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
