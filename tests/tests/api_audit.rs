@@ -111,6 +111,14 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
         "shell|person.link|admin@example.org|{\"kind\":\"signin\"}",
     ];
     assert_eq!(people.lines().collect::<Vec<_>>(), expected);
+    let leaving = Session::start(&stored.server);
+    owner.submit("/account/end-others", "").expect(303);
+    assert_eq!(leaving.submit("/sign-out", "").expect(303).header("location"), "/sign-in");
+    Session::start(&stored.server).submit("/sign-out", "").expect(303);
+    let ends =
+        "SELECT action, object, detail FROM audit_events WHERE action IN ('person.end_sessions', 'person.sign_out') ORDER BY at";
+    let ends = stored.sql(ends);
+    assert_eq!(ends, "person.end_sessions|admin@example.org|{\"sessions\":1}\nperson.sign_out|admin@example.org|{}");
 
     stored.create("sales", "planted");
     stored.edit("sales", &json!({"description": "x"})).expect(200);

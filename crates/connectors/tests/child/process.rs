@@ -1,6 +1,6 @@
 //! The child itself: confined, cancelled, broken, started ahead.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 
 use dataflow_connectors::child::{Pool, TestRequest};
 use dataflow_model::{Cause, StepName};
@@ -122,8 +122,24 @@ pub fn trials() -> Vec<Trial> {
                 assert_failed(&report, Cause::TestBroken, StepName::Resolve, None);
             }
         }),
+        trial("a_child_that_hangs_is_killed_at_the_deadline", child_that_hangs()),
         trial("a_hostile_stream_takes_less_than_32_mib", hostile_stream()),
     ]
+}
+
+/// One that keeps no deadline of its own.
+async fn child_that_hangs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (writing, binary) = (folder.path().join("writing"), folder.path().join("hangs"));
+    fs::write(&writing, "#!/bin/sh\nexec sleep 600\n").expect("own folder");
+    fs::set_permissions(&writing, fs::Permissions::from_mode(0o755)).expect("own file");
+    fs::rename(writing, &binary).expect("own file");
+    let asked = request("postgres", fields(1, &[]), secrets(&[("password", PLANTED)]));
+    let (steps, _told) = mpsc::channel(6);
+    let report = Pool::new(binary).run(TestRequest { deadline: SHORT, ..asked }, steps, ()).await;
+    assert_failed(&report, Cause::TimedOut, StepName::Resolve, Some("host"));
+    let sleeps = |child: &String| fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name.trim() == "sleep");
+    assert!(!children().iter().any(sleeps), "it goes on");
 }
 
 async fn hostile_stream() {

@@ -188,10 +188,17 @@ fn signed_in(caller: &Caller) -> Result<&Person> {
     }
 }
 
-/// Ends one session.
+/// Ends the session of this cookie, if it is one.
 pub async fn sign_out(app: &App, cookie: &str) -> Result<()> {
+    let hash = app.vault.token_hash(cookie);
     let mut write = app.store.write().await?;
-    store::delete_session(&mut write, &app.vault.token_hash(cookie)).await?;
+    let Some(session) = store::session(&mut write, &hash).await? else { return Ok(()) };
+    store::delete_session(&mut write, &hash).await?;
+    if let Some(person) = store::person(&mut write, &session.person_id).await? {
+        let detail = serde_json::json!({});
+        let event = Event { at: app.clock.now(), workspace_id: None, action: "person.sign_out", object: &person.email, detail };
+        audit::record(&mut write, &app.vault, &as_caller(&person)?, event).await?;
+    }
     write.commit_quietly().await?;
     Ok(())
 }

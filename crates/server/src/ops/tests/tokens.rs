@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Fixture, WORKSPACE, draft, sample};
 use crate::{
-    clock::DAY,
+    clock::{DAY, SECOND},
     error::{Error, Result},
     ops::{
         Caller, Role, Roles,
@@ -94,6 +94,20 @@ async fn a_token_never_may_more_than_the_person_behind_it_may_now() {
             NewToken { name: format!("{roles:?}"), roles: Roles::of(&[Role::Editor]), expires_in_days: None, connections: None };
         assert_eq!(tokens::create(app, &granted, WORKSPACE, new).await.is_ok(), may_edit, "nor grants it more: {roles:?}");
     }
+}
+
+#[tokio::test]
+async fn a_token_ends_at_its_time_whether_it_is_in_memory_or_not() {
+    let fixture = Fixture::new().await;
+    let app = &fixture.app;
+    let new = NewToken { name: "short".to_owned(), roles: Roles::of(&[Role::User]), expires_in_days: Some(1), connections: None };
+    let (token, about) = tokens::create(app, &Caller::shell(), WORKSPACE, new).await.expect("made");
+    app.clock.advance(about.row.expires_at - app.clock.now() - 60 * SECOND);
+    fixture.by_token(&token).await.expect("it has a minute left");
+    app.clock.advance(61 * SECOND);
+    assert!(ended(&fixture.by_token(&token).await), "from memory");
+    app.caches.forget_all();
+    assert!(ended(&fixture.by_token(&token).await), "from the store");
 }
 
 #[tokio::test]
