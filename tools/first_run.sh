@@ -71,6 +71,16 @@ trap '[[ -z $running ]] || kill -KILL -- "-$running" 2>/dev/null || true' EXIT
 start
 grep -E '^(==>|    done)' "$log"
 printf 'make run was ready after %d ms.\n' "$took_ms"
+link=$(grep -o 'http://[^ ]*/link/[^ ]*' "$log" | head -n 1)
+"$python" - "$link" <<'END' || fail "The link that make run printed did not lead to the list with the sample connection."
+import http.cookiejar, sys, urllib.parse, urllib.request
+base, code = sys.argv[1].split("/link/")
+browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+form = urllib.parse.urlencode({"code": code}).encode()
+page = browser.open(urllib.request.Request(base + "/link", form, {"Origin": base}), timeout=10).read().decode()
+sys.exit('data-name="sample"' not in page)
+END
+printf 'The link that it printed leads to the sample connection.\n'
 readme_script >"$folder/script.py"
 said=$(cd / && as_newcomer "$folder/run/venv/bin/python" "$folder/script.py") || fail "The README's script failed; its words are above."
 [[ $said == '(1,)' ]] || fail "The README's script printed $said instead of (1,)."

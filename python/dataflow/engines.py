@@ -42,6 +42,9 @@ _ASK_AFTER_IDLE = 30.0
 """Seconds in the pool after which a connection is asked whether it still works. Before that, its socket is looked at: a server
 that ends a connection has written to it. The look costs 2 µs, the question a round trip."""
 
+_CERTIFICATES = 12
+"""Files with certificates and keys that one engine keeps: a connection has three at most, and its last changes may still be connecting."""
+
 # What SQLAlchemy took from the engine's URL. The name may stand for another place by now.
 _PLACE = ("host", "port", "user", "password", "database", "dbname", "db", "passwd")
 
@@ -53,7 +56,7 @@ class _Follower:
         self._source = source
         self._driver = driver
         self._dialect = credentials.dialect
-        self._machine = Machine(Material(), source.sqlite_folder)
+        self._machine = Machine(Material(_CERTIFICATES), source.sqlite_folder)
 
     def follow(self, engine: Engine) -> None:
         """Begins to listen."""

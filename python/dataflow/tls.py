@@ -1,7 +1,7 @@
 """TLS modes and material, as the drivers take them.
 
 A driver that takes an `ssl.SSLContext` gets one, made from memory. The others take paths only: they get files that nobody else
-can open and that live as long as the engine, in memory where the system has memfds, else with mode 0600. A process that is killed
+can open and that live as long as the engine needs them, in memory where the system has memfds, else with mode 0600. A process that is killed
 leaves the latter behind.
 """
 
@@ -76,9 +76,13 @@ def context(credentials: Credentials, material: Material) -> ssl.SSLContext | No
 
 
 class Material:
-    """Certificates and keys as private files. They go with the object, and at the latest with the process."""
+    """Certificates and keys as private files. They go with the object, and at the latest with the process.
 
-    def __init__(self) -> None:
+    Of more than `most` the one that was asked for longest ago goes: an engine that lives for months outlives many certificates.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
         self._begin({})
         _materials.add(self)
 
@@ -96,10 +100,14 @@ class Material:
         """The path of a file with this content, made once."""
         digest = hashlib.sha256(content.encode()).digest()
         with self._lock:
-            if digest not in self._paths:
-                self._paths[digest] = _private_file(content.encode())
+            path = self._paths.pop(digest, None)
+            if path is None:
+                path = _private_file(content.encode())
                 self._remove_with_a_worker()
-            return self._paths[digest]
+            self._paths[digest] = path  # the last in order
+            if self._most is not None and len(self._paths) > self._most:
+                _remove_one(self._paths.pop(next(iter(self._paths))))
+            return path
 
     def _remove_with_a_worker(self) -> None:
         """Before Python 3.13 a forked worker of `multiprocessing` ends without `atexit`, on which `weakref.finalize` counts."""
@@ -138,9 +146,13 @@ def _private_file(content: bytes) -> str:
 
 def _remove(paths: dict[bytes, str]) -> None:
     for path in paths.values():
-        with contextlib.suppress(OSError):  # whoever tidies the folder of temporary files may have been here
-            if path.startswith(_MEMORY):
-                os.close(int(path[len(_MEMORY) :]))
-            else:
-                os.unlink(path)
+        _remove_one(path)
     paths.clear()
+
+
+def _remove_one(path: str) -> None:
+    with contextlib.suppress(OSError):  # whoever tidies the folder of temporary files may have been here
+        if path.startswith(_MEMORY):
+            os.close(int(path[len(_MEMORY) :]))
+        else:
+            os.unlink(path)

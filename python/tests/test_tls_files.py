@@ -97,3 +97,15 @@ def test_they_live_as_long_as_the_process_that_made_them(server, postgres, tmp_p
     script = WITHOUT_MEMORY_FILES + program
     assert run(script, DATAFLOW_URL=server.url, DATAFLOW_TOKEN=TOKEN, TMPDIR=str(folder)) == said
     assert list(folder.iterdir()) == []
+
+
+def test_an_engine_that_outlives_its_certificates_keeps_the_last_few() -> None:
+    material = tls.Material(3)
+    first, second = material.path("one"), material.path("two")
+    assert material.path("one") == first, "the same file as long as it is asked for"
+    third, fourth = material.path("three"), material.path("four")
+    assert [os.path.exists(path) for path in (first, second, third, fourth)] == [True, second == fourth, True, True]
+    with open(material.path("one")) as kept, open(fourth) as newest:
+        assert (kept.read(), newest.read()) == ("one", "four")
+    with open(material.path("two")) as again:
+        assert again.read() == "two"

@@ -30,6 +30,16 @@ pub fn name_not_found(host: &str) -> TestError {
     )
 }
 
+/// The same cause in other words: whether the name exists is not known.
+pub fn name_servers_silent(host: &str) -> TestError {
+    at(
+        "host",
+        Cause::NameNotFound,
+        format!("No name server answered for the name “{host}”."),
+        "Try again. If it stays so, check the name servers of the machine that runs the test.",
+    )
+}
+
 pub fn address_not_allowed(host: &str) -> TestError {
     at(
         "host",

@@ -78,7 +78,7 @@ impl Dialer {
             // A name of many addresses is no reason for a long test.
             Err(_) => match tokio::net::lookup_host((bare, port)).await {
                 Ok(found) => found.take(16).collect(),
-                Err(_) => return Err(causes::name_not_found(host)),
+                Err(error) => return Err(unresolved(&error, host)),
             },
         };
         if found.is_empty() {
@@ -115,6 +115,15 @@ async fn connect(address: SocketAddr, share: Duration) -> io::Result<TcpStream> 
     tokio::time::timeout(share, TcpStream::connect(address)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
+/// Tells a name that nobody has from name servers that do not answer. The resolver's words (gai_strerror(3)) are all there is to tell by.
+fn unresolved(error: &io::Error, host: &str) -> TestError {
+    if error.to_string().contains("Temporary failure in name resolution") {
+        causes::name_servers_silent(host)
+    } else {
+        causes::name_not_found(host)
+    }
+}
+
 fn refusal(error: &io::Error, host: &str, port: u16) -> TestError {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => causes::port_closed(host, port),
@@ -128,6 +137,18 @@ mod tests {
     use dataflow_model::Cause;
 
     use super::*;
+
+    #[test]
+    fn silent_name_servers_are_told_from_a_name_that_nobody_has() {
+        let told = |words: &str| {
+            let error = io::Error::other(format!("failed to lookup address information: {words}"));
+            unresolved(&error, "db.internal")
+        };
+        let (silent, unknown) = (told("Temporary failure in name resolution"), told("Name or service not known"));
+        assert_eq!((silent.code, unknown.code), (Cause::NameNotFound, Cause::NameNotFound));
+        assert!(silent.message.starts_with("No name server answered"), "{}", silent.message);
+        assert!(unknown.message.starts_with("No address is known"), "{}", unknown.message);
+    }
 
     /// Errors of Linux's connect(2), by their numbers in errno(3).
     #[test]
