@@ -196,6 +196,9 @@ async fn refusals_of_mysql_are_told_apart() {
 
     let plain = connection("anna").set("tls.mode", "disable").test().await;
     refused(&plain, Cause::InvalidSettings, Some("tls.mode"), StepName::SignIn);
+
+    server.sql("SET GLOBAL offline_mode = ON");
+    refused(&connection("anna").test().await, Cause::ServerStarting, None, StepName::SignIn);
 }
 
 #[tokio::test]

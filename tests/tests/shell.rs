@@ -119,6 +119,8 @@ fn tokens_and_set_up_beside_a_server_and_without_one(#[case] engine: Engine) {
     let mut stored = Stored::start(engine);
     let data = stored.data_arguments();
     let run = |words: &[&str], input: &str| Shell::new(words).args(&data).input(input).run();
+    let socket = std::fs::metadata(stored.server.data().join("admin.sock")).expect("it listens");
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&socket.permissions()) & 0o777, 0o600, "other users cannot open it");
     for running in [true, false] {
         if !running {
             stored.server.process().stop();

@@ -259,7 +259,14 @@ async fn browser_pin_a_certificate() {
     browser.choose("TLS", "Verify server and host name").await;
     browser.click("Test Connection").await;
     browser.sees("certificate is not trusted").await;
-    browser.sees("SHA-256").await;
+    let tls = json!({"mode": "verify-full"});
+    let unsaved = json!({"type": "postgres", "host": "localhost", "port": database.port(), "username": "anna", "password": PASSWORD, "tls": tls});
+    let report = studio.request("POST", "/test").json(&unsaved).send().expect(200).json();
+    let chain = report.pointer("/error/certificates").and_then(serde_json::Value::as_array).expect("a chain");
+    assert!(!chain.is_empty(), "{report}");
+    for fingerprint in chain.iter().map(|certificate| certificate.get("fingerprint").and_then(serde_json::Value::as_str)) {
+        browser.sees(fingerprint.expect("a text")).await;
+    }
     browser.until("!shown('button').some((button) => said(button) === 'Pin this certificate')").await;
 
     database.replace_certificate(&authority.server(Shape::SelfSigned));

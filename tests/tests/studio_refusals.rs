@@ -167,6 +167,12 @@ async fn browser_what_is_too_long_or_gone_is_told() {
     paste(&browser, &bundle[..16_384], "Server CA").await;
     browser.until("labelled('Server CA').value.length === 16384 && !labelled('Server CA').hasAttribute('aria-invalid')").await;
 
+    // So is a password of several lines; the end of the line that it was copied with goes.
+    paste(&browser, "correct\nhorse", "Password").await;
+    browser.sees("Nothing was pasted: it has several lines, and this is one line.").await;
+    paste(&browser, "correct horse\n", "Password").await;
+    browser.until("labelled('Password').value === 'correct horse' && !labelled('Password').hasAttribute('aria-invalid')").await;
+
     // Fields that are too long together.
     browser
         .run("for (const name of ['tls.cert', 'tls.key']) document.querySelector(`[name=\"${name}\"]`).value = '+'.repeat(16384)")

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 use comfy_table::{Table, presets};
 use dataflow_client::ClientError;
-use dataflow_model::{Secret, StepStatus, TestReport};
+use dataflow_model::{Certificate, Secret, StepStatus, TestReport};
 use dataflow_server::store::StoreError;
 use inquire::InquireError;
 
@@ -152,5 +152,50 @@ pub fn report(report: &TestReport) -> String {
         (None, Some(version)) => write!(text, "\n\n{version}, {:.1} ms in all", report.duration_ms),
         (None, None) => write!(text, "\n\n{:.1} ms in all", report.duration_ms),
     };
+    for certificate in report.error.iter().flat_map(|error| &error.certificates) {
+        let Certificate { subject, issuer, names, not_before, not_after, fingerprint, .. } = certificate;
+        let names = if names.is_empty() { subject.clone() } else { names.join(", ") };
+        let _ = write!(text, "\n\nCertificate for {names}\n  by {issuer}, valid {not_before} to {not_after}\n  SHA-256 {fingerprint}");
+    }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use dataflow_model::{Cause, TestError, TestStatus};
+
+    use super::*;
+
+    #[test]
+    fn a_refused_chain_is_told_leaf_first() {
+        let certificate = |subject: &str, names: &[&str]| Certificate {
+            subject: subject.to_owned(),
+            issuer: "CN=root".to_owned(),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            not_before: "2026-01-01T00:00:00Z".to_owned(),
+            not_after: "2026-12-31T00:00:00Z".to_owned(),
+            fingerprint: "0f:a1".to_owned(),
+            pem: "the PEM".to_owned(),
+            pinnable: false,
+        };
+        let error = TestError {
+            code: Cause::CertificateUntrusted,
+            message: "Not trusted.".to_owned(),
+            hint: "Trust it.".to_owned(),
+            field: None,
+            certificates: vec![certificate("CN=db", &["db.internal", "10.0.0.1"]), certificate("CN=middle", &[])],
+        };
+        let told = report(&TestReport {
+            status: TestStatus::Failed,
+            duration_ms: 1.0,
+            server_version: None,
+            checked_at: "2026-11-02T09:00:00Z".to_owned(),
+            from: "server".to_owned(),
+            steps: Vec::new(),
+            error: Some(error),
+        });
+        let valid = "by CN=root, valid 2026-01-01T00:00:00Z to 2026-12-31T00:00:00Z\n  SHA-256 0f:a1";
+        let chain = format!("Trust it.\n\nCertificate for db.internal, 10.0.0.1\n  {valid}\n\nCertificate for CN=middle\n  {valid}");
+        assert!(told.ends_with(&chain), "{told}");
+    }
 }

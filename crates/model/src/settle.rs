@@ -285,6 +285,8 @@ mod tests {
         ] {
             assert_eq!(codes(&base(more)), [(field.to_owned(), code.to_owned())], "{more}");
         }
+        let lines = settle(&base(r#""password":"a\nb""#)).expect_err("must be refused");
+        assert_eq!(lines.first().map(|error| error.message.as_str()), Some("must be one line: no line break and no NUL"));
         assert_eq!(codes("{}").len(), 2, "host and username are needed");
         for host in ["http://x", "h:5432", "a/b", "a b", "-x"] {
             assert_eq!(codes(&format!(r#"{{"username":"u","host":"{host}"}}"#)).len(), 1, "{host}");

@@ -200,12 +200,17 @@ export function fault(field, text) {
   }, { once: true });
 }
 
-/* a browser cuts what is pasted at the field's limit and says nothing: half a certificate, or half a password */
+/* a browser cuts what is pasted at the field's limit, and takes the line breaks out of a password, and says nothing */
 document.addEventListener("paste", (event) => {
   const field = event.target.closest?.(".control .field[maxlength]");
   if (!field) return;
   const [ends, end] = field.matches("textarea") ? [/\r\n/g, "\n"] : [/[\r\n]/g, ""];
   const text = event.clipboardData.getData("text").replaceAll(ends, end);
+  if (field.type === "password" && /[^\r\n][\r\n]+[^\r\n]/.test(event.clipboardData.getData("text"))) {
+    event.preventDefault();
+    fault(field, "Nothing was pasted: it has several lines, and this is one line.");
+    return;
+  }
   const length = field.value.length - (field.selectionEnd - field.selectionStart) + text.length;
   if (length <= field.maxLength) return;
   event.preventDefault();
