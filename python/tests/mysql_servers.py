@@ -101,7 +101,10 @@ class MySQL(_MySQL):
             f"--plugin-dir={root}/usr/lib/mysql/plugin", f"--lc-messages-dir={root}/usr/share/mysql",
             f"--character-sets-dir={root}/usr/share/mysql/charsets", "--secure-file-priv=NULL", "--innodb-redo-log-capacity=8M",
         ]  # fmt: skip
+        self._passwords: dict[str, str] = {}
         super().__init__(folder, "mysql-9")
+
+    is_encrypted = "SELECT variable_value <> '' FROM performance_schema.session_status WHERE variable_name = 'Ssl_cipher'"
 
     def initialise(self, data: Path) -> None:
         self.run(*self._mysqld, "--initialize-insecure", f"--datadir={data}")
@@ -113,7 +116,24 @@ class MySQL(_MySQL):
     def set_password(self, user: str, password: str) -> None:
         """As above. The server sees it once, through its socket file; from then on it is content with a challenge."""
         super().set_password(user, password)
-        self.admin(user, password.encode().decode("latin-1")).close()
+        self._passwords[user] = password.encode().decode("latin-1")
+        self.admin(user, self._passwords[user]).close()
+
+    def reload(self) -> None:
+        self.execute("ALTER INSTANCE RELOAD TLS")
+
+    @contextlib.contextmanager
+    def plain(self) -> Iterator[None]:
+        self._restart_knowing_passwords("--tls-version=")
+        try:
+            yield
+        finally:
+            self._restart_knowing_passwords()
+
+    def _restart_knowing_passwords(self, *options: str) -> None:
+        self.restart(*options)
+        for user, password in self._passwords.items():
+            self.admin(user, password).close()
 
     def forget_passwords(self) -> None:
         """After this, the next sign-in of each user is the full exchange; those that follow are challenge and response."""

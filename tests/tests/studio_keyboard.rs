@@ -157,7 +157,8 @@ async fn browser_every_stop_of_the_list_is_seen() {
 async fn browser_every_stop_of_the_other_pages_is_seen() {
     let studio = studio();
     let browser = studio.browser().await;
-    let connections = ["/w/default/new", "/w/default/new/postgres", "/w/default/connections/crm", "/w/default/connections/crm/edit"];
+    let connections =
+        ["/w/default/new", "/w/default/new/postgres", "/w/default/connections/crm", "/w/default/connections/crm/edit"];
     for page in connections.into_iter().chain(["/w/default/tokens", "/w/default/access", "/account", "/workspaces"]) {
         for size in [WIDE, NARROW] {
             browser.look(size, "light").await;

@@ -155,7 +155,10 @@ pub fn report(report: &TestReport) -> String {
     for certificate in report.error.iter().flat_map(|error| &error.certificates) {
         let Certificate { subject, issuer, names, not_before, not_after, fingerprint, .. } = certificate;
         let names = if names.is_empty() { subject.clone() } else { names.join(", ") };
-        let _ = write!(text, "\n\nCertificate for {names}\n  by {issuer}, valid {not_before} to {not_after}\n  SHA-256 {fingerprint}");
+        let _ = write!(
+            text,
+            "\n\nCertificate for {names}\n  by {issuer}, valid {not_before} to {not_after}\n  SHA-256 {fingerprint}"
+        );
     }
     text
 }
@@ -195,7 +198,8 @@ mod tests {
             error: Some(error),
         });
         let valid = "by CN=root, valid 2026-01-01T00:00:00Z to 2026-12-31T00:00:00Z\n  SHA-256 0f:a1";
-        let chain = format!("Trust it.\n\nCertificate for db.internal, 10.0.0.1\n  {valid}\n\nCertificate for CN=middle\n  {valid}");
+        let chain =
+            format!("Trust it.\n\nCertificate for db.internal, 10.0.0.1\n  {valid}\n\nCertificate for CN=middle\n  {valid}");
         assert!(told.ends_with(&chain), "{told}");
     }
 }
