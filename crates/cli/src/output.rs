@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 use comfy_table::{Table, presets};
 use dataflow_client::ClientError;
-use dataflow_model::{Certificate, Secret, StepStatus, TestReport};
+use dataflow_model::{Secret, StepStatus, TestReport, report::Certificate};
 use dataflow_server::store::StoreError;
 use inquire::InquireError;
 

@@ -115,7 +115,7 @@ async fn connect(address: SocketAddr, share: Duration) -> io::Result<TcpStream> 
     tokio::time::timeout(share, TcpStream::connect(address)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// Tells a name that nobody has from name servers that do not answer. The resolver's words (gai_strerror(3)) are all there is to tell by.
+/// Tells a name that nobody has from name servers that do not answer. The resolver's words (`gai_strerror(3)`) are all there is to tell by.
 fn unresolved(error: &io::Error, host: &str) -> TestError {
     if error.to_string().contains("Temporary failure in name resolution") {
         causes::name_servers_silent(host)
