@@ -43,7 +43,8 @@ _ASK_AFTER_IDLE = 30.0
 that ends a connection has written to it. The look costs 2 µs, the question a round trip."""
 
 _CERTIFICATES = 12
-"""Files with certificates and keys that one engine keeps: a connection has three at most, and its last changes may still be connecting."""
+"""Files with certificates and keys that one engine keeps: a connection has three at most, and what it was before its last changes
+may still be connecting."""
 
 # What SQLAlchemy took from the engine's URL. The name may stand for another place by now.
 _PLACE = ("host", "port", "user", "password", "database", "dbname", "db", "passwd")

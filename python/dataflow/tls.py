@@ -1,8 +1,8 @@
 """TLS modes and material, as the drivers take them.
 
 A driver that takes an `ssl.SSLContext` gets one, made from memory. The others take paths only: they get files that nobody else
-can open and that live as long as the engine needs them, in memory where the system has memfds, else with mode 0600. A process that is killed
-leaves the latter behind.
+can open and that live as long as the engine needs them, in memory where the system has memfds, else with mode 0600. A process
+that is killed leaves the latter behind.
 """
 
 from __future__ import annotations
