@@ -12,7 +12,7 @@ use crate::{
 const CODE: &str = "{code}";
 
 /// The route as the server's source writes it, and the addresses by which the walks take it.
-pub const PAGES: [(&str, &[&str]); 14] = [
+pub const PAGES: [(&str, &[&str]); 15] = [
     ("/", &["/"]),
     ("/sign-in", &["/sign-in"]),
     ("/link/{code}", &["/link/{code}"]),
@@ -39,6 +39,7 @@ pub const PAGES: [(&str, &[&str]); 14] = [
     ),
     ("/w/{workspace}/tokens", &["/w/default/tokens"]),
     ("/w/{workspace}/access", &["/w/default/access"]),
+    ("/w/{workspace}/activity", &["/w/default/activity", "/w/default/activity?connection=nothing"]),
 ];
 
 /// An address where nothing is.

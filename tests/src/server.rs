@@ -1,6 +1,8 @@
 //! A running `dataflow serve`, with its first admin.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
+
+use serde_json::{Value, json};
 
 use crate::{
     binary::dataflow_bin,
@@ -94,6 +96,31 @@ impl TestServer {
     /// What it has printed, on both streams.
     pub fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// The folder of the first node's audit segments.
+    pub fn segments(&self) -> PathBuf {
+        self.data().join("nodes/1/audit")
+    }
+
+    /// The events in the first node's segments, but for those that begin one.
+    ///
+    /// # Panics
+    /// If a line is not of the form of one.
+    pub fn uses(&self) -> Vec<Value> {
+        let Ok(entries) = fs::read_dir(self.segments()) else { return Vec::new() };
+        let mut files: Vec<_> = entries.map(|entry| entry.expect("own folder").path()).collect();
+        files.sort();
+        let lines = files.iter().flat_map(|file| {
+            let text = fs::read_to_string(file).expect("a segment");
+            text.lines().map(ToOwned::to_owned).collect::<Vec<_>>()
+        });
+        let events = lines.map(|line| {
+            let (event, link) = line.split_once('\t').expect("an event and its link");
+            assert!(link.len() == 64 && link.bytes().all(|byte| byte.is_ascii_hexdigit()), "{line}");
+            serde_json::from_str::<Value>(event).expect("JSON")
+        });
+        events.filter(|event| event.get("action") != Some(&json!("segment.begin"))).collect()
     }
 
     pub fn process(&mut self) -> &mut Process {

@@ -47,6 +47,8 @@ const ROUTES: &[Route] = &[
     route("remove_member", [403, 403, 403, 204], 403),
     route("disable_person", [403, 403, 403, 204], 403),
     route("enable_person", [403, 403, 403, 204], 403),
+    route("list_activity", [403, 403, 403, 200], 403),
+    route("export_activity", [403, 403, 403, 200], 403),
     Route { id: "list_workspaces", by_role: [200; 4], narrowed: 200, open: true },
     Route { id: "list_types", by_role: [200; 4], narrowed: 200, open: true },
 ];

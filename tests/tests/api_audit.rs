@@ -11,19 +11,6 @@ use dataflow_tests::{
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// The lines of the node's segment file, without their MACs.
-fn uses(stored: &Stored) -> Vec<Value> {
-    let path = stored.server.data().join("nodes/1/uses.jsonl");
-    let text = fs::read_to_string(path).expect("the segment");
-    text.lines()
-        .map(|line| {
-            let (event, mac) = line.split_once('\t').expect("an event and its MAC");
-            assert!(mac.len() == 64 && mac.bytes().all(|byte| byte.is_ascii_hexdigit()), "{line}");
-            serde_json::from_str(event).expect("JSON")
-        })
-        .collect()
-}
-
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
 #[case::postgres(Engine::Postgres)]
@@ -133,7 +120,7 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
     let made = stored.admin("POST", "/tokens").json(&json!({"name": "reader", "roles": ["user"]})).send().expect(201).json();
     stored.admin("DELETE", &format!("/tokens/{}", made["id"].as_str().expect("an id"))).send().expect(204);
     stored.admin("DELETE", "/members/eve@example.org").send().expect(204);
-    let (used, recovery_key) = (uses(&stored), stored.server.recovery_key().to_owned());
+    let (used, recovery_key) = (stored.server.uses(), stored.server.recovery_key().to_owned());
     stored.server.process().stop();
     fs::remove_file(stored.server.data().with_extension("key")).expect("it lies beside the folder");
     Shell::new(["recover", "--recovery-key-stdin"]).args(&data).input(&recovery_key).run().stdout();
@@ -145,6 +132,11 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
         actions_in_the_source(&environment::repository().join("crates/server/src").join(place), &mut known);
     }
     assert_eq!(left, known, "an act that leaves a new kind of event belongs into this test");
+    stored.server.restart();
+    let page = Session::start(&stored.server).get("/w/default/activity").expect(200).text();
+    let offered = page.split("<option value=\"").skip(2).filter_map(|rest| rest.split('"').next());
+    let offered: BTreeSet<_> = offered.map(ToOwned::to_owned).collect();
+    assert_eq!(offered, known, "the Activity page has words for each kind of event: audit::ACTIONS");
     assert_eq!(stored.sql("SELECT count(*) FROM audit_events WHERE length(mac) <> 32"), "0");
 }
 
@@ -157,7 +149,7 @@ fn no_answer_with_a_secret_is_without_its_event(#[case] engine: Engine) {
     let read = stored.admin("GET", "/connections/sales/credentials");
     let workflow = "kind=notebook; name=\"churn.ipynb\"; run=\"7\"";
     let first = read.clone().header("dataflow-workflow", workflow).send();
-    let lines = uses(&stored);
+    let lines = stored.server.uses();
     assert_eq!(lines.len(), 1);
     let event = &lines[0];
     for (member, value) in [
@@ -172,19 +164,19 @@ fn no_answer_with_a_secret_is_without_its_event(#[case] engine: Engine) {
         assert_eq!(event[member], value, "{member} of {event}");
     }
     read.clone().header("if-none-match", first.expect(200).header("etag")).send().expect(304);
-    assert_eq!((uses(&stored).len(), &uses(&stored)[1]["action"]), (2, &json!("credentials.unchanged")));
+    assert_eq!((stored.server.uses().len(), &stored.server.uses()[1]["action"]), (2, &json!("credentials.unchanged")));
     stored.admin("POST", "/connections/sales/test").json(&json!({"description": "x"})).send().expect(200);
-    assert_eq!((uses(&stored).len(), &uses(&stored)[2]["action"]), (3, &json!("connection.test")));
+    assert_eq!((stored.server.uses().len(), &stored.server.uses()[2]["action"]), (3, &json!("connection.test")));
     // What gives no secret is no use of it.
     let viewer = stored.token("viewer", "viewer", None);
     stored.request(&viewer, "GET", "/workspaces/default/connections/sales/credentials").send().expect(403);
     stored.credentials("absent").expect(404);
     stored.show("sales").expect(200);
-    assert_eq!(uses(&stored).len(), 3);
+    assert_eq!(stored.server.uses().len(), 3);
 
     // A use that cannot be written down does not happen.
     stored.server.process().stop();
-    let segment = stored.server.data().join("nodes/1/uses.jsonl");
+    let segment = stored.server.segments().join("000000000001.jsonl");
     fs::remove_file(&segment).expect("own folder");
     symlink("/dev/full", &segment).expect("own folder");
     stored.server.restart();

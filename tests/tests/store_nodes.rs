@@ -135,3 +135,26 @@ fn nodes_of_one_folder_leave_each_other_the_admin_socket() {
     second.stop();
     assert!(!ask("none runs").succeeded, "nobody is left to answer");
 }
+
+/// Each node's reads are in the store, too: its loss takes none along, and another node verifies them.
+#[test]
+fn the_reads_of_a_lost_node_are_verified_by_another() {
+    let stored = Stored::start(Engine::Postgres);
+    stored.create("sales", "planted");
+    let mut node = Remote::start(&stored);
+    for port in [stored.server.port(), node.port.number()] {
+        let path = "/api/v1/workspaces/default/connections/sales/credentials";
+        Request::new(port, "GET", path).token(&stored.admin).send().expect(200);
+    }
+    node.process.stop();
+    drop(node);
+    let verify = || Shell::new(["audit", "verify", "--output", "json"]).args(stored.data_arguments()).run();
+    let report: serde_json::Value = serde_json::from_str(&verify().stdout).expect("JSON");
+    let chains = report["chains"].as_array().expect("a list");
+    assert_eq!(chains.len(), 3, "{report}");
+    assert!(chains.iter().all(|chain| chain["problem"].is_null()), "{report}");
+    assert_eq!(chains.iter().filter(|chain| chain["events"] == 2).count(), 2, "a beginning and a read of each: {report}");
+    stored.sql("UPDATE audit_lines SET lines = decode(replace(encode(lines, 'escape'), 'sales', 'other'), 'escape')");
+    let ran = verify();
+    assert!(!ran.succeeded && ran.stdout.contains("line 2 is not what followed line 1"), "{} {}", ran.stdout, ran.stderr);
+}

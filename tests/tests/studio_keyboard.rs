@@ -159,7 +159,13 @@ async fn browser_every_stop_of_the_other_pages_is_seen() {
     let browser = studio.browser().await;
     let connections =
         ["/w/default/new", "/w/default/new/postgres", "/w/default/connections/crm", "/w/default/connections/crm/edit"];
-    for page in connections.into_iter().chain(["/w/default/tokens", "/w/default/access", "/account", "/workspaces"]) {
+    for page in connections.into_iter().chain([
+        "/w/default/tokens",
+        "/w/default/access",
+        "/w/default/activity",
+        "/account",
+        "/workspaces",
+    ]) {
         for size in [WIDE, NARROW] {
             browser.look(size, "light").await;
             both_ways(&browser, page).await;

@@ -13,7 +13,8 @@ use dataflow_tests::{
 use rstest::rstest;
 
 /// Routes with GET that are no page of the Studio.
-const NO_PAGES: [&str; 5] = ["/api/v1/openapi.json", "/assets/{file}", "/healthz", "/metrics", "/readyz"];
+const NO_PAGES: [&str; 6] =
+    ["/api/v1/openapi.json", "/assets/{file}", "/healthz", "/metrics", "/readyz", "/w/{workspace}/activity/export"];
 
 /// The paths that the server's source gives a GET, but for the API's, which are no pages.
 fn in_the_source() -> BTreeSet<String> {

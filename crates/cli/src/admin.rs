@@ -145,12 +145,12 @@ pub fn workspace(arguments: Workspace) -> anyhow::Result<()> {
     }
 }
 
-fn unexpected() -> anyhow::Error {
+pub fn unexpected() -> anyhow::Error {
     anyhow!("the server gave another answer than was asked for; use the same version for server and shell")
 }
 
 /// Asks the running server, else does it here under the store's lock.
-fn ask(data: DataArguments, request: AdminRequest) -> anyhow::Result<AdminAnswer> {
+pub fn ask(data: DataArguments, request: AdminRequest) -> anyhow::Result<AdminAnswer> {
     let data = data_config(data)?;
     let runtime = runtime()?;
     let work = async {
@@ -167,9 +167,13 @@ fn ask(data: DataArguments, request: AdminRequest) -> anyhow::Result<AdminAnswer
             );
         }
         let locks = lock(&data)?;
-        let app =
-            App::open(&AppConfig { data: data.clone(), tests: TestConfig::default(), node_folder: locks.node_folder.clone() })
-                .await?;
+        let app = App::open(&AppConfig {
+            data: data.clone(),
+            tests: TestConfig::default(),
+            node_folder: locks.node_folder.clone(),
+            checkpoints: None,
+        })
+        .await?;
         let answer = admin::handle(&app, request).await;
         app.store.close().await;
         Ok(answer)

@@ -32,6 +32,8 @@ pub enum Command {
     Token(Token),
     /// Make and list workspaces on the server's machine
     Workspace(Workspace),
+    /// Check that no audit event was changed, taken out or put in
+    Audit(Audit),
     /// Keep a server's URL and a token for this user's shell and Python
     Login(Login),
     /// Work with connections, over the server's API
@@ -88,6 +90,12 @@ pub struct Serve {
     /// Let tests never reach these networks (CIDR); may be given more than once
     #[arg(long, value_name = "CIDR")]
     pub test_deny: Vec<Cidr>,
+    /// Append a line of JSON to this file each minute: where the audit's chains stand; keep it on another machine
+    #[arg(long, value_name = "PATH")]
+    pub audit_checkpoints: Option<PathBuf>,
+    /// Send the same to the system's log
+    #[arg(long, conflicts_with = "audit_checkpoints")]
+    pub audit_syslog: bool,
     /// Switch tests of connections off
     #[arg(long)]
     pub no_tests: bool,
@@ -214,6 +222,26 @@ pub enum WorkspaceCommand {
     List {
         #[command(flatten)]
         data: DataArguments,
+        #[arg(long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Audit {
+    #[command(subcommand)]
+    pub command: AuditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Walk every chain of events; exit 0 only if all hold, else name the first bad event of each
+    Verify {
+        #[command(flatten)]
+        data: DataArguments,
+        /// Hold the newest checkpoints in this file against them, too: the file of --audit-checkpoints, or a system's log
+        #[arg(long, value_name = "PATH")]
+        checkpoints: Option<PathBuf>,
         #[arg(long, value_enum, default_value_t = Output::Table)]
         output: Output,
     },

@@ -4,6 +4,7 @@
 
 mod admin;
 mod args;
+mod audit;
 mod connections;
 mod login;
 mod output;
@@ -44,6 +45,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Recover(arguments) => admin::recover(arguments).map(|()| ExitCode::SUCCESS),
         Command::Token(arguments) => admin::token(arguments).map(|()| ExitCode::SUCCESS),
         Command::Workspace(arguments) => admin::workspace(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Audit(arguments) => audit::run(arguments),
         Command::Login(arguments) => login::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Connections(arguments) => connections::run(arguments),
         Command::Types(arguments) => types::run(&arguments).map(|()| ExitCode::SUCCESS),

@@ -9,6 +9,7 @@ use anyhow::Context;
 use dataflow_connectors::policy::DialPolicy;
 use dataflow_model::Secret;
 use dataflow_server::{
+    audit::checkpoint::{SYSLOG, Sink},
     config::{DataConfig, PublicConfig, TestConfig},
     keys::{KeySource, Passphrase},
     serve::{ServeConfig, serve},
@@ -34,6 +35,11 @@ pub fn run(arguments: Serve) -> anyhow::Result<()> {
             // Whoever opens a file there may stand in another folder than this process.
             sqlite_folder: arguments.sqlite_folder.as_deref().map(absolute).transpose()?,
             ..TestConfig::default()
+        },
+        checkpoints: match (arguments.audit_checkpoints, arguments.audit_syslog) {
+            (Some(path), _) => Some(Sink::File(absolute(&path)?)),
+            (None, true) => Some(Sink::Syslog(PathBuf::from(SYSLOG))),
+            (None, false) => None,
         },
     };
     runtime()?.block_on(serve(config, stop_signal(), output::say))

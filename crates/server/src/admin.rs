@@ -20,11 +20,12 @@ use tokio::{
 
 use crate::{
     app::App,
+    audit::{checkpoint::Checkpoint, verify::Report},
     clock::rfc3339,
     config::{DataConfig, NODES_MAX},
     error::{Error, Problem, Result},
     ops::{
-        Caller, Roles,
+        Caller, Roles, activity,
         links::{self, LinkKind},
         people, setup, tokens, workspaces,
     },
@@ -37,15 +38,44 @@ const LINE_MAX: u64 = 64 * 1024;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum AdminRequest {
-    Setup { email: String, password: Clear },
-    SignInLink { email: String, new_password: bool },
-    AddMember { workspace: String, email: String, roles: String },
-    EnablePerson { email: String },
-    CreateToken { workspace: String, roles: String, name: String, days: Option<i64>, connections: Option<Vec<String>> },
-    ListTokens { workspace: String },
-    RevokeToken { workspace: String, id: String },
-    CreateWorkspace { name: String },
+    Setup {
+        email: String,
+        password: Clear,
+    },
+    SignInLink {
+        email: String,
+        new_password: bool,
+    },
+    AddMember {
+        workspace: String,
+        email: String,
+        roles: String,
+    },
+    EnablePerson {
+        email: String,
+    },
+    CreateToken {
+        workspace: String,
+        roles: String,
+        name: String,
+        days: Option<i64>,
+        connections: Option<Vec<String>>,
+    },
+    ListTokens {
+        workspace: String,
+    },
+    RevokeToken {
+        workspace: String,
+        id: String,
+    },
+    CreateWorkspace {
+        name: String,
+    },
     ListWorkspaces,
+    /// The newest checkpoint of each chain, as far as the shell was given some.
+    VerifyAudit {
+        checkpoints: Vec<Checkpoint>,
+    },
 }
 
 /// What it gets.
@@ -61,6 +91,7 @@ pub enum AdminAnswer {
     Tokens(Vec<TokenLine>),
     /// Their names.
     Workspaces(Vec<String>),
+    Audit(Report),
     Refused(Box<Problem>),
 }
 
@@ -125,6 +156,7 @@ async fn act(app: &App, request: AdminRequest) -> Result<AdminAnswer> {
             tokens::revoke(app, &caller, &workspace, &id).await?;
             AdminAnswer::Done
         }
+        AdminRequest::VerifyAudit { checkpoints } => AdminAnswer::Audit(activity::verify(app, &caller, &checkpoints).await?),
         AdminRequest::CreateWorkspace { name } => {
             workspaces::create(app, &caller, &name).await?;
             AdminAnswer::Done

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     attempts::Attempts,
-    audit::UseLog,
+    audit::{UseLog, checkpoint},
     clock::Clock,
     config::{DataConfig, TestConfig},
     error::Result,
@@ -49,6 +49,8 @@ pub struct App {
     pub passwords: Passwords,
     pub attempts: Attempts,
     pub metrics: Arc<Metrics>,
+    /// Where the audit's checkpoints go, if anywhere.
+    pub checkpoints: Option<checkpoint::Sink>,
 }
 
 /// What to build an [`App`] from.
@@ -58,6 +60,7 @@ pub struct AppConfig {
     pub tests: TestConfig,
     /// This node's folder for its own state.
     pub node_folder: std::path::PathBuf,
+    pub checkpoints: Option<checkpoint::Sink>,
 }
 
 impl App {
@@ -66,7 +69,7 @@ impl App {
         let store = Store::open(&config.data.location()).await.context("open the store")?;
         let clock = Clock::default();
         let vault = keys::open_vault(&store, &config.data.key(), &clock).await?;
-        let use_log = Arc::new(UseLog::open(&config.node_folder)?);
+        let use_log = Arc::new(UseLog::open(&config.node_folder, &vault)?);
         let weak = Arc::downgrade(&use_log);
         std::thread::Builder::new()
             .name("audit-sync".to_owned())
@@ -86,6 +89,7 @@ impl App {
             passwords: Passwords::default(),
             attempts: Attempts::default(),
             metrics,
+            checkpoints: config.checkpoints.clone(),
         };
         Ok(Arc::new(app))
     }

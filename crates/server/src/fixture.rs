@@ -34,7 +34,8 @@ impl TestApp {
         let data = DataConfig { folder: folder.path().join("data"), database_url, key: None };
         let node_folder = data.folder.join("node");
         std::fs::create_dir_all(&node_folder).expect("a folder");
-        let app = App::open(&AppConfig { data, tests: TestConfig::default(), node_folder }).await.expect("it opens");
+        let app =
+            App::open(&AppConfig { data, tests: TestConfig::default(), node_folder, checkpoints: None }).await.expect("it opens");
         Self { app, _folder: folder, postgres }
     }
 

@@ -12,6 +12,7 @@ use anyhow::{Context, anyhow, bail};
 use crate::{
     admin,
     app::{App, AppConfig},
+    audit::{chain, checkpoint},
     config::{DataConfig, NODES_MAX, PublicConfig, TestConfig},
     hosts::HostAllowlist,
     jobs,
@@ -26,6 +27,8 @@ pub struct ServeConfig {
     pub data: DataConfig,
     pub public: PublicConfig,
     pub tests: TestConfig,
+    /// Where checkpoints of the audit go.
+    pub checkpoints: Option<checkpoint::Sink>,
 }
 
 /// The locks that make this process the one that it says it is. Given back when dropped.
@@ -97,7 +100,13 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
     // Whoever reaches a listener on loopback is on this machine, and reaches its other services without our help; but for the proxy
     // that a public address stands for, which brings everybody.
     tests.policy.allow_loopback |= address.ip().is_loopback() && config.public.public_url.is_none();
-    let app = App::open(&AppConfig { data: config.data.clone(), tests, node_folder: locks.node_folder.clone() }).await?;
+    let app = App::open(&AppConfig {
+        data: config.data.clone(),
+        tests,
+        node_folder: locks.node_folder.clone(),
+        checkpoints: config.checkpoints.clone(),
+    })
+    .await?;
 
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = config.public.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
@@ -119,11 +128,11 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
     admin.abort();
     jobs.end().await;
     let flushed = app.uses.flush(&app.store).await;
-    let synced = app.use_log.sync();
+    let chained = chain::advance(&app).await;
     app.store.close().await;
     let _ = std::fs::remove_file(socket);
     drop(locks);
-    synced?;
+    chained.context("bring the audit's chains up to the end")?;
     flushed.context("write the last use counts")
 }
 

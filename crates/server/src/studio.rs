@@ -2,6 +2,7 @@
 
 mod access;
 mod account;
+mod activity;
 mod answer;
 pub mod assets;
 mod connection;
@@ -57,6 +58,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/w/{workspace}/access/disable", post(access::set_disabled::<true>))
         .route("/w/{workspace}/access/enable", post(access::set_disabled::<false>))
         .route("/w/{workspace}/access/link", post(access::link))
+        .route("/w/{workspace}/activity", get(activity::show))
+        .route("/w/{workspace}/activity/export", get(activity::export))
         .route("/", get(entry::home))
         .route("/sign-in", get(entry::ask).post(entry::sign_in))
         .route("/sign-out", post(entry::sign_out))

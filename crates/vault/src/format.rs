@@ -21,7 +21,7 @@
 //! | `dataflow vault 1: key ring` | root key | MAC of the key ring |
 //! | `dataflow vault 1: row` | root key | `HMAC(LP(table, part, …))` over a row |
 //! | `dataflow vault 1: token` | root key | `HMAC(token)`, what is stored of a token |
-//! | `dataflow vault 1: audit` | root key | `HMAC(event)` |
+//! | `dataflow vault 1: audit` | root key | `HMAC(event)`; a chain's link `HMAC(LP("link", link before, event))`, 32 zero bytes before the first |
 //! | `dataflow vault 1: fingerprint` | workspace key | fingerprints, below |
 //!
 //! # Sealed record

@@ -184,10 +184,28 @@ impl Vault {
         self.token_key.of(token.as_bytes())
     }
 
-    /// The MAC of one audit event, and of each link of the chain.
+    /// The MAC of one audit event.
     #[must_use]
     pub fn audit_mac(&self, event: &[u8]) -> [u8; MAC_LENGTH] {
         self.audit_key.of(event)
+    }
+
+    /// Whether that is the MAC of this event.
+    #[must_use]
+    pub fn audit_mac_holds(&self, event: &[u8], stored: &[u8]) -> bool {
+        mac::equal(&self.audit_mac(event), stored)
+    }
+
+    /// The link of a chain of events: it stands for this one and, by the link before, for all that went before.
+    #[must_use]
+    pub fn audit_link(&self, before: &[u8; MAC_LENGTH], event: &[u8]) -> [u8; MAC_LENGTH] {
+        self.audit_key.of_parts([b"link".as_slice(), before, event])
+    }
+
+    /// Whether that is the link of this event after the link `before`.
+    #[must_use]
+    pub fn audit_link_holds(&self, before: &[u8; MAC_LENGTH], event: &[u8], stored: &[u8]) -> bool {
+        mac::equal(&self.audit_link(before, event), stored)
     }
 }
 

@@ -1,5 +1,6 @@
 //! JSON in, one `ops` call, JSON out. One file per noun; no rule stands here.
 
+pub mod activity;
 pub mod checks;
 pub mod conditions;
 pub mod connections;

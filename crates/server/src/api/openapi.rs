@@ -16,7 +16,7 @@ use utoipa::openapi::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{checks, connections, credentials, extract, people, tokens, types, workspaces};
+use super::{activity, checks, connections, credentials, extract, people, tokens, types, workspaces};
 use crate::{app::App, error::Problem};
 
 /// What stands above the routes: title, problem codes, how to sign in.
@@ -87,6 +87,8 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(people::put_member, people::remove_member))
         .routes(routes!(people::disable_person))
         .routes(routes!(people::enable_person))
+        .routes(routes!(activity::list_activity))
+        .routes(routes!(activity::export_activity))
         .routes(routes!(workspaces::list_workspaces))
         .routes(routes!(types::list_types))
 }

@@ -1,8 +1,10 @@
 //! What a server does by itself, one file per job. A job that fails says so in the log and tries again; no request waits for one.
 
+mod chain_audit;
 mod flush_uses;
 mod follow_changes;
 pub mod purge;
+mod send_checkpoints;
 mod settle_metrics;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
@@ -31,9 +33,11 @@ pub struct Jobs {
 /// Starts every job of a node.
 pub fn start(app: &Arc<App>) -> Jobs {
     let mut jobs = Jobs { running_on: watch::channel(()).0, all: JoinSet::new() };
+    jobs.start("chain_audit", app, chain_audit::run);
     jobs.start("flush_uses", app, flush_uses::run);
     jobs.start("follow_changes", app, follow_changes::run);
     jobs.start("purge", app, purge::run);
+    jobs.start("send_checkpoints", app, send_checkpoints::run);
     jobs.start("settle_metrics", app, settle_metrics::run);
     jobs
 }

@@ -94,6 +94,7 @@ pub enum Action {
     ManagePeople,
     SetAdminFields,
     CarrySecrets,
+    SeeActivity,
 }
 
 use Role::{Admin, Editor, User, Viewer};
@@ -111,12 +112,13 @@ pub const TABLE: &[(Action, &[Role])] = &[
     (Action::ManagePeople, &[Admin]),
     (Action::SetAdminFields, &[Admin]),
     (Action::CarrySecrets, &[Admin]),
+    (Action::SeeActivity, &[Admin]),
 ];
 
 impl Action {
     /// Whether it is over the workspace as a whole, so that a token narrowed to some connections cannot widen itself by it.
     fn is_over_workspace(self) -> bool {
-        matches!(self, Self::ManageTokens | Self::ManagePeople)
+        matches!(self, Self::ManageTokens | Self::ManagePeople | Self::SeeActivity)
     }
 
     /// The act in the sentence “Your role does not allow to …”.
@@ -134,6 +136,7 @@ impl Action {
             Self::ManagePeople => "manage people",
             Self::SetAdminFields => "set fields that are for admins",
             Self::CarrySecrets => "keep a secret that will be sent elsewhere",
+            Self::SeeActivity => "see what others did",
         }
     }
 

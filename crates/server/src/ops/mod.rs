@@ -3,6 +3,7 @@
 //! Every function takes the caller first and authorises in its first statement; then it acts, and audits in the same transaction.
 
 pub mod access;
+pub mod activity;
 mod answer_body;
 pub mod checks;
 pub mod connections;

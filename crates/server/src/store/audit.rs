@@ -1,21 +1,25 @@
-//! Audit events of changes. Append-only: there is no update and no delete here.
+//! Audit events of changes, their chain, and the index of machine reads. Append-only: an event changes once, when its chain gives it a
+//! number and a link.
 
-use super::{Result, Write, execute};
+use super::{Handle, Result, Write, execute, fetch};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, sqlx::FromRow)]
 pub struct AuditRow {
     pub id: String,
     pub at: i64,
     pub workspace_id: Option<String>,
     /// For show.
     pub actor: String,
-    /// Kind and id, which nobody else ever has.
-    pub actor_id: String,
+    /// Kind and id, which nobody else ever has; absent in events of before it was kept.
+    pub actor_id: Option<String>,
     pub action: String,
     pub object: String,
     /// JSON; public facts only.
     pub detail: String,
     pub mac: Vec<u8>,
+    /// Its number in the chain, from 1, and its link; absent for less than a second.
+    pub seq: Option<i64>,
+    pub link: Option<Vec<u8>>,
 }
 
 pub async fn append_audit(write: &mut Write, row: &AuditRow) -> Result<()> {
@@ -27,11 +31,240 @@ pub async fn append_audit(write: &mut Write, row: &AuditRow) -> Result<()> {
         row.at,
         row.workspace_id.as_deref(),
         &row.actor,
-        &row.actor_id,
+        row.actor_id.as_deref(),
         &row.action,
         &row.object,
         &row.detail,
         &row.mac,
     )?;
     Ok(())
+}
+
+/// Events that no chain has yet, oldest first.
+pub async fn unchained_events(handle: &mut impl Handle, limit: i64) -> Result<Vec<AuditRow>> {
+    fetch!(handle, fetch_all, AuditRow, "SELECT * FROM audit_events WHERE seq IS NULL ORDER BY at, id LIMIT $1", limit)
+}
+
+/// Gives an event its place in the chain.
+pub async fn chain_event(write: &mut Write, id: &str, seq: i64, link: &[u8]) -> Result<()> {
+    execute!(write, "UPDATE audit_events SET seq = $2, link = $3 WHERE id = $1 AND seq IS NULL", id, seq, link)?;
+    Ok(())
+}
+
+/// Chained events after `seq`, in the chain's order.
+pub async fn events_after(handle: &mut impl Handle, seq: i64, limit: i64) -> Result<Vec<AuditRow>> {
+    fetch!(handle, fetch_all, AuditRow, "SELECT * FROM audit_events WHERE seq > $1 ORDER BY seq LIMIT $2", seq, limit)
+}
+
+/// How far a chain has come.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct ChainRow {
+    /// `changes`, or the id of a node's chain of reads.
+    pub name: String,
+    /// Where it is made, for show.
+    pub node: String,
+    /// The number and link of its last event.
+    pub seq: i64,
+    pub link: Vec<u8>,
+    /// Of reads: the segment that holds it, and the length of that up to it.
+    pub segment: i64,
+    pub place: i64,
+    /// What it begins after.
+    pub base_seq: i64,
+    pub base_link: Vec<u8>,
+    pub at: i64,
+    pub mac: Vec<u8>,
+}
+
+/// A chain's row, which nobody else moves until this transaction ends.
+pub async fn hold_chain(write: &mut Write, name: &str) -> Result<Option<ChainRow>> {
+    execute!(write, "UPDATE audit_chains SET seq = seq WHERE name = $1", name)?;
+    chain(write, name).await
+}
+
+pub async fn chain(handle: &mut impl Handle, name: &str) -> Result<Option<ChainRow>> {
+    fetch!(handle, fetch_optional, ChainRow, "SELECT * FROM audit_chains WHERE name = $1", name)
+}
+
+pub async fn chains(handle: &mut impl Handle) -> Result<Vec<ChainRow>> {
+    fetch!(handle, fetch_all, ChainRow, "SELECT * FROM audit_chains ORDER BY name")
+}
+
+pub async fn put_chain(write: &mut Write, row: &ChainRow) -> Result<()> {
+    execute!(
+        write,
+        "INSERT INTO audit_chains (name, node, seq, link, segment, place, base_seq, base_link, at, mac) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (name) DO UPDATE SET node = excluded.node, seq = excluded.seq, \
+         link = excluded.link, segment = excluded.segment, place = excluded.place, base_seq = excluded.base_seq, \
+         base_link = excluded.base_link, at = excluded.at, mac = excluded.mac",
+        &row.name,
+        &row.node,
+        row.seq,
+        &row.link,
+        row.segment,
+        row.place,
+        row.base_seq,
+        &row.base_link,
+        row.at,
+        &row.mac,
+    )?;
+    Ok(())
+}
+
+/// Reads of one connection by one caller for one workflow within a minute.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct ReadsRow {
+    /// A hash of what is counted together.
+    pub id: String,
+    pub workspace_id: String,
+    pub connection: String,
+    pub version: i64,
+    pub action: String,
+    pub actor: String,
+    pub actor_id: String,
+    /// Both empty where no workflow was told.
+    pub workflow_kind: String,
+    pub workflow: String,
+    pub at: i64,
+    pub last_at: i64,
+    pub reads: i64,
+    pub address: Option<String>,
+    pub run: Option<String>,
+}
+
+/// Adds `row.reads` to what is counted already.
+pub async fn count_reads(write: &mut Write, row: &ReadsRow) -> Result<()> {
+    execute!(
+        write,
+        "INSERT INTO audit_reads (id, workspace_id, connection, version, action, actor, actor_id, workflow_kind, workflow, at, last_at, \
+         reads, address, run) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+         ON CONFLICT (id) DO UPDATE SET last_at = excluded.last_at, reads = audit_reads.reads + excluded.reads, \
+         address = excluded.address, run = excluded.run",
+        &row.id,
+        &row.workspace_id,
+        &row.connection,
+        row.version,
+        &row.action,
+        &row.actor,
+        &row.actor_id,
+        &row.workflow_kind,
+        &row.workflow,
+        row.at,
+        row.last_at,
+        row.reads,
+        row.address.as_deref(),
+        row.run.as_deref(),
+    )?;
+    Ok(())
+}
+
+/// Keeps a piece of a segment in the store; one that is there already stays.
+pub async fn keep_lines(write: &mut Write, chain: &str, (first, last): (i64, i64), at: i64, lines: &[u8]) -> Result<()> {
+    execute!(
+        write,
+        "INSERT INTO audit_lines (chain, first_seq, last_seq, at, lines) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        chain,
+        first,
+        last,
+        at,
+        lines,
+    )?;
+    Ok(())
+}
+
+/// The next kept piece of a chain that begins after `seq`: the number of its first line, and its lines.
+pub async fn kept_lines(handle: &mut impl Handle, chain: &str, seq: i64) -> Result<Option<(i64, Vec<u8>)>> {
+    let sql = "SELECT first_seq, lines FROM audit_lines WHERE chain = $1 AND first_seq > $2 ORDER BY first_seq LIMIT 1";
+    fetch!(handle, fetch_optional, (i64, Vec<u8>), sql, chain, seq)
+}
+
+/// Which events to show. An empty text asks for all.
+#[derive(Debug, Clone, Copy)]
+pub struct ActivityQuery<'q> {
+    /// Empty: of changes, those that belong to no workspace; of reads none.
+    pub workspace_id: &'q str,
+    pub actor: &'q str,
+    pub connection: &'q str,
+    pub action: &'q str,
+    /// Of reads; changes have none.
+    pub workflow: &'q str,
+    pub since: i64,
+    /// The time and id of the last that was read.
+    pub before: (i64, &'q str),
+    pub limit: i64,
+}
+
+// One text for each filter that an index leads by: SQLite plans without looking at what is bound.
+macro_rules! events {
+    ($handle:expr, $query:expr, $workspace:literal, $by:literal) => {
+        fetch!(
+            $handle,
+            fetch_all,
+            AuditRow,
+            concat!(
+                "SELECT * FROM audit_events WHERE ",
+                $workspace,
+                $by,
+                " AND ($2 = '' OR actor = $2) AND ($3 = '' OR (object = $3 AND action LIKE 'connection.%')) AND ($4 = '' OR action = $4) \
+                 AND at >= $5 AND (at, id) < ($6, $7) ORDER BY at DESC, id DESC LIMIT $8"
+            ),
+            $query.workspace_id,
+            $query.actor,
+            $query.connection,
+            $query.action,
+            $query.since,
+            $query.before.0,
+            $query.before.1,
+            $query.limit
+        )
+    };
+}
+
+/// Changes, newest first.
+pub async fn list_events(handle: &mut impl Handle, query: &ActivityQuery<'_>) -> Result<Vec<AuditRow>> {
+    if query.workspace_id.is_empty() {
+        events!(handle, query, "workspace_id IS NULL AND $1 = ''", "")
+    } else if !query.connection.is_empty() {
+        events!(handle, query, "workspace_id = $1", " AND object = $3")
+    } else if !query.actor.is_empty() {
+        events!(handle, query, "workspace_id = $1", " AND actor = $2")
+    } else {
+        events!(handle, query, "workspace_id = $1", "")
+    }
+}
+
+macro_rules! reads {
+    ($handle:expr, $query:expr, $by:literal) => {
+        fetch!(
+            $handle,
+            fetch_all,
+            ReadsRow,
+            concat!(
+                "SELECT * FROM audit_reads WHERE workspace_id = $1",
+                $by,
+                " AND ($2 = '' OR actor = $2) AND ($3 = '' OR connection = $3) AND ($4 = '' OR action = $4) AND ($5 = '' OR workflow = $5) \
+                 AND at >= $6 AND (at, id) < ($7, $8) ORDER BY at DESC, id DESC LIMIT $9"
+            ),
+            $query.workspace_id,
+            $query.actor,
+            $query.connection,
+            $query.action,
+            $query.workflow,
+            $query.since,
+            $query.before.0,
+            $query.before.1,
+            $query.limit
+        )
+    };
+}
+
+/// Reads by machines, newest first.
+pub async fn list_reads(handle: &mut impl Handle, query: &ActivityQuery<'_>) -> Result<Vec<ReadsRow>> {
+    if !query.connection.is_empty() {
+        reads!(handle, query, " AND connection = $3")
+    } else if !query.actor.is_empty() {
+        reads!(handle, query, " AND actor = $2")
+    } else {
+        reads!(handle, query, "")
+    }
 }

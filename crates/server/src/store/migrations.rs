@@ -16,6 +16,7 @@ macro_rules! steps {
             ("jobs", include_str!(concat!("../../../../migrations/", $folder, "/0003_jobs.sql"))),
             ("search words", include_str!(concat!("../../../../migrations/", $folder, "/0004_search_words.sql"))),
             ("devices", include_str!(concat!("../../../../migrations/", $folder, "/0005_devices.sql"))),
+            ("audit chain", include_str!(concat!("../../../../migrations/", $folder, "/0006_audit_chain.sql"))),
         ]
     };
 }

@@ -35,7 +35,10 @@ use sqlx::{
 use tokio::time::timeout;
 
 pub use self::{
-    audit::{AuditRow, append_audit},
+    audit::{
+        ActivityQuery, AuditRow, ChainRow, ReadsRow, append_audit, chain, chain_event, chains, count_reads, events_after,
+        hold_chain, keep_lines, kept_lines, list_events, list_reads, put_chain, unchained_events,
+    },
     checks::{CheckRow, insert_check, list_checks},
     connections::{
         ConnectionRow, ListedRow, VersionRow, connection_by_id, delete_connection, hold_connection, hold_connection_by_id,
@@ -254,6 +257,12 @@ impl Store {
             Location::Postgres(url) => open::postgres(url.expose_secret()).await?,
         };
         Ok(Self { db, own_ticks: OwnTicks::default() })
+    }
+
+    /// Whether nodes on other machines may have the same store.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.db, Db::Postgres(_))
     }
 
     pub async fn read(&self) -> Result<Read> {

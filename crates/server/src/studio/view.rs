@@ -1,5 +1,6 @@
 //! What the pages show: plain structs made from the model's types, each with its template. No rules, no HTTP, no store.
 
+pub mod activity;
 pub mod admin;
 pub mod connection;
 pub mod delete;

@@ -31,6 +31,7 @@ pub enum Here {
     Connections,
     Tokens,
     Access,
+    Activity,
     Workspaces,
     Nowhere,
 }
@@ -43,6 +44,7 @@ pub struct May {
     pub test: bool,
     pub manage_tokens: bool,
     pub manage_people: bool,
+    pub see_activity: bool,
     pub manage_workspaces: bool,
 }
 
@@ -59,6 +61,7 @@ impl Shell {
             Here::Connections => "connections",
             Here::Tokens => "tokens",
             Here::Access => "access",
+            Here::Activity => "activity",
             Here::Workspaces => "workspaces",
             Here::Nowhere => "",
         };
@@ -159,6 +162,18 @@ pub fn minute(micros: i64) -> String {
     instant(micros).and_then(|at| at.format(format).ok()).unwrap_or_default()
 }
 
+/// `3 Mar, 04:05:06`; with the year where it is another than that of `now`. UTC.
+#[must_use]
+pub fn second(now: i64, micros: i64) -> String {
+    let (Some(now), Some(at)) = (instant(now), instant(micros)) else { return String::new() };
+    let told = if now.year() == at.year() {
+        at.format(format_description!("[day padding:none] [month repr:short], [hour]:[minute]:[second]"))
+    } else {
+        at.format(format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute]:[second]"))
+    };
+    told.unwrap_or_default()
+}
+
 /// The whole instant, for `title` and `datetime`.
 #[must_use]
 pub fn rfc3339(micros: i64) -> String {
@@ -200,6 +215,7 @@ mod tests {
         assert_eq!(ago(now, now - 100 * 86_400_000_000), "7 Oct 2026");
         assert_eq!(ago(now, i64::MIN), "");
         assert_eq!(minute(now), "15 Jan 2027, 08:00 UTC");
+        assert_eq!((second(now, now), second(now, 0)), ("15 Jan, 08:00:00".into(), "1 Jan 1970, 00:00:00".into()));
         assert_eq!((duration(0.42), duration(48.1), duration(2_130.0)), ("0.4 ms".into(), "48 ms".into(), "2.1 s".into()));
     }
 

@@ -9,7 +9,7 @@ use dataflow_model::{
 };
 
 use super::{
-    Glyph, Shell, admin, connection, delete, entry,
+    Glyph, Shell, activity, admin, connection, delete, entry,
     form::{self, Kept, Source, Values},
     gallery, list,
     parts::{Here, May, Pages, asset},
@@ -27,7 +27,14 @@ pub(super) fn shell(title: &str, here: Here) -> Shell {
         workspaces: vec!["analytics".to_owned(), "default".to_owned(), "finance".to_owned()],
         who: "you@example.org".to_owned(),
         role: "editor".to_owned(),
-        may: May { edit: true, test: true, manage_tokens: true, manage_people: true, manage_workspaces: true },
+        may: May {
+            edit: true,
+            test: true,
+            manage_tokens: true,
+            manage_people: true,
+            see_activity: true,
+            manage_workspaces: true,
+        },
         connections: Some(14),
         notice: None,
     }
@@ -408,4 +415,33 @@ fn administration() {
         error: None,
     };
     keep("workspaces", &workspaces);
+}
+
+#[test]
+fn activity() {
+    let line = |words: &str, facts: &str, object: &str, workflow: Option<(&str, &str)>| activity::Line {
+        at: "22 Nov, 16:00:00".into(),
+        instant: "2026-11-22T16:00:00Z".into(),
+        actor: "you@example.org".into(),
+        address: if workflow.is_some() { "192.0.2.7".into() } else { String::new() },
+        words: words.into(),
+        facts: facts.into(),
+        object: object.into(),
+        is_connection: workflow.is_some(),
+        workflow: workflow.map(|(kind, name)| (kind.to_owned(), name.to_owned())),
+    };
+    let page = activity::Activity {
+        shell: Shell { role: "admin".into(), ..shell("Activity", Here::Activity) },
+        asked: activity::Asked { actor: SHARP.into(), ..activity::Asked::default() },
+        actions: vec![activity::Words { value: "connection.edit", label: "Connection edited", on: true }],
+        lines: vec![
+            line("Credentials given", "9 times · version 4", "sales", Some(("pipeline", SHARP))),
+            line("Roles given", SHARP, "her@example.org", None),
+        ],
+        pages: Pages::of("/w/analytics/activity", "actor=you", "eA", Some("eB")),
+        problem: None,
+    };
+    keep("activity", &page);
+    let empty = activity::Activity { lines: Vec::new(), asked: activity::Asked::default(), pages: Pages::default(), ..page };
+    keep("activity-empty", &empty);
 }

@@ -1,0 +1,69 @@
+//! `dataflow audit`
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use dataflow_server::{
+    admin::{AdminAnswer, AdminRequest},
+    audit::{checkpoint::Checkpoint, verify::Report},
+};
+
+use crate::{
+    admin::{ask, unexpected},
+    args::{Audit, AuditCommand, Output},
+    output,
+};
+
+pub fn run(arguments: Audit) -> anyhow::Result<ExitCode> {
+    let AuditCommand::Verify { data, checkpoints, output } = arguments.command;
+    let checkpoints = match checkpoints {
+        None => Vec::new(),
+        Some(path) => {
+            let text = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+            let found = Checkpoint::newest(&String::from_utf8_lossy(&text));
+            if found.is_empty() {
+                bail!(
+                    "There is no checkpoint in {}. Name the file that --audit-checkpoints wrote, or a system's log.",
+                    path.display()
+                );
+            }
+            found
+        }
+    };
+    let AdminAnswer::Audit(report) = ask(data, AdminRequest::VerifyAudit { checkpoints })? else { return Err(unexpected()) };
+    if output == Output::Json {
+        output::data(&serde_json::to_string_pretty(&report)?)?;
+    } else {
+        show(&report)?;
+    }
+    Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn show(report: &Report) -> anyhow::Result<()> {
+    let rows = report.chains.iter().map(|chain| {
+        let name = if chain.node.is_empty() { "changes".to_owned() } else { format!("reads of {}", chain.node) };
+        let checkpoint = match chain.checkpoint {
+            None => "none",
+            Some(true) => "agrees",
+            Some(false) => "does not agree",
+        };
+        let state = if chain.problem.is_some() { "broken" } else { "holds" };
+        vec![name, state.to_owned(), chain.events.to_string(), chain.seq.to_string(), checkpoint.to_owned()]
+    });
+    output::data(&output::table(&["chain", "state", "events", "last", "checkpoint"], rows.collect()))?;
+    for chain in &report.chains {
+        if let Some(problem) = &chain.problem {
+            let name = if chain.node.is_empty() { "Changes" } else { "Reads" };
+            output::say(&format!("{name}, chain {}: {problem}.", chain.chain));
+        }
+    }
+    if report.holds() {
+        output::say("No event was changed, taken out or put in.");
+    } else {
+        output::say(
+            "Nothing behind the first bad event of a chain was looked at. Keep the data folder as it is for who looks into it; a backup \
+             tells what stood there before.",
+        );
+    }
+    Ok(())
+}

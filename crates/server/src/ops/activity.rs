@@ -1,0 +1,152 @@
+//! Activity: who did what in a workspace, and which code used which connection.
+
+use dataflow_model::FieldError;
+use serde_json::Value;
+
+use super::{
+    access::{Action, Caller, Who, authorise},
+    paging::{Page, Paging},
+};
+use crate::{
+    app::App,
+    audit::{
+        chain,
+        checkpoint::Checkpoint,
+        verify::{self, Report},
+    },
+    error::{Error, Result},
+    store::{self, ActivityQuery, AuditRow, ReadsRow},
+};
+
+/// Longest text of a filter, in characters.
+pub const FILTER_MAX: usize = 300;
+
+/// Which events are asked for. An empty text asks for all.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Who acted, as events call him: an e-mail, `token NAME` or `shell`.
+    pub actor: String,
+    pub connection: String,
+    pub action: String,
+    /// The name of a workflow: reads alone have one.
+    pub workflow: String,
+    /// No earlier than this, in microseconds UTC.
+    pub since: Option<i64>,
+}
+
+/// A change, or reads of one connection by one caller for one workflow within a minute.
+#[derive(Debug)]
+pub struct Entry {
+    pub id: String,
+    pub at: i64,
+    /// When the last of the reads was; `at` for a change.
+    pub last_at: i64,
+    pub actor: String,
+    pub action: String,
+    /// The name of what was acted on.
+    pub object: String,
+    /// Kind, name and last run.
+    pub workflow: Option<(String, String, Option<String>)>,
+    pub version: Option<i64>,
+    pub count: i64,
+    /// Where the last of the reads came from.
+    pub address: Option<String>,
+    /// What else is known of a change; public facts only.
+    pub detail: Value,
+}
+
+/// A page of what happened, newest first. Owners see beside it what belongs to no workspace: accounts, sign-ins, keys.
+pub async fn list(app: &App, caller: &Caller, workspace: &str, filter: &Filter, paging: &Paging) -> Result<Page<Entry>> {
+    let workspace = authorise(app, caller, workspace, Action::SeeActivity).await?;
+    check(filter)?;
+    let (at, id) = paging.before()?;
+    let workspace_id = workspace.id.to_string();
+    let query = ActivityQuery {
+        workspace_id: &workspace_id,
+        actor: &filter.actor,
+        connection: &filter.connection,
+        action: &filter.action,
+        workflow: &filter.workflow,
+        since: filter.since.unwrap_or(i64::MIN),
+        before: (at, &id),
+        limit: paging.rows_to_read()?,
+    };
+    let mut read = app.store.read().await?;
+    let mut entries: Vec<_> = store::list_reads(&mut read, &query).await?.into_iter().map(Entry::from).collect();
+    if filter.workflow.is_empty() {
+        entries.extend(store::list_events(&mut read, &query).await?.into_iter().map(Entry::from));
+        if caller.is_owner() && filter.connection.is_empty() {
+            let query = ActivityQuery { workspace_id: "", ..query };
+            entries.extend(store::list_events(&mut read, &query).await?.into_iter().map(Entry::from));
+        }
+    }
+    entries.sort_unstable_by(|one, other| (other.at, &other.id).cmp(&(one.at, &one.id)));
+    paging.page(entries, |entry| (entry.at.to_string(), entry.id.clone()))
+}
+
+/// Walks the chains of all that is kept, whatever workspace it belongs to, up to this moment: for the operator, at the server's own machine.
+///
+/// # Errors
+/// `Forbidden` for everybody else; `Unavailable` where the store or a segment cannot be read.
+pub async fn verify(app: &App, caller: &Caller, checkpoints: &[Checkpoint]) -> Result<Report> {
+    if !matches!(caller.who, Who::Shell) {
+        return Err(Error::Forbidden("verify the audit"));
+    }
+    // Where no server runs, nobody else brings them up to now. What hinders that is found below.
+    if let Err(error) = chain::advance(app).await {
+        tracing::warn!(error.cause = format!("{error:#}"), "the audit's chains could not be brought up to now");
+    }
+    verify::verify(app, checkpoints).await.map_err(Error::Unavailable)
+}
+
+/// PostgreSQL fails at a text with NUL, so what cannot be found is not looked for.
+fn check(filter: &Filter) -> Result<()> {
+    let texts = [
+        ("actor", &filter.actor),
+        ("connection", &filter.connection),
+        ("action", &filter.action),
+        ("workflow", &filter.workflow),
+    ];
+    let is_wrong = |text: &str| text.chars().any(char::is_control) || text.chars().count() > FILTER_MAX;
+    let wrong = texts.into_iter().filter(|(_, text)| is_wrong(text));
+    let errors: Vec<_> = wrong
+        .map(|(name, _)| FieldError::new(name, "invalid", format!("must be one line of at most {FILTER_MAX} characters")))
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(Error::Invalid(errors)) }
+}
+
+impl From<AuditRow> for Entry {
+    fn from(row: AuditRow) -> Self {
+        Self {
+            id: row.id,
+            at: row.at,
+            last_at: row.at,
+            actor: row.actor,
+            action: row.action,
+            object: row.object,
+            workflow: None,
+            version: None,
+            count: 1,
+            address: None,
+            detail: serde_json::from_str(&row.detail).unwrap_or_default(),
+        }
+    }
+}
+
+impl From<ReadsRow> for Entry {
+    fn from(row: ReadsRow) -> Self {
+        Self {
+            id: row.id,
+            at: row.at,
+            last_at: row.last_at,
+            actor: row.actor,
+            action: row.action,
+            object: row.connection,
+            workflow: Some((row.workflow_kind, row.workflow, row.run)).filter(|(kind, ..)| !kind.is_empty()),
+            version: Some(row.version),
+            count: row.reads,
+            address: row.address,
+            detail: Value::Object(serde_json::Map::new()),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Who did what: the list of what happened, its filters, its pages and its export. On both stores.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use dataflow_tests::{
+    session::Session,
+    stored::{Engine, Stored},
+};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+fn ask(stored: &Stored, query: &str) -> Vec<Value> {
+    let list = stored.admin("GET", &format!("/activity{query}")).send().expect(200).json();
+    list["items"].as_array().expect("a list").clone()
+}
+
+/// Actions and objects, newest first.
+fn told(entries: &[Value]) -> Vec<String> {
+    let text = |entry: &Value, member: &str| entry[member].as_str().unwrap_or_default().to_owned();
+    entries.iter().map(|entry| format!("{} {}", text(entry, "action"), text(entry, "object"))).collect()
+}
+
+/// Waits until the reads are indexed.
+fn until(stored: &Stored, query: &str, reads: i64) -> Vec<Value> {
+    for _ in 0..100 {
+        let entries = ask(stored, query);
+        let counted: i64 = entries.iter().filter_map(|entry| entry["count"].as_i64()).sum();
+        if counted >= reads {
+            return entries;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    panic!("{reads} reads are not indexed within 10 s: {:?}", ask(stored, query))
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn what_happened_is_found_by_person_workflow_connection_and_action(#[case] engine: Engine) {
+    let stored = Stored::start(engine);
+    stored.create("sales", "planted");
+    stored.create("crm", "planted");
+    stored.edit("sales", &json!({"description": "x"})).expect(200);
+    let robot = stored.token("robot", "user", None);
+    let read = |name: &str, workflow: &str| {
+        let path = format!("/workspaces/default/connections/{name}/credentials");
+        let request = stored.request(&robot, "GET", &path).header("dataflow-workflow", workflow);
+        request.send().expect(200);
+    };
+    for _ in 0..3 {
+        read("sales", "kind=pipeline; name=\"nightly\"; run=\"7\"");
+    }
+    read("crm", "kind=app; name=\"shop\"");
+    until(&stored, "?action=credentials.read", 4);
+
+    assert_eq!(
+        told(&ask(&stored, "?connection=sales")),
+        ["credentials.read sales", "connection.edit sales", "connection.create sales"]
+    );
+    assert_eq!(told(&ask(&stored, "?workflow=nightly")), ["credentials.read sales"]);
+    assert_eq!(told(&ask(&stored, "?actor=token%20robot&connection=crm")), ["credentials.read crm"]);
+    assert_eq!(told(&ask(&stored, "?action=connection.create")), ["connection.create crm", "connection.create sales"]);
+    assert_eq!(told(&ask(&stored, "?actor=nobody")), Vec::<String>::new());
+    assert_eq!(told(&ask(&stored, "?since=2100-01-01T00:00:00Z")), Vec::<String>::new());
+    let entry = &ask(&stored, "?workflow=nightly")[0];
+    for (member, value) in [
+        ("actor", json!("token robot")),
+        ("count", json!(3)),
+        ("version", json!(2)),
+        ("address", json!("127.0.0.1")),
+        ("workflow", json!({"kind": "pipeline", "name": "nightly", "run": "7"})),
+    ] {
+        assert_eq!(entry[member], value, "{member} of {entry}");
+    }
+    let edit = &ask(&stored, "?action=connection.edit")[0];
+    assert_eq!(edit["detail"], json!({"version": 2, "fields": []}));
+    // A token of the workspace does not see what belongs to none.
+    let all = told(&ask(&stored, "?limit=200"));
+    assert!(!all.iter().any(|entry| entry.starts_with("person.")), "{all:?}");
+
+    let mut paged = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = stored.admin("GET", &format!("/activity?limit=2{cursor}")).send().expect(200).json();
+        paged.extend(told(page["items"].as_array().expect("a list")));
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(paged, all);
+    let export = stored.admin("GET", "/activity/export").send();
+    export.expect(200);
+    assert_eq!(export.header("content-type"), "application/jsonl");
+    let lines: Vec<Value> = export.text().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(told(&lines), all);
+    let one = stored.admin("GET", "/activity/export?workflow=shop").send().expect(200).text();
+    assert_eq!(one.lines().count(), 1, "{one}");
+
+    stored.admin("GET", "/activity?actor=%00").send().refused_field("invalid_fields", "actor");
+    stored.admin("GET", "/activity?since=yesterday").send().refused_field("invalid_fields", "since");
+    stored.admin("GET", "/activity/export?cursor=x").send().refused(400, "malformed_request");
+    on_the_page(&stored);
+}
+
+/// An owner sees beside it what belongs to no workspace.
+fn on_the_page(stored: &Stored) {
+    let owner = Session::start(&stored.server);
+    let page = owner.get("/w/default/activity").expect(200).text();
+    for words in ["Signed in", "Account created", "token robot", "Credentials given", "3 times · version 2", "nightly"] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let page = owner.get("/w/default/activity?connection=crm&action=credentials.read").expect(200).text();
+    assert!(page.contains("shop") && !page.contains("nightly"), "{page}");
+    assert!(!page.contains("<td role=\"cell\">Signed in"), "{page}");
+    assert!(page.contains("/w/default/activity/export?connection=crm&#38;action=credentials.read"), "{page}");
+    assert!(owner.get("/w/default/activity?actor=nobody").expect(200).text().contains("No match"));
+    assert!(owner.get("/w/default/activity?actor=%01").expect(200).text().contains("Cannot look for that"));
+    let file = owner.get("/w/default/activity/export?workflow=nightly");
+    file.expect(200);
+    assert_eq!(file.header("content-disposition"), "attachment; filename=\"default-activity.jsonl\"");
+    assert_eq!((file.text().lines().count(), file.header("cache-control")), (1, "no-store"));
+}
+
+/// Counted by minute, so a page of a busy workspace stays one look at an index, whatever is asked for.
+#[test]
+fn a_filter_that_finds_little_is_quick_among_many() {
+    let mut stored = Stored::start(Engine::Sqlite);
+    stored.create("sales", "planted");
+    stored.server.process().stop();
+    let workspace = stored.sql("SELECT id FROM workspaces");
+    stored.sql(&format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) INSERT INTO audit_reads SELECT printf('%032x', i), \
+         '{workspace}', 'busy', 1, 'credentials.read', 'token busy', 'token 1', 'app', 'busy', i, i, 1, NULL, NULL FROM n"
+    ));
+    stored.server.restart();
+    let quickest = |query: &str| {
+        let runs = (0..5).map(|_| {
+            let began = Instant::now();
+            stored.admin("GET", &format!("/activity{query}")).send().expect(200);
+            began.elapsed()
+        });
+        runs.min().expect("five runs")
+    };
+    let page = quickest("");
+    for query in ["?connection=sales", "?actor=nobody", "?connection=busy&limit=1"] {
+        let took = quickest(query);
+        assert!(took < page * 3 + Duration::from_millis(10), "{query} took {took:?}, a whole page {page:?}");
+    }
+}

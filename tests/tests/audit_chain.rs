@@ -1,0 +1,214 @@
+//! No audit event can be changed, taken out or put in without `dataflow audit verify` naming it. On both stores.
+
+use std::{fs, path::Path};
+
+use dataflow_tests::{
+    folder::TempDir,
+    server::{TestServer, TestServerOptions},
+    shell::{Ran, Shell},
+    stored::{Engine, Stored},
+};
+use rstest::rstest;
+use serde_json::json;
+
+fn verify(stored: &Stored, more: &[&str]) -> Ran {
+    Shell::new(["audit", "verify"]).args(stored.data_arguments()).args(more.iter().copied()).run()
+}
+
+/// Holds a store that was tampered with against what must be said of it.
+fn is_named(stored: &Stored, way: &str, words: &str) {
+    let ran = verify(stored, &[]);
+    assert!(!ran.succeeded && ran.stdout.contains("broken"), "{way}: {} {}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains(words), "{way} is to say “{words}”: {}", ran.stderr);
+}
+
+fn holds(stored: &Stored, when: &str) {
+    let ran = verify(stored, &[]);
+    assert!(ran.succeeded && ran.stderr.contains("No event was changed"), "{when}: {} {}", ran.stdout, ran.stderr);
+}
+
+/// A store with five changes of a connection and some reads, whose server has stopped.
+fn stopped(engine: Engine) -> Stored {
+    let mut stored = Stored::start(engine);
+    stored.create("sales", "planted");
+    for text in ["one", "two", "three", "four"] {
+        stored.edit("sales", &json!({"description": text})).expect(200);
+        stored.credentials("sales").expect(200);
+    }
+    // Beside the running server, which is asked.
+    holds(&stored, "running");
+    stored.server.process().stop();
+    holds(&stored, "stopped");
+    stored
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn a_bent_missing_or_added_change_is_named(#[case] engine: Engine) {
+    let stored = stopped(engine);
+    let last: i64 = stored.sql("SELECT max(seq) FROM audit_events").parse().expect("a number");
+    assert_eq!(stored.sql("SELECT count(*) FROM audit_events WHERE seq IS NULL OR link IS NULL"), "0");
+    stored.sql("CREATE TABLE kept AS SELECT * FROM audit_events; CREATE TABLE kept_chains AS SELECT * FROM audit_chains");
+    let columns = "id, at, workspace_id, actor, action, object, detail, mac, actor_id, seq, link";
+    let one = format!("seq = {}", last - 2);
+    for (way, sql, words) in [
+        (
+            "object",
+            format!("UPDATE audit_events SET object = 'other' WHERE {one}"),
+            format!("event {}, connection.edit", last - 2),
+        ),
+        ("actor", format!("UPDATE audit_events SET actor = 'eve' WHERE {one}"), "was changed".to_owned()),
+        ("actor id", format!("UPDATE audit_events SET actor_id = NULL WHERE {one}"), "was changed".to_owned()),
+        ("time", format!("UPDATE audit_events SET at = at + 1 WHERE {one}"), "was changed".to_owned()),
+        ("removed", format!("DELETE FROM audit_events WHERE {one}"), format!("event {} is missing", last - 2)),
+        (
+            "closed up",
+            format!("DELETE FROM audit_events WHERE {one}; UPDATE audit_events SET seq = seq - 1 WHERE seq > {}", last - 2),
+            "is not what followed".to_owned(),
+        ),
+        (
+            "swapped",
+            format!(
+                "UPDATE audit_events SET seq = -1 WHERE seq = {0}; UPDATE audit_events SET seq = {0} WHERE seq = {last}; UPDATE audit_events SET seq = {last} WHERE seq = -1",
+                last - 1
+            ),
+            "is not what followed".to_owned(),
+        ),
+        (
+            "the last ones removed",
+            format!("DELETE FROM audit_events WHERE seq > {}", last - 2),
+            format!("it ends at event {} and had come to {last}", last - 2),
+        ),
+        (
+            "with the end moved",
+            format!(
+                "DELETE FROM audit_events WHERE seq > {0}; UPDATE audit_chains SET seq = {0} WHERE name = 'changes'",
+                last - 2
+            ),
+            "was changed outside".to_owned(),
+        ),
+        (
+            "put in",
+            format!(
+                "INSERT INTO audit_events ({columns}) SELECT 'new', at, workspace_id, actor, action, object, detail, mac, actor_id, NULL, NULL FROM audit_events WHERE {one}"
+            ),
+            "was not written by this program".to_owned(),
+        ),
+        ("everything", "DELETE FROM audit_events".to_owned(), format!("it ends at event 0 and had come to {last}")),
+    ] {
+        stored.sql(&sql);
+        is_named(&stored, way, &words);
+        stored.sql(&format!(
+            "DELETE FROM audit_events; INSERT INTO audit_events ({columns}) SELECT {columns} FROM kept; DELETE FROM audit_chains; \
+             INSERT INTO audit_chains SELECT * FROM kept_chains"
+        ));
+    }
+    holds(&stored, "as it was");
+}
+
+fn rewrite(segment: &Path, change: impl FnOnce(&mut Vec<String>)) -> Vec<u8> {
+    let before = fs::read(segment).expect("a segment");
+    let mut lines: Vec<_> = String::from_utf8_lossy(&before).lines().map(ToOwned::to_owned).collect();
+    change(&mut lines);
+    fs::write(segment, lines.into_iter().map(|line| line + "\n").collect::<String>()).expect("own folder");
+    before
+}
+
+#[test]
+fn a_bent_missing_or_added_read_is_named() {
+    let stored = stopped(Engine::Sqlite);
+    let folder = stored.server.segments();
+    let segment = folder.join("000000000001.jsonl");
+    type Change = fn(&mut Vec<String>);
+    let ways: [(&str, Change, &str); 7] = [
+        ("bent", |lines| lines[2] = lines[2].replace("sales", "other"), "line 3 is not what followed line 2"),
+        ("link bent", |lines| lines[2] = lines[2].replace("\t", "\t0"), "line 3 is not what followed line 2"),
+        ("removed", |lines| drop(lines.remove(1)), "line 2 is not what followed line 1"),
+        ("swapped", |lines| lines.swap(1, 2), "line 2 is not what followed line 1"),
+        ("copied", |lines| lines.insert(2, lines[1].clone()), "line 3 is not what followed line 2"),
+        ("the last one removed", |lines| drop(lines.pop()), "it ends at event 4 and had come to 5"),
+        ("the first one removed", |lines| drop(lines.remove(0)), "its segments are not on this machine"),
+    ];
+    for (way, change, words) in ways {
+        let before = rewrite(&segment, change);
+        is_named(&stored, way, words);
+        for entry in fs::read_dir(&folder).expect("own folder") {
+            fs::remove_file(entry.expect("own folder").path()).expect("own folder");
+        }
+        fs::write(&segment, before).expect("own folder");
+        holds(&stored, way);
+    }
+    fs::remove_file(&segment).expect("own folder");
+    is_named(&stored, "all of it", "its segments are not on this machine");
+}
+
+/// Whoever has the machine can put back all of it as it was. What a checkpoint has seen he cannot undo.
+#[test]
+fn a_store_that_was_put_back_is_found_by_a_checkpoint() {
+    let elsewhere = TempDir::new();
+    let checkpoints = elsewhere.join("checkpoints.jsonl");
+    let arguments = vec!["--audit-checkpoints".to_owned(), checkpoints.display().to_string()];
+    let mut server = TestServer::start(TestServerOptions { arguments, ..TestServerOptions::default() });
+    let token = server.token("default", "admin", "admin");
+    let data = ["--data".to_owned(), server.data().display().to_string()];
+    let verify = |more: &[&str]| Shell::new(["audit", "verify"]).args(&data).args(more.iter().copied()).run();
+    let file = checkpoints.display().to_string();
+    server.process().stop();
+    let copy = elsewhere.join("copy");
+    let copied = std::process::Command::new("cp").arg("-a").arg(server.data()).arg(&copy).status().expect("cp runs");
+    assert!(copied.success());
+    server.restart();
+    let body = dataflow_tests::stored::sample("sales", "planted");
+    server.request(&token, "POST", "/api/v1/workspaces/default/connections").json(&body).send().expect(201);
+    server.request(&token, "GET", "/api/v1/workspaces/default/connections/sales/credentials").send().expect(200);
+    server.process().wait_until("a checkpoint of both chains", |_| {
+        let text = fs::read_to_string(&checkpoints).unwrap_or_default();
+        text.lines().count() >= 2 && text.contains("\"changes\"")
+    });
+    let agrees = verify(&["--checkpoints", &file]);
+    assert!(agrees.succeeded && agrees.stdout.matches("agrees").count() == 2, "{} {}", agrees.stdout, agrees.stderr);
+
+    server.process().stop();
+    fs::remove_dir_all(server.data()).expect("own folder");
+    fs::rename(&copy, server.data()).expect("own folder");
+    assert!(verify(&[]).succeeded, "in itself it is sound");
+    let found = verify(&["--checkpoints", &file]);
+    assert!(!found.succeeded && found.stderr.contains("the checkpoint of"), "{} {}", found.stdout, found.stderr);
+    let none = elsewhere.join("empty");
+    fs::write(&none, "nothing\n").expect("own folder");
+    let refused = verify(&["--checkpoints", &none.display().to_string()]);
+    assert!(!refused.succeeded && refused.stderr.contains("There is no checkpoint in"), "{}", refused.stderr);
+}
+
+/// Each answer that a client got is in the chain and in the index, though the server was killed while it answered.
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn no_read_is_lost_with_the_process(#[case] engine: Engine) {
+    let mut stored = Stored::start(engine);
+    stored.create("sales", "planted");
+    let read = stored.admin("GET", "/connections/sales/credentials").header("dataflow-workflow", "kind=script; name=\"loop\"");
+    let mut answered = 0;
+    for _ in 0..3 {
+        let readers = (0..4).map(|_| {
+            let read = read.clone();
+            std::thread::spawn(move || {
+                (0..10_000).take_while(|_| read.try_send().is_ok_and(|answer| answer.status == 200)).count()
+            })
+        });
+        let readers: Vec<_> = readers.collect();
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        stored.server.process().kill();
+        answered += readers.into_iter().map(|reader| reader.join().expect("it ends")).sum::<usize>();
+        stored.server.restart();
+    }
+    stored.server.process().stop();
+    holds(&stored, "after three kills");
+    let counted: usize = stored.sql("SELECT sum(reads) FROM audit_reads").parse().expect("a number");
+    println!("promise: {answered} answers with a secret over 3 kills, {counted} events");
+    assert_eq!(counted, stored.server.uses().len(), "the index has every line, once");
+    assert!(answered > 50 && counted >= answered, "{answered} answered, {counted} events");
+    // At most the one that each reader waited for was written and not received.
+    assert!(counted <= answered + 12, "{answered} answered, {counted} events");
+}
