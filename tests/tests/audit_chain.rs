@@ -107,6 +107,8 @@ fn a_bent_missing_or_added_change_is_named(#[case] engine: Engine) {
     holds(&stored, "as it was");
 }
 
+type Change = fn(&mut Vec<String>);
+
 fn rewrite(segment: &Path, change: impl FnOnce(&mut Vec<String>)) -> Vec<u8> {
     let before = fs::read(segment).expect("a segment");
     let mut lines: Vec<_> = String::from_utf8_lossy(&before).lines().map(ToOwned::to_owned).collect();
@@ -120,10 +122,9 @@ fn a_bent_missing_or_added_read_is_named() {
     let stored = stopped(Engine::Sqlite);
     let folder = stored.server.segments();
     let segment = folder.join("000000000001.jsonl");
-    type Change = fn(&mut Vec<String>);
     let ways: [(&str, Change, &str); 7] = [
         ("bent", |lines| lines[2] = lines[2].replace("sales", "other"), "line 3 is not what followed line 2"),
-        ("link bent", |lines| lines[2] = lines[2].replace("\t", "\t0"), "line 3 is not what followed line 2"),
+        ("link bent", |lines| lines[2] = lines[2].replace('\t', "\t0"), "line 3 is not what followed line 2"),
         ("removed", |lines| drop(lines.remove(1)), "line 2 is not what followed line 1"),
         ("swapped", |lines| lines.swap(1, 2), "line 2 is not what followed line 1"),
         ("copied", |lines| lines.insert(2, lines[1].clone()), "line 3 is not what followed line 2"),

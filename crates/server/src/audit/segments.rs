@@ -37,7 +37,6 @@ mod in_hex {
 
     use super::Link;
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
     pub fn serialize<S: Serializer>(link: &Link, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&hex::encode(link))
     }
@@ -97,8 +96,8 @@ pub fn seal(vault: &Vault, before: &Link, mut event: Vec<u8>) -> anyhow::Result<
 }
 
 /// The event of a line, without its end, and its link; `None` if it is no line of a segment.
-pub fn split(line: &[u8]) -> Option<(&[u8], Link)> {
-    let (rest, shown) = line.split_last_chunk::<64>()?;
+pub fn split(text: &[u8]) -> Option<(&[u8], Link)> {
+    let (rest, shown) = text.split_last_chunk::<64>()?;
     let event = rest.strip_suffix(b"\t")?;
     let mut link = Link::default();
     hex::decode_to_slice(shown, &mut link).ok()?;
@@ -140,8 +139,8 @@ impl<'v> Walk<'v> {
     }
 
     /// Takes a line, without its end, if it follows what was walked.
-    pub fn step(&mut self, line: &[u8]) -> Step {
-        let Some((event, link)) = split(line) else { return Step::Breaks };
+    pub fn step(&mut self, text: &[u8]) -> Step {
+        let Some((event, link)) = split(text) else { return Step::Breaks };
         let begin = Begin::read(event);
         let before = match (self.head, &begin) {
             (Some(head), Some(begin)) if begin.line != head.line + 1 || begin.after != head.link => return Step::Breaks,

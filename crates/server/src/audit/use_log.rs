@@ -256,12 +256,12 @@ impl Segment {
 
     fn append(&mut self, vault: &Vault, event: Vec<u8>) -> anyhow::Result<()> {
         self.mend()?;
-        let (line, link) = segments::seal(vault, &self.head.link, event)?;
-        if let Err(error) = self.file.write_all(&line) {
+        let (sealed, link) = segments::seal(vault, &self.head.link, event)?;
+        if let Err(error) = self.file.write_all(&sealed) {
             self.torn = true;
             return Err(error).context("append to the audit segment");
         }
-        self.length += u64::try_from(line.len()).unwrap_or_default();
+        self.length += u64::try_from(sealed.len()).unwrap_or_default();
         self.head = Head { line: self.head.line + 1, link };
         Ok(())
     }
