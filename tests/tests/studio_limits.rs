@@ -6,7 +6,7 @@ use dataflow_tests::{
     server::{ADMIN_EMAIL, ADMIN_PASSWORD},
     stored::{Engine, Stored},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Largest body, in bytes.
 const BODY_MAX: usize = 64 * 1024;
