@@ -12,7 +12,7 @@ use crate::{
 const CODE: &str = "{code}";
 
 /// The route as the server's source writes it, and the addresses by which the walks take it.
-pub const PAGES: [(&str, &[&str]); 15] = [
+pub const PAGES: [(&str, &[&str]); 17] = [
     ("/", &["/"]),
     ("/sign-in", &["/sign-in"]),
     ("/link/{code}", &["/link/{code}"]),
@@ -39,6 +39,8 @@ pub const PAGES: [(&str, &[&str]); 15] = [
     ),
     ("/w/{workspace}/tokens", &["/w/default/tokens"]),
     ("/w/{workspace}/access", &["/w/default/access"]),
+    ("/w/{workspace}/connections/{name}/users", &["/w/default/connections/crm/users", "/w/default/connections/shop/users"]),
+    ("/w/{workspace}/groups", &["/w/default/groups", "/w/empty/groups"]),
     ("/w/{workspace}/activity", &["/w/default/activity", "/w/default/activity?connection=nothing"]),
 ];
 
@@ -57,6 +59,15 @@ pub fn addresses(studio: &Studio) -> Vec<String> {
     studio.test("crm");
     let admin = Session::start(&studio.server);
     admin.submit("/workspaces", "name=empty").expect(303);
+    admin.submit("/w/default/groups", "name=finance&people=admin%40example.org").expect(303);
+    let etag = admin.get("/w/default/connections/shop/users").expect(200).text();
+    let etag = etag
+        .split("name=\"etag\" value=\"&#34;")
+        .nth(1)
+        .and_then(|rest| rest.split('&').next())
+        .expect("an entity tag")
+        .to_owned();
+    admin.submit("/w/default/connections/shop/users", &format!("etag=%22{etag}%22&narrowed=some&groups=finance")).expect(303);
     let code = studio.link_code(&admin, "guest@example.org");
     let pages = PAGES.iter().flat_map(|(_, addresses)| *addresses).chain([&NOWHERE]);
     pages.map(|address| address.replace(CODE, &code)).collect()

@@ -5,7 +5,7 @@ use crate::{
     server::{ADMIN_EMAIL, ADMIN_PASSWORD, TestServer},
 };
 
-/// The first admin's session.
+/// A session.
 #[derive(Debug, Clone)]
 pub struct Session {
     port: u16,
@@ -13,12 +13,20 @@ pub struct Session {
 }
 
 impl Session {
-    /// Signs in with e-mail and password.
+    /// Signs the first admin in.
     ///
     /// # Panics
     /// If that is refused.
     pub fn start(server: &TestServer) -> Self {
-        let body = format!("email={}&password={}", ADMIN_EMAIL.replace('@', "%40"), ADMIN_PASSWORD.replace(' ', "+"));
+        Self::of(server, ADMIN_EMAIL, ADMIN_PASSWORD)
+    }
+
+    /// Signs somebody in with e-mail and password.
+    ///
+    /// # Panics
+    /// If that is refused.
+    pub fn of(server: &TestServer, email: &str, password: &str) -> Self {
+        let body = format!("email={}&password={}", email.replace('@', "%40"), password.replace(' ', "+"));
         let nobody = Self::nobody(server);
         let answer = nobody.submit("/sign-in", &body);
         let cookie = answer.expect(303).header("set-cookie").split(';').next().unwrap_or_default().to_owned();

@@ -47,6 +47,11 @@ const ROUTES: &[Route] = &[
     route("remove_member", [403, 403, 403, 204], 403),
     route("disable_person", [403, 403, 403, 204], 403),
     route("enable_person", [403, 403, 403, 204], 403),
+    route("show_users", [403, 403, 403, 200], 404),
+    route("set_users", [403, 403, 403, 200], 404),
+    route("list_groups", [403, 403, 403, 200], 403),
+    route("put_group", [403, 403, 403, 200], 403),
+    route("remove_group", [403, 403, 403, 204], 403),
     route("list_activity", [403, 403, 403, 200], 403),
     route("export_activity", [403, 403, 403, 200], 403),
     Route { id: "list_workspaces", by_role: [200; 4], narrowed: 200, open: true },
@@ -77,6 +82,12 @@ impl Table<'_> {
                 stored.add_member(&email);
                 email
             }
+            "put_group" => self.fresh("group"),
+            "remove_group" => {
+                let name = self.fresh("group");
+                stored.admin("PUT", &format!("/groups/{name}")).json(&json!({"people": []})).send().expect(200);
+                name
+            }
             "delete_connection" => {
                 let name = self.fresh("doomed");
                 stored.create(&name, "planted");
@@ -93,6 +104,8 @@ impl Table<'_> {
             "delete_connection" => request.header("if-match", "*"),
             "test_unsaved_connection" => request.json(&unsaved),
             "create_token" => request.json(&json!({"name": self.fresh("token"), "roles": ["viewer"]})),
+            "put_group" => request.json(&json!({"people": []})),
+            "set_users" => request.header("if-match", "*").json(&json!({"narrowed": false})),
             "put_member" => request.json(&json!({"roles": ["viewer"]})),
             _ => request,
         }

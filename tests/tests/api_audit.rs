@@ -109,6 +109,10 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
 
     stored.create("sales", "planted");
     stored.edit("sales", &json!({"description": "x"})).expect(200);
+    stored.admin("PUT", "/groups/finance").json(&json!({"people": ["eve@example.org"]})).send().expect(200);
+    let narrowed = json!({"narrowed": true, "groups": ["finance"]});
+    stored.admin("PUT", "/connections/sales/users").header("if-match", "*").json(&narrowed).send().expect(200);
+    stored.admin("DELETE", "/groups/finance").send().expect(204);
     let read = stored.admin("GET", "/connections/sales/credentials");
     read.clone().header("if-none-match", read.send().expect(200).header("etag")).send().expect(304);
     stored.admin("POST", "/connections/sales/test").json(&json!({"description": "x"})).send().expect(200);

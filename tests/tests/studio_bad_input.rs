@@ -23,7 +23,7 @@ struct Route {
     path: &'static str,
     /// Where bad forms go. For a route that reads no form this leads to nothing, since whatever comes there is a whole request.
     at: &'static str,
-    /// Names, and values of a form that is taken. `{etag}` stands for the one of `sales`.
+    /// Names, and values of a form that is taken. `{etag}` stands for the one of `sales`, `{users}` for the one of its users.
     fields: &'static [(&'static str, &'static str)],
     /// Fields that take any text, so that only a form without the others is refused.
     free: &'static [&'static str],
@@ -79,6 +79,14 @@ const ROUTES: &[Route] = &[
         ..route("/w/{workspace}/connections/{name}/edit", "/w/default/connections/sales/edit", EDITED, 303)
     },
     route("/w/{workspace}/connections/{name}/test", "/w/default/connections/absent/test", &[], 200),
+    route(
+        "/w/{workspace}/connections/{name}/users",
+        "/w/default/connections/sales/users",
+        &[("etag", "{users}"), ("narrowed", "some"), ("people", "ada@example.org")],
+        303,
+    ),
+    route("/w/{workspace}/groups", "/w/default/groups", &[("name", "finance"), ("people", "ada@example.org")], 303),
+    route("/w/{workspace}/groups/remove", "/w/default/groups/remove", &[("name", "finance")], 303),
     route(
         "/w/{workspace}/connections/{name}/delete",
         "/w/default/connections/sales/delete",
@@ -140,12 +148,13 @@ struct Case<'c> {
     route: &'c Route,
     session: &'c Session,
     etag: &'c str,
+    users: &'c str,
     code: &'c str,
 }
 
 impl Case<'_> {
     fn encoded(&self, value: &str) -> String {
-        let value = value.replace("{etag}", self.etag).replace("{code}", self.code);
+        let value = value.replace("{etag}", self.etag).replace("{users}", self.users).replace("{code}", self.code);
         utf8_percent_encode(&value, NON_ALPHANUMERIC).to_string()
     }
 
@@ -277,7 +286,7 @@ fn state(stored: &Stored) -> String {
         "SELECT id, version, description, updated_at, deleted_at, checked_at FROM connections ORDER BY id; SELECT count(*) FROM checks; \
          SELECT count(*) FROM connection_versions; SELECT id, revoked_at FROM tokens ORDER BY id; SELECT count(*) FROM sessions; \
          SELECT count(*) FROM links; SELECT email, password_hash, disabled_at FROM people ORDER BY id; SELECT name FROM workspaces; \
-         SELECT workspace_id, person_id, roles FROM members ORDER BY 1, 2; SELECT count(*) FROM audit_events; SELECT tick FROM change_clock",
+         SELECT workspace_id, person_id, roles FROM members ORDER BY 1, 2; SELECT name, members FROM people_groups ORDER BY 1; SELECT count(*) FROM audit_events; SELECT tick FROM change_clock",
     );
     let _ = write!(all, "{}{}", stored.admin("GET", "/connections").send().text(), stored.credentials("sales").text());
     all
@@ -294,7 +303,8 @@ fn no_form_is_a_failure_and_a_refused_one_changes_nothing(#[case] engine: Engine
     let session = Session::start(&stored.server);
     let link = session.submit("/w/default/access", "email=bob%40example.org&roles=viewer").expect(201).text();
     let code = link.split("/link/").nth(1).and_then(|rest| rest.split('<').next()).expect("a link").to_owned();
-    let case = |route| Case { route, session: &session, etag: &etag, code: &code };
+    let users = users_of_sales(&stored);
+    let case = |route| Case { route, session: &session, etag: &etag, users: &users, code: &code };
     let (before, nobody) = (state(&stored), Session::nobody(&stored.server));
     for route in ROUTES {
         // Whatever comes from somebody signed in signs him out.
@@ -307,6 +317,11 @@ fn no_form_is_a_failure_and_a_refused_one_changes_nothing(#[case] engine: Engine
     assert!(!log.contains("ERROR") && !log.contains("panicked"), "{log}");
 }
 
+/// The entity tag of who may use the connection; empty once that is deleted.
+fn users_of_sales(stored: &Stored) -> String {
+    stored.admin("GET", "/connections/sales/users").send().header("etag").to_owned()
+}
+
 /// One step from what is refused stands what is taken.
 fn good_forms(stored: &Stored, session: &Session, code: &str) {
     let leaving = Session::start(&stored.server);
@@ -314,10 +329,11 @@ fn good_forms(stored: &Stored, session: &Session, code: &str) {
     for route in ROUTES {
         let effect = || stored.sql("SELECT tick FROM change_clock; SELECT count(*) FROM sessions; SELECT count(*) FROM links");
         let (etag, before) = (stored.show("sales").header("etag").to_owned(), effect());
+        let users = users_of_sales(stored);
         let token = stored.sql("SELECT id FROM tokens WHERE name = 't'");
         let place = route.at.replace("absent/test", "fresh/test").replace("absent/revoke", &format!("{token}/revoke"));
         let session = if route.path == "/sign-out" { &leaving } else { session };
-        let mut form = Case { route, session, etag: &etag, code }.good();
+        let mut form = Case { route, session, etag: &etag, users: &users, code }.good();
         if form.contains(NO_SESSION) {
             let account = session.get("/account").text();
             let id =

@@ -162,6 +162,12 @@ impl Caches {
         write.once_committed(move || caches.drop_with(|| caches.connections.remove(&key)));
     }
 
+    /// Forgets every connection once `write` is committed.
+    pub fn forget_connections(self: &Arc<Self>, write: &mut Write) {
+        let caches = self.clone();
+        write.once_committed(move || caches.drop_with(|| caches.connections.clear()));
+    }
+
     /// Forgets every token once `write` is committed.
     pub fn forget_tokens(self: &Arc<Self>, write: &mut Write) {
         let caches = self.clone();

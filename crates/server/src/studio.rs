@@ -12,6 +12,7 @@ mod entry;
 mod fields;
 mod form;
 mod gallery;
+mod groups;
 mod list;
 mod origin;
 mod paging;
@@ -22,6 +23,7 @@ mod test;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod users;
 pub mod view;
 mod workspaces;
 
@@ -47,6 +49,7 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/w/{workspace}/connections/{name}/test", post(test::stored))
         .route("/w/{workspace}/connections/{name}/duplicate", get(form::show_duplicate))
         .route("/w/{workspace}/connections/{name}/delete", get(delete::ask).post(delete::delete))
+        .route("/w/{workspace}/connections/{name}/users", get(users::show).post(users::set))
         .route("/w/{workspace}/new", get(gallery::show))
         .route("/w/{workspace}/paste", post(gallery::paste))
         .route("/w/{workspace}/new/{type}", get(form::show_new).post(form::create))
@@ -58,6 +61,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/w/{workspace}/access/disable", post(access::set_disabled::<true>))
         .route("/w/{workspace}/access/enable", post(access::set_disabled::<false>))
         .route("/w/{workspace}/access/link", post(access::link))
+        .route("/w/{workspace}/groups", get(groups::show).post(groups::put))
+        .route("/w/{workspace}/groups/remove", post(groups::remove))
         .route("/w/{workspace}/activity", get(activity::show))
         .route("/w/{workspace}/activity/export", get(activity::export))
         .route("/", get(entry::home))

@@ -6,10 +6,12 @@ pub mod conditions;
 pub mod connections;
 pub mod credentials;
 pub mod extract;
+pub mod groups;
 pub mod openapi;
 pub mod people;
 pub mod tokens;
 pub mod types;
+pub mod users;
 pub mod workspaces;
 
 use axum::{Json, http::StatusCode};

@@ -16,7 +16,7 @@ use utoipa::openapi::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{activity, checks, connections, credentials, extract, people, tokens, types, workspaces};
+use super::{activity, checks, connections, credentials, extract, groups, people, tokens, types, users, workspaces};
 use crate::{app::App, error::Problem};
 
 /// What stands above the routes: title, problem codes, how to sign in.
@@ -81,6 +81,9 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(checks::test_connection))
         .routes(routes!(checks::list_checks))
         .routes(routes!(credentials::resolve_credentials))
+        .routes(routes!(users::show_users, users::set_users))
+        .routes(routes!(groups::list_groups))
+        .routes(routes!(groups::put_group, groups::remove_group))
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::revoke_token))
         .routes(routes!(people::list_members))

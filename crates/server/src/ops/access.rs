@@ -95,6 +95,7 @@ pub enum Action {
     SetAdminFields,
     CarrySecrets,
     SeeActivity,
+    NarrowConnections,
 }
 
 use Role::{Admin, Editor, User, Viewer};
@@ -113,6 +114,7 @@ pub const TABLE: &[(Action, &[Role])] = &[
     (Action::SetAdminFields, &[Admin]),
     (Action::CarrySecrets, &[Admin]),
     (Action::SeeActivity, &[Admin]),
+    (Action::NarrowConnections, &[Admin]),
 ];
 
 impl Action {
@@ -137,6 +139,7 @@ impl Action {
             Self::SetAdminFields => "set fields that are for admins",
             Self::CarrySecrets => "keep a secret that will be sent elsewhere",
             Self::SeeActivity => "see what others did",
+            Self::NarrowConnections => "decide who may use a connection",
         }
     }
 

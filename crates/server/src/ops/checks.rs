@@ -14,6 +14,7 @@ use super::{
     list::status_word,
     paging::{Page, Paging},
     rows::VersionContent,
+    users::Allowed,
     versions::{self, Earlier},
 };
 use crate::{
@@ -44,6 +45,7 @@ struct Record {
 pub async fn plan_stored(app: &App, caller: &Caller, workspace: &str, name: &str) -> Result<Planned> {
     let workspace = authorise_name(app, caller, workspace, name, Action::TestConnections).await?;
     let connection = servable(app, &workspace, name).await?;
+    connection.admit(caller, &workspace)?;
     let secrets = connection.open_secrets()?;
     let record = Record { connection: connection.id, version: connection.version, by: caller.label().into_owned() };
     let test = plan(app, &workspace, connection.connector(), (connection.public.clone(), secrets)).await?;
@@ -63,7 +65,11 @@ pub async fn plan_unsaved(app: &App, caller: &Caller, workspace: &str, name: Opt
     let stored = match name {
         None => None,
         Some(name) => {
-            let (row, version) = connections::current(app, &mut app.store.read().await?, &workspace, name).await?;
+            let mut read = app.store.read().await?;
+            let (row, version) = connections::current(app, &mut read, &workspace, name).await?;
+            if let Some(users) = Allowed::of(app, &mut read, &row).await? {
+                users.admit(caller, &workspace)?;
+            }
             let content = VersionContent::read(&version)?;
             Some((row, content))
         }

@@ -56,10 +56,15 @@ pub enum Precondition {
 
 impl Precondition {
     fn check(&self, row: &ConnectionRow) -> Result<()> {
+        self.holds(&etag(row))
+    }
+
+    /// Whether it holds where `etag` is what is there.
+    pub(super) fn holds(&self, etag: &str) -> Result<()> {
         match self {
             Self::Missing => Err(Error::PreconditionRequired),
             Self::Any => Ok(()),
-            Self::Tags(tags) if tags.contains(&etag(row)) => Ok(()),
+            Self::Tags(tags) if tags.iter().any(|tag| tag == etag) => Ok(()),
             Self::Tags(_) => Err(Error::VersionConflict),
         }
     }
@@ -104,6 +109,7 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, draft: Draft) -
         deleted_at: None,
         deleted_by: None,
         deleted_reason: None,
+        users: None,
         mac: Vec::new(),
     }
     .sealed(&app.vault);
@@ -304,7 +310,12 @@ pub(super) async fn current(
 }
 
 /// The same for a change, which it is kept for: of two at the same instant, the second finds what the first left.
-async fn hold_current(app: &App, write: &mut Write, workspace: &Workspace, name: &str) -> Result<(ConnectionRow, VersionRow)> {
+pub(super) async fn hold_current(
+    app: &App,
+    write: &mut Write,
+    workspace: &Workspace,
+    name: &str,
+) -> Result<(ConnectionRow, VersionRow)> {
     while !store::hold_connection(write, &workspace.id.to_string(), name, &name.to_ascii_lowercase()).await? {
         // Either there is none, and that is the answer, or one was created just now.
         current(app, write, workspace, name).await?;

@@ -13,6 +13,7 @@ use super::{
     answer_body::{AnswerBody, Head},
     connections,
     rows::{VersionContent, uuid},
+    users::Allowed,
 };
 use crate::{
     app::{App, Workspace},
@@ -29,6 +30,8 @@ pub struct Servable {
     pub fingerprint: String,
     connector: String,
     pub public: PublicFields,
+    /// Those whom it is narrowed to.
+    users: Option<Allowed>,
     secrets: Vec<(FieldPath, UnlockedSecret)>,
     body: AnswerBody,
 }
@@ -38,6 +41,11 @@ impl Servable {
     #[must_use]
     pub fn connector(&self) -> &str {
         &self.connector
+    }
+
+    /// Refuses a caller whom the connection is not for.
+    pub fn admit(&self, caller: &Caller, workspace: &Workspace) -> Result<()> {
+        self.users.as_ref().map_or(Ok(()), |users| users.admit(caller, workspace))
     }
 
     /// Opens every secret. Hand them straight to what needs them.
@@ -63,6 +71,7 @@ pub struct Resolved {
 pub async fn resolve(app: &App, caller: &Caller, workspace: &str, name: &str, holds: impl Fn(&str) -> bool) -> Result<Resolved> {
     let workspace = authorise_name(app, caller, workspace, name, Action::UseCredentials).await?;
     let connection = servable(app, &workspace, name).await?;
+    connection.admit(caller, &workspace)?;
     let body = if holds(&connection.fingerprint) { None } else { Some(connection.body.with(&connection.open_secrets()?)) };
     let at = app.clock.now();
     let actor = caller.label();
@@ -104,6 +113,7 @@ async fn load(app: &App, workspace: &Workspace, name: &str) -> Result<Arc<Servab
     let generation = app.caches.generation();
     let mut read = app.store.read().await?;
     let (row, version) = connections::current(app, &mut read, workspace, name).await?;
+    let users = Allowed::of(app, &mut read, &row).await?;
     let content = VersionContent::read(&version)?;
     let kind = app.catalogue.get(&version.type_id);
     let connector = kind.map_or_else(|| version.type_id.clone(), |kind| kind.connector.clone());
@@ -131,6 +141,7 @@ async fn load(app: &App, workspace: &Workspace, name: &str) -> Result<Arc<Servab
         fingerprint: version.fingerprint,
         connector,
         public: content.public,
+        users,
         secrets,
         body,
     });

@@ -10,6 +10,7 @@ pub mod connections;
 pub mod counts;
 pub mod credentials;
 pub mod dependents;
+pub mod groups;
 pub mod idempotency;
 pub mod links;
 pub mod list;
@@ -22,6 +23,7 @@ pub mod setup;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod users;
 mod versions;
 pub mod workspaces;
 

@@ -13,7 +13,7 @@ use super::{
     paging::{Page, Paging},
     rows::{Sealed as _, taken, uuid},
     sessions::{Device, as_caller, begin_session, second_look},
-    tokens,
+    tokens, users,
 };
 use crate::{
     app::App,
@@ -144,6 +144,7 @@ pub async fn remove_member(app: &App, caller: &Caller, workspace: &str, email: &
         return Err(Error::NotFound("person"));
     }
     tokens::revoke_of_person(app, caller, &mut write, (&workspace, &person.id)).await?;
+    users::forget_person(app, &mut write, &workspace.id.to_string(), &person.id).await?;
     let event = Event {
         at: app.clock.now(),
         workspace_id: Some(workspace.id.to_string()),

@@ -9,7 +9,10 @@ use uuid::Uuid;
 
 use crate::{
     error::{Error, Result},
-    store::{ChainRow, ConnectionRow, LinkRow, MemberRow, PersonRow, SessionRow, StoreError, TokenRow, VersionRow, WorkspaceRow},
+    store::{
+        ChainRow, ConnectionRow, GroupRow, LinkRow, MemberRow, PersonRow, SessionRow, StoreError, TokenRow, VersionRow,
+        WorkspaceRow,
+    },
 };
 
 /// What it means that the store did not take a row called `name`: where it must be unique, another one has the name.
@@ -83,7 +86,9 @@ sealed_rows! {
     LinkRow, "links", |row| [row.hash, row.kind, row.person_id, row.expires_at];
     TokenRow, "tokens", |row| [row.id, row.workspace_id, row.name, row.hash, row.roles, row.connections, row.expires_at, row.revoked_at]
         and where row.made_by.is_some(), [row.made_by, row.person_id];
-    ConnectionRow, "connections", |row| [row.id, row.workspace_id, row.name, row.version, row.type_id, row.deleted_at, row.deleted_by, row.deleted_reason];
+    ConnectionRow, "connections", |row| [row.id, row.workspace_id, row.name, row.version, row.type_id, row.deleted_at, row.deleted_by, row.deleted_reason]
+        and where row.users.is_some(), [row.users];
+    GroupRow, "people_groups", |row| [row.id, row.workspace_id, row.name, row.members];
     ChainRow, "audit_chains", |row| [row.name, row.node, row.seq, row.link, row.segment, row.place, row.base_seq, row.base_link, row.at];
     VersionRow, "connection_versions", |row| [row.connection_id, row.version, row.name, row.type_id, row.fields, row.endpoint_paths, row.secrets, row.fingerprint];
 }

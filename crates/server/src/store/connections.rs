@@ -29,6 +29,8 @@ pub struct ConnectionRow {
     pub deleted_at: Option<i64>,
     pub deleted_by: Option<String>,
     pub deleted_reason: Option<String>,
+    /// JSON of the ids of those who may use it; absent: whoever has the role.
+    pub users: Option<String>,
     pub mac: Vec<u8>,
 }
 
@@ -138,6 +140,25 @@ pub async fn update_connection(write: &mut Write, row: &ConnectionRow, from_vers
         &row.mac,
     )?;
     Ok(changed == 1)
+}
+
+/// Replaces who may use a connection; `false` if `row.version` is no longer the current one.
+pub async fn narrow_connection(write: &mut Write, row: &ConnectionRow) -> Result<bool> {
+    let changed = execute!(
+        write,
+        "UPDATE connections SET users = $3, mac = $4 WHERE id = $1 AND version = $2 AND deleted_at IS NULL",
+        &row.id,
+        row.version,
+        row.users.as_deref(),
+        &row.mac,
+    )?;
+    Ok(changed == 1)
+}
+
+/// The live connections of a workspace that are narrowed.
+pub async fn narrowed_connections(handle: &mut impl Handle, workspace_id: &str) -> Result<Vec<ConnectionRow>> {
+    let sql = "SELECT * FROM connections WHERE workspace_id = $1 AND users IS NOT NULL AND deleted_at IS NULL ORDER BY id";
+    fetch!(handle, fetch_all, ConnectionRow, sql, workspace_id)
 }
 
 /// Turns a connection into its tombstone; `false` if `row.version` is no longer the current one.

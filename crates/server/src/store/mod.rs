@@ -6,6 +6,7 @@
 mod audit;
 mod checks;
 mod connections;
+mod groups;
 mod idempotency;
 mod instance;
 mod migrations;
@@ -42,8 +43,10 @@ pub use self::{
     checks::{CheckRow, insert_check, list_checks},
     connections::{
         ConnectionRow, ListedRow, VersionRow, connection_by_id, delete_connection, hold_connection, hold_connection_by_id,
-        insert_connection, insert_version, newest_connection, record_check_on_connection, update_connection, version,
+        insert_connection, insert_version, narrow_connection, narrowed_connections, newest_connection,
+        record_check_on_connection, update_connection, version,
     },
+    groups::{GroupRow, group, group_by_name, groups, put_group, remove_group},
     idempotency::{insert_key, key_request},
     instance::{InstanceRow, insert_instance, instance, replace_key_ring, tick},
     people::{
@@ -58,8 +61,8 @@ pub use self::{
         list_by_updated, put_words, remove_word, remove_words, replace_status, words_in_use, words_of,
     },
     tokens::{
-        TokenPage, TokenRow, hold_token, insert_token, list_tokens, live_tokens_of, revoke_token, token, token_by_hash,
-        touch_token,
+        TokenPage, TokenRow, hold_token, insert_token, list_tokens, live_token_by_name, live_tokens_of, revoke_token, token,
+        token_by_hash, touch_token,
     },
     uses::{UseRow, list_uses, record_use},
     workspaces::{WorkspaceRow, insert_workspace, workspace, workspace_by_name, workspaces, workspaces_of},

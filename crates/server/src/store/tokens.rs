@@ -57,6 +57,11 @@ pub async fn token(handle: &mut impl Handle, workspace_id: &str, id: &str) -> Re
     fetch!(handle, fetch_optional, TokenRow, "SELECT * FROM tokens WHERE workspace_id = $1 AND id = $2", workspace_id, id)
 }
 
+pub async fn live_token_by_name(handle: &mut impl Handle, workspace_id: &str, name_key: &str) -> Result<Option<TokenRow>> {
+    let sql = "SELECT * FROM tokens WHERE workspace_id = $1 AND name_key = $2 AND revoked_at IS NULL";
+    fetch!(handle, fetch_optional, TokenRow, sql, workspace_id, name_key)
+}
+
 /// Which tokens of a workspace to list. `before` is the place of the last row that was read: its `created_at` and id.
 #[derive(Debug)]
 pub struct TokenPage<'q> {

@@ -69,6 +69,7 @@ pub async fn show(
         steps: Waiting::all(),
         checks: checks.into_iter().map(|check| check_line(check, now)).collect(),
         used_by,
+        narrowed: row.users.is_some(),
         name: row.name.clone(),
         description: row.description.clone(),
         tags: connection.tags.iter().map(ToString::to_string).collect(),

@@ -28,6 +28,7 @@ pub async fn inside(app: &App, caller: &Caller, workspace: &str, here: Here, tit
         test: app.tests.is_enabled() && Action::TestConnections.allowed_to(roles),
         manage_tokens: Action::CreateOwnTokens.allowed_to(roles),
         manage_people: Action::ManagePeople.allowed_to(roles),
+        narrow: Action::NarrowConnections.allowed_to(roles),
         see_activity: Action::SeeActivity.allowed_to(roles),
         ..shell.may
     };

@@ -173,3 +173,52 @@ pub struct WorkspaceLine {
     pub role: String,
     pub created: String,
 }
+
+#[derive(Debug, Template)]
+#[template(path = "groups.html")]
+pub struct Groups {
+    pub shell: Shell,
+    pub groups: Vec<GroupLine>,
+    pub pages: Pages,
+    /// The query that leads a change back to this page.
+    pub here: String,
+    /// What was typed, to be shown again beside its errors.
+    pub name: String,
+    pub people: String,
+    pub errors: Vec<FieldError>,
+}
+
+#[derive(Debug)]
+pub struct GroupLine {
+    pub name: String,
+    pub people: Vec<String>,
+}
+
+impl Groups {
+    fn fault(&self, field: &str) -> Option<&str> {
+        fault(&self.errors, field)
+    }
+}
+
+/// Who may use a connection.
+#[derive(Debug, Template)]
+#[template(path = "users.html")]
+pub struct UsersForm {
+    pub shell: Shell,
+    pub connection: String,
+    pub etag: String,
+    pub narrowed: bool,
+    /// One name on a line.
+    pub people: String,
+    pub tokens: String,
+    pub groups: String,
+    /// The groups that there are.
+    pub known: Vec<String>,
+    pub errors: Vec<FieldError>,
+}
+
+impl UsersForm {
+    fn fault(&self, field: &str) -> Option<&str> {
+        fault(&self.errors, field)
+    }
+}

@@ -24,6 +24,8 @@ pub struct Connection {
     pub steps: Vec<Waiting>,
     pub checks: Vec<CheckLine>,
     pub used_by: Vec<Dependent>,
+    /// Only some may use it.
+    pub narrowed: bool,
 }
 
 #[derive(Debug)]

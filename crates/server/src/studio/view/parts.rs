@@ -45,6 +45,7 @@ pub struct May {
     pub manage_tokens: bool,
     pub manage_people: bool,
     pub see_activity: bool,
+    pub narrow: bool,
     pub manage_workspaces: bool,
 }
 

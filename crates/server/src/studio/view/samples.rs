@@ -33,6 +33,7 @@ pub(super) fn shell(title: &str, here: Here) -> Shell {
             manage_tokens: true,
             manage_people: true,
             see_activity: true,
+            narrow: true,
             manage_workspaces: true,
         },
         connections: Some(14),
@@ -285,6 +286,7 @@ fn connections() {
             check(TestStatus::Failed, Some(Cause::CredentialsRefused), "The server refused the password for “analytics”."),
         ],
         used_by: vec![delete::Dependent { kind: "notebook", name: SHARP.into(), seen: "last seen just now".into() }],
+        narrowed: true,
     };
     keep("connection", &page);
     keep(
@@ -292,6 +294,7 @@ fn connections() {
         &connection::Connection {
             checks: Vec::new(),
             used_by: Vec::new(),
+            narrowed: false,
             status: Status::untested(),
             detail: String::new(),
             ..page
@@ -415,6 +418,35 @@ fn administration() {
         error: None,
     };
     keep("workspaces", &workspaces);
+}
+
+#[test]
+fn who_may_use_a_connection() {
+    let groups = admin::Groups {
+        shell: shell("Groups", Here::Access),
+        groups: vec![
+            admin::GroupLine { name: "finance".into(), people: vec!["you@example.org".into(), SHARP.into()] },
+            admin::GroupLine { name: "nobody".into(), people: Vec::new() },
+        ],
+        pages: Pages::default(),
+        here: String::new(),
+        name: SHARP.into(),
+        people: SHARP.into(),
+        errors: vec![FieldError::new("people", "not_found", "names “eve@example.org”, who is not in this workspace")],
+    };
+    keep("groups", &groups);
+    let users = admin::UsersForm {
+        shell: shell("Users of sales", Here::Connections),
+        connection: "sales".into(),
+        etag: "\"0f\"".into(),
+        narrowed: true,
+        people: SHARP.into(),
+        tokens: "nightly".into(),
+        groups: "finance".into(),
+        known: vec!["finance".into()],
+        errors: vec![FieldError::new("groups", "not_found", SHARP)],
+    };
+    keep("users", &users);
 }
 
 #[test]
