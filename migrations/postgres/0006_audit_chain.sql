@@ -6,8 +6,8 @@ CREATE INDEX audit_events_unchained ON audit_events (at, id) WHERE seq IS NULL;
 
 -- What the Activity page asks for.
 CREATE INDEX audit_events_workspace ON audit_events (workspace_id, at, id);
-CREATE INDEX audit_events_object ON audit_events (workspace_id, object, at, id);
-CREATE INDEX audit_events_actor ON audit_events (workspace_id, actor, at, id);
+CREATE INDEX audit_events_object ON audit_events (object, at, id);
+CREATE INDEX audit_events_actor ON audit_events (actor, at, id);
 
 -- How far each chain has come: `changes`, and one for each node's segments of reads. `base_*` is where it begins once old events are gone.
 CREATE TABLE audit_chains (
@@ -42,8 +42,8 @@ CREATE TABLE audit_reads (
   run           TEXT COLLATE "C"
 );
 CREATE INDEX audit_reads_workspace ON audit_reads (workspace_id, at, id);
-CREATE INDEX audit_reads_connection ON audit_reads (workspace_id, connection, at, id);
-CREATE INDEX audit_reads_actor ON audit_reads (workspace_id, actor, at, id);
+CREATE INDEX audit_reads_connection ON audit_reads (connection, at, id);
+CREATE INDEX audit_reads_actor ON audit_reads (actor, at, id);
 CREATE INDEX audit_reads_at ON audit_reads (at);
 
 -- The segments themselves, where many nodes share the store: a node that is lost takes no event along.

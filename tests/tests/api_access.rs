@@ -73,9 +73,13 @@ impl Table<'_> {
 
     /// A request that lacks nothing but a token, and what it needs to be there.
     fn request(&self, id: &str, workspace: &str) -> Request {
+        self.request_of(id, workspace, &self.name(id))
+    }
+
+    /// The name of what is there for a request.
+    fn name(&self, id: &str) -> String {
         let stored = self.stored;
-        let operation = self.operations.iter().find(|operation| operation.id == id).expect("in the description");
-        let name = match id {
+        match id {
             "revoke_token" => self.foreign_token(),
             "put_member" | "remove_member" | "disable_person" | "enable_person" => {
                 let email = format!("{}@example.org", self.fresh("old"));
@@ -94,8 +98,13 @@ impl Table<'_> {
                 name
             }
             _ => "sales".to_owned(),
-        };
-        let path = operation.path.replace("{workspace}", workspace).replace("{name}", &name);
+        }
+    }
+
+    fn request_of(&self, id: &str, workspace: &str, name: &str) -> Request {
+        let stored = self.stored;
+        let operation = self.operations.iter().find(|operation| operation.id == id).expect("in the description");
+        let path = operation.path.replace("{workspace}", workspace).replace("{name}", name);
         let request = Request::new(stored.server.port(), &operation.method, path);
         let unsaved = json!({"type": "postgres", "host": "127.0.0.1", "port": 1, "username": "u"});
         match id {
@@ -108,6 +117,27 @@ impl Table<'_> {
             "set_users" => request.header("if-match", "*").json(&json!({"narrowed": false})),
             "put_member" => request.json(&json!({"roles": ["viewer"]})),
             _ => request,
+        }
+    }
+
+    /// What is not there: whoever may learn that gets 404, and everybody else what he gets of what is there.
+    fn absent(&self, route: &Route, roles: &[(&str, String)]) {
+        let makes = matches!(route.id, "put_group" | "put_member");
+        if makes || !self.operations.iter().any(|operation| operation.id == route.id && operation.path.contains("{name}")) {
+            return;
+        }
+        for ((role, token), present) in roles.iter().zip(route.by_role) {
+            let request = self.request_of(route.id, "default", &self.name_of_nothing(route.id)).token(token);
+            let expected = if present == 403 { 403 } else { 404 };
+            self.check(&format!("{role}, of what is absent,"), route.id, &request.send(), expected);
+        }
+    }
+
+    fn name_of_nothing(&self, id: &str) -> String {
+        match id {
+            "revoke_token" => "01939a1e-5b7c-7d40-9f0a-2f6c1b7a9e55".to_owned(),
+            "remove_member" | "disable_person" | "enable_person" => "nobody@example.org".to_owned(),
+            _ => self.fresh("absent"),
         }
     }
 
@@ -164,6 +194,7 @@ fn every_route_by_every_caller(#[case] engine: Engine) {
             table.check(role, route.id, &table.request(route.id, "default").token(token).send(), expected);
         }
         table.check("narrowed", route.id, &table.request(route.id, "default").token(&narrowed).send(), route.narrowed);
+        table.absent(route, &roles);
         if !route.open {
             // A workspace of others looks like one that is not.
             let foreign = table.request(route.id, "default").token(&outsider).send();

@@ -105,7 +105,44 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::{faults::REQUEST_ID, fixture::TestApp};
+    use crate::{
+        faults::REQUEST_ID,
+        fixture::TestApp,
+        ops::{
+            Caller, Role, Roles,
+            tokens::{self, NewToken},
+            workspaces,
+        },
+    };
+
+    /// In the API's own process, since no other can wait for a day to pass.
+    #[tokio::test]
+    async fn no_route_answers_to_a_token_that_has_expired() {
+        let app = TestApp::on_sqlite().await;
+        let (caller, admin) = (Caller::shell(), Roles::of(&[Role::Admin]));
+        workspaces::create(&app, &caller, "default").await.expect("made");
+        let new = NewToken { name: "short".into(), roles: admin, expires_in_days: Some(1), connections: None };
+        let (token, _) = tokens::create(&app, &caller, "default", new).await.expect("made");
+        let ask = async |method: &str, path: &str| {
+            let path = path.replace("{workspace}", "default").replace("{name}", "sales");
+            let request =
+                Request::builder().method(method).uri(path).header("authorization", format!("Bearer {}", token.expose_secret()));
+            let answer = router(app.clone(), None).oneshot(request.body(Body::empty()).expect("a request")).await;
+            answer.expect("an answer").status()
+        };
+        assert_eq!(ask("GET", "/api/v1/types").await, StatusCode::OK);
+        app.clock.advance(crate::clock::DAY);
+        let mut asked = 0;
+        for (path, item) in api().1.paths.paths {
+            let methods =
+                [("GET", item.get), ("PUT", item.put), ("POST", item.post), ("PATCH", item.patch), ("DELETE", item.delete)];
+            for (method, _) in methods.iter().filter(|(_, operation)| operation.is_some()) {
+                assert_eq!(ask(method, &path).await, StatusCode::UNAUTHORIZED, "{method} {path}");
+                asked += 1;
+            }
+        }
+        assert!(asked > 20, "{asked} operations");
+    }
 
     #[tokio::test]
     async fn a_panic_is_a_failure_with_an_id_and_is_counted() {

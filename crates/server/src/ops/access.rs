@@ -337,6 +337,37 @@ mod tests {
         assert_eq!(may(Admin).len(), TABLE.len(), "an admin has all");
     }
 
+    /// The page about rights, out of the table.
+    fn page() -> String {
+        let mut page = "# Who may do what\n\nWritten from the one table that every rule asks (`ops::access::TABLE`), and held against it by a \
+                        test. A person has one or more of these roles in\na workspace, and a token has those that it was made with, as far as \
+                        the person behind it has them still. An owner of the server, and a shell on\nits machine, are admins \
+                        everywhere.\n\n| to | viewer | user | editor | admin | token for some connections |\n|---|---|---|---|---|---|\n"
+            .to_owned();
+        for (action, roles) in TABLE {
+            let cells = Role::ALL.map(|role| if roles.contains(&role) { "yes" } else { "" });
+            let narrowed = if action.is_over_workspace() { "never" } else { "as its roles" };
+            page.push_str(&format!("| {} | {} | {narrowed} |\n", action.words(), cells.join(" | ")));
+        }
+        page + "\nBesides, everybody lists the workspaces that he is in and the connection types, and changes his own password.\n\n\
+                - Whoever may not see something gets the answer of what is not there: 404, with the same bytes. What he sees and may not do is \
+                403.\n- An admin can narrow a connection to some people, tokens and groups: others with the role see it, and do not use \
+                it.\n- Nobody grants a role that he does not have, and no token outlives or outdoes the one that made it.\n\
+                - Every route of the API is tried by nobody, by tokens that are revoked, expired or of another workspace, by each role and \
+                by a narrowed\n  token, over what is theirs, what is others' and what is absent (`tests/tests/api_access.rs`); a route that \
+                is not in its table fails the\n  build.\n"
+    }
+
+    #[test]
+    fn the_page_about_rights_is_the_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/authorisation.md");
+        let kept = std::fs::read_to_string(path).unwrap_or_default();
+        if kept != page() {
+            std::fs::write(path, page()).expect("the sources can be written");
+            panic!("docs/authorisation.md was not what the table says; it is written anew, look at it and commit it");
+        }
+    }
+
     #[test]
     fn nobody_grants_more_than_he_has() {
         let [viewer, user, editor, admin] = Role::ALL.map(|role| Roles::of(&[role]));
