@@ -14,6 +14,7 @@ pub mod cable;
 pub mod connection;
 pub mod described;
 pub mod environment;
+pub mod fake_transit;
 pub mod folder;
 pub mod http;
 pub mod mariadb;

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::Path};
 
 use dataflow_tests::{
     environment,
+    folder::TempDir,
     session::Session,
     shell::Shell,
     stored::{Engine, Stored},
@@ -124,7 +125,12 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
     let made = stored.admin("POST", "/tokens").json(&json!({"name": "reader", "roles": ["user"]})).send().expect(201).json();
     stored.admin("DELETE", &format!("/tokens/{}", made["id"].as_str().expect("an id"))).send().expect(204);
     stored.admin("DELETE", "/members/eve@example.org").send().expect(204);
-    let (used, recovery_key) = (stored.server.uses(), stored.server.recovery_key().to_owned());
+    let keys = |words: &[&str]| Shell::new(["keys"]).args(words).args(&data).run().stdout().trim().to_owned();
+    let folder = TempDir::new();
+    keys(&["add-slot", "--new-key-file", &folder.join("new.key").display().to_string()]);
+    keys(&["remove-slot", "3"]);
+    keys(&["rotate"]);
+    let (used, recovery_key) = (stored.server.uses(), keys(&["recovery"]));
     stored.server.process().stop();
     fs::remove_file(stored.server.data().with_extension("key")).expect("it lies beside the folder");
     Shell::new(["recover", "--recovery-key-stdin"]).args(&data).input(&recovery_key).run().stdout();

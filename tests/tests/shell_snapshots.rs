@@ -19,6 +19,9 @@ use rstest::rstest;
 #[case("token", &["token"])]
 #[case("token-create", &["token", "create"])]
 #[case("workspace", &["workspace"])]
+#[case("keys", &["keys"])]
+#[case("keys-rotate", &["keys", "rotate"])]
+#[case("keys-add-slot", &["keys", "add-slot"])]
 #[case("types", &["types"])]
 #[case("connections", &["connections"])]
 #[case("connections-list", &["connections", "list"])]
@@ -30,6 +33,13 @@ fn help(#[case] name: &str, #[case] words: &[&str]) {
     let ran = Shell::new(words).arg("--help").run();
     assert_eq!(ran.stderr, "");
     insta::assert_snapshot!(format!("help-{name}"), ran.stdout());
+}
+
+#[test]
+fn keys() {
+    let server = TestServer::start(TestServerOptions::default());
+    let status = Shell::new(["keys", "status", "--data"]).arg(server.data()).run();
+    insta::assert_snapshot!("keys-status", status.stdout());
 }
 
 #[test]

@@ -4,8 +4,9 @@ use anyhow::{anyhow, bail};
 use dataflow_server::{
     admin::{self, AdminAnswer, AdminRequest, Clear},
     app::{App, AppConfig},
-    config::TestConfig,
+    config::{DataConfig, TestConfig},
     keys::KeySource,
+    ops::keys::rotation::Rotation,
     serve::lock,
     store::Location,
 };
@@ -79,6 +80,10 @@ pub fn recover(arguments: Recover) -> anyhow::Result<()> {
             )
         }
         KeySource::Passphrase(_) => "It opens with the passphrase now. Give that to every node of this store.".to_owned(),
+        KeySource::Credential { name, .. } => {
+            format!("It opens with the credential {name} now. Give that to every node of this store.")
+        }
+        KeySource::Transit(_) => "It opens with the Transit key now. Name that to every node of this store.".to_owned(),
     };
     output::say(&format!(
         "The recovery key opened the store. {opens} Every secret opens as before, and the recovery key stays good."
@@ -151,10 +156,14 @@ pub fn unexpected() -> anyhow::Error {
 
 /// Asks the running server, else does it here under the store's lock.
 pub fn ask(data: DataArguments, request: AdminRequest) -> anyhow::Result<AdminAnswer> {
-    let data = data_config(data)?;
+    ask_at(&data_config(data)?, request)
+}
+
+/// The same for a command that asks more than once: a passphrase is read once.
+pub fn ask_at(data: &DataConfig, request: AdminRequest) -> anyhow::Result<AdminAnswer> {
     let runtime = runtime()?;
     let work = async {
-        if let Some(answer) = admin::ask(&data, &request).await? {
+        if let Some(answer) = admin::ask(data, &request).await? {
             return anyhow::Ok(answer);
         }
         if let Location::Sqlite(path) = data.location()
@@ -166,7 +175,7 @@ pub fn ask(data: DataArguments, request: AdminRequest) -> anyhow::Result<AdminAn
                 data.folder.display()
             );
         }
-        let locks = lock(&data)?;
+        let locks = lock(data)?;
         let app = App::open(&AppConfig {
             data: data.clone(),
             tests: TestConfig::default(),
@@ -174,7 +183,12 @@ pub fn ask(data: DataArguments, request: AdminRequest) -> anyhow::Result<AdminAn
             checkpoints: None,
         })
         .await?;
+        let begins_rotation = matches!(request, AdminRequest::RotateKeys);
         let answer = admin::handle(&app, request).await;
+        if begins_rotation && matches!(answer, AdminAnswer::Rotating(_)) {
+            // Nobody else would carry it on.
+            Rotation::to_the_end(&app).await.map_err(|error| anyhow!("{} Run it again to go on.", error.describe().2))?;
+        }
         app.store.close().await;
         Ok(answer)
     };

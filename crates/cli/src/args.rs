@@ -1,10 +1,14 @@
 //! What can be typed.
 
+mod keys;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dataflow_connectors::policy::Cidr;
 use dataflow_server::ops::Role;
+
+pub use self::keys::{Keys, KeysCommand, NewSlotArguments};
 
 /// Name a database once; every notebook, pipeline and app uses it by that name.
 #[derive(Debug, Parser)]
@@ -28,6 +32,8 @@ pub enum Command {
     EnablePerson(EnablePerson),
     /// Give a store whose key file or passphrase is lost a new one; reads the recovery key
     Recover(Recover),
+    /// Show and change what opens the store, and rotate all keys, on the server's machine
+    Keys(Keys),
     /// Make, list and revoke API tokens on the server's machine
     Token(Token),
     /// Make and list workspaces on the server's machine
@@ -63,6 +69,12 @@ pub struct DataArguments {
     /// Open the store with a passphrase typed at a prompt
     #[arg(long, conflicts_with_all = ["key_file", "passphrase_file"])]
     pub ask_passphrase: bool,
+    /// Open the store with the key file that systemd hands over as this credential
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["key_file", "passphrase_file", "ask_passphrase"])]
+    pub key_credential: Option<String>,
+    /// Open the store with the key of Vault's or OpenBao's Transit that this TOML file names
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["key_file", "passphrase_file", "ask_passphrase", "key_credential"])]
+    pub transit: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

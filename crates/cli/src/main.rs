@@ -6,6 +6,7 @@ mod admin;
 mod args;
 mod audit;
 mod connections;
+mod keys;
 mod login;
 mod output;
 mod serve;
@@ -43,6 +44,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::AddMember(arguments) => admin::add_member(arguments).map(|()| ExitCode::SUCCESS),
         Command::EnablePerson(arguments) => admin::enable_person(arguments).map(|()| ExitCode::SUCCESS),
         Command::Recover(arguments) => admin::recover(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Keys(arguments) => keys::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Token(arguments) => admin::token(arguments).map(|()| ExitCode::SUCCESS),
         Command::Workspace(arguments) => admin::workspace(arguments).map(|()| ExitCode::SUCCESS),
         Command::Audit(arguments) => audit::run(arguments),

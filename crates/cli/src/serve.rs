@@ -10,9 +10,10 @@ use dataflow_connectors::policy::DialPolicy;
 use dataflow_model::Secret;
 use dataflow_server::{
     audit::checkpoint::{SYSLOG, Sink},
-    config::{DataConfig, PublicConfig, TestConfig},
+    config::{DataConfig, PublicConfig, TestConfig, credential},
     keys::{KeySource, Passphrase},
     serve::{ServeConfig, serve},
+    transit::Transit,
 };
 
 use crate::{
@@ -47,10 +48,14 @@ pub fn run(arguments: Serve) -> anyhow::Result<()> {
 
 pub fn data_config(data: DataArguments) -> anyhow::Result<DataConfig> {
     let folder = absolute(&data.data)?;
-    let key = match (data.passphrase_file, data.ask_passphrase) {
-        (Some(path), _) => Some(passphrase(output::read_secret_file(&path)?)?),
-        (None, true) => Some(passphrase(output::read_secret("Passphrase of the store:", false)?)?),
-        (None, false) => data.key_file.map(KeySource::File),
+    let key = match data {
+        DataArguments { passphrase_file: Some(ref path), .. } => Some(passphrase(output::read_secret_file(path)?)?),
+        DataArguments { ask_passphrase: true, .. } => Some(passphrase(output::read_secret("Passphrase of the store:", false)?)?),
+        DataArguments { key_credential: Some(ref name), .. } => {
+            Some(KeySource::Credential { path: credential(name)?, name: name.clone() })
+        }
+        DataArguments { transit: Some(ref path), .. } => Some(KeySource::Transit(Arc::new(Transit::read(path)?))),
+        DataArguments { ref key_file, .. } => key_file.clone().map(KeySource::File),
     };
     let database_url = match data.database_url_file {
         Some(path) => Some(output::read_secret_file(&path)?),
@@ -59,7 +64,7 @@ pub fn data_config(data: DataArguments) -> anyhow::Result<DataConfig> {
     Ok(DataConfig { folder, database_url: database_url.map(Arc::new), key })
 }
 
-fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+pub fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     std::path::absolute(path).with_context(|| format!("read the path {}", path.display()))
 }
 

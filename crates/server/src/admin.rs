@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use dataflow_model::Secret;
+use dataflow_model::{FieldError, Secret};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -24,11 +24,14 @@ use crate::{
     clock::rfc3339,
     config::{DataConfig, NODES_MAX},
     error::{Error, Problem, Result},
+    keys::{KeySource, Passphrase},
     ops::{
         Caller, Roles, activity,
+        keys::{self, KeysStatus},
         links::{self, LinkKind},
         people, setup, tokens, workspaces,
     },
+    transit::Transit,
 };
 
 /// Longest request line, in bytes.
@@ -76,6 +79,45 @@ pub enum AdminRequest {
     VerifyAudit {
         checkpoints: Vec<Checkpoint>,
     },
+    KeysStatus,
+    RotateKeys,
+    AddSlot {
+        key: NewSlot,
+    },
+    RemoveSlot {
+        id: u8,
+    },
+    RenewRecoveryKey,
+}
+
+/// A key for one more slot of the key ring.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NewSlot {
+    /// An absolute path on the server's machine.
+    KeyFile(PathBuf),
+    Passphrase(Clear),
+    /// The file that says which Transit key, an absolute path on the server's machine.
+    Transit(PathBuf),
+}
+
+impl NewSlot {
+    fn source(self) -> Result<KeySource> {
+        Ok(match self {
+            Self::KeyFile(path) => KeySource::File(path),
+            Self::Passphrase(Clear(text)) => {
+                let refused = |error: dataflow_vault::VaultError| {
+                    Error::Invalid(vec![FieldError::new("passphrase", "invalid", error.to_string())])
+                };
+                KeySource::Passphrase(Arc::new(Passphrase::new(text).map_err(refused)?))
+            }
+            Self::Transit(path) => {
+                let refused =
+                    |error: anyhow::Error| Error::Invalid(vec![FieldError::new("transit", "invalid", format!("{error:#}"))]);
+                KeySource::Transit(Arc::new(Transit::read(&path).map_err(refused)?))
+            }
+        })
+    }
 }
 
 /// What it gets.
@@ -92,6 +134,11 @@ pub enum AdminAnswer {
     /// Their names.
     Workspaces(Vec<String>),
     Audit(Report),
+    Keys(Box<KeysStatus>),
+    /// The version of the root key that all comes to lie under.
+    Rotating(u32),
+    /// The id of a new slot.
+    Slot(u8),
     Refused(Box<Problem>),
 }
 
@@ -120,6 +167,7 @@ impl Serialize for Clear {
 
 /// Carries one request out, as the shell.
 pub async fn handle(app: &App, request: AdminRequest) -> AdminAnswer {
+    let _under_way = app.under_way.begin();
     act(app, request).await.unwrap_or_else(|error| AdminAnswer::Refused(Box::new(error.problem())))
 }
 
@@ -163,6 +211,16 @@ async fn act(app: &App, request: AdminRequest) -> Result<AdminAnswer> {
         }
         AdminRequest::ListWorkspaces => {
             AdminAnswer::Workspaces(workspaces::list_all(app, &caller).await?.into_iter().map(|row| row.name).collect())
+        }
+        AdminRequest::KeysStatus => AdminAnswer::Keys(Box::new(keys::status(app, &caller).await?)),
+        AdminRequest::RotateKeys => AdminAnswer::Rotating(keys::rotate(app, &caller).await?),
+        AdminRequest::AddSlot { key } => AdminAnswer::Slot(keys::add_slot(app, &caller, &key.source()?).await?),
+        AdminRequest::RemoveSlot { id } => {
+            keys::remove_slot(app, &caller, id).await?;
+            AdminAnswer::Done
+        }
+        AdminRequest::RenewRecoveryKey => {
+            AdminAnswer::RecoveryKey(Clear(keys::renew_recovery_key(app, &caller).await?.to_text()))
         }
     })
 }

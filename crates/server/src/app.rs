@@ -25,6 +25,7 @@ use crate::{
     passwords::Passwords,
     store::{self, Store, Write},
     tests::TestRunner,
+    under_way::UnderWay,
     uses::Uses,
 };
 
@@ -37,6 +38,8 @@ pub struct Workspace {
 }
 
 pub struct App {
+    /// This process among the nodes of a shared store.
+    pub node: String,
     pub store: Store,
     pub vault: Vault,
     pub catalogue: Catalogue,
@@ -45,6 +48,7 @@ pub struct App {
     pub counts: KnownCounts,
     pub use_log: Arc<UseLog>,
     pub uses: Uses,
+    pub under_way: UnderWay,
     pub tests: TestRunner,
     pub passwords: Passwords,
     pub attempts: Attempts,
@@ -77,6 +81,7 @@ impl App {
             .context("start the audit thread")?;
         let metrics = Arc::new(Metrics::new().context("prepare the metrics")?);
         let app = Self {
+            node: dataflow_vault::random_uuid().to_string(),
             store,
             vault,
             catalogue: Catalogue::built_in().context("read the catalogue")?,
@@ -85,6 +90,7 @@ impl App {
             counts: KnownCounts::default(),
             use_log,
             uses: Uses::default(),
+            under_way: UnderWay::default(),
             tests: TestRunner::new(config.tests.clone(), metrics.clone()),
             passwords: Passwords::default(),
             attempts: Attempts::default(),
@@ -101,6 +107,14 @@ impl App {
             // Boxed: it is rare, and its many states would be moved about with every request.
             None => Box::pin(self.load_workspace(name)).await,
         }
+    }
+
+    /// The workspace with its keys as they are stored now, where `known` has none of this version: a rotation has gone on.
+    pub async fn workspace_of_now(&self, known: &Workspace, key_version: u32) -> Result<Option<Arc<Workspace>>> {
+        if key_version <= known.key.newest() {
+            return Ok(None);
+        }
+        Box::pin(self.load_workspace(&known.name)).await
     }
 
     async fn load_workspace(&self, name: &str) -> Result<Option<Arc<Workspace>>> {

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
+use anyhow::{Context as _, bail};
 use dataflow_connectors::policy::DialPolicy;
 use dataflow_model::Secret;
 
@@ -9,6 +10,21 @@ use crate::{keys::KeySource, store::Location};
 
 /// Most nodes that one data folder serves.
 pub const NODES_MAX: usize = 64;
+
+/// Where a service manager puts the credential of this name (systemd.exec(5), `$CREDENTIALS_DIRECTORY`).
+///
+/// # Errors
+/// One sentence for the operator if there is no such folder, or the name is none.
+pub fn credential(name: &str) -> anyhow::Result<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "this is the config module")]
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").context(
+        "The service manager gave no credentials: $CREDENTIALS_DIRECTORY is not set. --key-credential is for a systemd unit.",
+    )?;
+    if name.is_empty() || name.starts_with('.') || name.contains('/') {
+        bail!("“{name}” cannot be the name of a credential.");
+    }
+    Ok(PathBuf::from(folder).join(name))
+}
 
 /// Where the store and its key are.
 #[derive(Debug, Clone)]

@@ -70,7 +70,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(_) => Self::Unavailable(error.into()),
+            StoreError::Unavailable(_) | StoreError::KeyEnded => Self::Unavailable(error.into()),
             _ => Self::Internal(error.into()),
         }
     }

@@ -14,6 +14,7 @@ use crate::{
 /// An app on an empty store, which ends with it.
 pub struct TestApp {
     app: Arc<App>,
+    config: AppConfig,
     _folder: tempfile::TempDir,
     postgres: Option<Postgres>,
 }
@@ -34,9 +35,16 @@ impl TestApp {
         let data = DataConfig { folder: folder.path().join("data"), database_url, key: None };
         let node_folder = data.folder.join("node");
         std::fs::create_dir_all(&node_folder).expect("a folder");
-        let app =
-            App::open(&AppConfig { data, tests: TestConfig::default(), node_folder, checkpoints: None }).await.expect("it opens");
-        Self { app, _folder: folder, postgres }
+        let config = AppConfig { data, tests: TestConfig::default(), node_folder, checkpoints: None };
+        let app = App::open(&config).await.expect("it opens");
+        Self { app, config, _folder: folder, postgres }
+    }
+
+    /// Another process on the same store, after this one is gone with all that it knew.
+    pub async fn again(mut self) -> Self {
+        self.app.store.close().await;
+        self.app = App::open(&self.config).await.expect("it opens again");
+        self
     }
 
     /// Waits until so many sessions of PostgreSQL's wait for a row.

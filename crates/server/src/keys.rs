@@ -8,20 +8,33 @@ use std::{
 
 use anyhow::{Context, bail};
 pub use dataflow_vault::Passphrase;
-use dataflow_vault::{KeyFile, KeyRing, SlotKind, Vault};
+use dataflow_vault::{Kek, KekProvider, KeyFile, KeyRing, SlotKind, Vault};
 
 use crate::{
     clock::Clock,
     store::{self, Store},
+    transit::Transit,
 };
+
+/// A key for one more slot of a ring.
+pub struct NewKey {
+    pub kind: SlotKind,
+    pub enrolled: (Kek, Vec<u8>),
+    /// Whether its key file was made for it.
+    pub is_made: bool,
+}
 
 /// Where the key comes from.
 #[derive(Debug, Clone)]
 pub enum KeySource {
     /// A file of this machine; made with an empty store.
     File(PathBuf),
+    /// A key file that the service manager hands over at each start, by its credential's name.
+    Credential { name: String, path: PathBuf },
     /// What the operator typed, or a service manager handed over, for this start.
     Passphrase(Arc<Passphrase>),
+    /// A key service, asked at each start.
+    Transit(Arc<Transit>),
 }
 
 impl KeySource {
@@ -48,7 +61,34 @@ impl KeySource {
             Self::Passphrase(passphrase) => {
                 Vault::open(ring, passphrase.as_ref()).context("open the key ring with the passphrase")
             }
+            Self::Credential { name, path } => Vault::open(ring, &handed_over(name, path)?)
+                .with_context(|| format!("open the key ring with the credential {name}")),
+            Self::Transit(_) if !opens_with(SlotKind::Transit) => {
+                bail!(
+                    "The store has no slot for a Transit key. Start it as before, and add one with “dataflow keys add-slot --new-transit”."
+                )
+            }
+            Self::Transit(transit) => Vault::open(ring, transit.as_ref()).context("open the key ring with the Transit key"),
         }
+    }
+
+    /// Its key for one more slot; a key file that is not there is made. Stretching a passphrase takes its time, on a thread of its own.
+    ///
+    /// # Errors
+    /// One sentence for the operator.
+    pub async fn enroll_new(&self) -> anyhow::Result<NewKey> {
+        let source = self.clone();
+        let enroll = move || {
+            let (provider, is_made): (Box<dyn KekProvider>, bool) = match source {
+                Self::File(path) if path.exists() => (Box::new(read(&path)?), false),
+                Self::File(path) => (Box::new(KeyFile::create(&path).context("make the new key file")?), true),
+                Self::Credential { name, path } => (Box::new(handed_over(&name, &path)?), false),
+                Self::Passphrase(passphrase) => return Ok(NewKey::of(passphrase.as_ref(), false)?),
+                Self::Transit(transit) => return Ok(NewKey::of(transit.as_ref(), false)?),
+            };
+            Ok(NewKey::of(provider.as_ref(), is_made)?)
+        };
+        tokio::task::spawn_blocking(enroll).await.context("prepare the new key")?
     }
 
     /// The ring with a slot for this key, which is made if it is a file.
@@ -58,7 +98,9 @@ impl KeySource {
     pub fn enroll(&self, vault: &Vault, ring: &KeyRing) -> anyhow::Result<KeyRing> {
         let enrolled = match self {
             Self::File(path) => vault.rewrap(ring, &KeyFile::create(path).context("make the new key file")?),
+            Self::Credential { name, path } => vault.rewrap(ring, &handed_over(name, path)?),
             Self::Passphrase(passphrase) => vault.rewrap(ring, passphrase.as_ref()),
+            Self::Transit(transit) => vault.rewrap(ring, transit.as_ref()),
         };
         enrolled.context("put the new key into the key ring")
     }
@@ -74,9 +116,16 @@ impl KeySource {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::File(_) => "key file",
+            Self::File(_) | Self::Credential { .. } => "key file",
             Self::Passphrase(_) => "passphrase",
+            Self::Transit(_) => "Transit key",
         }
+    }
+}
+
+impl NewKey {
+    fn of(provider: &dyn KekProvider, is_made: bool) -> Result<Self, dataflow_vault::VaultError> {
+        Ok(Self { kind: provider.kind(), enrolled: provider.enroll()?, is_made })
     }
 }
 
@@ -85,7 +134,9 @@ pub async fn open_vault(store: &Store, source: &KeySource, clock: &Clock) -> any
     let existing = store::instance(&mut store.read().await?).await?;
     if let Some(instance) = existing {
         let ring = KeyRing::from_bytes(&instance.key_ring).context("read the key ring")?;
-        return source.open(&ring);
+        // Stretching a passphrase and asking a key service take their time.
+        let source = source.clone();
+        return tokio::task::spawn_blocking(move || source.open(&ring)).await.context("open the key ring")?;
     }
     let fresh = match source {
         KeySource::File(path) if !path.exists() => Some(path),
@@ -94,7 +145,9 @@ pub async fn open_vault(store: &Store, source: &KeySource, clock: &Clock) -> any
     let instance = dataflow_vault::random_uuid();
     // The recovery key of the first ring is let go: set-up makes the one that somebody sees.
     let (vault, ring, _) = match source {
+        KeySource::Credential { name, path } => Vault::create(instance, &handed_over(name, path)?),
         KeySource::Passphrase(passphrase) => Vault::create(instance, passphrase.as_ref()),
+        KeySource::Transit(transit) => Vault::create(instance, transit.as_ref()),
         KeySource::File(path) if path.exists() => Vault::create(instance, &read(path)?),
         KeySource::File(path) => {
             let key = KeyFile::create(path).with_context(|| format!("make the key file {}", path.display()))?;
@@ -112,6 +165,16 @@ pub async fn open_vault(store: &Store, source: &KeySource, clock: &Clock) -> any
     store::insert_instance(&mut write, &instance.to_string(), &ring.to_bytes(), clock.now()).await?;
     write.commit().await?;
     Ok(vault)
+}
+
+/// A credential is never made here: nobody would find it at the next start.
+fn handed_over(name: &str, path: &Path) -> anyhow::Result<KeyFile> {
+    if !path.exists() {
+        bail!(
+            "The service manager gave no credential “{name}”. Add LoadCredentialEncrypted={name} or LoadCredential={name}:PATH to the unit."
+        );
+    }
+    KeyFile::read_credential(path).with_context(|| format!("read the credential {name}"))
 }
 
 fn read(path: &Path) -> anyhow::Result<KeyFile> {

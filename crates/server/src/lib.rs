@@ -24,4 +24,6 @@ pub mod serve;
 pub mod store;
 pub mod studio;
 pub mod tests;
+pub mod transit;
+pub mod under_way;
 pub mod uses;

@@ -69,6 +69,9 @@ async fn pass(State(door): State<Arc<Door>>, mut request: Request, next: Next) -
     let began = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
+    // Reads of the API write nothing that bears a MAC.
+    let may_write = !method.is_safe() || !request.uri().path().starts_with("/api/");
+    let _under_way = may_write.then(|| door.app.under_way.begin());
     let mut response = match door.hosts.as_ref().map_or(Ok(()), |hosts| hosts.admit(&mut request)) {
         Ok(()) => match timeout(HANDLER, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
             Ok(answered) => answered.unwrap_or_else(|_| panicked()),

@@ -15,10 +15,10 @@ use crate::{
     audit::{chain, checkpoint},
     config::{DataConfig, NODES_MAX, PublicConfig, TestConfig},
     hosts::HostAllowlist,
-    jobs,
+    jobs::{self, follow_changes},
     listen::{self, ListenConfig, Tls, TlsFiles},
-    ops::setup,
-    router,
+    ops::{keys, setup},
+    router, store,
 };
 
 /// Everything that `dataflow serve` is told.
@@ -108,6 +108,11 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
     })
     .await?;
 
+    if app.store.is_shared() {
+        // From here on no key is used that this node does not know; what came before it told of itself, it looks for now.
+        follow_changes::beat(&app, 0).await.context("tell the other nodes of this one")?;
+        keys::adopt(&app).await.map_err(|error| anyhow!(error.describe().2))?;
+    }
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = config.public.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
     let socket = config.data.socket(locks.node);
@@ -127,6 +132,9 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
     listen::serve(listener, ListenConfig { tls, ..ListenConfig::default() }, router, shutdown).await;
     admin.abort();
     jobs.end().await;
+    if app.store.is_shared() {
+        leave(&app).await;
+    }
     let flushed = app.uses.flush(&app.store).await;
     let chained = chain::advance(&app).await;
     app.store.close().await;
@@ -134,6 +142,18 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
     drop(locks);
     chained.context("bring the audit's chains up to the end")?;
     flushed.context("write the last use counts")
+}
+
+/// Tells the other nodes that this one ends. If it cannot, they wait for it a little and find out.
+async fn leave(app: &App) {
+    let left = async {
+        let mut write = app.store.write().await?;
+        store::remove_node(&mut write, &app.node, None).await?;
+        write.commit_quietly().await
+    };
+    if let Err(error) = left.await {
+        tracing::warn!(error.cause = format!("{:#}", anyhow!(error)), "the other nodes were not told of this one's end");
+    }
 }
 
 /// A folder for SQLite files that is not there would be told to each user, at each test; it is the operator who can mend it.

@@ -23,6 +23,9 @@ pub enum VaultError {
     KeyFileDamaged { path: PathBuf, problem: &'static str },
     #[error("the passphrase is too short; use at least {min} characters")]
     PassphraseTooShort { min: usize },
+    /// A key service did not seal or open a key: what happened, and what to do.
+    #[error("{problem}")]
+    KeyService { problem: String },
     #[error("the recovery key has {found} characters, it must have {expected}; compare it with the printed one")]
     RecoveryKeyLength { found: usize, expected: usize },
     #[error("the recovery key is mistyped; compare it with the printed one")]
@@ -37,6 +40,22 @@ pub enum VaultError {
     /// The ring belongs to another instance than the vault that should change it.
     #[error("the key ring belongs to another instance")]
     RingOfAnotherInstance,
+
+    #[error(
+        "the key ring has no slot {id} any more, with which this server was opened; start it again with a key that opens the ring"
+    )]
+    SlotGone { id: u8 },
+    #[error("the key ring has no slot {id}; “dataflow keys status” lists them")]
+    NoSuchSlot { id: u8 },
+    #[error("the last slot besides the recovery key's cannot be removed; add another one first")]
+    LastSlot,
+    #[error("the recovery key's slot cannot be removed; “dataflow keys recovery” replaces it")]
+    RecoverySlot,
+    #[error("the key ring has {most} slots and takes no more; remove one that is no longer needed")]
+    RingFull { most: usize },
+    /// It is of format 1.
+    #[error("slot {id}, a {kind}, is from before keys could be rotated, and has to be made anew first: {}", remade(*.kind))]
+    SlotCannotRotate { id: u8, kind: SlotKind },
 
     /// The commitment does not match: the bytes were sealed under another key.
     #[error("{what} was sealed under another key")]
@@ -61,4 +80,13 @@ pub enum VaultError {
     TokenMalformed,
     #[error("a kind of token is 1 to 16 letters a-z")]
     TokenKind,
+}
+
+fn remade(kind: SlotKind) -> &'static str {
+    match kind {
+        SlotKind::RecoveryKey => "run “dataflow keys recovery”, which prints a new one",
+        SlotKind::KeyFile | SlotKind::Passphrase | SlotKind::Transit => {
+            "remove it with “dataflow keys remove-slot” and add it with “dataflow keys add-slot”, or start the server with it"
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! `‖` joins bytes, numbers are unsigned big-endian, `u32(7)` is `00 00 00 07`. A UUID is its 16 bytes. `LP(x)` is `u64(length
 //! of x) ‖ x`, and `LP(x, y, …)` is `LP(x) ‖ LP(y) ‖ …`; since every part carries its length, no two lists of parts give the
 //! same bytes. `sum(x, n)` is the first n bytes of SHA-256(x); it tells damage from another key and protects nothing. HKDF is
-//! HKDF-SHA256 (RFC 5869), and HMAC is HMAC-SHA256. Format 1 is all there is today.
+//! HKDF-SHA256 (RFC 5869), HMAC is HMAC-SHA256, and X25519 is that of RFC 7748.
 //!
 //! # Keys
 //! All keys are 32 bytes. A KEK (key encryption key) comes from a provider, root and workspace keys from the system's generator.
@@ -13,23 +13,26 @@
 //! | 1 | key file | the key in the file | none |
 //! | 2 | passphrase | Argon2id, version 0x13, 32 bytes, over the passphrase in UTF-8 | `u32(memory in KiB) ‖ u32(passes) ‖ u32(lanes) ‖ salt (16)` |
 //! | 3 | recovery key | the key that was printed | none |
+//! | 4 | Transit (Vault, OpenBao) | 32 random bytes, sealed there | `LP(mount and name of the Transit key, ciphertext)`, both in UTF-8 as the service gives them; its plaintext is the KEK |
 //!
-//! A *derived key* is `HKDF(salt = none, key = root or workspace key, info = label, 32 bytes)`; the labels:
+//! A *derived key* is `HKDF(salt = none, key, info = label, 32 bytes)`; the labels:
 //!
 //! | label | from | for |
 //! |---|---|---|
 //! | `dataflow vault 1: key ring` | root key | MAC of the key ring |
-//! | `dataflow vault 1: row` | root key | `HMAC(LP(table, part, …))` over a row |
+//! | `dataflow vault 1: row` | root key | `HMAC(LP(table, part, …))` over a row; see *Row MAC* |
 //! | `dataflow vault 1: token` | root key | `HMAC(token)`, what is stored of a token |
 //! | `dataflow vault 1: audit` | root key | `HMAC(event)`; a chain's link `HMAC(LP("link", link before, event))`, 32 zero bytes before the first |
-//! | `dataflow vault 1: fingerprint` | workspace key | fingerprints, below |
+//! | `dataflow vault 1: fingerprint` | a workspace's first key | fingerprints, below |
+//! | `dataflow vault 1: slot` | KEK | X25519 private key of a slot |
+//! | `dataflow vault 1: slot agreement` | X25519 of a slot's pair and a pair made for the act | seals the root key in a slot |
 //!
 //! # Sealed record
-//! Root keys, workspace keys and fields are sealed in one form, under the key one level up:
+//! Everything is sealed in one form, under the key one level up:
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 1 | kind: 1 root key, 2 workspace key, 3 field |
+//! | 1 | kind: see below |
 //! | 1 | format: 1 |
 //! | 1 | algorithm: 1 |
 //! | 4 | u32: version of the key that sealed; 0 where that is a KEK, which has none |
@@ -45,9 +48,15 @@
 //!
 //! | kind | label | parts of the associated data after the first 7 bytes | plaintext |
 //! |---|---|---|---|
-//! | 1 | `dataflow vault 1: seal root key` | instance, slot id ‖ slot kind (2 bytes), slot parameters | `u32(root key's version) ‖ root key` |
+//! | 1 | `dataflow vault 1: seal root key` | instance, slot id ‖ slot kind (2 bytes), slot parameters; by agreement also the public key made for the act, the slot's public key | `u32(root key's version) ‖ root key` |
 //! | 2 | `dataflow vault 1: seal workspace key` | instance, workspace | `u32(workspace key's version) ‖ workspace key` |
 //! | 3 | `dataflow vault 1: seal field` | instance, workspace, connection, u64(version), field path, endpoint digest | the secret in UTF-8, padded |
+//! | 4 | `dataflow vault 1: seal slot key` | instance, slot id ‖ slot kind (2 bytes), slot parameters | the slot's public key |
+//! | 5 | `dataflow vault 1: seal older root key` | instance | `u32(its version) ‖ root key` |
+//! | 6 | `dataflow vault 1: seal fingerprint key` | instance, workspace | the derived key of fingerprints |
+//!
+//! Kind 1 is sealed under a KEK, or under the derived key of an agreement; kinds 4 and 5 under the newest root key; 2 and 6 under the root key
+//! that is active; 3 under the workspace's active key.
 //!
 //! A field is padded with one byte 0x80 and as many 0x00 as fill a multiple of 64, so that the length of a password stays
 //! private.
@@ -56,9 +65,24 @@
 //! `present` is the byte 1 or 0, the value is text, empty if absent; fields are sorted by path.
 //!
 //! # Key ring
-//! `"DFKR" ‖ format 1 (1 byte) ‖ instance ‖ number of slots (1 byte, 1 to 3) ‖ slots ‖ MAC (32) ‖ sum(all before, 4)`, where a
-//! slot is `id (1 byte) ‖ kind (1 byte) ‖ LP(parameters, sealed root key)`. Ids differ, kinds differ. The MAC is an HMAC over
-//! all bytes before it.
+//! Format 2: `"DFKR" ‖ 2 (1 byte) ‖ instance ‖ u32(newest) ‖ u32(active) ‖ u32(rows from) ‖ u32(number of older root keys) ‖ LP(older root key, …) ‖
+//! number of slots (1 byte, 1 to 16) ‖ slots ‖ MAC (32) ‖ sum(all before, 4)`. The first three numbers are versions of the root key: the newest, which the slots
+//! hold; the one that seals and makes MACs, which is the newest or the one before it; and the oldest one whose row MACs hold. Older root keys
+//! are in the order of their versions. The MAC is an HMAC over all bytes before it, under the newest root key. Ids of slots differ.
+//!
+//! A slot is `id (1 byte) ‖ kind (1 byte) ‖ form (1 byte) ‖ LP(parameters, sealed root key)`. Form 1: sealed under the KEK. Form 2, by agreement: `LP(public key made
+//! for the act, sealed slot key)` follow, and the root key is sealed under the derived key of X25519 of the slot's private key and that public
+//! key. The slot's own public key lies sealed under the newest root key, and nowhere in clear: who has neither KEK nor root key has no public key to work at.
+//!
+//! Format 1, which is no longer written: `"DFKR" ‖ 1 (1 byte) ‖ instance ‖ number of slots (1 byte, 1 to 3) ‖ slots ‖ MAC (32) ‖ sum(all before, 4)`, where a
+//! slot is `id (1 byte) ‖ kind (1 byte) ‖ LP(parameters, sealed root key)`, sealed under the KEK. Kinds differ, too. Its root key is newest, active, and the only one.
+//!
+//! # A workspace's keys
+//! A workspace that never had more than one key has its sealed record, kind 2. Otherwise: `"DFWK" ‖ 1 (1 byte) ‖ u32(active) ‖ LP(sealed fingerprint key,
+//! sealed key, …)`, the keys in the order of their versions. The fingerprint key is the one derived from the workspace's first key, and stays.
+//!
+//! # Row MAC
+//! Under the oldest root key of the ring, the 32 bytes of the HMAC; under another, `u32(its version) ‖ HMAC`.
 //!
 //! # Fingerprint
 //! The first 16 bytes of `HMAC(LP(type id, connector, u64(number of public fields), then for each: path, tag, value; then for
@@ -74,16 +98,22 @@
 //!   characters, most significant first. The digits of base62 are `0-9A-Za-z`. The CRC is the one of zip and Ethernet.
 //! - Password of a person: a PHC string, `$argon2id$v=19$m=47104,t=1,p=1$salt$hash`, with 16 and 32 bytes.
 
-/// The format that is written, of every kind of record and of the ring.
+/// The format of every kind of record, of the key file, and of a workspace's keys.
 pub const FORMAT: u8 = 1;
+/// The format of the key ring that is written.
+pub const RING_FORMAT: u8 = 2;
 /// HKDF-SHA256, commitment, AES-256-GCM.
 pub const ALGORITHM: u8 = 1;
 /// The version of a key that was just made; rotation counts up from it.
 pub const FIRST_KEY_VERSION: u32 = 1;
 /// What a key ring begins with.
 pub const RING_MAGIC: &[u8; 4] = b"DFKR";
+/// What a workspace's keys begin with, where there was more than one.
+pub const WORKSPACE_KEYS_MAGIC: &[u8; 4] = b"DFWK";
 /// Most slots of a key ring.
-pub const SLOTS_MAX: usize = 3;
+pub const SLOTS_MAX: usize = 16;
+/// The same in format 1.
+pub const SLOTS_MAX_1: usize = 3;
 /// The first word of a key file, before its format number.
 pub const KEY_FILE_WORD: &str = "dataflow-key-";
 /// Field plaintexts fill a multiple of this many bytes.
@@ -97,6 +127,8 @@ pub(crate) enum Label {
     Token,
     Audit,
     Fingerprint,
+    Slot,
+    SlotAgreement,
 }
 
 impl Label {
@@ -107,6 +139,8 @@ impl Label {
             Self::Token => "dataflow vault 1: token",
             Self::Audit => "dataflow vault 1: audit",
             Self::Fingerprint => "dataflow vault 1: fingerprint",
+            Self::Slot => "dataflow vault 1: slot",
+            Self::SlotAgreement => "dataflow vault 1: slot agreement",
         }
     }
 }
@@ -155,6 +189,10 @@ impl<'a> Reader<'a> {
         let (part, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(part)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(crate) fn rest(self) -> &'a [u8] {

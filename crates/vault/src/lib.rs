@@ -6,7 +6,7 @@
 //! with which rights is part of the promise.
 //!
 //! ```text
-//! KEK (provider) -wraps-> root key (1 to 3 slots) -wraps-> workspace key (versioned) -HKDF-> record key -AES-256-GCM-> field
+//! KEK (provider) -wraps-> root key (1 to 16 slots) -wraps-> workspace key (versioned) -HKDF-> record key -AES-256-GCM-> field
 //! ```
 //!
 //! Every stored format is specified, byte by byte, in [`format`](mod@format); an auditor can re-implement it from there, and
@@ -36,6 +36,7 @@
 //! # }
 //! ```
 
+mod agreement;
 mod encoding;
 mod endpoint;
 mod error;
@@ -46,10 +47,13 @@ mod password;
 mod provider;
 mod random;
 mod ring;
+mod roots;
+mod rotation;
 mod sealed;
 pub mod token;
 mod vault;
 mod workspace;
+mod workspace_keys;
 
 #[cfg(test)]
 mod tests;
@@ -57,8 +61,8 @@ mod tests;
 pub use endpoint::EndpointDigest;
 pub use error::VaultError;
 pub use password::{hash_password, verify_absent_password, verify_password};
-pub use provider::{Kek, KekProvider, KeyFile, Passphrase, RecoveryKey};
+pub use provider::{Kek, KekProvider, KeyFile, Passphrase, RecoveryKey, TransitParameters};
 pub use random::{random_bytes, random_uuid};
-pub use ring::{KeyRing, Slot, SlotKind};
-pub use vault::Vault;
+pub use ring::{KeyRing, RootVersions, Slot, SlotKind};
+pub use vault::{Vault, row_mac_version};
 pub use workspace::{SealContext, UnlockedSecret, WorkspaceKey};

@@ -17,6 +17,11 @@ impl MacKey {
         Self(hmac::Key::new(hmac::HMAC_SHA256, from.derive::<KEY_LENGTH>(&[], label.as_str()).as_slice()))
     }
 
+    /// One whose key was derived before.
+    pub(crate) fn with(key: &Key) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key.expose()))
+    }
+
     /// The MAC of bytes as they are.
     pub(crate) fn of(&self, bytes: &[u8]) -> [u8; MAC_LENGTH] {
         array(hmac::sign(&self.0, bytes))

@@ -1,6 +1,12 @@
 //! Where the key comes from that opens the key ring. One file per provider; each gives 32 bytes and knows nothing of the ring.
 
-use crate::{SlotKind, VaultError, key::Key};
+use zeroize::Zeroizing;
+
+use crate::{
+    SlotKind, VaultError,
+    format::{self, Reader},
+    key::{KEY_LENGTH, Key},
+};
 
 mod key_file;
 mod passphrase;
@@ -13,6 +19,47 @@ pub use recovery_key::RecoveryKey;
 /// A key encryption key: it seals the root key and nothing else. Wiped when dropped; not readable.
 #[derive(Debug)]
 pub struct Kek(pub(crate) Key);
+
+impl Kek {
+    /// A new one, and its bytes: for a key service to seal, and nothing else.
+    #[must_use]
+    pub fn random() -> (Self, Zeroizing<[u8; KEY_LENGTH]>) {
+        let key = Key::random();
+        let bytes = Zeroizing::new(*key.expose());
+        (Self(key), bytes)
+    }
+
+    /// The one with these bytes, as a key service gives them back; `None` if they are not 32.
+    #[must_use]
+    pub fn copied(bytes: &[u8]) -> Option<Self> {
+        Key::copied(bytes).map(Self)
+    }
+}
+
+/// A slot's parameters for a key service: which of its keys, and what that sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransitParameters {
+    /// Mount and name, `transit/dataflow`.
+    pub key: String,
+    pub ciphertext: String,
+}
+
+impl TransitParameters {
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        format::frame(&[self.key.as_bytes(), self.ciphertext.as_bytes()])
+    }
+
+    /// # Errors
+    /// `Damaged`.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, VaultError> {
+        let mut reader = Reader::new(bytes);
+        let mut text = || reader.part().and_then(|part| String::from_utf8(part.to_vec()).ok());
+        let read = text().zip(text());
+        let whole = read.filter(|_| reader.is_empty()).map(|(key, ciphertext)| Self { key, ciphertext });
+        whole.ok_or(VaultError::Damaged { what: "the key ring", problem: "the parameters of the Transit key are cut short" })
+    }
+}
 
 /// What can open a slot of the key ring.
 ///

@@ -1,4 +1,4 @@
-//! The sealed record: one form for root keys, workspace keys and fields. Specified in [`format`](mod@crate::format).
+//! The sealed record: one form for all that is sealed. Specified in [`format`](mod@crate::format).
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
@@ -18,12 +18,22 @@ const PREFIX_LENGTH: usize = 7;
 const SALT_LENGTH: usize = 32;
 const COMMITMENT_LENGTH: usize = 32;
 
+/// The version of the key that a record was sealed under, as its head says; nothing of it is proven yet.
+pub(crate) fn key_version(record: &[u8]) -> Option<u32> {
+    let mut reader = Reader::new(record);
+    reader.take::<3>()?;
+    reader.take().map(|version| u32::from_be_bytes(*version))
+}
+
 /// What is sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Content {
     RootKey,
     WorkspaceKey,
     Field,
+    SlotKey,
+    OlderRoot,
+    FingerprintKey,
 }
 
 impl Content {
@@ -32,6 +42,9 @@ impl Content {
             Self::RootKey => 1,
             Self::WorkspaceKey => 2,
             Self::Field => 3,
+            Self::SlotKey => 4,
+            Self::OlderRoot => 5,
+            Self::FingerprintKey => 6,
         }
     }
 
@@ -40,6 +53,9 @@ impl Content {
             Self::RootKey => "dataflow vault 1: seal root key",
             Self::WorkspaceKey => "dataflow vault 1: seal workspace key",
             Self::Field => "dataflow vault 1: seal field",
+            Self::SlotKey => "dataflow vault 1: seal slot key",
+            Self::OlderRoot => "dataflow vault 1: seal older root key",
+            Self::FingerprintKey => "dataflow vault 1: seal fingerprint key",
         }
     }
 
@@ -49,6 +65,9 @@ impl Content {
             Self::RootKey => "the key ring's root key",
             Self::WorkspaceKey => "the workspace key",
             Self::Field => "the stored secret",
+            Self::SlotKey => "the key of a slot",
+            Self::OlderRoot => "an older root key",
+            Self::FingerprintKey => "the workspace's fingerprint key",
         }
     }
 

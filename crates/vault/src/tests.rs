@@ -2,10 +2,12 @@
 //! that the place alone, and not a different key, is what refuses.
 
 mod frozen;
+mod frozen_2;
 mod macs;
 mod moved;
 mod providers;
 mod ring;
+mod rotation;
 mod round_trip;
 
 use dataflow_model::{Secret, endpoint::Endpoint};

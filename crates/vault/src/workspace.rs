@@ -1,4 +1,4 @@
-//! A workspace's key: seals and opens secret fields, and makes fingerprints.
+//! A workspace's key: seals and opens secret fields, and makes fingerprints. While it is rotated there are several versions of it.
 
 use std::fmt;
 
@@ -8,9 +8,10 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{
     EndpointDigest, VaultError,
-    format::{self, FIELD_BLOCK, Label},
+    format::{self, FIELD_BLOCK},
+    key::Key,
     mac::MacKey,
-    sealed::{Content, Fresh, Sealer, Unlocked},
+    sealed::{self, Content, Fresh, Sealer, Unlocked},
     vault::VersionedKey,
 };
 
@@ -51,22 +52,65 @@ impl fmt::Debug for UnlockedSecret {
     }
 }
 
-/// The open key of one workspace. Sealing and opening take about 2 µs.
+/// The open key of one workspace, in all its versions. Sealing and opening take about 2 µs.
 pub struct WorkspaceKey {
     instance: Uuid,
-    workspace: Uuid,
-    key: VersionedKey,
+    pub(crate) workspace: Uuid,
+    /// In the order of their versions; one of them has the version `active`.
+    pub(crate) keys: Vec<VersionedKey>,
+    pub(crate) active: u32,
+    /// The oldest version of the root key that one of them is stored under.
+    root: u32,
+    pub(crate) fingerprint: Key,
     fingerprint_key: MacKey,
 }
 
 impl WorkspaceKey {
     pub(crate) fn new(instance: Uuid, workspace: Uuid, key: VersionedKey) -> Self {
-        Self { instance, workspace, fingerprint_key: MacKey::derived(&key.key, Label::Fingerprint), key }
+        let (active, fingerprint) = (key.version, Self::fingerprint_key_of(&key.key));
+        Self::made((instance, workspace), vec![key], active, fingerprint)
     }
 
-    /// The key's version, which stands in every record that it seals.
+    /// `None` unless the versions are in order and the active one among them.
+    pub(crate) fn of_many(place: (Uuid, Uuid), keys: Vec<VersionedKey>, active: u32, fingerprint: Key) -> Option<Self> {
+        let ascending = keys.iter().zip(keys.iter().skip(1)).all(|(one, next)| one.version < next.version);
+        let fit = ascending && keys.iter().any(|key| key.version == active);
+        fit.then(|| Self::made(place, keys, active, fingerprint))
+    }
+
+    fn made((instance, workspace): (Uuid, Uuid), keys: Vec<VersionedKey>, active: u32, fingerprint: Key) -> Self {
+        let fingerprint_key = MacKey::with(&fingerprint);
+        Self { instance, workspace, keys, active, root: 0, fingerprint, fingerprint_key }
+    }
+
+    pub(crate) fn sealed_under(self, root: u32) -> Self {
+        Self { root, ..self }
+    }
+
+    /// The version that seals, which stands in every record that it seals.
     pub fn version(&self) -> u32 {
-        self.key.version
+        self.active
+    }
+
+    /// The oldest version that opens.
+    pub fn oldest(&self) -> u32 {
+        self.keys.first().map_or(self.active, |key| key.version)
+    }
+
+    /// The newest version, which is pending until it is the one that seals.
+    pub fn newest(&self) -> u32 {
+        self.keys.last().map_or(self.active, |key| key.version)
+    }
+
+    /// The oldest version of the root key that one of the stored keys is sealed under.
+    pub fn root_version(&self) -> u32 {
+        self.root
+    }
+
+    /// The version that a record was sealed under, as its head says.
+    #[must_use]
+    pub fn version_of(sealed: &[u8]) -> Option<u32> {
+        sealed::key_version(sealed)
     }
 
     /// Seals a secret for its place. Each call gives other bytes.
@@ -78,7 +122,7 @@ impl WorkspaceKey {
     }
 
     pub(crate) fn seal_with(&self, context: &SealContext<'_>, secret: &Secret, fresh: &Fresh) -> Result<Vec<u8>, VaultError> {
-        self.in_place(context, |sealer, parts| sealer.seal(parts, padded(secret.expose_secret()), fresh))
+        self.in_place((context, self.active), |sealer, parts| sealer.seal(parts, padded(secret.expose_secret()), fresh))
     }
 
     /// Opens a stored secret.
@@ -95,11 +139,18 @@ impl WorkspaceKey {
     /// # Errors
     /// Those of [`WorkspaceKey::open`] without `Refused`.
     pub fn unlock(&self, context: &SealContext<'_>, sealed: &[u8]) -> Result<UnlockedSecret, VaultError> {
-        self.in_place(context, |sealer, parts| sealer.unlock(parts, sealed)).map(UnlockedSecret)
+        let version = sealed::key_version(sealed).ok_or_else(|| Content::Field.damaged("it is cut short"))?;
+        self.in_place((context, version), |sealer, parts| sealer.unlock(parts, sealed)).map(UnlockedSecret)
     }
 
-    fn in_place<T>(&self, context: &SealContext<'_>, act: impl FnOnce(Sealer<'_>, &[&[u8]]) -> T) -> T {
-        let sealer = Sealer { key: &self.key.key, version: self.key.version, content: Content::Field };
+    fn in_place<T>(
+        &self,
+        (context, version): (&SealContext<'_>, u32),
+        act: impl FnOnce(Sealer<'_>, &[&[u8]]) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
+        let other = VaultError::OtherKeyVersion { what: Content::Field.name(), sealed_under: version, at_hand: self.active };
+        let key = self.keys.iter().find(|key| key.version == version).ok_or(other)?;
+        let sealer = Sealer { key: &key.key, version, content: Content::Field };
         let parts: [&[u8]; 6] = [
             self.instance.as_bytes(),
             self.workspace.as_bytes(),

@@ -11,20 +11,29 @@ import hmac
 import json
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Optional, Union
 from uuid import UUID
 
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-KEY_FILE, PASSPHRASE, RECOVERY_KEY = 1, 2, 3
-ROOT_KEY, WORKSPACE_KEY, FIELD = 1, 2, 3
-SEAL_LABEL = {ROOT_KEY: "seal root key", WORKSPACE_KEY: "seal workspace key", FIELD: "seal field"}
+KEY_FILE, PASSPHRASE, RECOVERY_KEY, TRANSIT = 1, 2, 3, 4
+ROOT_KEY, WORKSPACE_KEY, FIELD, SLOT_KEY, OLDER_ROOT, FINGERPRINT_KEY = 1, 2, 3, 4, 5, 6
+SEAL_LABEL = {
+    ROOT_KEY: "seal root key",
+    WORKSPACE_KEY: "seal workspace key",
+    FIELD: "seal field",
+    SLOT_KEY: "seal slot key",
+    OLDER_ROOT: "seal older root key",
+    FINGERPRINT_KEY: "seal fingerprint key",
+}
+UNDER_KEK, BY_AGREEMENT = 1, 2
 
 
 def expect(holds: bool, what: str) -> None:
@@ -131,6 +140,122 @@ def read_ring(data: bytes) -> tuple[bytes, list[tuple[int, int, bytes, bytes]], 
         slots.append((number, kind, parameters, record))
     expect(not rest, "ring end")
     return instance, slots, stored_mac, covered
+
+
+def take_u32(data: bytes) -> tuple[int, bytes]:
+    number, data = take(data, 4)
+    return int.from_bytes(number, "big"), data
+
+
+def key_of_agreement(kek: bytes, public: bytes) -> tuple[bytes, bytes]:
+    """Gives the key that seals the root key in a slot, and the slot's public key."""
+    private = X25519PrivateKey.from_private_bytes(hkdf(kek, None, "slot", 32))
+    shared = private.exchange(X25519PublicKey.from_public_bytes(public))
+    return hkdf(shared, None, "slot agreement", 32), private.public_key().public_bytes_raw()
+
+
+def key_of_transit(service: dict[str, str], parameters: bytes) -> bytes:
+    """What the service would answer is in the file: it alone has the key."""
+    name, rest = take_part(parameters)
+    ciphertext, rest = take_part(rest)
+    expect((name.decode(), ciphertext.decode(), rest) == (service["key"], service["ciphertext"], b""), "Transit parameters")
+    return bytes.fromhex(service["plaintext"])
+
+
+def open_ring(data: bytes, keks: dict[int, Callable[[bytes], bytes]]) -> tuple[bytes, dict[int, bytes], dict[str, int]]:
+    """Gives instance, root keys by version, and the versions, of a ring of format 2."""
+    expect(checksum(data[:-4], 4) == data[-4:], "ring checksum")
+    covered, stored_mac = data[:-36], data[-36:-4]
+    expect(covered[:5] == b"DFKR\x02", "ring format")
+    instance, rest = covered[5:21], covered[21:]
+    versions = {}
+    for name in ("newest", "active", "rows_from"):
+        versions[name], rest = take_u32(rest)
+    count, rest = take_u32(rest)
+    older = []
+    for _ in range(count):
+        record, rest = take_part(rest)
+        older.append(record)
+    (count,), rest = take(rest, 1)
+    plains, sealed_keys = set(), []
+    for _ in range(count):
+        (number, kind, form), rest = take(rest, 3)
+        parameters, rest = take_part(rest)
+        record, rest = take_part(rest)
+        key, place = keks[kind](parameters), [instance, bytes([number, kind]), parameters]
+        if form == BY_AGREEMENT:
+            made_for_it, rest = take_part(rest)
+            sealed_key, rest = take_part(rest)
+            key, public = key_of_agreement(key, made_for_it)
+            sealed_keys.append((place, sealed_key, public))
+            plains.add(open_record(key, 0, ROOT_KEY, [*place, made_for_it, public], record))
+        else:
+            expect(form == UNDER_KEK, "slot form")
+            plains.add(open_record(key, 0, ROOT_KEY, place, record))
+    expect(not rest, "ring end")
+    (plain,) = plains
+    newest, root = int.from_bytes(plain[:4], "big"), plain[4:]
+    expect(newest == versions["newest"], "newest root key")
+    expect(mac(root, "key ring", covered) == stored_mac, "ring MAC")
+    for place, sealed_key, public in sealed_keys:
+        expect(open_record(root, newest, SLOT_KEY, place, sealed_key) == public, "slot key")
+    roots = {newest: root}
+    for record in older:
+        plain = open_record(root, newest, OLDER_ROOT, [instance], record)
+        roots[int.from_bytes(plain[:4], "big")] = plain[4:]
+    return instance, roots, versions
+
+
+def open_workspace_keys(
+    data: bytes, place: list[bytes], roots: dict[int, bytes], version: int
+) -> tuple[dict[int, bytes], int, bytes]:
+    """Gives the keys by version, the version that is active, and the fingerprint key."""
+    expect(data[:5] == b"DFWK\x01", "format of a workspace's keys")
+    active, rest = take_u32(data[5:])
+    record, rest = take_part(rest)
+    fingerprint_key = open_record(roots[version], version, FINGERPRINT_KEY, place, record)
+    keys = {}
+    while rest:
+        record, rest = take_part(rest)
+        plain = open_record(roots[version], version, WORKSPACE_KEY, place, record)
+        keys[int.from_bytes(plain[:4], "big")] = plain[4:]
+    expect(active in keys, "active key")
+    return keys, active, fingerprint_key
+
+
+def check_2(frozen: dict[str, Any]) -> Iterator[str]:
+    """What rotation brought: yields the name of each thing that opened."""
+    keks = {
+        KEY_FILE: lambda _: key_of_file(frozen["key_file"]),
+        PASSPHRASE: lambda parameters: key_of_passphrase(frozen["passphrase"], parameters),
+        RECOVERY_KEY: lambda _: key_of_recovery_text(frozen["recovery_key"]),
+        TRANSIT: lambda parameters: key_of_transit(frozen["transit"], parameters),
+    }
+    _, roots, versions = open_ring(bytes.fromhex(frozen["ring_with_old_slot"]), keks)
+    expect((len(roots), versions) == (1, {"newest": 1, "active": 1, "rows_from": 1}), "root versions")
+    yield "ring with a slot of format 1"
+    instance, roots, versions = open_ring(bytes.fromhex(frozen["ring"]), keks)
+    expect(versions == frozen["versions"], "root versions")
+    expect({str(version): key.hex() for version, key in roots.items()} == frozen["root_keys"], "root keys")
+    yield "rotated ring"
+
+    workspace = UUID(frozen["workspace"]).bytes
+    stored = bytes.fromhex(frozen["workspace_keys"])
+    keys, active, fingerprint_key = open_workspace_keys(stored, [instance, workspace], roots, versions["active"])
+    expect(active == frozen["workspace_active"] and len(keys) == 2, "workspace keys")
+    expect(fingerprint_key == hkdf(keys[min(keys)], None, "fingerprint", 32), "fingerprint key")
+    yield "workspace keys"
+    digest = endpoint_digest(frozen["endpoint"])
+    for case in frozen["fields"]:
+        place = [instance, workspace, UUID(case["connection"]).bytes, u64(case["version"]), case["field"].encode(), digest]
+        record, version = bytes.fromhex(case["record"]), case["key_version"]
+        expect(unpad(open_record(keys[version], version, FIELD, place, record)).decode() == case["secret"], "secret")
+        yield f"field under key {version}"
+    row = frozen["row"]
+    stored, parts = bytes.fromhex(row["mac"]), [bytes.fromhex(part) for part in row["parts"]]
+    expect(stored[:4] == u32(versions["active"]), "version of a row MAC")
+    expect(mac(roots[versions["active"]], "row", lp(row["table"].encode(), *parts)) == stored[4:], "row MAC")
+    yield "row MAC"
 
 
 def endpoint_digest(endpoint: dict[str, Any]) -> bytes:
@@ -241,5 +366,6 @@ def check(frozen: dict[str, Any]) -> Iterator[str]:
 
 if __name__ == "__main__":
     with open(sys.argv[1], encoding="utf-8") as file:
-        opened = list(check(json.load(file)))
+        frozen = json.load(file)
+    opened = list(check_2(frozen) if frozen.get("format") == 2 else check(frozen))
     print(f"opened {len(opened)}: {', '.join(opened)}")

@@ -78,8 +78,8 @@ fn idempotency_key(app: &App, caller: &Caller, parts: &Parts, key: &[u8], body: 
     let address = parts.uri.to_string();
     let asked = [parts.method.as_str().as_bytes(), address.as_bytes(), &precondition, body];
     IdempotencyKey {
-        hash: app.vault.row_mac("idempotency_keys", &[caller.identity().as_bytes(), key]),
-        request_hash: app.vault.row_mac("idempotency_requests", &asked),
+        hash: app.vault.lookup_hash("idempotency_keys", &[caller.identity().as_bytes(), key]),
+        request_hash: app.vault.lookup_hash("idempotency_requests", &asked),
     }
 }
 

@@ -192,7 +192,7 @@ impl Key {
             self.workflow_kind.as_bytes(),
             self.workflow.as_bytes(),
         ];
-        let hash = vault.row_mac("audit_reads", &parts);
+        let hash = vault.lookup_hash("audit_reads", &parts);
         ReadsRow {
             id: hash.first_chunk::<16>().map(hex::encode).unwrap_or_default(),
             workspace_id: workspace_id.to_owned(),

@@ -2,8 +2,9 @@
 
 mod chain_audit;
 mod flush_uses;
-mod follow_changes;
+pub(crate) mod follow_changes;
 pub mod purge;
+mod rotate_keys;
 mod send_checkpoints;
 mod settle_metrics;
 
@@ -37,6 +38,7 @@ pub fn start(app: &Arc<App>) -> Jobs {
     jobs.start("flush_uses", app, flush_uses::run);
     jobs.start("follow_changes", app, follow_changes::run);
     jobs.start("purge", app, purge::run);
+    jobs.start("rotate_keys", app, rotate_keys::run);
     jobs.start("send_checkpoints", app, send_checkpoints::run);
     jobs.start("settle_metrics", app, settle_metrics::run);
     jobs

@@ -78,6 +78,8 @@ pub async fn plan_unsaved(app: &App, caller: &Caller, workspace: &str, name: Opt
     let kind = read_type(app, type_id.as_deref()).map_err(|error| Error::Invalid(vec![error]))?;
     let earlier = stored.as_ref().map(|(row, content)| Earlier { row, public: &content.public });
     let content = versions::read_content(draft, kind, earlier.as_ref(), is_admin)?;
+    let newest_key = stored.as_ref().map(|(_, content)| content.newest_key()).unwrap_or_default();
+    let workspace = app.workspace_of_now(&workspace, newest_key).await?.unwrap_or(workspace);
     let id = stored.as_ref().map_or_else(|| Ok(random_uuid()), |(row, _)| super::rows::uuid(&row.id))?;
     let sealing = versions::Sealing { workspace: &workspace, id, version: 0, kept: stored.as_ref().map(|(_, content)| content) };
     let secrets = sealing.clear(kind, content.settled)?;

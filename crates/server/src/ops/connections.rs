@@ -154,6 +154,7 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
         draft.errors.push(FieldError::new("name", "invalid", "cannot be changed here: code finds the connection by it"));
     }
     let old = VersionContent::read(&old_version)?;
+    let workspace = app.workspace_of_now(&workspace, old.newest_key()).await?.unwrap_or(workspace);
     let type_id = draft.type_id.take().unwrap_or_else(|| before.type_id.clone());
     let kind = read_type(app, Some(&type_id)).map_err(|error| Error::Invalid(vec![error]))?;
     let earlier = Earlier { row: &before, public: &old.public };

@@ -115,6 +115,8 @@ async fn load(app: &App, workspace: &Workspace, name: &str) -> Result<Arc<Servab
     let (row, version) = connections::current(app, &mut read, workspace, name).await?;
     let users = Allowed::of(app, &mut read, &row).await?;
     let content = VersionContent::read(&version)?;
+    let newer = app.workspace_of_now(workspace, content.newest_key()).await?;
+    let workspace = newer.as_deref().unwrap_or(workspace);
     let kind = app.catalogue.get(&version.type_id);
     let connector = kind.map_or_else(|| version.type_id.clone(), |kind| kind.connector.clone());
     let id = uuid(&row.id)?;

@@ -16,7 +16,7 @@ use crate::{
     audit::{self, Event},
     clock::DAY,
     error::{Error, Result},
-    store::{self, LinkRow, PersonRow, Write},
+    store::{self, Handle, LinkRow, PersonRow, Write},
 };
 
 /// A one-time link's secret part, given once.
@@ -93,11 +93,18 @@ pub async fn create_link(app: &App, caller: &Caller, email: &str, kind: LinkKind
 /// What a link is for, if it can still be used. Does not use it up.
 pub async fn look_at_link(app: &App, code: &str) -> Result<LinkKind> {
     token::parse(code).map_err(|_| Error::SetupDone)?;
-    let row = store::link(&mut app.store.read().await?, &app.vault.token_hash(code))
-        .await?
-        .ok_or(Error::SetupDone)?
-        .checked(&app.vault)?;
+    let row = find(app, &mut app.store.read().await?, code).await?;
     usable(&row, app.clock.now())
+}
+
+/// The link of a code, which one of before a rotation of the keys is stored under another hash of.
+pub(super) async fn find(app: &App, handle: &mut impl Handle, code: &str) -> Result<LinkRow> {
+    for hash in app.vault.token_hashes(code) {
+        if let Some(row) = store::link(handle, &hash).await? {
+            return row.checked(&app.vault);
+        }
+    }
+    Err(Error::SetupDone)
 }
 
 fn usable(row: &LinkRow, now: i64) -> Result<LinkKind> {
@@ -117,14 +124,13 @@ pub async fn follow_link(app: &App, device: &Device, code: &str, password: Optio
         }
         None => None,
     };
-    let hash = app.vault.token_hash(code);
     let now = app.clock.now();
     let mut write = app.store.write().await?;
-    let row = store::link(&mut write, &hash).await?.ok_or(Error::SetupDone)?.checked(&app.vault)?;
+    let row = find(app, &mut write, code).await?;
     let kind = usable(&row, now)?;
     let id = row.person_id.ok_or(Error::SetupDone)?;
     let person = store::person(&mut write, &id).await?.ok_or(Error::SetupDone)?.checked(&app.vault)?;
-    if person.disabled_at.is_some() || !store::use_link(&mut write, &hash).await? {
+    if person.disabled_at.is_some() || !store::use_link(&mut write, &row.hash).await? {
         return Err(Error::SetupDone);
     }
     let person = match (kind, chosen) {

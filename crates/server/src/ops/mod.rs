@@ -12,6 +12,7 @@ pub mod credentials;
 pub mod dependents;
 pub mod groups;
 pub mod idempotency;
+pub mod keys;
 pub mod links;
 pub mod list;
 pub mod paging;

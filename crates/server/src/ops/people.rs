@@ -259,6 +259,20 @@ async fn held_person(app: &App, write: &mut Write, email: &str) -> Result<Person
     }
 }
 
+/// The row of a person that was read before, who stays as he is until this write ends; nothing if he is no longer as he was. That a rotation
+/// of the keys gave the row another MAC is no change.
+pub(super) async fn hold_unchanged(app: &App, write: &mut Write, person: &PersonRow) -> Result<Option<PersonRow>> {
+    let mut now = person.clone();
+    while !store::hold_person(write, &now.id, &now.mac).await? {
+        let Some(row) = store::person(write, &person.id).await? else { return Ok(None) };
+        now = row.checked(&app.vault)?;
+        if now.parts() != person.parts() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(now))
+}
+
 /// A person to be made.
 pub(super) struct NewPerson<'p> {
     pub email: &'p str,
@@ -316,6 +330,7 @@ pub async fn change_own_password(
 
 /// Gives a person another password, and ends all that the old one opened: his sessions, and his links.
 pub(super) async fn set_password(app: &App, write: &mut Write, person: PersonRow, password_hash: String) -> Result<PersonRow> {
+    let person = hold_unchanged(app, write, &person).await?.ok_or(Error::VersionConflict)?;
     let before = person.mac.clone();
     let person = PersonRow { password_hash, ..person }.sealed(&app.vault);
     update_person(write, &person, &before).await?;

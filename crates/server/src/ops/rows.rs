@@ -1,8 +1,9 @@
 //! Rows that grant or direct, with their MACs: made here, checked here. `store` only carries them.
 
 use anyhow::{Context, anyhow};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use dataflow_model::{FieldPath, PublicFields, endpoint::Endpoint};
-use dataflow_vault::{EndpointDigest, Vault};
+use dataflow_vault::{EndpointDigest, Vault, WorkspaceKey};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -38,7 +39,7 @@ pub trait Sealed {
     {
         let parts = self.parts();
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-        self.set_mac(vault.row_mac(Self::TABLE, &parts).to_vec());
+        self.set_mac(vault.row_mac(Self::TABLE, &parts));
         self
     }
 
@@ -147,6 +148,16 @@ pub struct SealedSecret {
     pub sealed: String,
 }
 
+/// The version of the workspace's key that a secret is sealed under; 0 for what is no record, which opens under none.
+fn key_of(secret: &SealedSecret) -> u32 {
+    BASE64.decode(&secret.sealed).ok().and_then(|sealed| WorkspaceKey::version_of(&sealed)).unwrap_or_default()
+}
+
+/// The oldest version of the workspace's key that one of a version's secrets is sealed under; without secrets later than any.
+pub fn oldest_key(secrets: &BTreeMap<FieldPath, SealedSecret>) -> i64 {
+    secrets.values().map(key_of).min().unwrap_or(u32::MAX).into()
+}
+
 /// The JSON columns of a version, read.
 #[derive(Debug)]
 pub struct VersionContent {
@@ -165,6 +176,11 @@ impl VersionContent {
         let secrets = serde_json::from_str(&row.secrets).map_err(damaged)?;
         let endpoint = EndpointDigest::of(&Endpoint::of(&row.type_id, &endpoint_paths, &public));
         Ok(Self { public, endpoint_paths, secrets, endpoint })
+    }
+
+    /// The newest version of the workspace's key that one of the secrets is sealed under.
+    pub fn newest_key(&self) -> u32 {
+        self.secrets.values().map(key_of).max().unwrap_or_default()
     }
 }
 

@@ -12,7 +12,7 @@ use dataflow_vault::token;
 
 use super::{
     access::{Caller, Person, Roles, Who},
-    people::read_email,
+    people::{hold_unchanged, read_email},
     rows::{Sealed as _, refused, uuid},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     audit::{self, Event},
     clock::SECOND,
     error::{Error, Result},
-    store::{self, PersonRow, SessionRow, Write},
+    store::{self, Handle, PersonRow, SessionRow, Write},
 };
 
 /// A session ends after this much idleness, and after this much in all.
@@ -96,9 +96,8 @@ async fn verify(
 /// The person that a session's cookie stands for. Moves the session's idle limit.
 pub async fn session(app: &App, cookie: &str) -> Result<Arc<Person>> {
     token::parse(cookie).map_err(|_| Error::Unauthenticated)?;
-    let hash = app.vault.token_hash(cookie);
     let mut read = app.store.read().await?;
-    let session = store::session(&mut read, &hash).await?.ok_or(Error::Unauthenticated)?;
+    let session = find(app, &mut read, cookie).await?.ok_or(Error::Unauthenticated)?;
     let person_id = session.person_id.clone();
     let session = session.checked(&app.vault).map_err(|error| refused("session", &person_id, &error))?;
     let now = app.clock.now();
@@ -128,6 +127,16 @@ pub async fn session(app: &App, cookie: &str) -> Result<Arc<Person>> {
     Ok(Arc::new(Person { id: uuid(&row.id)?, email: row.email, is_owner: row.is_owner, roles, workspaces }))
 }
 
+/// The session of a cookie, which one of before a rotation of the keys is stored under another hash of.
+async fn find(app: &App, handle: &mut impl Handle, cookie: &str) -> Result<Option<SessionRow>> {
+    for hash in app.vault.token_hashes(cookie) {
+        if let Some(session) = store::session(handle, &hash).await? {
+            return Ok(Some(session));
+        }
+    }
+    Ok(None)
+}
+
 /// A session of the person who asks.
 #[derive(Debug)]
 pub struct Session {
@@ -142,10 +151,13 @@ pub struct Session {
 pub async fn list(app: &App, caller: &Caller, cookie: &str) -> Result<Vec<Session>> {
     let person = signed_in(caller)?;
     let now = app.clock.now();
-    let this = app.vault.token_hash(cookie);
+    let this = app.vault.token_hashes(cookie);
     let live = (now - SESSION_LONGEST, now - SESSION_IDLE);
     let rows = store::sessions_of(&mut app.store.read().await?, &person.id.to_string(), live, SHOWN).await?;
-    Ok(rows.into_iter().map(|row| Session { id: hex::encode(&row.hash), is_this: row.hash == this, row }).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| Session { id: hex::encode(&row.hash), is_this: this.iter().any(|hash| row.hash == hash), row })
+        .collect())
 }
 
 /// Ends one session of the caller's own; `false` if he has none of this id any more.
@@ -166,7 +178,8 @@ pub async fn end(app: &App, caller: &Caller, id: &str) -> Result<bool> {
 pub async fn end_others(app: &App, caller: &Caller, cookie: &str) -> Result<u64> {
     let person = signed_in(caller)?;
     let mut write = app.store.write().await?;
-    let ended = store::delete_other_sessions_of(&mut write, &person.id.to_string(), &app.vault.token_hash(cookie)).await?;
+    let this = find(app, &mut write, cookie).await?.map(|session| session.hash).unwrap_or_default();
+    let ended = store::delete_other_sessions_of(&mut write, &person.id.to_string(), &this).await?;
     if ended > 0 {
         record_end(app, &mut write, caller, ended).await?;
     }
@@ -190,10 +203,9 @@ fn signed_in(caller: &Caller) -> Result<&Person> {
 
 /// Ends the session of this cookie, if it is one.
 pub async fn sign_out(app: &App, cookie: &str) -> Result<()> {
-    let hash = app.vault.token_hash(cookie);
     let mut write = app.store.write().await?;
-    let Some(session) = store::session(&mut write, &hash).await? else { return Ok(()) };
-    store::delete_session(&mut write, &hash).await?;
+    let Some(session) = find(app, &mut write, cookie).await? else { return Ok(()) };
+    store::delete_session(&mut write, &session.hash).await?;
     if let Some(person) = store::person(&mut write, &session.person_id).await? {
         let detail = serde_json::json!({});
         let event = Event { at: app.clock.now(), workspace_id: None, action: "person.sign_out", object: &person.email, detail };
@@ -208,9 +220,7 @@ pub async fn sign_out(app: &App, cookie: &str) -> Result<()> {
 /// # Errors
 /// `Unauthenticated` if the row is another one by now: a password that was changed meanwhile opens nothing.
 pub(super) async fn begin_session(app: &App, write: &mut Write, person: &PersonRow, device: &Device) -> Result<Secret> {
-    if !store::hold_person(write, &person.id, &person.mac).await? {
-        return Err(Error::Unauthenticated);
-    }
+    hold_unchanged(app, write, person).await?.ok_or(Error::Unauthenticated)?;
     let secret = token::generate("session").context("make a session").map_err(Error::Internal)?;
     let now = app.clock.now();
     let row = SessionRow {

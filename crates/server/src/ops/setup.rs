@@ -6,7 +6,7 @@ use dataflow_vault::{KeyRing, RecoveryKey};
 
 use super::{
     access::Caller,
-    links::{LinkKind, OneTimeLink, insert_link, look_at_link},
+    links::{LinkKind, OneTimeLink, find, insert_link, look_at_link},
     people::{NewPerson, check_password, insert_person, read_email},
     workspaces,
 };
@@ -53,7 +53,8 @@ pub async fn from_link(app: &App, code: &str, email: &str, password: &Secret) ->
     let admin = FirstAdmin::read(app, email, password).await?;
     let mut write = app.store.write_alone().await?;
     let recovery = first_admin(app, &Caller::shell(), &mut write, admin).await?;
-    if !store::use_link(&mut write, &app.vault.token_hash(code)).await? {
+    let link = find(app, &mut write, code).await?;
+    if !store::use_link(&mut write, &link.hash).await? {
         return Err(Error::SetupDone);
     }
     write.commit().await?;

@@ -275,14 +275,22 @@ pub async fn authenticate(app: &App, text: &str) -> Result<Arc<TokenIdentity>> {
         Some(identity) if identity.expires_at > now => Ok(identity),
         Some(_) => Err(Error::Unauthenticated),
         // Boxed: it is rare, and its many states would be moved about with every request.
-        None => Box::pin(load_identity(app, hash, now)).await,
+        None => Box::pin(load_identity(app, text, hash, now)).await,
     }
 }
 
-async fn load_identity(app: &App, hash: [u8; 32], now: i64) -> Result<Arc<TokenIdentity>> {
+async fn load_identity(app: &App, text: &str, hash: [u8; 32], now: i64) -> Result<Arc<TokenIdentity>> {
     let generation = app.caches.generation();
     let mut read = app.store.read().await?;
-    let row = store::token_by_hash(&mut read, &hash).await?.ok_or(Error::Unauthenticated)?;
+    let mut found = None;
+    // A token of before a rotation is stored under another hash.
+    for hash in app.vault.token_hashes(text) {
+        found = store::token_by_hash(&mut read, &hash).await?;
+        if found.is_some() {
+            break;
+        }
+    }
+    let row = found.ok_or(Error::Unauthenticated)?;
     let id = row.id.clone();
     let row = row.checked(&app.vault).map_err(|error| refused("token", &id, &error))?;
     if row.revoked_at.is_some() || row.expires_at <= now {

@@ -98,7 +98,7 @@ fn ids(row: &ConnectionRow) -> Result<Option<Ids>> {
 }
 
 fn etag(app: &App, row: &ConnectionRow) -> String {
-    let hash = app.vault.row_mac("users", &[row.id.as_bytes(), row.users.as_deref().unwrap_or_default().as_bytes()]);
+    let hash = app.vault.lookup_hash("users", &[row.id.as_bytes(), row.users.as_deref().unwrap_or_default().as_bytes()]);
     format!("\"{}\"", hash.first_chunk::<8>().map(hex::encode).unwrap_or_default())
 }
 

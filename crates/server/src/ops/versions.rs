@@ -13,7 +13,7 @@ use dataflow_model::{
 use dataflow_vault::{EndpointDigest, SealContext};
 use uuid::Uuid;
 
-use super::rows::{SealedSecret, VersionContent};
+use super::rows::{SealedSecret, VersionContent, oldest_key};
 use crate::{
     app::Workspace,
     error::{Error, Result},
@@ -219,6 +219,7 @@ pub(super) fn version_row(
         endpoint_paths: json(&kind.endpoint_paths())?,
         secrets: json(&sealed.secrets)?,
         fingerprint: sealed.fingerprint.clone(),
+        key_version: oldest_key(&sealed.secrets),
         saved_at: row.updated_at,
         saved_by: row.updated_by.clone(),
         mac: Vec::new(),

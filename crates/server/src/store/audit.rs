@@ -91,6 +91,7 @@ pub async fn chains(handle: &mut impl Handle) -> Result<Vec<ChainRow>> {
 }
 
 pub async fn put_chain(write: &mut Write, row: &ChainRow) -> Result<()> {
+    write.bears(&row.mac);
     execute!(
         write,
         "INSERT INTO audit_chains (name, node, seq, link, segment, place, base_seq, base_link, at, mac) \

@@ -95,10 +95,13 @@ pub struct VersionRow {
     pub fingerprint: String,
     pub saved_at: i64,
     pub saved_by: String,
+    /// The oldest version of the workspace's key that one of the secrets is sealed under. Not under the MAC: each record says it itself.
+    pub key_version: i64,
     pub mac: Vec<u8>,
 }
 
 pub async fn insert_connection(write: &mut Write, row: &ConnectionRow) -> Result<()> {
+    write.bears(&row.mac);
     execute!(
         write,
         "INSERT INTO connections (id, workspace_id, name, name_key, version, type, description, tags, address, created_at, created_by, \
@@ -124,6 +127,7 @@ pub async fn insert_connection(write: &mut Write, row: &ConnectionRow) -> Result
 
 /// Points a connection to its next version; `false` if `from_version` is no longer the current one.
 pub async fn update_connection(write: &mut Write, row: &ConnectionRow, from_version: i64) -> Result<bool> {
+    write.bears(&row.mac);
     let changed = execute!(
         write,
         "UPDATE connections SET version = $3, type = $4, description = $5, tags = $6, address = $7, updated_at = $8, updated_by = $9, \
@@ -144,6 +148,7 @@ pub async fn update_connection(write: &mut Write, row: &ConnectionRow, from_vers
 
 /// Replaces who may use a connection; `false` if `row.version` is no longer the current one.
 pub async fn narrow_connection(write: &mut Write, row: &ConnectionRow) -> Result<bool> {
+    write.bears(&row.mac);
     let changed = execute!(
         write,
         "UPDATE connections SET users = $3, mac = $4 WHERE id = $1 AND version = $2 AND deleted_at IS NULL",
@@ -163,6 +168,7 @@ pub async fn narrowed_connections(handle: &mut impl Handle, workspace_id: &str) 
 
 /// Turns a connection into its tombstone; `false` if `row.version` is no longer the current one.
 pub async fn delete_connection(write: &mut Write, row: &ConnectionRow) -> Result<bool> {
+    write.bears(&row.mac);
     let changed = execute!(
         write,
         "UPDATE connections SET deleted_at = $3, deleted_by = $4, deleted_reason = $5, mac = $6 \
@@ -232,10 +238,12 @@ pub async fn connection_by_id(handle: &mut impl Handle, id: &str) -> Result<Opti
 }
 
 pub async fn insert_version(write: &mut Write, row: &VersionRow) -> Result<()> {
+    write.bears(&row.mac);
+    write.saved.push((row.connection_id.clone(), row.version));
     execute!(
         write,
         "INSERT INTO connection_versions (connection_id, version, name, type, description, tags, fields, endpoint_paths, secrets, \
-         fingerprint, saved_at, saved_by, mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+         fingerprint, saved_at, saved_by, key_version, mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         &row.connection_id,
         row.version,
         &row.name,
@@ -248,6 +256,7 @@ pub async fn insert_version(write: &mut Write, row: &VersionRow) -> Result<()> {
         &row.fingerprint,
         row.saved_at,
         &row.saved_by,
+        row.key_version,
         &row.mac,
     )?;
     Ok(())

@@ -17,6 +17,7 @@ pub struct GroupRow {
 
 /// Adds a group, or replaces who is in it.
 pub async fn put_group(write: &mut Write, row: &GroupRow) -> Result<()> {
+    write.bears(&row.mac);
     execute!(
         write,
         "INSERT INTO people_groups (id, workspace_id, name, name_key, members, changed_at, changed_by, mac) \

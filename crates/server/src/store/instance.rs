@@ -28,8 +28,8 @@ pub async fn tick(handle: &mut impl Handle) -> Result<i64> {
     Ok(tick)
 }
 
-/// Where it stands once `write` is committed.
-pub(super) async fn advance_clock(write: &mut Write) -> Result<i64> {
-    let (tick,) = fetch!(write, fetch_one, (i64,), "UPDATE change_clock SET tick = tick + 1 WHERE id = 1 RETURNING tick")?;
-    Ok(tick)
+/// Where it stands once `write` is committed, and the oldest version of the root key whose row MACs hold then.
+pub(super) async fn advance_clock(write: &mut Write) -> Result<(i64, i64)> {
+    let sql = "UPDATE change_clock SET tick = tick + 1 WHERE id = 1 RETURNING tick, rows_from";
+    fetch!(write, fetch_one, (i64, i64), sql)
 }

@@ -6,9 +6,12 @@
 mod audit;
 mod checks;
 mod connections;
+#[cfg(test)]
+mod crash;
 mod groups;
 mod idempotency;
 mod instance;
+mod keys;
 mod migrations;
 mod open;
 mod people;
@@ -17,6 +20,7 @@ mod search;
 mod tokens;
 mod uses;
 mod workspaces;
+mod write;
 
 use std::{
     collections::BTreeSet,
@@ -28,12 +32,14 @@ use std::{
 
 use dataflow_model::Secret;
 use sqlx::{
-    Postgres, Sqlite, Transaction,
+    Postgres, Sqlite,
     pool::PoolConnection,
     postgres::{PgConnection, PgPool},
     sqlite::{SqliteConnection, SqlitePool},
 };
 use tokio::time::timeout;
+
+use self::write::OpenTransaction;
 
 pub use self::{
     audit::{
@@ -49,6 +55,10 @@ pub use self::{
     groups::{GroupRow, group, group_by_name, groups, put_group, remove_group},
     idempotency::{insert_key, key_request},
     instance::{InstanceRow, insert_instance, instance, replace_key_ring, tick},
+    keys::{
+        MacTable, NodeRow, beat, count_under_older_keys, end_row_macs, exchange_key_ring, exchange_workspace_key, nodes,
+        remove_node, reseal_version, versions_under_older_keys,
+    },
     people::{
         LinkRow, MemberRow, PersonRow, SessionRow, delete_links_of, delete_other_sessions_of, delete_session, delete_session_of,
         delete_sessions_of, enabled_owners, hold_member, hold_person, insert_link, insert_person, insert_session, link, members,
@@ -66,6 +76,13 @@ pub use self::{
     },
     uses::{UseRow, list_uses, record_use},
     workspaces::{WorkspaceRow, insert_workspace, workspace, workspace_by_name, workspaces, workspaces_of},
+    write::Write,
+};
+
+#[cfg(test)]
+pub use self::{
+    crash::{Crash, CrashAt},
+    keys::MAC_TABLES,
 };
 
 /// What can go wrong between us and the database.
@@ -88,6 +105,9 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A key was rotated while a change was under way that had sealed something under its old version. Nothing was changed.
+    #[error("a key ended while the change was under way")]
+    KeyEnded,
     #[error("the store failed")]
     Query(#[source] sqlx::Error),
 }
@@ -147,6 +167,8 @@ enum Db {
 pub struct Store {
     db: Db,
     own_ticks: OwnTicks,
+    #[cfg(test)]
+    pub crash: Crash,
 }
 
 /// Where the changes of this node have moved the change clock to, until somebody looks. What is missing here counts as another node's.
@@ -193,65 +215,6 @@ impl Handle for Read {
     }
 }
 
-/// The one door for writes: a transaction. Dropped before [`Write::commit`] is called it leaves nothing behind; from then on it is carried
-/// out whole, whoever still waits for it.
-pub struct Write {
-    transaction: OpenTransaction,
-    then: Vec<Box<dyn FnOnce() + Send>>,
-    own_ticks: OwnTicks,
-}
-
-enum OpenTransaction {
-    Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Transaction<'static, Postgres>),
-}
-
-impl Handle for Write {
-    fn engine(&mut self) -> Engine<'_> {
-        match &mut self.transaction {
-            OpenTransaction::Sqlite(transaction) => Engine::Sqlite(transaction),
-            OpenTransaction::Postgres(transaction) => Engine::Postgres(transaction),
-        }
-    }
-}
-
-impl Write {
-    /// Has `act` done as soon as the change is durable and before [`Write::commit`] returns: this is where a cache forgets what it holds.
-    pub fn once_committed(&mut self, act: impl FnOnce() + Send + 'static) {
-        self.then.push(Box::new(act));
-    }
-
-    /// Makes everything durable, or nothing. Moves the change clock, so that every node drops what it cached.
-    pub async fn commit(self) -> Result<()> {
-        self.finish(true).await
-    }
-
-    /// Like [`Write::commit`], for rows that no cache holds (checks, usage, sessions, links): the change clock stands still.
-    pub async fn commit_quietly(self) -> Result<()> {
-        self.finish(false).await
-    }
-
-    /// Runs in a task of its own: a client that hangs up while its change is being committed cannot part it from what follows.
-    async fn finish(mut self, moves_clock: bool) -> Result<()> {
-        let task = tokio::spawn(async move {
-            let tick = if moves_clock { Some(instance::advance_clock(&mut self).await?) } else { None };
-            match self.transaction {
-                OpenTransaction::Sqlite(transaction) => transaction.commit().await?,
-                OpenTransaction::Postgres(transaction) => in_time(transaction.commit()).await?,
-            }
-            for act in self.then {
-                act();
-            }
-            // Once the caches know: whoever sees the tick before takes it for another node's, and forgets too much.
-            if let Some(tick) = tick {
-                self.own_ticks.add(tick);
-            }
-            Ok(())
-        });
-        task.await.unwrap_or(Err(StoreError::Unavailable(sqlx::Error::WorkerCrashed)))
-    }
-}
-
 impl Store {
     /// Opens the database and brings its tables up to this build.
     pub async fn open(location: &Location) -> Result<Self> {
@@ -259,7 +222,12 @@ impl Store {
             Location::Sqlite(path) => open::sqlite(path).await?,
             Location::Postgres(url) => open::postgres(url.expose_secret()).await?,
         };
-        Ok(Self { db, own_ticks: OwnTicks::default() })
+        Ok(Self {
+            db,
+            own_ticks: OwnTicks::default(),
+            #[cfg(test)]
+            crash: Crash::default(),
+        })
     }
 
     /// Whether nodes on other machines may have the same store.
@@ -280,7 +248,15 @@ impl Store {
             Db::Sqlite { writer, .. } => OpenTransaction::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
             Db::Postgres(pool) => OpenTransaction::Postgres(in_time(pool.begin()).await?),
         };
-        Ok(Write { transaction, then: Vec::new(), own_ticks: self.own_ticks.clone() })
+        Ok(Write {
+            transaction,
+            then: Vec::new(),
+            own_ticks: self.own_ticks.clone(),
+            oldest_mac: None,
+            saved: Vec::new(),
+            #[cfg(test)]
+            crash: self.crash.clone(),
+        })
     }
 
     /// A write that begins once every change under way is over, and holds up every other until it ends: for what must be the first.

@@ -47,6 +47,7 @@ pub struct LinkRow {
 }
 
 pub async fn insert_person(write: &mut Write, row: &PersonRow) -> Result<()> {
+    write.bears(&row.mac);
     execute!(
         write,
         "INSERT INTO people (id, email, email_key, password_hash, is_owner, disabled_at, created_at, created_by, mac) \
@@ -66,6 +67,7 @@ pub async fn insert_person(write: &mut Write, row: &PersonRow) -> Result<()> {
 
 /// Replaces what can change of a person: password, ownership, disabled. `false` if his row's MAC is no longer `before`.
 pub async fn update_person(write: &mut Write, row: &PersonRow, before: &[u8]) -> Result<bool> {
+    write.bears(&row.mac);
     let changed = execute!(
         write,
         "UPDATE people SET password_hash = $2, is_owner = $3, disabled_at = $4, mac = $5 WHERE id = $1 AND mac = $6",
@@ -143,6 +145,7 @@ pub async fn hold_person(write: &mut Write, id: &str, mac: &[u8]) -> Result<bool
 
 /// Adds a membership or replaces its roles.
 pub async fn put_member(write: &mut Write, row: &MemberRow) -> Result<()> {
+    write.bears(&row.mac);
     execute!(
         write,
         "INSERT INTO members (workspace_id, person_id, roles, added_at, added_by, mac) VALUES ($1, $2, $3, $4, $5, $6) \
@@ -192,6 +195,7 @@ pub async fn memberships(handle: &mut impl Handle, person_id: &str) -> Result<Ve
 }
 
 pub async fn insert_session(write: &mut Write, row: &SessionRow) -> Result<()> {
+    write.bears(&row.mac);
     execute!(
         write,
         "INSERT INTO sessions (hash, person_id, created_at, seen_at, address, agent, mac) VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -248,6 +252,7 @@ pub async fn delete_other_sessions_of(write: &mut Write, person_id: &str, kept: 
 
 /// Writes a session's new last-seen time; nothing if it has ended.
 pub async fn touch_session(write: &mut Write, row: &SessionRow) -> Result<()> {
+    write.bears(&row.mac);
     execute!(write, "UPDATE sessions SET seen_at = $2, mac = $3 WHERE hash = $1", &row.hash, row.seen_at, &row.mac)?;
     Ok(())
 }
@@ -264,6 +269,7 @@ pub async fn delete_sessions_of(write: &mut Write, person_id: &str) -> Result<()
 }
 
 pub async fn insert_link(write: &mut Write, row: &LinkRow) -> Result<()> {
+    write.bears(&row.mac);
     execute!(
         write,
         "INSERT INTO links (hash, kind, person_id, expires_at, mac) VALUES ($1, $2, $3, $4, $5)",

@@ -26,6 +26,7 @@ pub struct TokenRow {
 }
 
 pub async fn insert_token(write: &mut Write, row: &TokenRow) -> Result<()> {
+    write.bears(&row.mac);
     execute!(
         write,
         "INSERT INTO tokens (id, workspace_id, name, name_key, hash, roles, connections, created_at, created_by, made_by, person_id, \
@@ -108,6 +109,7 @@ pub async fn hold_token(write: &mut Write, id: &str) -> Result<bool> {
 
 /// Writes what revoking changes of a row; `false` if it is revoked already.
 pub async fn revoke_token(write: &mut Write, row: &TokenRow) -> Result<bool> {
+    write.bears(&row.mac);
     let revoked = execute!(
         write,
         "UPDATE tokens SET hash = $2, revoked_at = $3, mac = $4 WHERE id = $1 AND revoked_at IS NULL",

@@ -14,6 +14,7 @@ pub struct WorkspaceRow {
 }
 
 pub async fn insert_workspace(write: &mut Write, row: &WorkspaceRow) -> Result<()> {
+    write.bears(&row.mac);
     execute!(
         write,
         "INSERT INTO workspaces (id, name, name_key, wrapped_key, created_at, created_by, mac) VALUES ($1, $2, $3, $4, $5, $6, $7)",

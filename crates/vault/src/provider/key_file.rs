@@ -56,10 +56,23 @@ impl KeyFile {
     /// `KeyFileExposed` if group or others have any right to it, `KeyFileDamaged` if its checksum does not match,
     /// `UnknownFormat` if a newer version wrote it, `KeyFile` if it cannot be read, for example because it is absent.
     pub fn read(path: &Path) -> Result<Self, VaultError> {
+        Self::read_unless(path, 0o077)
+    }
+
+    /// Reads one that a service manager hands over. Its folder keeps others out, and the right of the service's user may stand where the
+    /// group's does (systemd grants it by an ACL, whose mask that is).
+    ///
+    /// # Errors
+    /// Those of [`KeyFile::read`]; `KeyFileExposed` only if every user may read it.
+    pub fn read_credential(path: &Path) -> Result<Self, VaultError> {
+        Self::read_unless(path, 0o007)
+    }
+
+    fn read_unless(path: &Path, exposed: u32) -> Result<Self, VaultError> {
         let failed = |source| VaultError::KeyFile { path: path.to_owned(), doing: "reading it", source };
         let file = File::open(path).map_err(failed)?;
         let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
+        if mode & exposed != 0 {
             return Err(VaultError::KeyFileExposed { path: path.to_owned(), mode });
         }
         let mut content = Zeroizing::new(Vec::with_capacity(2048));

@@ -154,8 +154,17 @@ fn a_ring_with_a_shape_that_no_writer_makes_is_damaged() {
     let (slot, recovery) = (ring.slots[0].clone(), ring.slots[1].clone());
     let same_kind = crate::Slot { id: 3, ..slot.clone() };
     let same_id = crate::Slot { id: 1, ..recovery };
-    for slots in [vec![], vec![slot.clone(), same_kind], vec![slot, same_id]] {
+    let many = (1..=17).map(|id| crate::Slot { id, ..slot.clone() }).collect();
+    for slots in [vec![], vec![slot.clone(), same_id], many] {
         let bytes = vault.ring_of(slots).to_bytes();
         assert!(matches!(KeyRing::from_bytes(&bytes), Err(VaultError::Damaged { .. })));
+    }
+    let slots = [slot, same_kind].map(|slot| crate::Slot { agreement: None, ..slot }).to_vec();
+    let format_1 = KeyRing { roots: None, slots, ..ring.clone() };
+    assert!(matches!(KeyRing::from_bytes(&format_1.to_bytes()), Err(VaultError::Damaged { .. })));
+    for (newest, active, rows_from) in [(1, 2, 1), (3, 1, 1), (2, 1, 2), (2, 2, 3)] {
+        let mut ring = ring.clone();
+        ring.roots.as_mut().expect("format 2").versions = crate::RootVersions { newest, active, rows_from };
+        assert!(matches!(KeyRing::from_bytes(&ring.to_bytes()), Err(VaultError::Damaged { .. })));
     }
 }
