@@ -347,7 +347,7 @@ mod tests {
         for (action, roles) in TABLE {
             let cells = Role::ALL.map(|role| if roles.contains(&role) { "yes" } else { "" });
             let narrowed = if action.is_over_workspace() { "never" } else { "as its roles" };
-            page.push_str(&format!("| {} | {} | {narrowed} |\n", action.words(), cells.join(" | ")));
+            page += &format!("| {} | {} | {narrowed} |\n", action.words(), cells.join(" | "));
         }
         page + "\nBesides, everybody lists the workspaces that he is in and the connection types, and changes his own password.\n\n\
                 - Whoever may not see something gets the answer of what is not there: 404, with the same bytes. What he sees and may not do is \
