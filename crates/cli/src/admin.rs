@@ -4,7 +4,7 @@ use anyhow::{anyhow, bail};
 use dataflow_server::{
     admin::{self, AdminAnswer, AdminRequest, Clear},
     app::{App, AppConfig},
-    config::TestConfig,
+    config::{RateConfig, TestConfig},
     keys::KeySource,
     serve::lock,
     store::Location,
@@ -170,6 +170,7 @@ pub fn ask(data: DataArguments, request: AdminRequest) -> anyhow::Result<AdminAn
         let app = App::open(&AppConfig {
             data: data.clone(),
             tests: TestConfig::default(),
+            rates: RateConfig::default(),
             node_folder: locks.node_folder.clone(),
             checkpoints: None,
         })

@@ -24,4 +24,5 @@ pub mod serve;
 pub mod store;
 pub mod studio;
 pub mod tests;
+pub mod throttle;
 pub mod uses;

@@ -18,6 +18,7 @@ macro_rules! steps {
             ("devices", include_str!(concat!("../../../../migrations/", $folder, "/0005_devices.sql"))),
             ("audit chain", include_str!(concat!("../../../../migrations/", $folder, "/0006_audit_chain.sql"))),
             ("narrowing", include_str!(concat!("../../../../migrations/", $folder, "/0009_narrowing.sql"))),
+            ("settings", include_str!(concat!("../../../../migrations/", $folder, "/0007_settings.sql"))),
         ]
     };
 }
