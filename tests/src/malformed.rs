@@ -32,9 +32,9 @@ pub struct Bent {
 }
 
 /// A body that is taken, but for what is missing around it.
-fn body(id: &str, chance: &mut Chance) -> Option<Value> {
+fn body(operation: &Operation, chance: &mut Chance) -> Option<Value> {
     let number = chance.below(1_000_000);
-    Some(match id {
+    Some(match operation.id.as_str() {
         "create_connection" => sample(&format!("made-{number}"), SENT),
         "edit_connection" => json!({"description": format!("d{number}"), "password": SENT}),
         "test_unsaved_connection" => {
@@ -43,7 +43,7 @@ fn body(id: &str, chance: &mut Chance) -> Option<Value> {
         "test_connection" => json!({"host": "127.0.0.1", "port": 1, "password": SENT}),
         "create_token" => json!({"name": format!("t{number}"), "roles": ["viewer"]}),
         "put_member" => json!({"roles": ["viewer"]}),
-        _ => return None,
+        _ => return operation.description.pointer("/requestBody/content/application~1json/example").cloned(),
     })
 }
 
@@ -302,7 +302,7 @@ pub fn bend(target: &Target, chance: &mut Chance) -> Bent {
     }
     let address = bend_target(&operation, chance, &mut harm);
     let mut lines = bend_headers(target, chance, &mut harm);
-    let good = body(&operation.id, chance).or_else(|| chance.percent(20).then(|| json!({"name": "x"})));
+    let good = body(&operation, chance).or_else(|| chance.percent(20).then(|| json!({"name": "x"})));
     let content = match &good {
         Some(good) if chance.percent(75) || harm.is_empty() => bend_body(good, chance, &mut harm),
         Some(good) => good.to_string().into_bytes(),
