@@ -17,14 +17,15 @@ use crate::{
     attempts::Attempts,
     audit::{UseLog, checkpoint},
     clock::Clock,
-    config::{DataConfig, TestConfig},
+    config::{DataConfig, RateConfig, TestConfig},
     error::Result,
     keys,
     metrics::Metrics,
-    ops::{access::TokenIdentity, counts::KnownCounts, credentials::Servable, rows::Sealed as _},
+    ops::{access::TokenIdentity, counts::KnownCounts, credentials::Servable, rows::Sealed as _, settings},
     passwords::Passwords,
     store::{self, Store, Write},
     tests::TestRunner,
+    throttle::Throttle,
     under_way::UnderWay,
     uses::Uses,
 };
@@ -52,6 +53,7 @@ pub struct App {
     pub tests: TestRunner,
     pub passwords: Passwords,
     pub attempts: Attempts,
+    pub throttle: Throttle,
     pub metrics: Arc<Metrics>,
     /// Where the audit's checkpoints go, if anywhere.
     pub checkpoints: Option<checkpoint::Sink>,
@@ -62,6 +64,7 @@ pub struct App {
 pub struct AppConfig {
     pub data: DataConfig,
     pub tests: TestConfig,
+    pub rates: RateConfig,
     /// This node's folder for its own state.
     pub node_folder: std::path::PathBuf,
     pub checkpoints: Option<checkpoint::Sink>,
@@ -70,6 +73,11 @@ pub struct AppConfig {
 impl App {
     /// Opens the store and its key ring, or makes both where the store is empty.
     pub async fn open(config: &AppConfig) -> anyhow::Result<Arc<Self>> {
+        // Boxed: it is done once, and its many states would be moved about with whatever waits for it.
+        Box::pin(Self::build(config)).await
+    }
+
+    async fn build(config: &AppConfig) -> anyhow::Result<Arc<Self>> {
         let store = Store::open(&config.data.location()).await.context("open the store")?;
         let clock = Clock::default();
         let vault = keys::open_vault(&store, &config.data.key(), &clock).await?;
@@ -94,9 +102,11 @@ impl App {
             tests: TestRunner::new(config.tests.clone(), metrics.clone()),
             passwords: Passwords::default(),
             attempts: Attempts::default(),
+            throttle: Throttle::new(config.rates.clone(), metrics.clone()),
             metrics,
             checkpoints: config.checkpoints.clone(),
         };
+        settings::begin(&app).await.context("prepare the settings")?;
         Ok(Arc::new(app))
     }
 
