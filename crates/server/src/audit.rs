@@ -44,6 +44,11 @@ pub const ACTIONS: &[(&str, &str)] = &[
     ("person.password", "Password chosen"),
     ("workspace.create", "Workspace created"),
     ("keys.recover", "Key replaced with the recovery key"),
+    ("keys.rotate", "Rotation of the keys begun"),
+    ("keys.end_rotation", "Rotation of the keys ended"),
+    ("keys.add_slot", "Key added that opens the store"),
+    ("keys.remove_slot", "Key removed that opened the store"),
+    ("keys.recovery", "Recovery key replaced"),
 ];
 
 /// What an action is called for people.
