@@ -55,12 +55,12 @@ async fn hostile_files() {
     let bytes = fs::read(&good).expect("made here");
     let bent = |place: usize, value: &[u8]| {
         let mut bent = bytes.clone();
-        bent[place..place + value.len()].copy_from_slice(value);
+        bent.splice(place..place + value.len(), value.iter().copied());
         bent
     };
     let sparse = |name: &str| fs::File::options().append(true).open(at(name)).expect("made here").set_len(1 << 40);
-    fs::write(at("cut.db"), &bytes[..bytes.len() / 2]).expect("own folder");
-    fs::write(at("header.db"), &bytes[..100]).expect("own folder");
+    fs::write(at("cut.db"), bytes.split_at(bytes.len() / 2).0).expect("own folder");
+    fs::write(at("header.db"), bytes.split_at(100).0).expect("own folder");
     fs::write(at("page_size.db"), bent(16, &[0x03, 0xe8])).expect("own folder");
     fs::write(at("newer.db"), bent(18, &[9, 9])).expect("own folder");
     fs::write(at("tree.db"), bent(100, &[0xff; 60])).expect("own folder");
