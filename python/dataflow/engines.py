@@ -18,8 +18,8 @@ from sqlalchemy.engine import URL, Engine
 from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only
 
-from dataflow import drivers, fork
-from dataflow.drivers.base import Driver, Machine
+from dataflow import deadline, drivers, fork
+from dataflow.drivers.base import CONNECT_TIMEOUT, Driver, Machine
 from dataflow.errors import DataflowError, DriverUnsafe, ServerUnavailable, UnsupportedConnection
 from dataflow.export import address
 from dataflow.scrub import scrub
@@ -103,22 +103,27 @@ class _Follower:
         refusal = self._driver.refusal(credentials)
         if refusal is not None:
             return None, DriverUnsafe(f"“{credentials.name}” cannot be opened. {refusal}")
+        limit = credentials.integer("extra.connect_timeout") or CONNECT_TIMEOUT
         try:
             given = self._driver.arguments(credentials, self._machine)
-            connection = self._connect(dialect, positional, {**kept, **given})
+            connection = self._connect(dialect, positional, {**kept, **given}, limit)
+        except deadline.TooSlow:
+            return None, dialect.loaded_dbapi.OperationalError(f"connecting took longer than {limit} s")
         except BaseException as error:
             # Whatever it is, its traceback leads through frames that know the password; an interrupt's too.
-            return None, scrub(error, dialect.loaded_dbapi)
+            return None, scrub(error, dialect.loaded_dbapi, credentials.expose_text("password") or "")
         if record is not None:
             record.info[_FINGERPRINT] = credentials.fingerprint
         return connection, None
 
-    def _connect(self, dialect: Any, positional: Any, arguments: dict[str, Any]) -> Any:
+    def _connect(self, dialect: Any, positional: Any, arguments: dict[str, Any], limit: float) -> Any:
         if self._driver.is_async:
             # Its loop's thread goes on to other tasks meanwhile, and a child has no use for the loop.
             return self._driver.connect(dialect, positional, arguments)
-        with fork.no_fork():
-            return self._driver.connect(dialect, positional, arguments)
+        if not self._driver.has_socket:
+            with fork.no_fork():
+                return self._driver.connect(dialect, positional, arguments)
+        return deadline.within(limit + deadline.GRACE, lambda: self._driver.connect(dialect, positional, arguments))
 
     def _connected(self, connection: Any, record: Any) -> None:
         record.info[_DESCRIPTOR] = fork.record_socket(getattr(connection, "driver_connection", None) or connection)

@@ -149,14 +149,23 @@ def _reply(wire: Wire, number: int, body: bytes) -> None:
 
 
 def _send_key(wire: Wire, number: int) -> int:
-    pem = _KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    _reply(wire, number, b"\x01" + pem)
+    _reply(wire, number, b"\x01" + public_key())
     return number + 2
 
 
+def public_key() -> bytes:
+    """The key that a hostile server presents as its own."""
+    return _KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
 def _try_to_read(wire: Wire, answer: bytes) -> None:
+    wire.tell(decrypted(answer, _NONCE))
+
+
+def decrypted(answer: bytes, nonce: bytes) -> bytes:
+    """The password in an answer under `public_key`; nothing if it is none."""
     try:
         plain = _KEY.decrypt(answer, padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None))
     except ValueError:
-        return
-    wire.tell(bytes(byte ^ _NONCE[at % len(_NONCE)] for at, byte in enumerate(plain)))
+        return b""
+    return bytes(byte ^ nonce[at % len(nonce)] for at, byte in enumerate(plain))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import hostile
+from scripted import BEHAVIOURS, ScriptedServer, Stage
 from using import MYSQL, POSTGRES, first_row
 
 PLANTED = "pl4nted-s3cret"
@@ -98,3 +103,64 @@ def test_mysql_that_is_to_be_verified_hears_nothing(attack, driver):
     for first in ("mysql_clear_password", "sha256_password"):
         assert PLANTED.encode() not in attack(driver, "mysql", "verify-full", hostile.mysql(first, offers_tls=False))
         assert PLANTED.encode() not in attack(driver, "mysql", "verify-full", hostile.mysql(first))
+
+
+CONNECT_WITHIN = None if os.environ.get("DATAFLOW_SOAK") else 2
+"""Seconds that the connections of the next test allow for connecting; `None` is the default, 10."""
+LONGEST = 11.0
+"""Seconds: the longest that any of them may take."""
+QUERY_WITHIN = 2.0
+"""Seconds after which a server closes that does not end its answer to a query: how long that may take is the program's affair."""
+
+
+@pytest.mark.parametrize(
+    ("driver", "protocol"), [*((each, "postgres") for each in POSTGRES), *((each, "mysql") for each in MYSQL)]
+)
+def test_every_hostile_server(server, dataflow, only_driver, tmp_path, driver, protocol):
+    chosen = only_driver(driver)
+    stage = Stage(tmp_path, PLANTED)
+    secrets = [each.encode() for each in _forms(PLANTED)] + [stage.file.read_bytes()]
+    cases = [(each["name"], each[protocol], each.get("is_query")) for each in BEHAVIOURS if protocol in each]
+
+    def attacked(case) -> tuple[float, list[str]]:
+        what, script, is_query = case
+        name = f"enemy-{cases.index(case)}"
+        enemy = ScriptedServer(stage, protocol, script["script"], QUERY_WITHIN if is_query else None)
+        mode = script.get("mode", "disable")
+        host = "localhost" if "verify" in mode else "127.0.0.1"
+        extra = {} if CONNECT_WITHIN is None else {"connect_timeout": CONNECT_WITHIN}
+        fields = {"port": enemy.port, "username": "u", "password": PLANTED, "extra": extra}
+        server.put(name, protocol, host=host, tls={"mode": mode, "ca": stage.authority.pem}, **fields)
+        dataflow.connection(name, "dict")  # so that the clock is the database's alone
+        began, said = time.monotonic(), None
+        try:
+            first_row(dataflow, name, driver=chosen)
+        except Exception as error:
+            said = str(error)
+        took = time.monotonic() - began
+        wrong = [f"heard {each!r}" for each in secrets if each in enemy.heard]
+        if took > LONGEST:
+            wrong.append(f"took {took:.1f} s")
+        if said is None and script["ends"] not in ("ok", "unproven"):
+            wrong.append("it worked")
+        if PLANTED in (said or ""):
+            wrong.append(f"the error says the password: {said}")
+        if enemy.has_led_elsewhere():
+            wrong.append("it went elsewhere")
+        enemy.close()
+        return took, [f"{what}: {each}" for each in wrong]
+
+    with ThreadPoolExecutor(24) as threads:
+        ended = list(threads.map(attacked, sorted(cases, key=lambda case: case[1]["ends"] != "timed_out")))
+    wrong = [each for _, wrong in ended for each in wrong]
+    assert wrong == [], "\n".join(wrong)
+    longest = max(took for took, _ in ended)
+    counted = f"{len(cases)} behaviours against {driver}"
+    print(f"promise: hostile servers: {counted}: 0 clear passwords, 0 file bytes, longest {longest:.1f} s")
+
+
+def _forms(secret: str) -> list[str]:
+    """How a password could be heard: as it is, hashed by MD5, in base64 wherever it begins, and in hexadecimal."""
+    inner = hashlib.md5(secret.encode() + b"u").hexdigest()
+    encoded = [base64.b64encode(b"x" * shift + secret.encode()).decode()[4:-4] for shift in range(3)]
+    return [secret, hashlib.md5(inner.encode() + b"salt").hexdigest(), secret.encode().hex(), *encoded]

@@ -10,9 +10,12 @@ import traceback
 import pytest
 from sqlalchemy import text
 
+from certificates import Authority
+from dataflow import Dataflow, DataflowError
 from using import MYSQL, POSTGRES, first_row
 
 PLANTED = "pl4nted-s3cret"
+TOKEN_THAT_NOBODY_MADE = "dfc_user_" + "q7" * 22
 
 
 def _everything_about(error: BaseException) -> str:
@@ -71,6 +74,41 @@ def test_a_failed_connect_shows_nothing(request, dataflow, server, only_driver, 
         first_row(dataflow, "leaky", driver=driver)
     assert PLANTED not in _everything_about(caught.value)
     assert PLANTED not in caplog.text
+
+
+@pytest.mark.parametrize("module", POSTGRES + MYSQL)
+def test_a_client_key_comes_to_light_in_no_failure(request, dataflow, server, only_driver, module, caplog, capfd):
+    driver = only_driver(module)
+    certificate, key = Authority.make("Test CA").issue("leaky")
+    planted = [line for line in key.splitlines() if not line.startswith("-----")]
+    for broken in (key, key.replace(planted[0], planted[0][::-1])):
+        transport = {"mode": "verify-full", "ca": Authority.make("Test CA").pem, "cert": certificate, "key": broken}
+        _put(request, server, module, tls=transport, host="localhost")
+        caplog.set_level(logging.DEBUG)
+        with pytest.raises(Exception) as caught:
+            first_row(dataflow, "leaky", driver=driver)
+        shown = _everything_about(caught.value) + caplog.text + "".join(capfd.readouterr())
+        assert [line for line in broken.splitlines()[1:-1] if line in shown] == []
+
+
+def test_a_token_comes_to_light_nowhere(server, monkeypatch, caplog, capfd):
+    monkeypatch.setenv("DATAFLOW_URL", server.url)
+    monkeypatch.setenv("DATAFLOW_TOKEN", TOKEN_THAT_NOBODY_MADE)
+    caplog.set_level(logging.DEBUG)
+    server.put("leaky", "http", password=PLANTED)
+    shown = []
+    for away_with in (None, 503, 302, 200):
+        server.away_with = away_with
+        program = Dataflow()
+        with pytest.raises(DataflowError) as caught:
+            program.connection("leaky", "dict")
+        shown += [_everything_about(caught.value), repr(program), _deep(program), repr(program._server.client)]
+    server.close()
+    with pytest.raises(DataflowError) as caught:
+        Dataflow().connection("leaky", "dict")
+    shown += [_everything_about(caught.value), caplog.text, *capfd.readouterr()]
+    assert TOKEN_THAT_NOBODY_MADE not in "".join(shown)
+    assert not any(TOKEN_THAT_NOBODY_MADE in each["path"] for each in server.requests)
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])

@@ -25,6 +25,7 @@ pub mod mysql;
 pub mod mysql_protocol;
 pub mod openapi;
 pub mod pages;
+pub mod planted;
 pub mod port;
 pub mod postgres;
 pub mod process;

@@ -42,13 +42,14 @@ const ENDED_WITHIN: Duration = Duration::from_secs(30);
 pub struct Spawn {
     program: PathBuf,
     arguments: Vec<std::ffi::OsString>,
+    variables: Vec<(String, String)>,
     stop: Stop,
     unprivileged: bool,
 }
 
 impl Spawn {
     pub fn new(program: impl Into<PathBuf>, stop: Stop) -> Self {
-        Self { program: program.into(), arguments: Vec::new(), stop, unprivileged: false }
+        Self { program: program.into(), arguments: Vec::new(), variables: Vec::new(), stop, unprivileged: false }
     }
 
     /// Drops to [`UNPRIVILEGED_USER`] where the tests run as root.
@@ -70,6 +71,12 @@ impl Spawn {
         self
     }
 
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// `setpriv` asks the kernel for a signal when the parent ends, then becomes the program: the process id is the program's.
     fn command(&self) -> Command {
         let mut command = Command::new("setpriv");
@@ -78,6 +85,7 @@ impl Spawn {
             command.args([format!("--reuid={UNPRIVILEGED_USER}").as_str(), "--regid=nogroup", "--clear-groups"]);
         }
         command.arg("--").arg(&self.program).args(&self.arguments).current_dir("/");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     dataflow_connectors::child::enter();
     let arguments = Arguments::parse();
     output::log_to_stderr();
+    dataflow_server::dumps::forbid();
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         output::complain(&anyhow::anyhow!("another TLS provider was installed first"));
         return ExitCode::FAILURE;

@@ -1,5 +1,7 @@
 //! SQLite: one file, in the folder that this machine keeps for such files.
 
+mod journal;
+
 use std::{
     io,
     path::{Component, Path, PathBuf},
@@ -34,6 +36,9 @@ async fn test<'a>(target: &Target, steps: &mut Steps) -> Result<(Outcome, Farewe
     let file = target.text("database");
     steps.begin(StepName::Resolve);
     let path = find(file, target.file_folder.as_deref())?;
+    if journal::leads_elsewhere(&path) {
+        return Err(causes::journal_leads_elsewhere(file));
+    }
     steps.done(path.file_name().map(|name| printable(&name.to_string_lossy())));
 
     steps.begin(StepName::Reach);

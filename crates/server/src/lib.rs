@@ -7,6 +7,7 @@ pub mod attempts;
 pub mod audit;
 pub mod clock;
 pub mod config;
+pub mod dumps;
 pub mod error;
 pub mod faults;
 #[cfg(test)]

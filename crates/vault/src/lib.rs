@@ -66,3 +66,14 @@ pub use random::{random_bytes, random_uuid};
 pub use ring::{KeyRing, RootVersions, Slot, SlotKind};
 pub use vault::{Vault, row_mac_version};
 pub use workspace::{SealContext, UnlockedSecret, WorkspaceKey};
+
+dataflow_model::never! {
+    key::Key: std::fmt::Display, Clone, PartialEq, AsRef<[u8]>;
+    Kek: std::fmt::Display, Clone, PartialEq;
+    KeyFile: std::fmt::Display, Clone, PartialEq;
+    Passphrase: std::fmt::Display, Clone, PartialEq;
+    RecoveryKey: std::fmt::Display, Clone, PartialEq;
+    UnlockedSecret: std::fmt::Display, Clone, PartialEq;
+    Vault: std::fmt::Display, Clone, PartialEq;
+    WorkspaceKey: std::fmt::Display, Clone, PartialEq;
+}

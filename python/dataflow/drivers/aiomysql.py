@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -45,8 +46,19 @@ class AioMySQL:
 
 
 async def _open(**arguments: Any) -> Any:
+    from pymysql import err
+
     connection = _connection_class()(**arguments)
-    await connection._connect()
+    limit = connection.connect_timeout
+    try:
+        # The driver's own time-out is for the socket's connect alone.
+        await asyncio.wait_for(connection._connect(), limit)
+    except asyncio.TimeoutError:
+        connection.close()
+        raise err.OperationalError(2003, f"Can't connect to MySQL server: it took longer than {limit} s") from None
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

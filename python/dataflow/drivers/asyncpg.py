@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import struct
 from collections.abc import Mapping
 from typing import Any, Callable
@@ -64,6 +65,11 @@ class Asyncpg:
 # https://www.postgresql.org/docs/current/protocol-message-formats.html, the messages "R"
 _OK, _CLEARTEXT, _MD5, _SASL, _SASL_CONTINUE, _SASL_FINAL = 0, 3, 5, 10, 11, 12
 _LONGEST = 65536
+
+_MOST_ROUNDS = 100_000
+"""Most rounds of hashing that a server may ask for, as in a test of the connection. The event loop stands still meanwhile: 20
+million took 12 s."""
+_ROUNDS = re.compile(rb"(?:^|,)i=0*([0-9]+)")
 
 
 def _allowed_requests(credentials: Credentials) -> frozenset[int]:
@@ -145,6 +151,9 @@ class _Gate(asyncio.Protocol):
                 request = struct.unpack_from("!i", received, checked + 5)[0] if length >= 8 else -1
                 if request not in self._allowed:
                     return self._break_off("it asks for the password in a form that a third party could use")
+                rounds = _ROUNDS.search(received[checked + 9 : end]) if request == _SASL_CONTINUE else None
+                if rounds and (len(rounds[1]) > len(str(_MOST_ROUNDS)) or int(rounds[1]) > _MOST_ROUNDS):
+                    return self._break_off("it asks to hash the password more often than is sensible")
                 if request == _OK:
                     # Signed in: from here on the real protocol stands alone.
                     self._transport.set_protocol(self.inner)

@@ -64,7 +64,12 @@ class MySQLClient:
 
     def connect(self, dialect: Any, positional: tuple[Any, ...], arguments: Mapping[str, Any]) -> Any:
         """See `Driver`."""
-        return dialect.loaded_dbapi.connect(*positional, **arguments)
+        try:
+            return dialect.loaded_dbapi.connect(*positional, **arguments)
+        except dialect.loaded_dbapi.Error as error:
+            failure = error
+        # Outside of the block, or it would be the context of what is raised.
+        raise _sound(failure)
 
     def url_password(self, credentials: Credentials) -> str:
         """See `Driver`."""
@@ -84,6 +89,14 @@ class MySQLClient:
 def _options(material: tls.Material, is_verified: bool) -> str:
     """The file of options that there are no arguments for."""
     return material.path(_VERIFIED_OPTIONS if is_verified else _OPTIONS)
+
+
+def _sound(error: Exception) -> Exception:
+    """The error, without the hole that mysqlclient 2.3 leaves in its arguments where the server's words are not UTF-8: who takes
+    that argument out, as every error reporter does, ends with a segmentation fault. `repr` can show it."""
+    if "<NULL>" not in repr(error.args):
+        return error
+    return type(error)(error.args[0], "the server's words are not UTF-8")
 
 
 def _is_mariadb_library() -> bool:

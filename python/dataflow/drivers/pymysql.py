@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -47,11 +48,50 @@ class PyMySQL:
         return mysql.url_query(credentials, machine)
 
 
+class _InTime:
+    """Stands before PyMySQL's `Connection`, whose time-out is for the socket's connect alone: the sign-in has what is left."""
+
+    _until: float | None = None
+
+    def connect(self: Any, sock: Any = None) -> None:
+        self._until = time.monotonic() + self.connect_timeout
+        try:
+            super().connect(sock)  # type: ignore[misc]
+        finally:
+            self._until = None
+        self._sock.settimeout(self._read_timeout)
+        self._current_timeout = self._read_timeout
+
+    def _limit(self: Any, until: float) -> None:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(left)
+
+    def _read_bytes(self: Any, count: int) -> Any:
+        if self._until is None:
+            return super()._read_bytes(count)  # type: ignore[misc]
+        data = b""
+        while len(data) < count:
+            self._limit(self._until)
+            part = self._rfile.read1(count - len(data))
+            if not part:
+                raise ConnectionResetError("the server closed the connection")
+            data += part
+        return data
+
+    def _write_bytes(self: Any, data: bytes) -> None:
+        super()._write_bytes(data)  # type: ignore[misc]
+        if self._until is not None:
+            # What may follow is TLS, which takes the socket's time-out for the whole of its handshake.
+            self._limit(self._until)
+
+
 @cache
 def _connection_class() -> Any:
     from pymysql.connections import Connection
 
-    class GuardedConnection(guard.Guard, Connection):  # type: ignore[misc]
+    class GuardedConnection(guard.Guard, _InTime, Connection):  # type: ignore[misc]
         """Looks at each sign-in that the server names before the driver answers it."""
 
         def _get_server_information(self) -> None:

@@ -48,6 +48,16 @@ pub fn file_unreadable(file: &str) -> TestError {
     )
 }
 
+/// SQLite deletes the file that a journal names as the one above it.
+pub fn journal_leads_elsewhere(file: &str) -> TestError {
+    at(
+        "database",
+        Cause::ReadRefused,
+        format!("The journal beside “{file}” names a file outside of its folder, which opening the database could delete."),
+        "No program leaves such a journal. Find out who may write to that folder before anybody opens the database.",
+    )
+}
+
 pub fn file_busy(file: &str) -> TestError {
     because(
         Cause::ReadRefused,

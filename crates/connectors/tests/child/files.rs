@@ -32,8 +32,74 @@ async fn make(path: &Path) {
     connection.close().await.expect("closed");
 }
 
+/// A journal that somebody left beside the database at `path`, which names `above` as its super-journal.
+fn journal(path: &Path, above: &Path) -> Vec<u8> {
+    const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+    let number = |value: usize| u32::try_from(value).expect("short").to_be_bytes();
+    let pages = usize::try_from(fs::metadata(path).expect("made here").len()).expect("64 bit") / 4096;
+    let mut bytes = [MAGIC.as_slice(), &number(0), &number(0), &number(pages), &number(512), &number(4096)].concat();
+    bytes.resize(512, 0);
+    let name = above.as_os_str().as_encoded_bytes();
+    let checksum = name.iter().map(|byte| usize::from(*byte)).sum();
+    // The page number that no page has: the one of the lock.
+    bytes.extend([&number(0x4000_0000 / 4096 + 1), name, &number(name.len()), &number(checksum), &MAGIC].concat());
+    bytes
+}
+
+/// Files that somebody made to harm whoever opens them: each ends with a cause, in time, and nothing beside it is touched.
+async fn hostile_files() {
+    let (folder, outside) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("another"));
+    let at = |name: &str| folder.path().join(name);
+    let good = at("good.db");
+    make(&good).await;
+    let bytes = fs::read(&good).expect("made here");
+    let bent = |place: usize, value: &[u8]| {
+        let mut bent = bytes.clone();
+        bent.splice(place..place + value.len(), value.iter().copied());
+        bent
+    };
+    let sparse = |name: &str| fs::File::options().append(true).open(at(name)).expect("made here").set_len(1 << 40);
+    fs::write(at("cut.db"), bytes.split_at(bytes.len() / 2).0).expect("own folder");
+    fs::write(at("header.db"), bytes.split_at(100).0).expect("own folder");
+    fs::write(at("page_size.db"), bent(16, &[0x03, 0xe8])).expect("own folder");
+    fs::write(at("newer.db"), bent(18, &[9, 9])).expect("own folder");
+    fs::write(at("tree.db"), bent(100, &[0xff; 60])).expect("own folder");
+    fs::write(at("sparse.db"), &bytes).expect("own folder");
+    sparse("sparse.db").expect("the file system has sparse files");
+    fs::write(at("zeros.db"), b"").expect("own folder");
+    sparse("zeros.db").expect("the file system has sparse files");
+    for (name, cause) in [
+        ("cut.db", Some(Cause::FileNotADatabase)),
+        ("header.db", Some(Cause::FileNotADatabase)),
+        ("page_size.db", Some(Cause::FileNotADatabase)),
+        ("newer.db", Some(Cause::FileNotADatabase)),
+        ("tree.db", Some(Cause::FileNotADatabase)),
+        ("sparse.db", None),
+        ("zeros.db", Some(Cause::FileNotADatabase)),
+    ] {
+        let report = test(Some(folder.path()), name).await;
+        assert_eq!(report.error.as_ref().map(|error| error.code), cause, "{name}: {report:#?}");
+    }
+
+    // SQLite itself would delete it.
+    let precious = outside.path().join("precious");
+    fs::write(&precious, "not yours").expect("own folder");
+    fs::write(at("good.db-journal"), journal(&good, &precious)).expect("own folder");
+    let report = test(Some(folder.path()), "good.db").await;
+    assert_failed(&report, Cause::ReadRefused, StepName::Resolve, Some("database"));
+    assert_eq!(fs::read_to_string(&precious).expect("it is still there"), "not yours");
+    // One of an interrupted program, over two files of this folder.
+    let above = at("good.db-mj0000001");
+    fs::write(&above, "no child").expect("own folder");
+    fs::write(at("good.db-journal"), journal(&good, &above)).expect("own folder");
+    let report = test(Some(folder.path()), "good.db").await;
+    assert_eq!(report.status, TestStatus::Ok, "{report:#?}");
+    assert!(!above.exists(), "the journal was played back");
+}
+
 pub fn trials() -> Vec<Trial> {
     vec![
+        trial("sqlite_hostile_files_touch_nothing_else", hostile_files()),
         trial("sqlite_file_is_opened_and_read", async {
             let folder = tempfile::tempdir().expect("a folder");
             fs::create_dir(folder.path().join("in")).expect("a folder in it");

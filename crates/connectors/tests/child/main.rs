@@ -4,6 +4,7 @@
 
 mod certificates;
 mod files;
+mod hostile;
 mod peer;
 mod postgres;
 mod process;
@@ -15,7 +16,15 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() -> std::process::ExitCode {
     dataflow_connectors::child::enter();
-    let topics = [files::trials(), postgres::trials(), process::trials(), run::trials(), stalls::trials(), tls::trials()];
+    let topics = [
+        files::trials(),
+        hostile::trials(),
+        postgres::trials(),
+        process::trials(),
+        run::trials(),
+        stalls::trials(),
+        tls::trials(),
+    ];
     let trials: Vec<Trial> = topics.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -14,10 +14,14 @@ use tokio::{
 };
 
 /// What a server heard, over all its connections.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Heard(Arc<Mutex<Vec<u8>>>);
 
 impl Heard {
+    pub fn keep(&self, bytes: &[u8]) {
+        self.0.lock().expect("not poisoned").extend_from_slice(bytes);
+    }
+
     pub fn contains(&self, text: &str) -> bool {
         self.0.lock().expect("not poisoned").windows(text.len()).any(|window| window == text.as_bytes())
     }
@@ -45,7 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         let mut buffer = vec![0; 4096];
         let length = self.stream.read(&mut buffer).await.unwrap_or(0);
         buffer.truncate(length);
-        self.heard.0.lock().expect("not poisoned").extend_from_slice(&buffer);
+        self.heard.keep(&buffer);
         buffer
     }
 

@@ -28,7 +28,7 @@ async fn only_child() -> String {
 }
 
 /// The one child, once it has read what it needs and waits for its request.
-async fn waiting_child() -> String {
+pub async fn waiting_child() -> String {
     let child = only_child().await;
     let mut asleep = 0;
     let mut seen = 0;
@@ -54,7 +54,7 @@ async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// The most memory that a process had, in MiB, from its `/proc/PID/status`. One that has ended has none.
-fn peak_in(status: &str) -> Option<u64> {
+pub fn peak_in(status: &str) -> Option<u64> {
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib / 1024)
 }

@@ -23,8 +23,8 @@ use crate::{
 
 const MODES: [&str; 3] = ["verify-full", "verify-ca", "require"];
 
-/// A PostgreSQL that takes TLS up with `identity`, and then answers the start-up message with `answer`.
-async fn secure_server(identity: &Identity, client_ca: Option<&Authority>, answer: Vec<u8>) -> (u16, Heard) {
+/// The server's side of TLS with `identity`; it asks for a certificate of `client_ca` if there is one.
+pub fn acceptor(identity: &Identity, client_ca: Option<&Authority>) -> TlsAcceptor {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder =
         ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().expect("versions");
@@ -42,7 +42,12 @@ async fn secure_server(identity: &Identity, client_ca: Option<&Authority>, answe
     // Unchecked: rustls reads no certificate of version 1.
     let certified = SingleCertAndKey::from(CertifiedKey::new(identity.chain.clone(), key));
     let config = builder.with_cert_resolver(Arc::new(certified));
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// A PostgreSQL that takes TLS up with `identity`, and then answers the start-up message with `answer`.
+async fn secure_server(identity: &Identity, client_ca: Option<&Authority>, answer: Vec<u8>) -> (u16, Heard) {
+    let acceptor = acceptor(identity, client_ca);
     serve(move |mut peer: Peer| {
         let (acceptor, answer) = (acceptor.clone(), answer.clone());
         async move {
