@@ -44,6 +44,8 @@ pub const ACTIONS: &[(&str, &str)] = &[
     ("person.password", "Password chosen"),
     ("workspace.create", "Workspace created"),
     ("keys.recover", "Key replaced with the recovery key"),
+    ("backup.take", "Backup taken"),
+    ("backup.restore", "Restored from a backup"),
 ];
 
 /// What an action is called for people.

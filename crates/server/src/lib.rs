@@ -5,8 +5,10 @@ pub mod api;
 pub mod app;
 pub mod attempts;
 pub mod audit;
+pub mod backup;
 pub mod clock;
 pub mod config;
+pub mod doctor;
 pub mod error;
 pub mod faults;
 #[cfg(test)]
