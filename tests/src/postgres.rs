@@ -133,6 +133,16 @@ impl Postgres {
         self.process.log()
     }
 
+    /// Its first process and all that it started, which serve one session each, or write.
+    ///
+    /// # Panics
+    /// If /proc cannot be read.
+    pub fn processes(&self) -> Vec<u32> {
+        let first = self.process.id();
+        let children = fs::read_to_string(format!("/proc/{first}/task/{first}/children")).expect("proc(5)");
+        std::iter::once(first).chain(children.split_whitespace().filter_map(|child| child.parse().ok())).collect()
+    }
+
     /// The process, to be stopped or killed under a test.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

@@ -184,6 +184,11 @@ impl Process {
         }
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
     /// Ends it and waits until it is gone. Nothing happens if it has ended already.
     pub fn stop(&mut self) {
         if self.child.try_wait().is_ok_and(|status| status.is_some()) {

@@ -43,6 +43,14 @@ impl Stored {
         self.postgres.as_ref().map(|postgres| postgres.url("postgres"))
     }
 
+    /// Has every process of the database stand still (SIGSTOP) until what this gives is dropped.
+    ///
+    /// # Panics
+    /// If the store is not PostgreSQL.
+    pub fn stop_database(&self) -> Stopped {
+        Stopped::new(self.postgres.as_ref().expect("on PostgreSQL").processes())
+    }
+
     /// `--data DIR` and, where there is one, `--database-url URL`.
     pub fn data_arguments(&self) -> Vec<String> {
         let folder = ["--data".to_owned(), self.server.data().display().to_string()];
@@ -135,6 +143,28 @@ impl Stored {
         let body = json!({"name": name, "roles": [role], "connections": connections});
         let answer = self.admin("POST", "/tokens").json(&body).send();
         answer.expect(201).json().get("token").and_then(Value::as_str).expect("a token").to_owned()
+    }
+}
+
+/// Processes that stand still.
+#[derive(Debug)]
+pub struct Stopped(Vec<u32>);
+
+impl Stopped {
+    fn new(processes: Vec<u32>) -> Self {
+        let stopped = Self(processes);
+        stopped.signal("STOP");
+        stopped
+    }
+
+    fn signal(&self, name: &str) {
+        let _ = Command::new("/bin/kill").args(["-s", name, "--"]).args(self.0.iter().map(ToString::to_string)).status();
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.signal("CONT");
     }
 }
 

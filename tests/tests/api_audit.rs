@@ -1,6 +1,6 @@
 //! Every change and every answer with a secret leaves an event, before the answer. On both stores.
 
-use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::Path};
+use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::Path, process::Command};
 
 use dataflow_tests::{
     environment,
@@ -135,14 +135,23 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
     keys(&["remove-slot", "3"]);
     keys(&["rotate"]);
     let (used, recovery_key) = (stored.server.uses(), keys(&["recovery"]));
+    let machine = TempDir::new();
+    Shell::new(["backup"]).arg(folder.join("backup")).args(&data).run().stdout();
     stored.server.process().stop();
     fs::remove_file(stored.server.data().with_extension("key")).expect("it lies beside the folder");
     Shell::new(["recover", "--recovery-key-stdin"]).args(&data).input(&recovery_key).run().stdout();
 
     let mut left: BTreeSet<_> = stored.sql("SELECT action FROM audit_events").lines().map(ToOwned::to_owned).collect();
+    // What a restore leaves is in the store that it makes.
+    let restored =
+        Shell::new(["restore", "--recovery-key-stdin"]).arg(folder.join("backup")).arg("--data").arg(machine.join("data"));
+    restored.input(&recovery_key).run().stdout();
+    let events = Command::new("sqlite3").arg(machine.join("data/store.db")).arg("SELECT action FROM audit_events").output();
+    let events = String::from_utf8(events.expect("sqlite3 runs; `make deps`").stdout).expect("text");
+    left.extend(events.lines().map(ToOwned::to_owned));
     left.extend(used.iter().filter_map(|event| event["action"].as_str().map(ToOwned::to_owned)));
     let mut known = BTreeSet::new();
-    for place in ["ops", "recover.rs"] {
+    for place in ["ops", "backup/restore.rs", "recover.rs"] {
         actions_in_the_source(&environment::repository().join("crates/server/src").join(place), &mut known);
     }
     assert_eq!(left, known, "an act that leaves a new kind of event belongs into this test");

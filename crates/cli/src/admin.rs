@@ -1,5 +1,7 @@
 //! Commands on the server's machine: through the running server's socket, else with the data in hand.
 
+use std::sync::Arc;
+
 use anyhow::{anyhow, bail};
 use dataflow_server::{
     admin::{self, AdminAnswer, AdminRequest, Clear},
@@ -7,14 +9,14 @@ use dataflow_server::{
     config::{DataConfig, RateConfig, TestConfig},
     keys::KeySource,
     ops::keys::rotation::Rotation,
-    serve::lock,
+    serve::{Locks, lock},
     store::Location,
 };
 
 use crate::{
     args::{
-        AddMember, DataArguments, EnablePerson, Output, Recover, Setup, SignInLink, Token, TokenCommand, Workspace,
-        WorkspaceCommand,
+        AddMember, DataArguments, EnablePerson, Output, People, PeopleCommand, Recover, Setup, SignInLink, Token, TokenCommand,
+        Workspace, WorkspaceCommand,
     },
     output,
     serve::{data_config, runtime},
@@ -57,6 +59,20 @@ pub fn enable_person(arguments: EnablePerson) -> anyhow::Result<()> {
     match ask(arguments.data, AdminRequest::EnablePerson { email: arguments.email })? {
         AdminAnswer::Done => {
             output::say("Enabled. He signs in anew; his tokens that have not expired work again.");
+            Ok(())
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+pub fn people(arguments: People) -> anyhow::Result<()> {
+    let PeopleCommand::Reset { data, email, password_stdin, enable } = arguments.command;
+    let password = Clear(output::read_secret("New password (at least 10 characters):", password_stdin)?);
+    match ask(data, AdminRequest::ResetPerson { email, password, enable })? {
+        AdminAnswer::Done => {
+            output::say(
+                "The new password is set, and what the old one had opened is closed: sessions and one-time links. Tokens stay.",
+            );
             Ok(())
         }
         _ => Err(unexpected()),
@@ -154,6 +170,36 @@ pub fn unexpected() -> anyhow::Error {
     anyhow!("the server gave another answer than was asked for; use the same version for server and shell")
 }
 
+/// The store, with the locks that a server would hold.
+pub async fn open(data: &DataConfig) -> anyhow::Result<(Arc<App>, Locks)> {
+    if let Location::Sqlite(path) = data.location()
+        && !path.exists()
+    {
+        bail!(
+            "There is no store in {}. Check --data; “dataflow serve” or “dataflow setup” makes a new one.",
+            data.folder.display()
+        );
+    }
+    make(data).await
+}
+
+/// The same, and it is made if there is none.
+async fn make(data: &DataConfig) -> anyhow::Result<(Arc<App>, Locks)> {
+    let locks = lock(data)?;
+    let node_folder = locks.node_folder.clone();
+    Ok((
+        App::open(&AppConfig {
+            data: data.clone(),
+            tests: TestConfig::default(),
+            rates: RateConfig::default(),
+            node_folder,
+            checkpoints: None,
+        })
+        .await?,
+        locks,
+    ))
+}
+
 /// Asks the running server, else does it here under the store's lock.
 pub fn ask(data: DataArguments, request: AdminRequest) -> anyhow::Result<AdminAnswer> {
     ask_at(&data_config(data)?, request)
@@ -166,25 +212,11 @@ pub fn ask_at(data: &DataConfig, request: AdminRequest) -> anyhow::Result<AdminA
         if let Some(answer) = admin::ask(data, &request).await? {
             return anyhow::Ok(answer);
         }
-        if let Location::Sqlite(path) = data.location()
-            && !path.exists()
-            && !matches!(request, AdminRequest::Setup { .. })
-        {
-            bail!(
-                "There is no store in {}. Check --data; “dataflow serve” or “dataflow setup” makes a new one.",
-                data.folder.display()
-            );
-        }
-        let locks = lock(data)?;
-        let app = App::open(&AppConfig {
-            data: data.clone(),
-            tests: TestConfig::default(),
-            rates: RateConfig::default(),
-            node_folder: locks.node_folder.clone(),
-            checkpoints: None,
-        })
-        .await?;
         let begins_rotation = matches!(request, AdminRequest::RotateKeys);
+        let (app, _locks) = match request {
+            AdminRequest::Setup { .. } => make(data).await?,
+            _ => open(data).await?,
+        };
         let answer = admin::handle(&app, request).await;
         if begins_rotation && matches!(answer, AdminAnswer::Rotating(_)) {
             // Nobody else would carry it on.

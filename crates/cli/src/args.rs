@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod keys;
+mod store;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -8,7 +9,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use dataflow_connectors::policy::Cidr;
 use dataflow_server::{config::Limit, ops::Role};
 
-pub use self::keys::{Keys, KeysCommand, NewSlotArguments};
+pub use self::{
+    keys::{Keys, KeysCommand, NewSlotArguments},
+    store::{Backup, Doctor, Restore},
+};
 
 /// Name a database once; every notebook, pipeline and app uses it by that name.
 #[derive(Debug, Parser)]
@@ -30,8 +34,16 @@ pub enum Command {
     AddMember(AddMember),
     /// Let a person who was disabled sign in again
     EnablePerson(EnablePerson),
+    /// Let somebody in again who is locked out
+    People(People),
     /// Give a store whose key file or passphrase is lost a new one; reads the recovery key
     Recover(Recover),
+    /// Write all there is into one file, beside a running server or without one; no key is in it
+    Backup(Backup),
+    /// Make a store from a backup: in an empty place, or in that of a store, which is kept aside
+    Restore(Restore),
+    /// Look at files, keys, database, clock, disk and server, and say what to do; changes nothing
+    Doctor(Doctor),
     /// Show and change what opens the store, and rotate all keys, on the server's machine
     Keys(Keys),
     /// Make, list and revoke API tokens on the server's machine
@@ -167,6 +179,29 @@ pub struct EnablePerson {
     pub data: DataArguments,
     #[arg(long)]
     pub email: String,
+}
+
+#[derive(Debug, Args)]
+pub struct People {
+    #[command(subcommand)]
+    pub command: PeopleCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PeopleCommand {
+    /// Set a new password; ends the person's sessions and links, and the wait after failed attempts
+    Reset {
+        #[command(flatten)]
+        data: DataArguments,
+        #[arg(long)]
+        email: String,
+        /// Read the new password from standard input instead of a prompt
+        #[arg(long)]
+        password_stdin: bool,
+        /// Let the person in again if he was disabled
+        #[arg(long)]
+        enable: bool,
+    },
 }
 
 #[derive(Debug, Args)]

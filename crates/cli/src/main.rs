@@ -5,7 +5,9 @@
 mod admin;
 mod args;
 mod audit;
+mod backup;
 mod connections;
+mod doctor;
 mod keys;
 mod login;
 mod output;
@@ -44,7 +46,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::SignInLink(arguments) => admin::sign_in_link(arguments).map(|()| ExitCode::SUCCESS),
         Command::AddMember(arguments) => admin::add_member(arguments).map(|()| ExitCode::SUCCESS),
         Command::EnablePerson(arguments) => admin::enable_person(arguments).map(|()| ExitCode::SUCCESS),
+        Command::People(arguments) => admin::people(arguments).map(|()| ExitCode::SUCCESS),
         Command::Recover(arguments) => admin::recover(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Backup(arguments) => backup::backup(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Restore(arguments) => backup::restore(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Doctor(arguments) => doctor::run(arguments),
         Command::Keys(arguments) => keys::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Token(arguments) => admin::token(arguments).map(|()| ExitCode::SUCCESS),
         Command::Workspace(arguments) => admin::workspace(arguments).map(|()| ExitCode::SUCCESS),

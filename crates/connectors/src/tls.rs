@@ -13,8 +13,11 @@ mod verifier;
 
 use std::{io, net::IpAddr, sync::Arc};
 
-use dataflow_model::{StepName, TestError};
-use rustls::{AlertDescription, pki_types::ServerName};
+use dataflow_model::{StepName, TestError, report::Certificate};
+use rustls::{
+    AlertDescription,
+    pki_types::{CertificateDer, ServerName},
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -48,6 +51,12 @@ where
             .or_else(|| refused_by_server(&error, settings))
             .unwrap_or_else(|| handshake_failure(&error, product))
     })
+}
+
+/// A chain as a person reads it, leaf first.
+#[must_use]
+pub fn describe(chain: &[CertificateDer<'_>]) -> Vec<Certificate> {
+    certificate::describe(chain)
 }
 
 /// The version that was agreed on, as a step's detail: `TLS 1.3`.

@@ -3,18 +3,22 @@
 //! One JSON line in, one JSON line out. The socket is for the user who runs the server, and root. Of many nodes that serve one data folder
 //! the first has that name, and each other one `DIR/nodes/N/admin.sock`; a shell asks the first that listens.
 
+pub mod backup;
+
 use std::{
     fs::Permissions,
+    net::SocketAddr,
     os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::{Context, bail};
+use dataflow_connectors::policy::DialPolicy;
 use dataflow_model::{FieldError, Secret};
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
 };
 
@@ -27,6 +31,7 @@ use crate::{
     keys::{KeySource, Passphrase},
     ops::{
         Caller, Roles, activity,
+        backup::Taken,
         keys::{self, KeysStatus},
         links::{self, LinkKind},
         people, setup, tokens, workspaces,
@@ -57,6 +62,11 @@ pub enum AdminRequest {
     EnablePerson {
         email: String,
     },
+    ResetPerson {
+        email: String,
+        password: Clear,
+        enable: bool,
+    },
     CreateToken {
         workspace: String,
         roles: String,
@@ -75,6 +85,10 @@ pub enum AdminRequest {
         name: String,
     },
     ListWorkspaces,
+    /// What the server says of itself.
+    Status,
+    /// Answered in another form: see [`backup`].
+    Backup,
     /// The newest checkpoint of each chain, as far as the shell was given some.
     VerifyAudit {
         checkpoints: Vec<Checkpoint>,
@@ -133,6 +147,10 @@ pub enum AdminAnswer {
     Tokens(Vec<TokenLine>),
     /// Their names.
     Workspaces(Vec<String>),
+    /// Its pieces come next.
+    BackupFollows,
+    BackedUp(Taken),
+    Running(Box<Running>),
     Audit(Report),
     Keys(Box<KeysStatus>),
     /// The version of the root key that all comes to lie under.
@@ -140,6 +158,19 @@ pub enum AdminAnswer {
     /// The id of a new slot.
     Slot(u8),
     Refused(Box<Problem>),
+}
+
+/// A running server, as it was told to be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Running {
+    pub version: String,
+    pub listen: SocketAddr,
+    pub public_url: Option<String>,
+    /// Certificate and key, PEM files.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Whether connections can be tested, and what tests may reach.
+    pub tests: bool,
+    pub policy: DialPolicy,
 }
 
 /// One token in a shell's table.
@@ -190,6 +221,10 @@ async fn act(app: &App, request: AdminRequest) -> Result<AdminAnswer> {
             people::enable_from_shell(app, &caller, &email).await?;
             AdminAnswer::Done
         }
+        AdminRequest::ResetPerson { email, password, enable } => {
+            people::reset(app, &caller, &email, &password.0, enable).await?;
+            AdminAnswer::Done
+        }
         AdminRequest::CreateToken { workspace, roles, name, days, connections } => {
             let new = tokens::NewToken { name, roles: Roles::parse(&roles), expires_in_days: days, connections };
             AdminAnswer::Token(Clear(tokens::create(app, &caller, &workspace, new).await?.0))
@@ -212,6 +247,13 @@ async fn act(app: &App, request: AdminRequest) -> Result<AdminAnswer> {
         AdminRequest::ListWorkspaces => {
             AdminAnswer::Workspaces(workspaces::list_all(app, &caller).await?.into_iter().map(|row| row.name).collect())
         }
+        AdminRequest::Status => {
+            // Whoever asks wants to know whether it can do its work.
+            app.store.tick_since(None).await?;
+            let running = app.running.get().cloned().ok_or(Error::Malformed("No server runs here."))?;
+            AdminAnswer::Running(Box::new(running))
+        }
+        AdminRequest::Backup => return Err(Error::Malformed("A backup comes in pieces, not in one answer.")),
         AdminRequest::KeysStatus => AdminAnswer::Keys(Box::new(keys::status(app, &caller).await?)),
         AdminRequest::RotateKeys => AdminAnswer::Rotating(keys::rotate(app, &caller).await?),
         AdminRequest::AddSlot { key } => AdminAnswer::Slot(keys::add_slot(app, &caller, &key.source()?).await?),
@@ -283,14 +325,19 @@ async fn answer(app: &App, stream: UnixStream) -> anyhow::Result<()> {
     let mut line = zeroize::Zeroizing::new(String::new());
     BufReader::new(reader.take(LINE_MAX)).read_line(&mut line).await.context("read the request")?;
     let answer = match serde_json::from_str(&line) {
+        Ok(AdminRequest::Backup) => return backup::answer(app, &mut writer).await,
         Ok(request) => handle(app, request).await,
         Err(_) => AdminAnswer::Refused(Box::new(
             Error::Malformed("The server does not know this command. Use the same version for server and shell.").problem(),
         )),
     };
-    let mut line = zeroize::Zeroizing::new(serde_json::to_string(&answer).context("write the answer")?);
+    write_line(&mut writer, &answer).await.context("send the answer")
+}
+
+async fn write_line(writer: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> anyhow::Result<()> {
+    let mut line = zeroize::Zeroizing::new(serde_json::to_string(message)?);
     line.push('\n');
-    writer.write_all(line.as_bytes()).await.context("send the answer")
+    Ok(writer.write_all(line.as_bytes()).await?)
 }
 
 /// Sends one request to a server that runs on the data folder; `None` if none listens.
@@ -303,27 +350,28 @@ pub async fn ask(data: &DataConfig, request: &AdminRequest) -> anyhow::Result<Op
     Ok(None)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a socket of this machine, whose path is the operator's")]
 async fn ask_at(path: &Path, request: &AdminRequest) -> anyhow::Result<Option<AdminAnswer>> {
+    let Some(stream) = connect(path).await? else { return Ok(None) };
+    let (reader, mut writer) = stream.into_split();
+    write_line(&mut writer, request).await?;
+    let mut answer = zeroize::Zeroizing::new(String::new());
+    BufReader::new(reader).read_line(&mut answer).await?;
+    serde_json::from_str(&answer).map(Some).context("read the server's answer")
+}
+
+/// Reaches the server that listens on this socket; `None` if none does.
+#[expect(clippy::disallowed_methods, reason = "a socket of this machine, whose path is the operator's")]
+async fn connect(path: &Path) -> anyhow::Result<Option<UnixStream>> {
     let (short, _folder) = match short_path(path) {
         Ok(found) => found,
         Err(_) if !path.exists() => return Ok(None),
         Err(error) => return Err(error),
     };
-    let stream = match UnixStream::connect(short).await {
-        Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(error).with_context(|| format!("reach the server at {}", path.display())),
-    };
-    let (reader, mut writer) = stream.into_split();
-    let mut line = zeroize::Zeroizing::new(serde_json::to_string(request)?);
-    line.push('\n');
-    writer.write_all(line.as_bytes()).await?;
-    let mut answer = zeroize::Zeroizing::new(String::new());
-    BufReader::new(reader).read_line(&mut answer).await?;
-    serde_json::from_str(&answer).map(Some).context("read the server's answer")
+    match UnixStream::connect(short).await {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reach the server at {}", path.display())),
+    }
 }
 
 /// A socket's path has at most 107 bytes (unix(7)); through its folder's descriptor every path is short. The descriptor must

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -14,6 +14,7 @@ use dataflow_vault::{Vault, WorkspaceKey};
 use uuid::Uuid;
 
 use crate::{
+    admin::Running,
     attempts::Attempts,
     audit::{UseLog, checkpoint},
     clock::Clock,
@@ -55,6 +56,10 @@ pub struct App {
     pub attempts: Attempts,
     pub throttle: Throttle,
     pub metrics: Arc<Metrics>,
+    /// Where the folders of this machine's nodes are.
+    pub data_folder: std::path::PathBuf,
+    /// What a server says of itself; nothing in a shell.
+    pub running: OnceLock<Running>,
     /// Where the audit's checkpoints go, if anywhere.
     pub checkpoints: Option<checkpoint::Sink>,
 }
@@ -104,6 +109,8 @@ impl App {
             attempts: Attempts::default(),
             throttle: Throttle::new(config.rates.clone(), metrics.clone()),
             metrics,
+            data_folder: config.data.folder.clone(),
+            running: OnceLock::new(),
             checkpoints: config.checkpoints.clone(),
         };
         settings::begin(&app).await.context("prepare the settings")?;

@@ -99,6 +99,24 @@ impl Attempts {
         Ok(Attempt { attempts: self, keys })
     }
 
+    /// Forgets the failures for an account, and those of the addresses from which it was tried.
+    pub fn forget(&self, account: &str) {
+        let account = self.hasher.hash_one(account);
+        let mut counts = self.counts();
+        let addresses: Vec<_> = counts
+            .keys()
+            .filter_map(|key| match key {
+                Key::AccountAtAddress(of, address) if *of == account => Some(*address),
+                _ => None,
+            })
+            .collect();
+        counts.remove(&Key::Account(account));
+        for address in addresses {
+            counts.remove(&Key::AccountAtAddress(account, address));
+            counts.remove(&Key::Address(address));
+        }
+    }
+
     fn counts(&self) -> MutexGuard<'_, HashMap<Key, Count>> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -234,6 +252,25 @@ mod tests {
         assert_eq!(wait(&attempts, "bob", HERE, 0), 1, "those under way count");
         many.into_iter().for_each(Attempt::never_was);
         fail(&attempts, "bob", HERE, 0).expect("free again");
+    }
+
+    #[test]
+    fn an_account_that_is_forgotten_is_let_through_from_where_it_was_tried() {
+        let attempts = Attempts::default();
+        for number in 0..60 {
+            let _ = fail(&attempts, "ada", &format!("203.0.113.{number}"), 0);
+        }
+        for number in 0..40 {
+            let _ = fail(&attempts, &format!("other {number}"), HERE, 0);
+        }
+        let elsewhere = "198.51.100.1";
+        for number in 0..40 {
+            let _ = fail(&attempts, &format!("other {number}"), elsewhere, 0);
+        }
+        wait(&attempts, "ada", HERE, 0);
+        attempts.forget("ada");
+        fail(&attempts, "ada", HERE, 0).expect("forgotten");
+        assert_eq!(wait(&attempts, "bob", elsewhere, 0), 1, "nobody tried her from there");
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub const ACTIONS: &[(&str, &str)] = &[
     ("keys.add_slot", "Key added that opens the store"),
     ("keys.remove_slot", "Key removed that opened the store"),
     ("keys.recovery", "Recovery key replaced"),
+    ("backup.take", "Backup taken"),
+    ("backup.restore", "Restored from a backup"),
 ];
 
 /// What an action is called for people.

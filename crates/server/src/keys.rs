@@ -42,7 +42,7 @@ impl KeySource {
     ///
     /// # Errors
     /// One sentence for the operator if the ring opens with the other kind of key, or the key file is not there.
-    fn open(&self, ring: &KeyRing) -> anyhow::Result<Vault> {
+    pub(crate) fn open(&self, ring: &KeyRing) -> anyhow::Result<Vault> {
         let opens_with = |kind| ring.slots().iter().any(|slot| slot.kind() == kind);
         match self {
             Self::File(path) if path.exists() => {

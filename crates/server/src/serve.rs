@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, anyhow, bail};
 
 use crate::{
-    admin,
+    admin::{self, Running},
     app::{App, AppConfig},
     audit::{chain, checkpoint},
     config::{DataConfig, NODES_MAX, PublicConfig, RateConfig, TestConfig},
@@ -70,6 +70,23 @@ pub fn lock(data: &DataConfig) -> anyhow::Result<Locks> {
     bail!("{NODES_MAX} servers run on the data folder {} already. Give this one a folder of its own.", folder.display())
 }
 
+/// Takes the store's lock and those of all nodes of the folder: for who puts something else in the place of what they stand on.
+pub fn lock_whole(data: &DataConfig) -> anyhow::Result<Vec<Locks>> {
+    let first = lock(data)?;
+    let mut all = Vec::new();
+    for number in (1..=NODES_MAX).filter(|number| *number != first.node) {
+        let node_folder = data.node_folder(number);
+        if node_folder.exists() {
+            let held = try_lock(&node_folder.join("lock"))?.ok_or_else(|| {
+                anyhow!("Another server runs on the data folder {}. Stop it first, or use another folder.", data.folder.display())
+            })?;
+            all.push(Locks { _store: None, _node: held, node: number, node_folder });
+        }
+    }
+    all.push(first);
+    Ok(all)
+}
+
 fn try_lock(path: &Path) -> anyhow::Result<Option<File>> {
     let file = File::options()
         .create(true)
@@ -101,6 +118,14 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
     // Whoever reaches a listener on loopback is on this machine, and reaches its other services without our help; but for the proxy
     // that a public address stands for, which brings everybody.
     tests.policy.allow_loopback |= address.ip().is_loopback() && config.public.public_url.is_none();
+    let running = Running {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        listen: address,
+        public_url: config.public.public_url.clone(),
+        tls: config.public.tls.clone().map(|(certificate, key)| (absolute(&certificate), absolute(&key))),
+        tests: tests.enabled,
+        policy: tests.policy.clone(),
+    };
     let app = App::open(&AppConfig {
         data: config.data.clone(),
         tests,
@@ -109,6 +134,7 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
         checkpoints: config.checkpoints.clone(),
     })
     .await?;
+    app.running.get_or_init(|| running);
 
     if app.store.is_shared() {
         // From here on no key is used that this node does not know; what came before it told of itself, it looks for now.
@@ -145,6 +171,11 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
     drop(locks);
     chained.context("bring the audit's chains up to the end")?;
     flushed.context("write the last use counts")
+}
+
+/// A shell may stand in another folder.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Tells the other nodes that this one ends. If it cannot, they wait for it a little and find out.

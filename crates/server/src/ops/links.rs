@@ -135,7 +135,7 @@ pub async fn follow_link(app: &App, device: &Device, code: &str, password: Optio
     }
     let person = match (kind, chosen) {
         (LinkKind::SignIn, _) => person,
-        (LinkKind::Password, Some(chosen)) => set_password(app, &mut write, person, chosen).await?,
+        (LinkKind::Password, Some(chosen)) => set_password(app, &mut write, None, person, chosen).await?,
         (LinkKind::Password | LinkKind::Setup, _) => return Err(Error::SetupDone),
     };
     let session = begin_session(app, &mut write, &person, device).await?;

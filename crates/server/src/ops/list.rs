@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use dataflow_model::{ConnectionType, FieldError, PublicFields, Tag, name::TAG_MAX};
+use anyhow::Context;
+use dataflow_model::{Catalogue, FieldError, PublicFields, Tag, name::TAG_MAX};
 
 use super::{
     access::{Action, Caller, authorise},
@@ -11,7 +12,7 @@ use super::{
 use crate::{
     app::App,
     error::{Error, Result},
-    store::{self, Begins, ConnectionRow, ListSort, ListedRow, PageQuery, Read, TERMS, Way},
+    store::{self, Begins, ConnectionRow, ListSort, ListedRow, LiveRow, PageQuery, Read, TERMS, Value, Way, Write},
 };
 
 /// Longest search, in characters: the longest name fits.
@@ -248,9 +249,10 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// The words that a connection is found by.
-pub(super) fn search_words(kind: &ConnectionType, row: &ConnectionRow, public: &PublicFields) -> Vec<String> {
+/// `label` is the type's.
+pub(super) fn search_words(label: &str, row: &ConnectionRow, public: &PublicFields) -> Vec<String> {
     let tags: Vec<Tag> = serde_json::from_str(&row.tags).unwrap_or_default();
-    let mut text = format!("{} {} {}", row.name, row.address, kind.label);
+    let mut text = format!("{} {} {}", row.name, row.address, label);
     for part in tags.iter().map(Tag::as_str).chain(public.text("username")).chain([row.description.as_str()]) {
         text.push(' ');
         text.push_str(part);
@@ -260,6 +262,30 @@ pub(super) fn search_words(kind: &ConnectionType, row: &ConnectionRow, public: &
     found.insert(status_word(row.check_status.as_deref()));
     found.extend(tags.iter().map(|tag| format!(":tag:{}", tag.key())));
     found.into_iter().collect()
+}
+
+/// Live connections that are indexed at a time.
+const INDEXED: i64 = 1_000;
+
+/// Makes the search words of a store that has none yet.
+pub(crate) async fn index_all(write: &mut Write, catalogue: &Catalogue) -> anyhow::Result<()> {
+    let mut after = (String::new(), String::new());
+    loop {
+        let page = store::live_connections(write, (&after.0, &after.1), INDEXED).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = (last.row.workspace_id.clone(), last.row.name_key.clone());
+        let mut all = Vec::new();
+        for LiveRow { row, fields } in &page {
+            let public = serde_json::from_str(fields).context("a version's fields do not parse")?;
+            // A type that this build no longer has is found by its id.
+            let label = catalogue.get(&row.type_id).map_or(row.type_id.as_str(), |kind| kind.label.as_str());
+            let words = search_words(label, row, &public).into_iter();
+            all.extend(
+                words.map(|word| [&row.workspace_id, &row.name_key, &word].map(|text| Value::Text(Some(text.clone()))).to_vec()),
+            );
+        }
+        store::put_all_words(write, &all).await?;
+    }
 }
 
 pub(super) fn status_word(status: Option<&str>) -> String {

@@ -5,6 +5,7 @@
 pub mod access;
 pub mod activity;
 mod answer_body;
+pub mod backup;
 pub mod checks;
 pub mod connections;
 pub mod counts;

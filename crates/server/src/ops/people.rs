@@ -191,6 +191,36 @@ pub async fn set_disabled(app: &App, caller: &Caller, workspace: &str, email: &s
     Ok(())
 }
 
+/// Gives a person who is locked out another password: from a shell alone. His sessions and links end, and nobody's failures to guess the
+/// old one keep him from signing in at this node.
+///
+/// # Errors
+/// `NoRole` if he is disabled and is not to be enabled, too.
+pub async fn reset(app: &App, caller: &Caller, email: &str, password: &Secret, enable: bool) -> Result<()> {
+    if !matches!(caller.who, Who::Shell) {
+        return Err(Error::OwnersOnly("give somebody another password"));
+    }
+    let email = read_email(email).map_err(|_| Error::NotFound("person"))?;
+    check_password(password)?;
+    let password_hash = app.passwords.hash(password).await?;
+    let mut write = begin(app, caller).await?;
+    let person = held_person(app, &mut write, &email).await?;
+    let disabled = person.disabled_at.is_some();
+    if disabled && !enable {
+        return Err(Error::NoRole(
+            "This person is disabled, and would not be let in with another password either; nothing was changed.",
+            "Give --enable to let the person in again, too.",
+        ));
+    }
+    let person = set_password(app, &mut write, Some(caller), person, password_hash).await?;
+    if disabled {
+        put_disabled(app, caller, &mut write, (person, None, false)).await?;
+    }
+    write.commit().await?;
+    app.attempts.forget(&email.to_lowercase());
+    Ok(())
+}
+
 /// Enables a person again, wherever he is. From a shell alone: the way back in where nobody is left who may enable him.
 pub async fn enable_from_shell(app: &App, caller: &Caller, email: &str) -> Result<()> {
     if !matches!(caller.who, Who::Shell) {
@@ -322,14 +352,20 @@ pub async fn change_own_password(
     let person = second_look(app, person, own_password).await?;
     let password_hash = app.passwords.hash(password).await?;
     let mut write = begin(app, caller).await?;
-    let person = set_password(app, &mut write, person, password_hash).await?;
+    let person = set_password(app, &mut write, None, person, password_hash).await?;
     let session = begin_session(app, &mut write, &person, device).await?;
     write.commit_quietly().await?;
     Ok(session)
 }
 
-/// Gives a person another password, and ends all that the old one opened: his sessions, and his links.
-pub(super) async fn set_password(app: &App, write: &mut Write, person: PersonRow, password_hash: String) -> Result<PersonRow> {
+/// Gives a person another password, and ends all that the old one opened: his sessions, and his links. He did so himself unless `by` says who.
+pub(super) async fn set_password(
+    app: &App,
+    write: &mut Write,
+    by: Option<&Caller>,
+    person: PersonRow,
+    password_hash: String,
+) -> Result<PersonRow> {
     let person = hold_unchanged(app, write, &person).await?.ok_or(Error::VersionConflict)?;
     let before = person.mac.clone();
     let person = PersonRow { password_hash, ..person }.sealed(&app.vault);
@@ -343,7 +379,8 @@ pub(super) async fn set_password(app: &App, write: &mut Write, person: PersonRow
         object: &person.email,
         detail: serde_json::json!({}),
     };
-    audit::record(write, &app.vault, &as_caller(&person)?, event).await?;
+    let himself = as_caller(&person)?;
+    audit::record(write, &app.vault, by.unwrap_or(&himself), event).await?;
     Ok(person)
 }
 

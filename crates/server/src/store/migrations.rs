@@ -37,6 +37,11 @@ pub(super) fn postgres() -> Migrator {
     migrator(POSTGRES)
 }
 
+/// The number of the last step.
+pub(super) fn last() -> i64 {
+    i64::try_from(SQLITE.len()).unwrap_or(i64::MAX)
+}
+
 fn migrator(steps: Steps) -> Migrator {
     let migrations = (1..).zip(steps).map(|(version, &(name, sql))| {
         Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)

@@ -6,12 +6,15 @@
 mod audit;
 mod checks;
 mod connections;
+mod copy;
 #[cfg(test)]
 mod crash;
 mod groups;
 mod idempotency;
 mod instance;
 mod keys;
+mod load;
+mod look;
 mod migrations;
 mod open;
 mod people;
@@ -53,6 +56,7 @@ pub use self::{
         insert_connection, insert_version, narrow_connection, narrowed_connections, newest_connection,
         record_check_on_connection, update_connection, version,
     },
+    copy::{Kind, LiveRow, TABLES, Table, Value, live_connections, page, put_all_words, put_rows, schema},
     groups::{GroupRow, group, group_by_name, groups, put_group, remove_group},
     idempotency::{insert_key, key_request},
     instance::{InstanceRow, insert_instance, instance, replace_key_ring, tick},
@@ -60,6 +64,8 @@ pub use self::{
         MacTable, NodeRow, beat, count_under_older_keys, end_row_macs, exchange_key_ring, exchange_workspace_key, nodes,
         remove_node, reseal_version, versions_under_older_keys,
     },
+    load::{Fill, Loading, fold_log, is_empty},
+    look::Look,
     people::{
         LinkRow, MemberRow, PersonRow, SessionRow, delete_links_of, delete_other_sessions_of, delete_session, delete_session_of,
         delete_sessions_of, enabled_owners, hold_member, hold_person, insert_link, insert_person, insert_session, link, members,
@@ -120,6 +126,9 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(database) if database.is_unique_violation() => Self::Unique(error),
+            sqlx::Error::Database(database) if is_damage(database.code().as_deref().unwrap_or_default()) => {
+                Self::Refused { sentence: DAMAGED.to_owned(), source: error.into() }
+            }
             sqlx::Error::Database(database) if passes(database.code().as_deref().unwrap_or_default()) => Self::Unavailable(error),
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
                 Self::Unavailable(error)
@@ -140,13 +149,24 @@ pub(crate) async fn in_time<T>(statement: impl Future<Output = sqlx::Result<T>>)
     timeout(STATEMENT, statement).await.unwrap_or_else(|_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into())))
 }
 
+const DAMAGED: &str =
+    "The store is damaged. Stop every server on it, keep a copy of it, and restore a backup with “dataflow restore --replace”.";
+
+/// Whether the database says that what is stored is broken: SQLite's CORRUPT and NOTADB, PostgreSQL's `data_corrupted` and `index_corrupted`.
+fn is_damage(code: &str) -> bool {
+    if code.len() == 5 {
+        return matches!(code, "XX001" | "XX002");
+    }
+    code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 11 | 26))
+}
+
 /// Whether an error with this code may be over at the next try: PostgreSQL's classes 40 (deadlock, serialization), 53 (out of
-/// something) and 57P (going down, coming up), and 57014 (cancelled at `statement_timeout`); SQLite's BUSY, LOCKED and FULL, which are the last byte of its extended codes.
+/// something) and 57P (going down, coming up), and 57014 (cancelled at `statement_timeout`); SQLite's BUSY, LOCKED, IOERR and FULL, which are the last byte of its extended codes.
 fn passes(code: &str) -> bool {
     if code.len() == 5 {
         return ["40", "53", "57P", "57014"].iter().any(|class| code.starts_with(class));
     }
-    code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 13))
+    code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13))
 }
 
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -219,6 +239,15 @@ impl Handle for Read {
     }
 }
 
+/// One state of the whole store, read in pieces while others change it.
+pub struct Snapshot(OpenTransaction);
+
+impl Handle for Snapshot {
+    fn engine(&mut self) -> Engine<'_> {
+        self.0.engine()
+    }
+}
+
 impl Store {
     /// Opens the database and brings its tables up to this build.
     pub async fn open(location: &Location) -> Result<Self> {
@@ -261,6 +290,15 @@ impl Store {
             #[cfg(test)]
             crash: self.crash.clone(),
         })
+    }
+
+    /// What the store is kept in.
+    #[must_use]
+    pub fn engine_name(&self) -> &'static str {
+        match &self.db {
+            Db::Sqlite { .. } => "sqlite",
+            Db::Postgres(_) => "postgres",
+        }
     }
 
     /// A write that begins once every change under way is over, and holds up every other until it ends: for what must be the first.

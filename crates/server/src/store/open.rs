@@ -12,14 +12,16 @@ use std::{
 use sqlx::{
     Connection as _,
     migrate::MigrateError,
-    postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgSslMode},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Db, Result, StoreError, migrations};
 
 mod refusal;
+
+pub(super) use refusal::newer;
 
 /// How long a database may take to answer at the start; one that starts beside us is waited for as long.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -34,25 +36,32 @@ const CACHE_SIZE: &str = "-8192";
 
 pub(super) async fn sqlite(path: &Path) -> Result<Db> {
     keep_private(path).map_err(|source| StoreError::Open { doing: "keep its file from other users", source: source.into() })?;
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(5))
-        .pragma("trusted_schema", "OFF")
-        .pragma("cache_size", CACHE_SIZE);
+    let options = sqlite_options(path).create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
     // Asking each time whether a connection to a file still answers costs more than most of what is asked of it.
-    let pool = SqlitePoolOptions::new().test_before_acquire(false);
+    let pool = SqlitePoolOptions::new()
+        .test_before_acquire(false)
+        // A transaction that SQLite itself rolled back, at a full disk for one, sqlx takes for open ever after: such a session begins no other.
+        .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }));
     let writer = pool.clone().max_connections(1).connect_with(options.clone()).await?;
     migrations::sqlite().run(&writer).await.map_err(|error| match error {
         MigrateError::VersionMissing(_) => refusal::newer(error),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
         error => StoreError::Open { doing: "bring its tables up to this version", source: error.into() },
     })?;
     let readers =
         pool.min_connections(1).max_connections(8).connect_with(options.read_only(true).create_if_missing(false)).await?;
     Ok(Db::Sqlite { readers, writer })
+}
+
+/// How every session of the embedded store is set.
+pub(super) fn sqlite_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5))
+        .pragma("trusted_schema", "OFF")
+        .pragma("cache_size", CACHE_SIZE)
 }
 
 pub(super) async fn postgres(url: &str) -> Result<Db> {
@@ -69,6 +78,36 @@ pub(super) async fn postgres(url: &str) -> Result<Db> {
         .after_release(|connection, _| Box::pin(async { answers(connection).await.map(|()| true) }))
         .connect_lazy_with(options.options([("statement_timeout", STATEMENT_TIMEOUT)]));
     Ok(Db::Postgres(pool))
+}
+
+/// A file that is filled before anybody relies on it: until it is whole, nothing of it need outlive a power cut.
+pub(super) async fn unfinished(path: &Path) -> Result<SqlitePool> {
+    keep_private(path).map_err(|source| StoreError::Open { doing: "keep its file from other users", source: source.into() })?;
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Off)
+        .synchronous(SqliteSynchronous::Off)
+        .foreign_keys(true)
+        .pragma("trusted_schema", "OFF")
+        // In KiB: indexes that are written in no order of theirs stay in memory.
+        .pragma("cache_size", "-65536");
+    Ok(SqlitePoolOptions::new().test_before_acquire(false).max_connections(1).connect_with(options).await?)
+}
+
+/// One session that no limit of time ends, and that is no node's.
+pub(super) async fn alone(url: &str) -> Result<PgPool> {
+    let options = postgres_options(url)?.application_name("dataflow restore");
+    let asked = refusal::Asked::new(url, &options);
+    sign_in(&options, &asked).await?.close().await.map_err(|error| asked.not_connected(&error))?;
+    Ok(PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_lazy_with(options))
+}
+
+/// One session that only reads.
+pub(super) async fn look(url: &str) -> Result<PgConnection> {
+    let options = postgres_options(url)?.application_name("dataflow doctor");
+    let asked = refusal::Asked::new(url, &options);
+    let limits = [("statement_timeout", STATEMENT_TIMEOUT), ("default_transaction_read_only", "on")];
+    sign_in(&options.options(limits), &asked).await
 }
 
 async fn answers(connection: &mut PgConnection) -> sqlx::Result<()> {

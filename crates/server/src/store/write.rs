@@ -25,12 +25,18 @@ pub(super) enum OpenTransaction {
     Postgres(Transaction<'static, Postgres>),
 }
 
+impl OpenTransaction {
+    pub(super) fn engine(&mut self) -> Engine<'_> {
+        match self {
+            Self::Sqlite(transaction) => Engine::Sqlite(transaction),
+            Self::Postgres(transaction) => Engine::Postgres(transaction),
+        }
+    }
+}
+
 impl Handle for Write {
     fn engine(&mut self) -> Engine<'_> {
-        match &mut self.transaction {
-            OpenTransaction::Sqlite(transaction) => Engine::Sqlite(transaction),
-            OpenTransaction::Postgres(transaction) => Engine::Postgres(transaction),
-        }
+        self.transaction.engine()
     }
 }
 

@@ -136,6 +136,6 @@ async fn a_password_over_another_one_that_was_chosen_meanwhile_is_a_conflict() {
     let caller = owner(&fixture).await;
     change_own_password(app, &caller, &Device::default(), (&secret(PASSWORD), &secret(NEW))).await.expect("changed");
     let mut write = app.store.write().await.expect("open");
-    let came_to = set_password(app, &mut write, read, String::new()).await;
+    let came_to = set_password(app, &mut write, None, read, String::new()).await;
     assert!(matches!(came_to, Err(Error::VersionConflict)), "no outage");
 }

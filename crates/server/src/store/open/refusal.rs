@@ -125,7 +125,7 @@ pub(super) fn unusable(problem: &str) -> StoreError {
 }
 
 /// A later version of the product has been here.
-pub(super) fn newer(error: MigrateError) -> StoreError {
+pub(in crate::store) fn newer(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
     let sentence = "The store belongs to a newer version of Dataflow Connections. Start that version, or a later one.".to_owned();
-    StoreError::Refused { sentence, source: error.into() }
+    StoreError::Refused { sentence, source: source.into() }
 }

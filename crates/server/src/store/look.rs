@@ -1,0 +1,98 @@
+//! Looking at a store that may be damaged, of another version, or in use, without changing anything of it.
+
+use std::path::Path;
+
+use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnection, sqlite::SqliteConnection};
+
+use super::{Engine, Handle, Location, Result, fetch, migrations, open};
+
+/// One session that only reads.
+pub enum Look {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Handle for Look {
+    fn engine(&mut self) -> Engine<'_> {
+        match self {
+            Self::Sqlite(connection) => Engine::Sqlite(connection),
+            Self::Postgres(connection) => Engine::Postgres(connection),
+        }
+    }
+}
+
+impl Look {
+    pub async fn open(location: &Location) -> Result<Self> {
+        Ok(match location {
+            Location::Sqlite(path) => {
+                // Without a log there is nobody else, and SQLite would make the files that it shares with others.
+                let alone = !log(path).exists();
+                let options = open::sqlite_options(path).create_if_missing(false).read_only(true).immutable(alone);
+                Self::Sqlite(options.connect().await?)
+            }
+            Location::Postgres(url) => Self::Postgres(open::look(url.expose_secret()).await?),
+        })
+    }
+
+    pub async fn close(self) -> Result<()> {
+        match self {
+            Self::Sqlite(connection) => connection.close().await?,
+            Self::Postgres(connection) => connection.close().await?,
+        }
+        Ok(())
+    }
+
+    /// What a session of the server's has of the settings that decide whether an acknowledged change outlives a power cut, and the version.
+    pub async fn settings(&mut self) -> Result<Vec<(String, String)>> {
+        match self {
+            Self::Sqlite(connection) => {
+                let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *connection).await?;
+                let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut *connection).await?;
+                Ok(vec![("synchronous".to_owned(), synchronous.to_string()), ("version".to_owned(), version)])
+            }
+            Self::Postgres(connection) => {
+                let sql = "SELECT name, setting FROM pg_settings WHERE name IN \
+                           ('fsync', 'synchronous_commit', 'full_page_writes', 'server_version_num') ORDER BY name";
+                Ok(sqlx::query_as(sql).fetch_all(connection).await?)
+            }
+        }
+    }
+
+    /// What SQLite finds wrong with the file, at most ten lines; PostgreSQL looks after its own.
+    pub async fn damage(&mut self) -> Result<Vec<String>> {
+        let Self::Sqlite(connection) = self else { return Ok(Vec::new()) };
+        let found: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check(10)").fetch_all(connection).await?;
+        Ok(found.into_iter().filter(|line| line != "ok").collect())
+    }
+
+    /// Microseconds UTC at the database's machine, if that is another one.
+    pub async fn clock(&mut self) -> Result<Option<i64>> {
+        let Self::Postgres(connection) = self else { return Ok(None) };
+        let sql = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)";
+        Ok(Some(sqlx::query_scalar(sql).fetch_one(connection).await?))
+    }
+
+    /// The number of its last migration, and of this build's.
+    pub async fn schema(&mut self) -> Result<(i64, i64)> {
+        let (own,) = fetch!(self, fetch_one, (i64,), "SELECT max(version) FROM _sqlx_migrations")?;
+        Ok((own, migrations::last()))
+    }
+
+    /// The newest time that a row bears, microseconds UTC.
+    pub async fn newest(&mut self) -> Result<Option<i64>> {
+        let (newest,) = fetch!(
+            self,
+            fetch_one,
+            (Option<i64>,),
+            "SELECT max(at) FROM (SELECT max(at) AS at FROM audit_events UNION ALL SELECT max(updated_at) FROM connections \
+             UNION ALL SELECT max(last_used_at) FROM tokens UNION ALL SELECT max(seen_at) FROM sessions) newest"
+        )?;
+        Ok(newest)
+    }
+}
+
+fn log(path: &Path) -> std::path::PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}

@@ -1,0 +1,114 @@
+// A disk that fails or loses power, for a program that is started with this in LD_PRELOAD. Of files below DISK_FOLDER:
+//
+//   DISK_FAIL=k      the k-th write, truncation or sync fails; all from it on if DISK_STAYS is set
+//   DISK_ERROR=n     with this errno
+//   DISK_WHILE=path  only while that is there
+//   DISK_COUNT=path  how many there were is written there, anew with each
+//   DISK_SYNCED=dir  what was synced is copied there: all that a power cut would leave
+//   DISK_LIES=text   a sync of a file whose name ends so is acknowledged, and copies nothing
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static long count;
+
+// The path of an open file below the folder, or 0.
+static int inside(int fd, char *path) {
+  const char *folder = getenv("DISK_FOLDER");
+  char link[64];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  ssize_t length = folder ? readlink(link, path, PATH_MAX - 1) : -1;
+  if (length <= 0) return 0;
+  path[length] = 0;
+  return strncmp(path, folder, strlen(folder)) == 0;
+}
+
+static int ends_with(const char *text, const char *end) {
+  size_t length = strlen(text), tail = strlen(end);
+  return length >= tail && strcmp(text + length - tail, end) == 0;
+}
+
+// Whether this one is to fail.
+static int fails(int fd) {
+  char path[PATH_MAX];
+  if (!inside(fd, path)) return 0;
+  const char *at = getenv("DISK_FAIL"), *error = getenv("DISK_ERROR"), *told = getenv("DISK_COUNT");
+  pthread_mutex_lock(&gate);
+  long number = ++count;
+  if (told) {
+    FILE *file = fopen(told, "w");
+    if (file) {
+      fprintf(file, "%ld\n", number);
+      fclose(file);
+    }
+  }
+  pthread_mutex_unlock(&gate);
+  const char *only = getenv("DISK_WHILE");
+  if (only && access(only, F_OK)) return 0;
+  if (!at || !(getenv("DISK_STAYS") ? number >= atol(at) : number == atol(at))) return 0;
+  errno = error ? atoi(error) : EIO;
+  return 1;
+}
+
+// Copies what a file holds now to the folder of synced ones, under its path below DISK_FOLDER with dashes for slashes.
+static void keep(int fd) {
+  const char *folder = getenv("DISK_FOLDER"), *synced = getenv("DISK_SYNCED"), *lies = getenv("DISK_LIES");
+  char path[PATH_MAX], kept[PATH_MAX], part[PATH_MAX + 8], block[65536];
+  struct stat about;
+  if (!synced || !inside(fd, path) || fstat(fd, &about) || !S_ISREG(about.st_mode)) return;
+  if (lies && ends_with(path, lies)) return;
+  for (char *at = path + strlen(folder) + 1; *at; at++)
+    if (*at == '/') *at = '-';
+  snprintf(kept, sizeof kept, "%s/%s", synced, path + strlen(folder) + 1);
+  snprintf(part, sizeof part, "%s.part", kept);
+  pthread_mutex_lock(&gate);
+  int out = open(part, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  if (out >= 0) {
+    static ssize_t (*real)(int, const void *, size_t);
+    if (!real) real = dlsym(RTLD_NEXT, "write");
+    off_t place = 0;
+    for (ssize_t length; (length = pread(fd, block, sizeof block, place)) > 0; place += length)
+      if (real(out, block, length) != length) abort();
+    close(out);
+    rename(part, kept);
+  }
+  pthread_mutex_unlock(&gate);
+}
+
+#define WRAP(type, name, declared, passed)                                                                                                           \
+  type name declared {                                                                                                                               \
+    static type(*real) declared;                                                                                                                     \
+    if (!real) real = dlsym(RTLD_NEXT, #name);                                                                                                       \
+    if (fails(fd)) return -1;                                                                                                                        \
+    return real passed;                                                                                                                              \
+  }
+
+WRAP(ssize_t, write, (int fd, const void *bytes, size_t length), (fd, bytes, length))
+WRAP(ssize_t, pwrite, (int fd, const void *bytes, size_t length, off_t place), (fd, bytes, length, place))
+WRAP(ssize_t, pwrite64, (int fd, const void *bytes, size_t length, off64_t place), (fd, bytes, length, place))
+WRAP(ssize_t, writev, (int fd, const struct iovec *parts, int number), (fd, parts, number))
+WRAP(int, ftruncate, (int fd, off_t length), (fd, length))
+WRAP(int, ftruncate64, (int fd, off64_t length), (fd, length))
+
+#define SYNC(name)                                                                                                                                   \
+  int name(int fd) {                                                                                                                                 \
+    static int (*real)(int);                                                                                                                         \
+    if (!real) real = dlsym(RTLD_NEXT, #name);                                                                                                       \
+    if (fails(fd)) return -1;                                                                                                                        \
+    keep(fd);                                                                                                                                        \
+    return real(fd);                                                                                                                                 \
+  }
+
+SYNC(fsync)
+SYNC(fdatasync)
