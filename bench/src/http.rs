@@ -23,6 +23,7 @@ pub struct Answer {
 }
 
 impl Client {
+    #[expect(clippy::disallowed_methods, reason = "asks a server that this benchmark started")]
     pub fn new(port: u16, headers: &[(&str, &str)]) -> anyhow::Result<Self> {
         let stream = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), Duration::from_secs(2))?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;

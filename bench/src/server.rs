@@ -122,9 +122,10 @@ pub fn sample(number: u32) -> Value {
 }
 
 fn serve(folder: &Path, port: u16) -> anyhow::Result<Running> {
-    Running::start(
-        Command::new(binary()?).args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]).arg(folder.join("data")),
-    )
+    let mut command = Command::new(binary()?);
+    command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]).arg(folder.join("data"));
+    // The list of 100,000 is filled faster than anybody may.
+    Running::start(command.args(["--limit", "changes=off"]))
 }
 
 fn shell(folder: &Path, arguments: &[&str], stdin: &str) -> anyhow::Result<String> {

@@ -27,6 +27,11 @@ pub fn writes_picture() -> bool {
     variable("DATAFLOW_WRITE_PICTURE").is_some()
 }
 
+/// Whether `DATAFLOW_SOAK` is set: promises are tried with their full numbers.
+pub fn soak() -> bool {
+    variable("DATAFLOW_SOAK").is_some()
+}
+
 /// The top folder of this repository.
 ///
 /// # Panics

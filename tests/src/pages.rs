@@ -12,12 +12,13 @@ use crate::{
 const CODE: &str = "{code}";
 
 /// The route as the server's source writes it, and the addresses by which the walks take it.
-pub const PAGES: [(&str, &[&str]); 17] = [
+pub const PAGES: [(&str, &[&str]); 18] = [
     ("/", &["/"]),
     ("/sign-in", &["/sign-in"]),
     ("/link/{code}", &["/link/{code}"]),
     ("/account", &["/account"]),
     ("/workspaces", &["/workspaces"]),
+    ("/settings", &["/settings"]),
     ("/w/{workspace}/connections", &["/w/default/connections", "/w/default/connections?q=nothing", "/w/empty/connections"]),
     (
         "/w/{workspace}/connections/{name}",

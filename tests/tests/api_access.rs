@@ -55,6 +55,7 @@ const ROUTES: &[Route] = &[
     route("list_activity", [403, 403, 403, 200], 403),
     route("export_activity", [403, 403, 403, 200], 403),
     Route { id: "list_workspaces", by_role: [200; 4], narrowed: 200, open: true },
+    Route { id: "show_settings", by_role: [403, 403, 403, 200], narrowed: 403, open: true },
     Route { id: "list_types", by_role: [200; 4], narrowed: 200, open: true },
 ];
 

@@ -108,6 +108,10 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
     let ends = stored.sql(ends);
     assert_eq!(ends, "person.end_sessions|admin@example.org|{\"sessions\":1}\nperson.sign_out|admin@example.org|{}");
 
+    owner.submit("/settings/retention", "etag=%22retention.1%22&check_days=90").expect(303);
+    let settings = stored.sql("SELECT actor, object, detail FROM audit_events WHERE action = 'settings.change'");
+    assert_eq!(settings, "admin@example.org|retention|{\"check_days\":90,\"version_days\":null}");
+
     stored.create("sales", "planted");
     stored.edit("sales", &json!({"description": "x"})).expect(200);
     stored.admin("PUT", "/groups/finance").json(&json!({"people": ["eve@example.org"]})).send().expect(200);

@@ -106,6 +106,18 @@ const ROUTES: &[Route] = &[
     route("/w/{workspace}/access/link", "/w/default/access/link", ADA, 201),
     route("/w/{workspace}/access/remove", "/w/default/access/remove", ADA, 303),
     route("/workspaces", "/workspaces", &[("name", "finance")], 303),
+    route(
+        "/settings/addresses",
+        "/settings/addresses",
+        &[("allow", "0.0.0.0/0"), ("deny", "10.0.0.0/8"), ("etag", "\"addresses.1\"")],
+        303,
+    ),
+    route(
+        "/settings/retention",
+        "/settings/retention",
+        &[("check_days", "90"), ("version_days", "365"), ("etag", "\"retention.1\"")],
+        303,
+    ),
     route("/link", "/link", &[("code", "{code}"), ("password", "another long password")], 303),
     Route {
         free: &["next"],
@@ -126,11 +138,13 @@ const ROUTES: &[Route] = &[
 fn bad_values(route: &Route, name: &str) -> Vec<String> {
     let mut all = vec!["a%00b".to_owned(), "%00".to_owned(), "%5B".repeat(LONG), "9".repeat(LONG), "%F0%9F%92%A9".repeat(LONG)];
     let more: &[&str] = match name {
-        "port" | "days" | "extra.connect_timeout" => {
+        "port" | "days" | "check_days" | "version_days" | "extra.connect_timeout" => {
             &["-1", "1.5", "0x10", "1e9", "NaN", "99999999999999999999", "%5B1%5D", "true"]
         }
         "tls.mode" | "role" | "roles" => &["nonsense", "VIEWER", "%5B%22viewer%22%5D", "1"],
         "email" => &["", "nobody", "@", "a%40b%40c", "a%0D%0ABcc%3A%40b"],
+        "allow" => &["10.0.0.0/33", "10.0.0/8", "localhost", "169.254.169.254", "10.0.0.0/8%0Anonsense", "::/129"],
+        "deny" => &["10.0.0.0/33", "10.0.0/8", "localhost", "%5B::1%5D", "10.0.0.0%20-%2010.1.0.0"],
         // A token may be called anything.
         "name" if route.path.ends_with("/tokens") => &[""],
         "name" | "confirm" | "code" => &["", "-x", "a%2Fb", "..%2F..", "%E2%80%AEx"],
@@ -286,7 +300,7 @@ fn state(stored: &Stored) -> String {
         "SELECT id, version, description, updated_at, deleted_at, checked_at FROM connections ORDER BY id; SELECT count(*) FROM checks; \
          SELECT count(*) FROM connection_versions; SELECT id, revoked_at FROM tokens ORDER BY id; SELECT count(*) FROM sessions; \
          SELECT count(*) FROM links; SELECT email, password_hash, disabled_at FROM people ORDER BY id; SELECT name FROM workspaces; \
-         SELECT workspace_id, person_id, roles FROM members ORDER BY 1, 2; SELECT name, members FROM people_groups ORDER BY 1; SELECT count(*) FROM audit_events; SELECT tick FROM change_clock",
+         SELECT workspace_id, person_id, roles FROM members ORDER BY 1, 2; SELECT name, members FROM people_groups ORDER BY 1; SELECT count(*) FROM audit_events; SELECT name, value FROM settings ORDER BY 1; SELECT tick FROM change_clock",
     );
     let _ = write!(all, "{}{}", stored.admin("GET", "/connections").send().text(), stored.credentials("sales").text());
     all

@@ -167,6 +167,7 @@ async fn browser_every_stop_of_the_other_pages_is_seen() {
         "/w/default/connections/crm/users",
         "/account",
         "/workspaces",
+        "/settings",
     ]) {
         for size in [WIDE, NARROW] {
             browser.look(size, "light").await;

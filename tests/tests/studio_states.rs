@@ -27,6 +27,36 @@ async fn marked(browser: &Browser, label: &str) {
 }
 
 #[tokio::test]
+async fn browser_settings_that_are_refused_and_saved_are_accessible() {
+    let studio = Studio::start();
+    let browser = studio.browser().await;
+    accessibility::prepare(&browser).await;
+    browser.open(LIST).await;
+    browser.click("Settings").await;
+    browser.arrives("/settings").await;
+    browser.fill("Only these networks", "10.0.0.0/8\nnonsense").await;
+    browser.fill("Never these networks", "fe80::/129").await;
+    browser.click("Save addresses").await;
+    for label in ["Only these networks", "Never these networks"] {
+        marked(&browser, label).await;
+    }
+    browser.sees("has “nonsense” on line 2").await;
+    accessibility::check(&browser, "addresses that were refused").await;
+    browser.fill("Checks", "soon").await;
+    browser.click("Save history").await;
+    marked(&browser, "Checks").await;
+    browser.fill("Checks", "90").await;
+    browser.click("Save history").await;
+    browser.arrives("/settings?done=saved").await;
+    browser.sees("Saved just now by").await;
+    browser.fill("Only these networks", "127.0.0.0/8").await;
+    browser.click("Save addresses").await;
+    browser.sees("It holds from now on").await;
+    accessibility::check(&browser, "settings that were saved").await;
+    browser.finish(&["422"]).await;
+}
+
+#[tokio::test]
 async fn browser_refused_forms_of_connections_are_accessible() {
     let studio = Studio::start();
     studio.create(&json!({"name": "shop", "type": "sqlite", "database": "sales.db"}));

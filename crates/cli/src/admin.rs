@@ -4,7 +4,7 @@ use anyhow::{anyhow, bail};
 use dataflow_server::{
     admin::{self, AdminAnswer, AdminRequest, Clear},
     app::{App, AppConfig},
-    config::{DataConfig, TestConfig},
+    config::{DataConfig, RateConfig, TestConfig},
     keys::KeySource,
     ops::keys::rotation::Rotation,
     serve::lock,
@@ -179,6 +179,7 @@ pub fn ask_at(data: &DataConfig, request: AdminRequest) -> anyhow::Result<AdminA
         let app = App::open(&AppConfig {
             data: data.clone(),
             tests: TestConfig::default(),
+            rates: RateConfig::default(),
             node_folder: locks.node_folder.clone(),
             checkpoints: None,
         })

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dataflow_connectors::policy::Cidr;
-use dataflow_server::ops::Role;
+use dataflow_server::{config::Limit, ops::Role};
 
 pub use self::keys::{Keys, KeysCommand, NewSlotArguments};
 
@@ -108,6 +108,13 @@ pub struct Serve {
     /// Send the same to the system's log
     #[arg(long, conflicts_with = "audit_checkpoints")]
     pub audit_syslog: bool,
+    /// Believe this reverse proxy (CIDR) about whom it asks for, in X-Forwarded-For; may be given more than once
+    #[arg(long, value_name = "CIDR")]
+    pub trusted_proxy: Vec<Cidr>,
+    /// Limit what comes in a second: KIND=RATE, KIND=RATE:BURST or KIND=off; KIND is requests, changes or tests (of a token or a person),
+    /// strangers (requests without a valid sign-in, of an address) or address; may be given more than once
+    #[arg(long, value_name = "KIND=RATE")]
+    pub limit: Vec<Limit>,
     /// Switch tests of connections off
     #[arg(long)]
     pub no_tests: bool,

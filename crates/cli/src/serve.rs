@@ -6,11 +6,11 @@ use std::{
 };
 
 use anyhow::Context;
-use dataflow_connectors::policy::DialPolicy;
+use dataflow_connectors::{AddressLists, DialPolicy};
 use dataflow_model::Secret;
 use dataflow_server::{
     audit::checkpoint::{SYSLOG, Sink},
-    config::{DataConfig, PublicConfig, TestConfig, credential},
+    config::{DataConfig, PublicConfig, RateConfig, TestConfig, credential},
     keys::{KeySource, Passphrase},
     serve::{ServeConfig, serve},
     transit::Transit,
@@ -22,13 +22,15 @@ use crate::{
 };
 
 pub fn run(arguments: Serve) -> anyhow::Result<()> {
-    let policy = DialPolicy { allow: arguments.test_allow, deny: arguments.test_deny, ..DialPolicy::default() };
+    let configured = AddressLists { allow: arguments.test_allow, deny: arguments.test_deny };
+    let policy = DialPolicy { configured, ..DialPolicy::default() };
     let config = ServeConfig {
         data: data_config(arguments.data)?,
         public: PublicConfig {
             listen: arguments.listen,
             public_url: arguments.public_url,
             tls: arguments.tls_cert.zip(arguments.tls_key),
+            trusted_proxies: arguments.trusted_proxy,
         },
         tests: TestConfig {
             enabled: !arguments.no_tests,
@@ -42,6 +44,7 @@ pub fn run(arguments: Serve) -> anyhow::Result<()> {
             (None, true) => Some(Sink::Syslog(PathBuf::from(SYSLOG))),
             (None, false) => None,
         },
+        rates: RateConfig::with(&arguments.limit),
     };
     runtime()?.block_on(serve(config, stop_signal(), output::say))
 }

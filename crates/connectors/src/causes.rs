@@ -45,7 +45,7 @@ pub fn address_not_allowed(host: &str) -> TestError {
         "host",
         Cause::AddressNotAllowed,
         format!("This server may not connect to “{host}”."),
-        "Its address is outside of what the operator allows. Ask the operator to add it to the allowed addresses, or use another host.",
+        "Its address is outside of what the operator allows. Ask an owner of this server to allow it on the page Settings, or whoever starts it; or use another host.",
     )
 }
 

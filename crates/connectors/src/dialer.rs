@@ -27,6 +27,32 @@ pub struct Dialer {
     policy: DialPolicy,
     deadline: Instant,
     roots: SystemRoots,
+    names: Names,
+}
+
+/// Whom the addresses of a name are asked of.
+#[derive(Debug)]
+enum Names {
+    System,
+    /// What is answered each time that is asked, last first.
+    #[cfg(test)]
+    Scripted(std::sync::Mutex<Vec<Vec<SocketAddr>>>),
+}
+
+impl Names {
+    async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        match self {
+            Self::System => system_addresses(host, port).await,
+            #[cfg(test)]
+            Self::Scripted(answers) => Ok(answers.lock().expect("not poisoned").pop().expect("one more answer")),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the guarded dialer; what is found is held against the policy")]
+async fn system_addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    // A name of many addresses is no reason for a long test.
+    Ok(tokio::net::lookup_host((host, port)).await?.take(16).collect())
 }
 
 /// Addresses that passed the policy. Only [`Dialer::resolve`] makes one, so nothing else can be dialled.
@@ -44,7 +70,7 @@ impl Checked {
 impl Dialer {
     #[must_use]
     pub fn new(policy: DialPolicy, deadline: Instant, roots: SystemRoots) -> Self {
-        Self { policy, deadline, roots }
+        Self { policy, deadline, roots, names: Names::System }
     }
 
     /// The authorities that this machine trusts.
@@ -75,11 +101,7 @@ impl Dialer {
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         let found = match bare.parse::<IpAddr>() {
             Ok(address) => vec![SocketAddr::new(address, port)],
-            // A name of many addresses is no reason for a long test.
-            Err(_) => match tokio::net::lookup_host((bare, port)).await {
-                Ok(found) => found.take(16).collect(),
-                Err(error) => return Err(unresolved(&error, host)),
-            },
+            Err(_) => self.names.addresses(bare, port).await.map_err(|error| unresolved(&error, host))?,
         };
         if found.is_empty() {
             return Err(causes::name_not_found(host));
@@ -137,6 +159,7 @@ mod tests {
     use dataflow_model::Cause;
 
     use super::*;
+    use crate::AddressLists;
 
     #[test]
     fn silent_name_servers_are_told_from_a_name_that_nobody_has() {
@@ -169,6 +192,45 @@ mod tests {
             let error = refusal(&io::Error::from_raw_os_error(number), "db.example.org", 5432);
             assert_eq!((error.code, error.field.as_deref()), (cause, Some(field)), "{number}");
         }
+    }
+
+    /// Two services at one port: on an address that may be reached, and on one that may not.
+    async fn two_services() -> (tokio::net::TcpListener, tokio::net::TcpListener) {
+        loop {
+            let allowed = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let port = allowed.local_addr().expect("bound").port();
+            if let Ok(forbidden) = tokio::net::TcpListener::bind(("127.0.0.2", port)).await {
+                return (allowed, forbidden);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_changes_its_mind_is_dialled_where_it_was_checked() {
+        let (allowed, forbidden) = two_services().await;
+        let (good, bad) = (allowed.local_addr().expect("bound"), forbidden.local_addr().expect("bound"));
+        let only = AddressLists { allow: vec!["127.0.0.1/32".parse().expect("a range")], deny: Vec::new() };
+        let dialer = |answers: &[&[SocketAddr]]| {
+            let policy = DialPolicy { configured: only.clone(), ..DialPolicy::default() };
+            let answers = answers.iter().rev().map(|answer| answer.to_vec()).collect();
+            let names = Names::Scripted(std::sync::Mutex::new(answers));
+            Dialer { names, ..Dialer::new(policy, Instant::now() + Duration::from_secs(5), SystemRoots::unread()) }
+        };
+        let dial = async |answers: &[&[SocketAddr]]| {
+            let dialer = dialer(answers);
+            let dialled = dialer.dial("db", good.port(), &mut Steps::new(|_| {})).await;
+            let Names::Scripted(left) = &dialer.names else { panic!("made here") };
+            let left = left.lock().expect("not poisoned").len();
+            (dialled.map(|stream| stream.peer_addr().ok()).map_err(|error| error.code), answers.len() - left)
+        };
+        for answers in [[&[good][..], &[bad]], [&[bad, good], &[bad, bad]], [&[good, bad], &[bad]]] {
+            assert_eq!(dial(&answers).await, (Ok(Some(good)), 1), "asked once, and dialled there: {answers:?}");
+        }
+        for answers in [[&[bad][..], &[good]], [&[bad, bad], &[good]]] {
+            assert_eq!(dial(&answers).await, (Err(Cause::AddressNotAllowed), 1), "{answers:?}");
+        }
+        let knocked = tokio::time::timeout(Duration::from_millis(100), forbidden.accept()).await;
+        assert!(knocked.is_err(), "somebody came to where nobody may go: {knocked:?}");
     }
 
     #[tokio::test]

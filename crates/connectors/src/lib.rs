@@ -21,6 +21,6 @@ pub mod tls;
 
 pub use connector::{Connector, Outcome, Target};
 pub use dialer::Dialer;
-pub use policy::{Cidr, DialPolicy};
+pub use policy::{AddressLists, Cidr, DialPolicy};
 pub use registry::connector;
 pub use steps::Steps;

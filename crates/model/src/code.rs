@@ -76,6 +76,8 @@ codes! {
     SetupDone => "setup_done",
     /// The stored secret could not be opened: a key or a row is not what it was.
     SecretUnreadable => "secret_unreadable",
+    /// What an owner set for the whole server is not what the store has now; until an owner saves it again, no test runs.
+    SettingsUnreadable => "settings_unreadable",
     /// The store does not answer; `Retry-After` says in how many seconds to try again.
     Unavailable => "unavailable",
     /// A defect of the server; its log has the cause under `request_id`.

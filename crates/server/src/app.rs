@@ -17,14 +17,15 @@ use crate::{
     attempts::Attempts,
     audit::{UseLog, checkpoint},
     clock::Clock,
-    config::{DataConfig, TestConfig},
+    config::{DataConfig, RateConfig, TestConfig},
     error::Result,
     keys,
     metrics::Metrics,
-    ops::{access::TokenIdentity, counts::KnownCounts, credentials::Servable, rows::Sealed as _},
+    ops::{access::TokenIdentity, counts::KnownCounts, credentials::Servable, rows::Sealed as _, settings},
     passwords::Passwords,
     store::{self, Store, Write},
     tests::TestRunner,
+    throttle::Throttle,
     under_way::UnderWay,
     uses::Uses,
 };
@@ -52,6 +53,7 @@ pub struct App {
     pub tests: TestRunner,
     pub passwords: Passwords,
     pub attempts: Attempts,
+    pub throttle: Throttle,
     pub metrics: Arc<Metrics>,
     /// Where the audit's checkpoints go, if anywhere.
     pub checkpoints: Option<checkpoint::Sink>,
@@ -62,6 +64,7 @@ pub struct App {
 pub struct AppConfig {
     pub data: DataConfig,
     pub tests: TestConfig,
+    pub rates: RateConfig,
     /// This node's folder for its own state.
     pub node_folder: std::path::PathBuf,
     pub checkpoints: Option<checkpoint::Sink>,
@@ -94,9 +97,11 @@ impl App {
             tests: TestRunner::new(config.tests.clone(), metrics.clone()),
             passwords: Passwords::default(),
             attempts: Attempts::default(),
+            throttle: Throttle::new(config.rates.clone(), metrics.clone()),
             metrics,
             checkpoints: config.checkpoints.clone(),
         };
+        settings::begin(&app).await.context("prepare the settings")?;
         Ok(Arc::new(app))
     }
 

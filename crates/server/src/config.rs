@@ -1,12 +1,12 @@
 //! What the operator can set, one struct per concern. The shell fills it; nothing else in this crate reads the environment.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, str::FromStr, sync::Arc};
 
 use anyhow::{Context as _, bail};
-use dataflow_connectors::policy::DialPolicy;
+use dataflow_connectors::policy::{Cidr, DialPolicy};
 use dataflow_model::Secret;
 
-use crate::{keys::KeySource, store::Location};
+use crate::{clock::SECOND, keys::KeySource, store::Location, throttle::Kind};
 
 /// Most nodes that one data folder serves.
 pub const NODES_MAX: usize = 64;
@@ -76,6 +76,120 @@ pub struct PublicConfig {
     pub public_url: Option<String>,
     /// Certificate chain and private key, PEM files.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// Reverse proxies that are believed about whom they ask for, in `X-Forwarded-For`.
+    pub trusted_proxies: Vec<Cidr>,
+}
+
+/// So many in a second, and so many at once after a rest: `100:1000`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub per_second: NonZeroU32,
+    pub burst: NonZeroU32,
+}
+
+impl Rate {
+    /// Microseconds in which one comes back into the bucket.
+    pub(crate) fn each(self) -> i64 {
+        (SECOND / i64::from(self.per_second.get())).max(1)
+    }
+
+    /// Microseconds in which an empty bucket is full again.
+    pub(crate) fn room(self) -> i64 {
+        self.each().saturating_mul(i64::from(self.burst.get()))
+    }
+}
+
+impl FromStr for Rate {
+    type Err = LimitError;
+
+    fn from_str(text: &str) -> Result<Self, LimitError> {
+        let number = |text: &str| text.parse::<NonZeroU32>().map_err(|_| LimitError);
+        let (per_second, burst) = match text.split_once(':') {
+            Some((per_second, burst)) => (number(per_second)?, number(burst)?),
+            None => (number(text)?, number(text)?.saturating_mul(TEN)),
+        };
+        Ok(Self { per_second, burst })
+    }
+}
+
+const TEN: NonZeroU32 = rate(10, 1).per_second;
+
+const fn rate(per_second: u32, burst: u32) -> Rate {
+    let number = "a rate of this file is not zero";
+    Rate { per_second: NonZeroU32::new(per_second).expect(number), burst: NonZeroU32::new(burst).expect(number) }
+}
+
+/// One `--limit`: `changes=50`, `changes=50:500`, `changes=off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit(pub Kind, pub Option<Rate>);
+
+/// A text that is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "write KIND=RATE, KIND=RATE:BURST or KIND=off; KIND is requests, changes, tests, strangers or address, and the others are whole numbers from 1"
+)]
+pub struct LimitError;
+
+impl FromStr for Limit {
+    type Err = LimitError;
+
+    fn from_str(text: &str) -> Result<Self, LimitError> {
+        let (kind, rate) = text.split_once('=').ok_or(LimitError)?;
+        let kind = Kind::ALL.into_iter().find(|known| known.as_str() == kind).ok_or(LimitError)?;
+        Ok(Self(kind, if rate == "off" { None } else { Some(rate.parse()?) }))
+    }
+}
+
+/// How fast somebody may ask. `None`: as fast as he can.
+#[derive(Debug, Clone)]
+pub struct RateConfig {
+    pub requests: Option<Rate>,
+    pub changes: Option<Rate>,
+    pub tests: Option<Rate>,
+    pub strangers: Option<Rate>,
+    pub address: Option<Rate>,
+}
+
+impl Default for RateConfig {
+    /// What no honest use meets. What a valid token reads is answered out of memory, and not limited unless the operator says so.
+    fn default() -> Self {
+        Self {
+            requests: None,
+            changes: Some(rate(100, 1_000)),
+            tests: Some(rate(10, 500)),
+            strangers: Some(rate(10, 200)),
+            address: None,
+        }
+    }
+}
+
+impl RateConfig {
+    /// The default with these in its place; of two for one kind the last counts.
+    #[must_use]
+    pub fn with(limits: &[Limit]) -> Self {
+        let mut rates = Self::default();
+        for Limit(kind, rate) in limits {
+            *match kind {
+                Kind::Requests => &mut rates.requests,
+                Kind::Changes => &mut rates.changes,
+                Kind::Tests => &mut rates.tests,
+                Kind::Strangers => &mut rates.strangers,
+                Kind::Address => &mut rates.address,
+            } = *rate;
+        }
+        rates
+    }
+
+    #[must_use]
+    pub fn of(&self, kind: Kind) -> Option<Rate> {
+        match kind {
+            Kind::Requests => self.requests,
+            Kind::Changes => self.changes,
+            Kind::Tests => self.tests,
+            Kind::Strangers => self.strangers,
+            Kind::Address => self.address,
+        }
+    }
 }
 
 /// Most tests of connections at a time in one workspace, and on one node.
@@ -120,5 +234,36 @@ impl Default for TestBounds {
             slow_per_node: 32,
             per_address: 4,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_read() {
+        let limit = |text: &str| text.parse::<Limit>().ok();
+        assert_eq!(limit("changes=50:500"), Some(Limit(Kind::Changes, Some(rate(50, 500)))));
+        assert_eq!(limit("requests=50"), Some(Limit(Kind::Requests, Some(rate(50, 500)))));
+        assert_eq!(limit("tests=off"), Some(Limit(Kind::Tests, None)));
+        for wrong in [
+            "",
+            "changes",
+            "changes=",
+            "changes=0",
+            "changes=5:0",
+            "changes=-1",
+            "changes=1.5",
+            "colour=5",
+            "Changes=5",
+            "tests=on",
+        ] {
+            assert_eq!(limit(wrong), None, "{wrong}");
+        }
+        let limits = ["changes=1", "tests=off", "changes=7:9"].map(|text| text.parse().expect("a limit"));
+        let rates = RateConfig::with(&limits);
+        assert_eq!((rates.of(Kind::Changes), rates.of(Kind::Tests)), (Some(rate(7, 9)), None));
+        assert_eq!(rates.of(Kind::Strangers), RateConfig::default().strangers);
     }
 }

@@ -53,6 +53,8 @@ pub enum Error {
     TooManyRequests(&'static str),
     /// Attempts to sign in; the next is let through after so many seconds.
     TooManyAttempts(u32),
+    /// What was too fast, and in how many seconds it may go on.
+    TooFast(&'static str, u32),
     HostNotAllowed,
     OriginNotAllowed,
     SetupDone,
@@ -61,6 +63,7 @@ pub enum Error {
     /// The act would leave the server without an admin.
     LastAdmin,
     SecretUnreadable(anyhow::Error),
+    SettingsUnreadable(anyhow::Error),
     Unavailable(anyhow::Error),
     Internal(anyhow::Error),
 }
@@ -237,6 +240,12 @@ impl Error {
                 "Too many attempts to sign in have failed.",
                 "Wait as long as Retry-After says, in seconds, and try again.",
             ),
+            Self::TooFast(what, _) => (
+                S::TOO_MANY_REQUESTS,
+                Code::TooManyRequests,
+                *what,
+                "Wait as long as Retry-After says, in seconds, and go on; an operator can raise the limit.",
+            ),
             Self::HostNotAllowed => (
                 S::MISDIRECTED_REQUEST,
                 Code::HostNotAllowed,
@@ -273,6 +282,12 @@ impl Error {
                 "The stored connection does not open: its row or its key is not what it was.",
                 "Save it again with its secrets; ask the operator to look at the server's log.",
             ),
+            Self::SettingsUnreadable(_) => (
+                S::INTERNAL_SERVER_ERROR,
+                Code::SettingsUnreadable,
+                "What tests may reach was changed outside of this program, so no test runs.",
+                "An owner of this server looks at the page Settings and saves it again; the server's log has the cause.",
+            ),
             Self::Unavailable(_) => (
                 S::SERVICE_UNAVAILABLE,
                 Code::Unavailable,
@@ -293,7 +308,20 @@ impl Error {
     #[must_use]
     pub fn cause(&self) -> Option<&anyhow::Error> {
         match self {
-            Self::SecretUnreadable(cause) | Self::Unavailable(cause) | Self::Internal(cause) => Some(cause),
+            Self::SecretUnreadable(cause)
+            | Self::SettingsUnreadable(cause)
+            | Self::Unavailable(cause)
+            | Self::Internal(cause) => Some(cause),
+            _ => None,
+        }
+    }
+
+    /// Seconds after which it may be tried again, for `Retry-After`.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::TooManyRequests(_) | Self::Unavailable(_) => Some(2),
+            Self::TooManyAttempts(seconds) | Self::TooFast(_, seconds) => Some(*seconds),
             _ => None,
         }
     }
@@ -342,11 +370,7 @@ impl Error {
     /// The answer whose document says the public half as `told`: [`Error::problem`] or [`Error::page_problem`].
     pub fn answer(self, told: fn(Self) -> Problem) -> Response {
         let fault = Fault::of(&self);
-        let retry = match self {
-            Self::TooManyRequests(_) | Self::Unavailable(_) => Some(2),
-            Self::TooManyAttempts(seconds) => Some(seconds),
-            _ => None,
-        };
+        let retry = self.retry_after();
         let challenge = matches!(self, Self::Unauthenticated);
         let problem = Problem { request_id: fault.as_ref().map(|fault| fault.request_id.clone()), ..told(self) };
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

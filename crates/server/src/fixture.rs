@@ -8,7 +8,7 @@ use dataflow_model::Secret;
 
 use crate::{
     app::{App, AppConfig},
-    config::{DataConfig, TestConfig},
+    config::{DataConfig, RateConfig, TestConfig},
 };
 
 /// An app on an empty store, which ends with it.
@@ -35,7 +35,8 @@ impl TestApp {
         let data = DataConfig { folder: folder.path().join("data"), database_url, key: None };
         let node_folder = data.folder.join("node");
         std::fs::create_dir_all(&node_folder).expect("a folder");
-        let config = AppConfig { data, tests: TestConfig::default(), node_folder, checkpoints: None };
+        let (tests, rates) = (TestConfig::default(), RateConfig::default());
+        let config = AppConfig { data, tests, rates, node_folder, checkpoints: None };
         let app = App::open(&config).await.expect("it opens");
         Self { app, config, _folder: folder, postgres }
     }

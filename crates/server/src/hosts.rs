@@ -86,6 +86,7 @@ mod tests {
             listen: listen.parse().expect("an address"),
             public_url: public_url.map(str::to_owned),
             tls: None,
+            trusted_proxies: Vec::new(),
         })
     }
 

@@ -24,6 +24,7 @@ pub mod serve;
 pub mod store;
 pub mod studio;
 pub mod tests;
+pub mod throttle;
 pub mod transit;
 pub mod under_way;
 pub mod uses;

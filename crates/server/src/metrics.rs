@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use crate::throttle::Kind;
 use axum::http::{Method, StatusCode};
 use dataflow_model::TestStatus;
 use metrics::{Counter, Histogram, Key, Label, Level, Metadata, Recorder as _, Unit};
@@ -16,6 +17,7 @@ const REQUESTS: &str = "dataflow_http_requests_total";
 const REQUEST_SECONDS: &str = "dataflow_http_request_duration_seconds";
 const TESTS: &str = "dataflow_connection_tests_total";
 const TEST_SECONDS: &str = "dataflow_connection_test_duration_seconds";
+const LIMITED: &str = "dataflow_rate_limited_total";
 const BUILD: &str = "dataflow_build_info";
 
 /// Upper ends of the histograms' buckets, in seconds: from an answer out of memory to a test at its deadline.
@@ -28,6 +30,7 @@ pub struct Metrics {
     recorder: PrometheusRecorder,
     /// By the pattern that matched. Asking the recorder for a counter at each request made `GET …/credentials` a tenth slower.
     routes: RwLock<HashMap<String, Arc<Route>>>,
+    limited: [Counter; Kind::ALL.len()],
 }
 
 struct Route {
@@ -42,6 +45,7 @@ impl Metrics {
         let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS)?.build_recorder();
         let describe = |name: &'static str, text: &'static str| recorder.describe_counter(name.into(), None, text.into());
         describe(REQUESTS, "Answers to HTTP requests, by method, route and status.");
+        describe(LIMITED, "Requests refused with 429 because they came too fast, by what was limited.");
         describe(TESTS, "Tests of connections that ran to their end, by connector and verdict.");
         let describe =
             |name: &'static str, text: &'static str| recorder.describe_histogram(name.into(), Some(Unit::Seconds), text.into());
@@ -50,7 +54,11 @@ impl Metrics {
         recorder.describe_gauge(BUILD.into(), None, "Always 1; its label is the version that runs.".into());
         let version = Label::new("version", env!("CARGO_PKG_VERSION"));
         recorder.register_gauge(&Key::from_parts(BUILD, vec![version]), &METADATA).set(1.0);
-        Ok(Self { recorder, routes: RwLock::default() })
+        let limited = Kind::ALL.map(|kind| {
+            let labels = vec![Label::new("kind", kind.as_str())];
+            recorder.register_counter(&Key::from_parts(LIMITED, labels), &METADATA)
+        });
+        Ok(Self { recorder, routes: RwLock::default(), limited })
     }
 
     /// Counts one answer. `route` is the pattern that matched, never the address itself.
@@ -79,6 +87,13 @@ impl Metrics {
         let added = Arc::new(Route { seconds, answers: RwLock::default() });
         let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
         routes.entry(route.to_owned()).or_insert(added).clone()
+    }
+
+    /// Counts one request that came too fast.
+    pub fn limited(&self, kind: Kind) {
+        for (counter, _) in self.limited.iter().zip(Kind::ALL).filter(|(_, known)| *known == kind) {
+            counter.increment(1);
+        }
     }
 
     /// Counts one test of a connection.

@@ -9,7 +9,7 @@ use std::{
 use axum::{
     Json, Router,
     extract::{MatchedPath, Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
@@ -25,7 +25,9 @@ use crate::{
     error::Error,
     faults,
     hosts::HostAllowlist,
+    listen::PeerAddress,
     store, studio,
+    throttle::Kind,
 };
 
 /// How long a handler may take to the head of its answer: more than a body (30 s) and then a test (10 s), so that what is hung is cut off and
@@ -92,7 +94,8 @@ fn panicked() -> Response {
 }
 
 /// 200 once the store answers; 503 with a problem document while it does not.
-async fn ready(State(app): State<Arc<App>>) -> Result<(StatusCode, &'static str), Error> {
+async fn ready(State(app): State<Arc<App>>, parts: Parts) -> Result<(StatusCode, &'static str), Error> {
+    app.throttle.take_at(Kind::Strangers, PeerAddress::of(&parts), app.clock.now())?;
     store::tick(&mut app.store.read().await?).await?;
     Ok((StatusCode::OK, "ready\n"))
 }

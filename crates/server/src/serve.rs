@@ -13,7 +13,7 @@ use crate::{
     admin,
     app::{App, AppConfig},
     audit::{chain, checkpoint},
-    config::{DataConfig, NODES_MAX, PublicConfig, TestConfig},
+    config::{DataConfig, NODES_MAX, PublicConfig, RateConfig, TestConfig},
     hosts::HostAllowlist,
     jobs::{self, follow_changes},
     listen::{self, ListenConfig, Tls, TlsFiles},
@@ -29,6 +29,7 @@ pub struct ServeConfig {
     pub tests: TestConfig,
     /// Where checkpoints of the audit go.
     pub checkpoints: Option<checkpoint::Sink>,
+    pub rates: RateConfig,
 }
 
 /// The locks that make this process the one that it says it is. Given back when dropped.
@@ -103,6 +104,7 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
     let app = App::open(&AppConfig {
         data: config.data.clone(),
         tests,
+        rates: config.rates,
         node_folder: locks.node_folder.clone(),
         checkpoints: config.checkpoints.clone(),
     })
@@ -129,7 +131,8 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
         ));
     }
     let router = router::router(app.clone(), Some(HostAllowlist::of(&config.public)));
-    listen::serve(listener, ListenConfig { tls, ..ListenConfig::default() }, router, shutdown).await;
+    let trusted_proxies = config.public.trusted_proxies.clone();
+    listen::serve(listener, ListenConfig { tls, trusted_proxies, ..ListenConfig::default() }, router, shutdown).await;
     admin.abort();
     jobs.end().await;
     if app.store.is_shared() {

@@ -18,6 +18,7 @@ mod origin;
 mod paging;
 mod program;
 mod session;
+mod settings;
 mod shell;
 mod test;
 #[cfg(test)]
@@ -74,6 +75,9 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/account/end", post(account::end))
         .route("/account/end-others", post(account::end_others))
         .route("/workspaces", get(workspaces::show).post(workspaces::create))
+        .route("/settings", get(settings::show))
+        .route("/settings/addresses", post(settings::set_addresses))
+        .route("/settings/retention", post(settings::set_retention))
         .layer(from_fn(origin::same_origin))
         .route("/assets/{file}", get(assets::serve))
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use dataflow_connectors::{
-    Target,
+    AddressLists, DialPolicy, Target,
     child::{DEADLINE, Pool, TestRequest},
 };
 use dataflow_model::{PublicFields, SecretFields, Step, TestReport};
@@ -33,6 +33,18 @@ pub struct TestRunner {
     places: Places,
 }
 
+/// A test that has its place. It may begin once it is known what an owner lets tests reach; that is looked up only now, so that a test
+/// that has waited is under no older rule.
+pub struct PlacedTest(PlannedTest);
+
+impl PlacedTest {
+    #[must_use]
+    pub fn within(mut self, set: AddressLists) -> PlannedTest {
+        self.0.request.policy.set = set;
+        self.0
+    }
+}
+
 /// A test that may begin: it holds its place until it is over or dropped.
 pub struct PlannedTest {
     request: TestRequest,
@@ -42,6 +54,11 @@ pub struct PlannedTest {
 }
 
 impl PlannedTest {
+    #[cfg(test)]
+    pub fn policy(&self) -> &DialPolicy {
+        &self.request.policy
+    }
+
     /// Runs it. Dropping the future cancels the test and ends its process.
     pub async fn run(self, steps: Sender<Step>) -> TestReport {
         let (began, connector) = (Instant::now(), self.request.connector.clone());
@@ -66,6 +83,12 @@ impl TestRunner {
         }
     }
 
+    /// What tests may reach as far as whoever started the server says.
+    #[must_use]
+    pub fn configured(&self) -> &DialPolicy {
+        &self.config.policy
+    }
+
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.config.enabled
@@ -81,7 +104,7 @@ impl TestRunner {
         connector: &str,
         clock: &Clock,
         fields: (PublicFields, SecretFields),
-    ) -> Result<PlannedTest> {
+    ) -> Result<PlacedTest> {
         if !self.config.enabled {
             return Err(Error::TestsDisabled);
         }
@@ -97,6 +120,6 @@ impl TestRunner {
             from: "server".to_owned(),
             now: SystemTime::UNIX_EPOCH + Duration::from_micros(clock.now().unsigned_abs()),
         };
-        Ok(PlannedTest { request, pool: self.pool.clone(), metrics: self.metrics.clone(), place })
+        Ok(PlacedTest(PlannedTest { request, pool: self.pool.clone(), metrics: self.metrics.clone(), place }))
     }
 }

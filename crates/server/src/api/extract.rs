@@ -1,6 +1,6 @@
 //! What handlers take: the caller first, then the address, then the body. Every refusal is a problem document.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     body::Body,
@@ -20,6 +20,7 @@ use crate::{
     error::Error,
     listen::PeerAddress,
     ops::{Caller, Who, idempotency::IdempotencyKey, tokens},
+    throttle::Kind,
 };
 
 /// Largest body of a request, in bytes.
@@ -43,7 +44,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
 /// A change with an `Idempotency-Key` gets its body read here, so that a repeat is known by all that was asked.
 pub async fn authenticate(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, Error> {
     let (mut parts, body) = request.into_parts();
-    let mut caller = bearer(&app, &parts).await?;
+    let now = app.clock.now();
+    let mut caller = bearer(&app, &parts, now).await?;
+    admit(&app, &caller, &parts, now)?;
     let key = parts.headers.get("idempotency-key").filter(|_| !parts.method.is_safe()).cloned();
     let body = match key {
         None => body,
@@ -60,16 +63,54 @@ pub async fn authenticate(State(app): State<Arc<App>>, request: Request, next: N
     Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
-async fn bearer(app: &App, parts: &Parts) -> Result<Caller, Error> {
-    let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or(Error::Unauthenticated)?;
-    let (scheme, token) = header.split_once(' ').ok_or(Error::Unauthenticated)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Error::Unauthenticated);
-    }
-    let identity = tokens::authenticate(app, token.trim()).await?;
-    let workflow = parts.headers.get("dataflow-workflow").and_then(|value| value.to_str().ok()).and_then(Workflow::parse);
+async fn bearer(app: &App, parts: &Parts, now: i64) -> Result<Caller, Error> {
     let address = PeerAddress::of(parts);
+    app.throttle.take_at(Kind::Address, address, now)?;
+    let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = header.and_then(|header| header.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let known = token.and_then(|(_, token)| tokens::known(app, token.trim(), now));
+    let identity = match (known, token) {
+        (Some(identity), _) => identity,
+        // Boxed: it is rare, and its many states would be moved about with every request.
+        (None, token) => {
+            let token = token.map(|(_, token)| token.trim()).unwrap_or_default();
+            Box::pin(as_stranger(app, address, token, tokens::authenticate(app, token))).await?
+        }
+    };
+    let workflow = parts.headers.get("dataflow-workflow").and_then(|value| value.to_str().ok()).and_then(Workflow::parse);
     Ok(Caller { workflow, address, ..Caller::of(Who::Token(identity)) })
+}
+
+/// What a look at the store says of a token, a cookie or the code of a link. An address from which too many came that it knew nothing of
+/// is refused without that look, but for those that were good before.
+pub async fn as_stranger<T>(
+    app: &App,
+    address: Option<IpAddr>,
+    secret: &str,
+    looked: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    if !app.throttle.is_familiar(secret) {
+        app.throttle.look_at(Kind::Strangers, address, app.clock.now())?;
+    }
+    let found = looked.await;
+    match &found {
+        Ok(_) => app.throttle.remember(secret, true),
+        Err(Error::Unauthenticated | Error::SetupDone | Error::NotFound(_)) => {
+            app.throttle.remember(secret, false);
+            app.throttle.take_at(Kind::Strangers, address, app.clock.now())?;
+        }
+        Err(_) => {}
+    }
+    found
+}
+
+/// Refuses a caller who is too fast, before anything is done for him.
+pub fn admit(app: &App, caller: &Caller, parts: &Parts, now: i64) -> Result<(), Error> {
+    let who = caller.identity();
+    app.throttle.take(Kind::Requests, &*who, now)?;
+    // A test changes nothing.
+    let is_change = !parts.method.is_safe() && !parts.uri.path().ends_with("/test");
+    if is_change { app.throttle.look(Kind::Changes, &*who, now) } else { Ok(()) }
 }
 
 fn idempotency_key(app: &App, caller: &Caller, parts: &Parts, key: &[u8], body: &[u8]) -> IdempotencyKey {

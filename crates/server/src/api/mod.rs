@@ -9,6 +9,7 @@ pub mod extract;
 pub mod groups;
 pub mod openapi;
 pub mod people;
+pub mod settings;
 pub mod tokens;
 pub mod types;
 pub mod users;

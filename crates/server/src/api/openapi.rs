@@ -16,7 +16,7 @@ use utoipa::openapi::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{activity, checks, connections, credentials, extract, groups, people, tokens, types, users, workspaces};
+use super::{activity, checks, connections, credentials, extract, groups, people, settings, tokens, types, users, workspaces};
 use crate::{app::App, error::Problem};
 
 /// What stands above the routes: title, problem codes, how to sign in.
@@ -93,5 +93,6 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(activity::list_activity))
         .routes(routes!(activity::export_activity))
         .routes(routes!(workspaces::list_workspaces))
+        .routes(routes!(settings::show_settings))
         .routes(routes!(types::list_types))
 }

@@ -43,6 +43,10 @@ impl Error {
                 (Some("This was done before."), Some("Open the page again to see what there is now."))
             }
             Self::TooManyAttempts(_) => (None, Some("Wait a while, and try again.")),
+            Self::TooFast(..) => (
+                Some("More came from your account or your address than may come in a time."),
+                Some("Wait a few seconds, and try again; the operator of this server can raise the limit."),
+            ),
             Self::Forbidden(_)
             | Self::OwnersOnly(_)
             | Self::NoRole(_, _)
@@ -57,6 +61,7 @@ impl Error {
             | Self::HasAdmin
             | Self::LastAdmin
             | Self::SecretUnreadable(_)
+            | Self::SettingsUnreadable(_)
             | Self::Unavailable(_)
             | Self::Internal(_) => (None, None),
         }
@@ -93,12 +98,14 @@ mod tests {
             Error::TestsDisabled,
             Error::TooManyRequests("Too many tests of connections are under way."),
             Error::TooManyAttempts(40),
+            Error::TooFast("More requests came from this token than may.", 3),
             Error::HostNotAllowed,
             Error::OriginNotAllowed,
             Error::SetupDone,
             Error::HasAdmin,
             Error::LastAdmin,
             Error::SecretUnreadable(anyhow!("x")),
+            Error::SettingsUnreadable(anyhow!("x")),
             Error::Unavailable(anyhow!("x")),
             Error::Internal(anyhow!("x")),
         ]

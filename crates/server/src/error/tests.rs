@@ -37,13 +37,15 @@ fn after(error: Option<&Error>) -> Option<Error> {
         Some(Error::Repeated) => Error::TestsDisabled,
         Some(Error::TestsDisabled) => Error::TooManyRequests("WHAT."),
         Some(Error::TooManyRequests(_)) => Error::TooManyAttempts(40),
-        Some(Error::TooManyAttempts(_)) => Error::HostNotAllowed,
+        Some(Error::TooManyAttempts(_)) => Error::TooFast("WHAT.", 40),
+        Some(Error::TooFast(..)) => Error::HostNotAllowed,
         Some(Error::HostNotAllowed) => Error::OriginNotAllowed,
         Some(Error::OriginNotAllowed) => Error::SetupDone,
         Some(Error::SetupDone) => Error::HasAdmin,
         Some(Error::HasAdmin) => Error::LastAdmin,
         Some(Error::LastAdmin) => Error::SecretUnreadable(anyhow!("CAUSE")),
-        Some(Error::SecretUnreadable(_)) => Error::Unavailable(anyhow!("CAUSE")),
+        Some(Error::SecretUnreadable(_)) => Error::SettingsUnreadable(anyhow!("CAUSE")),
+        Some(Error::SettingsUnreadable(_)) => Error::Unavailable(anyhow!("CAUSE")),
         Some(Error::Unavailable(_)) => Error::Internal(anyhow!("CAUSE")),
         Some(Error::Internal(_)) => return None,
     })
@@ -91,7 +93,7 @@ fn the_public_half_is_a_document_and_the_private_half_stays() {
         let (status, code, text, hint) = error.describe();
         let is_private = error.cause().is_some();
         let (wants_retry, wants_token) = match code {
-            _ if matches!(error, Error::TooManyAttempts(_)) => (Some("40"), None),
+            _ if matches!(error, Error::TooManyAttempts(_) | Error::TooFast(..)) => (Some("40"), None),
             Code::TooManyRequests | Code::Unavailable => (Some("2"), None),
             Code::Unauthenticated => (None, Some("Bearer")),
             _ => (None, None),

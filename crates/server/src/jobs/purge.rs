@@ -1,4 +1,5 @@
-//! Forgets what is no longer needed: ended sessions, expired links and idempotency keys, checks and uses beyond what is kept.
+//! Forgets what is no longer needed: ended sessions, expired links and idempotency keys, checks and uses beyond what is kept, and what an
+//! owner wants kept no longer.
 //!
 //! Tombstones and audit events are not touched here, nor is anything that somebody could still ask for by name.
 
@@ -9,11 +10,12 @@ use anyhow::anyhow;
 use super::Stop;
 use crate::{
     app::App,
-    clock::SECOND,
+    clock::{DAY, SECOND},
     ops::{
         dependents::DEPENDENTS_MAX,
         idempotency::REMEMBERED,
         sessions::{SESSION_IDLE, SESSION_LONGEST},
+        settings::{self, Retention},
     },
     store::{self, Batch, Result},
 };
@@ -70,6 +72,26 @@ async fn purge(app: &App, now: i64) -> Result<()> {
     }
     for connection in used {
         delete_all(app, &Batch::Uses { connection, kept: DEPENDENTS_MAX }).await?;
+    }
+    match settings::in_force(app).await {
+        Ok(retention) => by_age(app, now, retention).await,
+        Err(error) => {
+            let cause = error.cause().map(|cause| format!("{cause:#}")).unwrap_or_default();
+            tracing::error!(error.cause = cause, "how long history is kept is not known, so none of it is forgotten for its age");
+            Ok(())
+        }
+    }
+}
+
+async fn by_age(app: &App, now: i64, retention: Retention) -> Result<()> {
+    let before = |days: i64| now - days.saturating_mul(DAY);
+    if let Some(checked_before) = retention.check_days.map(before) {
+        delete_all(app, &Batch::OldChecks { checked_before }).await?;
+    }
+    let Some(before) = retention.version_days.map(before) else { return Ok(()) };
+    let replaced = store::connections_with_replaced(&mut app.store.read().await?, before, CONNECTIONS).await?;
+    for connection in replaced {
+        delete_all(app, &Batch::Replaced { connection, before }).await?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use dataflow_connectors::Cidr;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,7 +21,7 @@ use tokio::time::{sleep_until, timeout};
 use tower::Service;
 
 use super::pace::{Limits, Pace, RequestBody, ResponseBody};
-use super::{PeerAddress, Tls};
+use super::{PeerAddress, Tls, proxies};
 
 /// Longest head of a request, in bytes; the answer to a longer one is 431.
 pub const HEAD_MAX: usize = 32 * 1024;
@@ -33,6 +34,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) drain: Duration,
     pub(super) tls: Option<Tls>,
+    pub(super) trusted_proxies: Vec<Cidr>,
     pub(super) router: axum::Router,
 }
 
@@ -78,7 +80,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let pace = Pace::new(shared.limits);
-    let service = service_fn(|request| answer(request, peer, &pace, shared.router.clone()));
+    let service = service_fn(|request| answer(request, peer, &pace, shared));
     let stream = TokioIo::new(Paced { stream, pace: pace.clone(), stalled: false });
     // hyper's own deadline for heads counts the idle time between requests too, so it is off and `pace` keeps both.
     let connection = http1::Builder::new()
@@ -128,12 +130,13 @@ async fn answer(
     request: Request<Incoming>,
     peer: SocketAddr,
     pace: &Arc<Pace>,
-    mut router: axum::Router,
+    shared: &Shared,
 ) -> Result<Response<ResponseBody<Body>>, std::convert::Infallible> {
     pace.head_complete();
     let mut request = request.map(|body| RequestBody::new(body, pace.clone()));
-    request.extensions_mut().insert(PeerAddress(peer));
-    let response = router.call(request).await?;
+    let asks = proxies::client(&shared.trusted_proxies, peer, request.headers());
+    request.extensions_mut().insert(PeerAddress(asks));
+    let response = shared.router.clone().call(request).await?;
     Ok(response.map(|body| ResponseBody::new(body, pace.clone())))
 }
 

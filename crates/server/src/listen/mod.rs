@@ -1,8 +1,8 @@
 //! The accept loop: HTTP/1.1 on hyper, in the clear or under TLS, with a deadline for everything that a client can delay.
 //!
 //! Here belongs what is decided before a request exists: sockets, TLS, how many connections, how long each may keep us waiting,
-//! and the orderly end. What happens to a request is the router's (panics, time of handlers) and the extractors' (size). Nothing limits
-//! how many requests a client sends in a time.
+//! and the orderly end. What happens to a request is the router's (panics, time of handlers) and the extractors' (size, and by `throttle` how
+//! many come in a time).
 //!
 //! `axum::serve` is not used because it lets a client take any time over a request's head.
 
@@ -11,6 +11,7 @@ mod connection;
 mod error;
 mod files;
 mod pace;
+mod proxies;
 mod tls;
 
 #[cfg(test)]
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::request::Parts;
+use dataflow_connectors::Cidr;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -33,7 +35,8 @@ pub use tls::{Tls, TlsFiles};
 use admission::Admission;
 use connection::{Connection, Shared, Stage};
 
-/// Who is at the other end of the socket, in every request's extensions. Behind a reverse proxy it is the proxy.
+/// Who asks, in every request's extensions: whoever is at the other end of the socket or, where that is a reverse proxy that the operator
+/// trusts, whom it asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
@@ -59,6 +62,8 @@ pub struct ListenConfig {
     pub drain: Duration,
     /// Serve TLS; `None` serves in the clear.
     pub tls: Option<Tls>,
+    /// Peers whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<Cidr>,
 }
 
 impl Default for ListenConfig {
@@ -70,6 +75,7 @@ impl Default for ListenConfig {
             limits: Limits::default(),
             drain: Duration::from_secs(10),
             tls: None,
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -89,7 +95,8 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
 pub async fn serve(listener: TcpListener, config: ListenConfig, router: axum::Router, shutdown: impl Future<Output = ()>) {
     let admission = Arc::new(Admission::new(&config, files::room_for(config.connections)));
     let reloading = config.tls.clone().map(|tls| tokio::spawn(tls.follow_files()));
-    let shared = Arc::new(Shared { limits: config.limits, drain: config.drain, tls: config.tls, router });
+    let ListenConfig { limits, drain, tls, trusted_proxies, .. } = config;
+    let shared = Arc::new(Shared { limits, drain, tls, trusted_proxies, router });
     let (stage, at_stage) = watch::channel(Stage::Serving);
     let (alive, mut all_closed) = mpsc::channel::<std::convert::Infallible>(1);
     let mut refusals = admission::Refusals::default();

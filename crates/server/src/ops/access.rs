@@ -96,6 +96,7 @@ pub enum Action {
     CarrySecrets,
     SeeActivity,
     NarrowConnections,
+    SeeSettings,
 }
 
 use Role::{Admin, Editor, User, Viewer};
@@ -115,12 +116,13 @@ pub const TABLE: &[(Action, &[Role])] = &[
     (Action::CarrySecrets, &[Admin]),
     (Action::SeeActivity, &[Admin]),
     (Action::NarrowConnections, &[Admin]),
+    (Action::SeeSettings, &[Admin]),
 ];
 
 impl Action {
     /// Whether it is over the workspace as a whole, so that a token narrowed to some connections cannot widen itself by it.
     fn is_over_workspace(self) -> bool {
-        matches!(self, Self::ManageTokens | Self::ManagePeople | Self::SeeActivity)
+        matches!(self, Self::ManageTokens | Self::ManagePeople | Self::SeeActivity | Self::SeeSettings)
     }
 
     /// The act in the sentence “Your role does not allow to …”.
@@ -140,6 +142,7 @@ impl Action {
             Self::CarrySecrets => "keep a secret that will be sent elsewhere",
             Self::SeeActivity => "see what others did",
             Self::NarrowConnections => "decide who may use a connection",
+            Self::SeeSettings => "see the settings of this server",
         }
     }
 

@@ -14,6 +14,7 @@ use super::{
     list::status_word,
     paging::{Page, Paging},
     rows::VersionContent,
+    settings,
     users::Allowed,
     versions::{self, Earlier},
 };
@@ -23,6 +24,7 @@ use crate::{
     error::{Error, Result},
     store::{self, CheckRow},
     tests::PlannedTest,
+    throttle::Kind,
 };
 
 /// Checks that a connection's row keeps for the picture in the list.
@@ -44,11 +46,12 @@ struct Record {
 /// Plans a test of a stored connection.
 pub async fn plan_stored(app: &App, caller: &Caller, workspace: &str, name: &str) -> Result<Planned> {
     let workspace = authorise_name(app, caller, workspace, name, Action::TestConnections).await?;
+    admit(app, caller)?;
     let connection = servable(app, &workspace, name).await?;
     connection.admit(caller, &workspace)?;
     let secrets = connection.open_secrets()?;
     let record = Record { connection: connection.id, version: connection.version, by: caller.label().into_owned() };
-    let test = plan(app, &workspace, connection.connector(), (connection.public.clone(), secrets)).await?;
+    let test = plan(app, caller, &workspace, connection.connector(), (connection.public.clone(), secrets)).await?;
     audit_use(app, caller, &workspace, name, connection.version)?;
     Ok(Planned { test, record: Some(record) })
 }
@@ -61,6 +64,7 @@ pub async fn plan_unsaved(app: &App, caller: &Caller, workspace: &str, name: Opt
         Some(name) => authorise_name(app, caller, workspace, name, action).await?,
         None => authorise(app, caller, workspace, action).await?,
     };
+    admit(app, caller)?;
     let is_admin = caller.may(Action::SetAdminFields, workspace.id);
     let stored = match name {
         None => None,
@@ -83,20 +87,28 @@ pub async fn plan_unsaved(app: &App, caller: &Caller, workspace: &str, name: Opt
     let id = stored.as_ref().map_or_else(|| Ok(random_uuid()), |(row, _)| super::rows::uuid(&row.id))?;
     let sealing = versions::Sealing { workspace: &workspace, id, version: 0, kept: stored.as_ref().map(|(_, content)| content) };
     let secrets = sealing.clear(kind, content.settled)?;
-    let test = plan(app, &workspace, &kind.connector, secrets).await?;
+    let test = plan(app, caller, &workspace, &kind.connector, secrets).await?;
     if let Some((row, _)) = &stored {
         audit_use(app, caller, &workspace, &row.name, row.version)?;
     }
     Ok(Planned { test, record: None })
 }
 
+/// Refuses who has had more run than he may in a time.
+fn admit(app: &App, caller: &Caller) -> Result<()> {
+    app.throttle.look(Kind::Tests, &*caller.identity(), app.clock.now())
+}
+
 async fn plan(
     app: &App,
+    caller: &Caller,
     workspace: &Arc<Workspace>,
     connector: &str,
     fields: (PublicFields, SecretFields),
 ) -> Result<PlannedTest> {
-    app.tests.plan(workspace.id, connector, &app.clock, fields).await
+    app.throttle.take(Kind::Tests, &*caller.identity(), app.clock.now())?;
+    let placed = app.tests.plan(workspace.id, connector, &app.clock, fields).await?;
+    Ok(placed.within(settings::in_force(app).await?))
 }
 
 /// A test sends the stored secret to the database: a use, and audited as one before it begins.

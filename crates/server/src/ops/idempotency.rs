@@ -1,11 +1,12 @@
 //! A change that is sent twice takes effect once: its `Idempotency-Key` is a row of its transaction.
 
-use super::Caller;
+use super::{Caller, Who};
 use crate::{
     app::App,
     clock::DAY,
     error::{Error, Result},
     store::{self, StoreError, Write},
+    throttle::Kind,
 };
 
 /// How long a key is remembered.
@@ -48,6 +49,9 @@ pub async fn or_repeated<T>(app: &App, caller: &Caller, came_to: Result<T>) -> R
 
 /// Begins the transaction of a caller's change. Of two that repeat each other at the same instant, one gets [`Error::Repeated`].
 pub(super) async fn begin(app: &App, caller: &Caller) -> Result<Write> {
+    if !matches!(caller.who, Who::Shell) {
+        app.throttle.take(Kind::Changes, &*caller.identity(), app.clock.now())?;
+    }
     let mut write = app.store.write().await?;
     if let Some(key) = &caller.idempotency {
         match store::insert_key(&mut write, &key.hash, &key.request_hash, app.clock.now()).await {

@@ -20,6 +20,7 @@ pub mod people;
 mod role;
 pub mod rows;
 pub mod sessions;
+pub mod settings;
 pub mod setup;
 #[cfg(test)]
 mod tests;

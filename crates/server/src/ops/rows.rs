@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result},
     store::{
-        ChainRow, ConnectionRow, GroupRow, LinkRow, MemberRow, PersonRow, SessionRow, StoreError, TokenRow, VersionRow,
-        WorkspaceRow,
+        ChainRow, ConnectionRow, GroupRow, LinkRow, MemberRow, PersonRow, SessionRow, SettingRow, StoreError, TokenRow,
+        VersionRow, WorkspaceRow,
     },
 };
 
@@ -84,6 +84,7 @@ sealed_rows! {
     PersonRow, "people", |row| [row.id, row.email, row.email_key, row.password_hash, row.is_owner, row.disabled_at];
     MemberRow, "members", |row| [row.workspace_id, row.person_id, row.roles];
     SessionRow, "sessions", |row| [row.hash, row.person_id, row.created_at, row.seen_at];
+    SettingRow, "settings", |row| [row.name, row.value, row.version, row.updated_at, row.updated_by];
     LinkRow, "links", |row| [row.hash, row.kind, row.person_id, row.expires_at];
     TokenRow, "tokens", |row| [row.id, row.workspace_id, row.name, row.hash, row.roles, row.connections, row.expires_at, row.revoked_at]
         and where row.made_by.is_some(), [row.made_by, row.person_id];

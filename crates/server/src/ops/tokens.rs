@@ -265,6 +265,13 @@ async fn revoke_row(app: &App, caller: &Caller, write: &mut Write, row: TokenRow
     Ok(true)
 }
 
+/// Who a token stands for, if that was looked up before and it has not expired.
+#[must_use]
+pub fn known(app: &App, text: &str, now: i64) -> Option<Arc<TokenIdentity>> {
+    token::parse(text).ok()?;
+    app.caches.tokens.get(&app.vault.token_hash(text)).filter(|identity| identity.expires_at > now)
+}
+
 /// Whom a bearer token stands for, if it is one of ours, neither expired nor revoked, and the person behind it is still there: it never
 /// may do more than he may now. This is where a caller begins.
 pub async fn authenticate(app: &App, text: &str) -> Result<Arc<TokenIdentity>> {

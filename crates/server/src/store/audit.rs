@@ -305,3 +305,9 @@ mod tests {
         }
     }
 }
+
+/// Whether such an event is known. It looks through all of them.
+pub async fn has_audit(handle: &mut impl Handle, action: &str, object: &str) -> Result<bool> {
+    let sql = "SELECT id FROM audit_events WHERE action = $1 AND object = $2 LIMIT 1";
+    Ok(fetch!(handle, fetch_optional, (String,), sql, action, object)?.is_some())
+}

@@ -2,8 +2,8 @@
 //! stops what was under way under it.
 
 use super::{
-    ChainRow, ConnectionRow, GroupRow, Handle, LinkRow, MemberRow, PersonRow, Result, SessionRow, TokenRow, VersionRow,
-    WorkspaceRow, Write, execute, fetch,
+    ChainRow, ConnectionRow, GroupRow, Handle, LinkRow, MemberRow, PersonRow, Result, SessionRow, SettingRow, TokenRow,
+    VersionRow, WorkspaceRow, Write, execute, fetch,
 };
 
 /// A node of a shared store.
@@ -192,6 +192,7 @@ mac_tables! {
     SessionRow, "sessions", (hash: Vec<u8>), "hash", "$2", "$3", "$2", "$3";
     LinkRow, "links", (hash: Vec<u8>), "hash", "$2", "$3", "$2", "$3";
     GroupRow, "people_groups", (id: String), "id", "$2", "$3", "$2", "$3";
+    SettingRow, "settings", (name: String), "name", "$2", "$3", "$2", "$3";
     ChainRow, "audit_chains", (name: String), "name", "$2", "$3", "$2", "$3";
     TokenRow, "tokens", (id: String), "id", "$2", "$3", "$2", "$3";
     ConnectionRow, "connections", (id: String), "id", "$2", "$3", "$2", "$3";

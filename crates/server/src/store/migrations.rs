@@ -17,6 +17,7 @@ macro_rules! steps {
             ("search words", include_str!(concat!("../../../../migrations/", $folder, "/0004_search_words.sql"))),
             ("devices", include_str!(concat!("../../../../migrations/", $folder, "/0005_devices.sql"))),
             ("audit chain", include_str!(concat!("../../../../migrations/", $folder, "/0006_audit_chain.sql"))),
+            ("settings", include_str!(concat!("../../../../migrations/", $folder, "/0007_settings.sql"))),
             ("keys", include_str!(concat!("../../../../migrations/", $folder, "/0008_keys.sql"))),
             ("narrowing", include_str!(concat!("../../../../migrations/", $folder, "/0009_narrowing.sql"))),
         ]

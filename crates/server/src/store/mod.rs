@@ -17,6 +17,7 @@ mod open;
 mod people;
 mod purge;
 mod search;
+mod settings;
 mod tokens;
 mod uses;
 mod workspaces;
@@ -44,7 +45,7 @@ use self::write::OpenTransaction;
 pub use self::{
     audit::{
         ActivityQuery, AuditRow, ChainRow, ReadsRow, append_audit, chain, chain_event, chains, count_reads, events_after,
-        hold_chain, keep_lines, kept_lines, list_events, list_reads, put_chain, unchained_events,
+        has_audit, hold_chain, keep_lines, kept_lines, list_events, list_reads, put_chain, unchained_events,
     },
     checks::{CheckRow, insert_check, list_checks},
     connections::{
@@ -65,11 +66,14 @@ pub use self::{
         memberships, people, people_of, person, person_by_email, put_member, remove_member, session, sessions_of, touch_session,
         update_person, use_link,
     },
-    purge::{Batch, connections_with_more_checks, connections_with_more_uses, delete_batch, take_turn},
+    purge::{
+        Batch, connections_with_more_checks, connections_with_more_uses, connections_with_replaced, delete_batch, take_turn,
+    },
     search::{
         Begins, ListSort, PageQuery, TERMS, Way, count_up_to, first_words, list_by_name, list_by_name_descending,
         list_by_updated, put_words, remove_word, remove_words, replace_status, words_in_use, words_of,
     },
+    settings::{SettingRow, begin_setting, put_setting, setting},
     tokens::{
         TokenPage, TokenRow, hold_token, insert_token, list_tokens, live_token_by_name, live_tokens_of, revoke_token, token,
         token_by_hash, touch_token,

@@ -26,6 +26,15 @@ pub enum Batch {
         connection: String,
         kept: i64,
     },
+    /// Checks of any connection.
+    OldChecks {
+        checked_before: i64,
+    },
+    /// Versions of a connection that another one replaced before that time.
+    Replaced {
+        connection: String,
+        before: i64,
+    },
     /// All but the `kept` workflows that used a connection last.
     Uses {
         connection: String,
@@ -63,6 +72,22 @@ pub async fn delete_batch(write: &mut Write, batch: &Batch, limit: i64) -> Resul
             kept,
             limit
         ),
+        Batch::OldChecks { checked_before } => execute!(
+            write,
+            "DELETE FROM checks WHERE id IN (SELECT id FROM checks WHERE checked_at < $1 LIMIT $2)",
+            checked_before,
+            limit
+        ),
+        Batch::Replaced { connection, before } => execute!(
+            write,
+            "DELETE FROM connection_versions WHERE connection_id = $1 AND version IN (SELECT o.version FROM connection_versions o \
+             WHERE o.connection_id = $1 AND o.version < (SELECT max(n.version) FROM connection_versions n \
+             JOIN connections c ON c.id = n.connection_id WHERE n.connection_id = $1 AND n.saved_at < $2 AND n.version <= c.version) \
+             ORDER BY o.version LIMIT $3)",
+            connection,
+            before,
+            limit
+        ),
         Batch::Uses { connection, kept } => execute!(
             write,
             "DELETE FROM uses WHERE connection_id = $1 AND (kind, name) IN (SELECT kind, name FROM uses WHERE connection_id = $1 \
@@ -78,6 +103,15 @@ pub async fn delete_batch(write: &mut Write, batch: &Batch, limit: i64) -> Resul
 pub async fn connections_with_more_checks(handle: &mut impl Handle, kept: i64, limit: i64) -> Result<Vec<String>> {
     let sql = "SELECT connection_id FROM checks GROUP BY connection_id HAVING count(*) > $1 LIMIT $2";
     let rows = fetch!(handle, fetch_all, (String,), sql, kept, limit)?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// Connections that have versions which another one replaced before that time, at most `limit`.
+pub async fn connections_with_replaced(handle: &mut impl Handle, before: i64, limit: i64) -> Result<Vec<String>> {
+    let sql = "SELECT DISTINCT n.connection_id FROM connection_versions n JOIN connections c ON c.id = n.connection_id \
+               WHERE n.saved_at < $1 AND n.version <= c.version AND EXISTS (SELECT 1 FROM connection_versions o \
+               WHERE o.connection_id = n.connection_id AND o.version < n.version) LIMIT $2";
+    let rows = fetch!(handle, fetch_all, (String,), sql, before, limit)?;
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 

@@ -87,7 +87,7 @@ impl IntoResponse for PageError {
                 Redirect::to(&format!("/sign-in?{query}")).into_response()
             }
             Self::Refused(error) => {
-                let fault = Fault::of(&error);
+                let (fault, retry) = (Fault::of(&error), error.retry_after());
                 let gone = if let Error::Deleted(tombstone) = &error { Some(deletion(tombstone)) } else { None };
                 let problem = error.page_problem();
                 let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -98,6 +98,9 @@ impl IntoResponse for PageError {
                     page(status, &Failure { status: problem.status, title: problem.title, text, hint: problem.hint });
                 if let Some(fault) = fault {
                     fault.mark(&mut response);
+                }
+                if let Some(seconds) = retry {
+                    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
                 }
                 response
             }

@@ -17,6 +17,7 @@ use super::{
     view::entry::{Link, Recovery, SetUp, SignIn},
 };
 use crate::{
+    api::extract::as_stranger,
     app::App,
     error::{Error, Result},
     ops::{
@@ -75,8 +76,8 @@ pub async fn sign_out(State(app): State<Arc<App>>, headers: HeaderMap) -> PageRe
 }
 
 /// Shows what a one-time link leads to. Nothing is used up by looking.
-pub async fn look(State(app): State<Arc<App>>, Path(code): Path<String>) -> PageResult {
-    Ok(match links::look_at_link(&app, &code).await? {
+pub async fn look(State(app): State<Arc<App>>, OnDevice(device): OnDevice, Path(code): Path<String>) -> PageResult {
+    Ok(match as_stranger(&app, device.address, &code, links::look_at_link(&app, &code)).await? {
         LinkKind::Setup => page(StatusCode::OK, &SetUp { code, ..SetUp::default() }),
         kind => page(StatusCode::OK, &Link { code, chooses_password: kind == LinkKind::Password, password_error: None }),
     })
@@ -86,7 +87,7 @@ pub async fn look(State(app): State<Arc<App>>, Path(code): Path<String>) -> Page
 pub async fn follow(State(app): State<Arc<App>>, OnDevice(device): OnDevice, headers: HeaderMap, fields: Fields) -> PageResult {
     let code = fields.text("code").to_owned();
     let password = fields.get("password").map(Secret::duplicate_secret);
-    let kind = links::look_at_link(&app, &code).await?;
+    let kind = as_stranger(&app, device.address, &code, links::look_at_link(&app, &code)).await?;
     if kind == LinkKind::Setup {
         let password = password.unwrap_or_else(|| Secret::new(String::new()));
         return set_up(&app, (&headers, &device), &fields, code, password).await;

@@ -10,6 +10,7 @@ use dataflow_model::{Secret, settle::is_loopback};
 
 use super::answer::PageError;
 use crate::{
+    api::extract::{admit, as_stranger},
     app::App,
     error::Error,
     listen::PeerAddress,
@@ -17,6 +18,7 @@ use crate::{
         Caller, Who,
         sessions::{self, Device},
     },
+    throttle::Kind,
 };
 
 /// The caller of a page: a signed-in person. Without one, the answer leads to the sign-in page.
@@ -28,8 +30,14 @@ impl FromRequestParts<Arc<App>> for SignedIn {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, PageError> {
         let nobody = |parts: &Parts| PageError::sign_in(&parts.uri, &parts.headers, parts.method == Method::GET);
         let Some(cookie) = read(&parts.headers) else { return Err(nobody(parts)) };
-        match sessions::session(app, cookie).await {
-            Ok(person) => Ok(Self(Caller { address: PeerAddress::of(parts), ..Caller::of(Who::Person(person)) })),
+        let (address, now) = (PeerAddress::of(parts), app.clock.now());
+        app.throttle.take_at(Kind::Address, address, now)?;
+        match Box::pin(as_stranger(app, address, cookie, sessions::session(app, cookie))).await {
+            Ok(person) => {
+                let caller = Caller { address, ..Caller::of(Who::Person(person)) };
+                admit(app, &caller, parts, now)?;
+                Ok(Self(caller))
+            }
             Err(Error::Unauthenticated) => Err(nobody(parts)),
             Err(other) => Err(other.into()),
         }

@@ -45,7 +45,7 @@ pub async fn outside(app: &App, caller: &Caller, here: Here, title: &str) -> Res
         workspaces: workspaces.into_iter().map(|row| row.name).collect(),
         who: caller.label().into_owned(),
         role: String::new(),
-        may: May { manage_workspaces: caller.is_owner(), ..May::default() },
+        may: May { manage_workspaces: caller.is_owner(), change_settings: caller.is_owner(), ..May::default() },
         connections: None,
         notice: None,
     })

@@ -13,6 +13,7 @@ pub mod parts;
 mod picture;
 #[cfg(test)]
 mod samples;
+pub mod settings;
 pub mod words;
 
 pub use parts::{Glyph, Icon, Shell, asset, icon};

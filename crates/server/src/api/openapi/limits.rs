@@ -18,6 +18,7 @@ use crate::{
         list::{SEARCH_MAX, TYPE_MAX},
         paging::PAGE_MAX,
         people::{EMAIL_MAX, PASSWORD_MAX, PASSWORD_MIN},
+        settings::{RANGES_MAX, RETENTION_DAYS_MAX},
         tokens::{DAYS_MAX, NAMES_MAX},
     },
     router,
@@ -55,6 +56,8 @@ fn the_page_states_every_limit_as_it_is() {
         ("tests of connections at a time", format!("{TESTS_PER_WORKSPACE} in a workspace, {TESTS_PER_NODE} on a node")),
         ("one test of a connection", format!("{} s", DEADLINE.as_secs())),
         ("checks that are kept of a connection", number(CHECKS_KEPT)),
+        ("networks in each list of the page Settings", number(RANGES_MAX)),
+        ("days that history is kept, where its age counts", number(RETENTION_DAYS_MAX)),
     ];
     let expected: Vec<_> = rows.iter().map(|(what, limit)| format!("| {what} | {limit} |")).collect();
     let section = PAGE.split("\n## ").find_map(|section| section.strip_prefix("Limits\n")).expect("a section Limits");

@@ -51,9 +51,10 @@ fn table() -> Vec<(Met, Error)> {
         (Met::WithStatus, Error::Invalid(vec![FieldError::new("port", "out_of_range", "must be from 1 to 65535")])),
         (Met::Named, Error::SecretReentry(vec!["password".to_owned()])),
         (Met::WithStatus, Error::PreconditionRequired),
-        (Met::WithStatus, Error::TooManyRequests("Too many tests of connections are under way.")),
+        (Met::Everywhere, Error::TooFast("More requests came from this token or account than it may make in a time.", 3)),
         (Met::Everywhere, Error::Internal(cause())),
         (Met::Everywhere, Error::SecretUnreadable(cause())),
+        (Met::Everywhere, Error::SettingsUnreadable(cause())),
         (Met::Everywhere, Error::Unavailable(cause())),
     ]
 }

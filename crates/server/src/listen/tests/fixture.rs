@@ -123,6 +123,7 @@ impl Running {
         Client::try_connect(self.address).await.expect("the listener is open")
     }
 
+    #[expect(clippy::disallowed_methods, reason = "asks a server that this test started")]
     pub(super) async fn connect_from(&self, source: &str) -> Client {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind(SocketAddr::new(source.parse().expect("an address"), 0)).expect("loopback");
@@ -144,6 +145,7 @@ pub(super) struct Client {
 }
 
 impl Client {
+    #[expect(clippy::disallowed_methods, reason = "asks a server that this test started")]
     pub(super) async fn try_connect(address: SocketAddr) -> std::io::Result<Self> {
         Ok(Self { stream: TcpSocket::new_v4()?.connect(address).await? })
     }

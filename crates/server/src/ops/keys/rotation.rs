@@ -20,8 +20,8 @@ use crate::{
         versions::json,
     },
     store::{
-        self, ChainRow, ConnectionRow, GroupRow, Handle, LinkRow, MacTable, MemberRow, PersonRow, SessionRow, TokenRow,
-        VersionRow, WorkspaceRow,
+        self, ChainRow, ConnectionRow, GroupRow, Handle, LinkRow, MacTable, MemberRow, PersonRow, SessionRow, SettingRow,
+        TokenRow, VersionRow, WorkspaceRow,
     },
 };
 
@@ -75,6 +75,7 @@ macro_rules! over_tables {
         sum += $act::<LinkRow>($($argument),*).await?;
         sum += $act::<GroupRow>($($argument),*).await?;
         sum += $act::<ChainRow>($($argument),*).await?;
+        sum += $act::<SettingRow>($($argument),*).await?;
         sum += $act::<TokenRow>($($argument),*).await?;
         sum += $act::<ConnectionRow>($($argument),*).await?;
         sum += $act::<VersionRow>($($argument),*).await?;

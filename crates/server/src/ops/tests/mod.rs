@@ -12,6 +12,7 @@ mod purge;
 mod races;
 mod search;
 mod sessions;
+mod settings;
 mod tokens;
 mod uses;
 mod workspaces;
@@ -19,7 +20,7 @@ mod workspaces;
 use dataflow_model::{Draft, Secret};
 
 use super::{
-    Caller, Role, Roles, Who, links, people,
+    Caller, Role, Roles, Who, connections, links, people,
     sessions::{Device, session},
     setup,
     tokens::{NewToken, authenticate, create},
@@ -79,6 +80,16 @@ impl Fixture {
 
     async fn by_token(&self, token: &Secret) -> Result<Caller> {
         Ok(Caller::of(Who::Token(authenticate(&self.app, token.expose_secret()).await?)))
+    }
+
+    /// Saves a version of a connection with another description.
+    async fn describe(&self, name: &str, description: &str) {
+        let change = connections::Change {
+            draft: draft(&serde_json::json!({"description": description})),
+            precondition: connections::Precondition::Any,
+            own_password: None,
+        };
+        connections::edit(&self.app, &Caller::shell(), WORKSPACE, name, change).await.expect("saved");
     }
 
     /// Runs SQL behind the program's back, and makes it forget what it read.

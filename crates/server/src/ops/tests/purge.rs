@@ -7,13 +7,15 @@ use crate::{
     clock::{DAY, SECOND},
     jobs::purge::{CHECKS_KEPT, EVERY, run_if_due},
     ops::{
-        Caller, connections,
+        Caller,
+        connections::{self, Precondition, Removal},
         dependents::DEPENDENTS_MAX,
         idempotency::IdempotencyKey,
         links::{self, LinkKind},
         sessions::{Device, SESSION_IDLE, sign_in},
+        settings::{self, Retention},
     },
-    store::{self, CheckRow, fetch},
+    store::{self, CheckRow, SettingRow, fetch},
     uses::Use,
 };
 
@@ -27,6 +29,7 @@ const SESSIONS: &str = "SELECT count(*) FROM sessions";
 const LINKS: &str = "SELECT count(*) FROM links";
 const KEYS: &str = "SELECT count(*) FROM idempotency_keys";
 const CHECKS: &str = "SELECT count(*) FROM checks";
+const VERSIONS: &str = "SELECT count(*) FROM connection_versions";
 const USES: &str = "SELECT count(*) FROM uses";
 
 #[tokio::test]
@@ -100,4 +103,78 @@ async fn the_newest_checks_and_the_last_uses_of_a_connection_stay() {
     let oldest = "SELECT min(k.checked_at) FROM checks k JOIN connections c ON c.id = k.connection_id WHERE c.name = 'sales'";
     assert_eq!(count(&fixture, oldest).await, checks - CHECKS_KEPT + 1, "the newest stay");
     assert_eq!(count(&fixture, "SELECT min(last_at) FROM uses").await, uses - DEPENDENTS_MAX + 1);
+}
+
+/// A check of a connection, so many days ago.
+async fn check(fixture: &Fixture, connection: &str, days_ago: i64) {
+    let mut write = fixture.app.store.write().await.expect("open");
+    let row = CheckRow {
+        id: format!("{connection} {days_ago}"),
+        connection_id: connection.to_owned(),
+        version: 1,
+        status: "ok".to_owned(),
+        report: "{}".to_owned(),
+        checked_at: fixture.app.clock.now() - days_ago * DAY,
+        checked_by: "x".to_owned(),
+    };
+    store::insert_check(&mut write, &row).await.expect("kept");
+    write.commit().await.expect("committed");
+}
+
+#[tokio::test]
+async fn history_goes_by_age_where_an_owner_says_so() {
+    let fixture = Fixture::new().await;
+    let (app, shell) = (&fixture.app, Caller::shell());
+    let mut ids = Vec::new();
+    for name in ["sales", "quiet", "gone"] {
+        ids.push(connections::create(app, &shell, WORKSPACE, sample(name)).await.expect("created").row.id);
+    }
+    for (version, days) in [(2, 10), (3, 10), (4, 0)] {
+        app.clock.advance(days * DAY);
+        let text = format!("version {version}");
+        fixture.describe("sales", &text).await;
+    }
+    fixture.describe("gone", "once more").await;
+    connections::delete(app, &shell, WORKSPACE, "gone", Removal { precondition: Precondition::Any, reason: None })
+        .await
+        .expect("deleted");
+    for days_ago in [1, 29, 31] {
+        check(&fixture, &ids[0], days_ago).await;
+    }
+    let counted = async || (count(&fixture, CHECKS).await, count(&fixture, VERSIONS).await);
+    let before = counted().await;
+    assert!(run_if_due(app).await.expect("purged"));
+    assert_eq!(counted().await, before, "age does not count unless somebody says so");
+
+    let keep = async |check_days: i64, version_days: i64| {
+        let retention = Retention { check_days: Some(check_days), version_days: Some(version_days) };
+        settings::change(app, &shell, &Precondition::Any, retention).await.expect("saved");
+        app.clock.advance(EVERY);
+        assert!(run_if_due(app).await.expect("purged"));
+    };
+    keep(30, 5).await;
+    // Of sales: 1 was replaced ten days ago, 2 and 3 just now. The others were made 20 days ago and have no older ones.
+    assert_eq!(counted().await, (2, before.1 - 1));
+    app.clock.advance(6 * DAY);
+    keep(30, 5).await;
+    assert_eq!(
+        count(&fixture, "SELECT min(version) FROM connection_versions WHERE name = 'sales'").await,
+        4,
+        "the current one stays"
+    );
+    assert_eq!(count(&fixture, "SELECT count(*) FROM connection_versions WHERE name = 'gone'").await, 1, "so does a tombstone's");
+    assert_eq!(connections::show(app, &shell, WORKSPACE, "sales").await.expect("whole").row.description, "version 4");
+    connections::show(app, &shell, WORKSPACE, "quiet").await.expect("whole");
+
+    // What is not an owner's word takes nothing.
+    check(&fixture, &ids[1], 400).await;
+    let mut write = app.store.write().await.expect("open");
+    let row = store::setting(&mut write, "retention").await.expect("read").expect("there");
+    let bent = SettingRow { value: row.value.replace("30", "1"), version: row.version + 1, ..row };
+    assert!(store::put_setting(&mut write, &bent).await.expect("written"));
+    write.commit().await.expect("committed");
+    app.clock.advance(EVERY);
+    let kept = count(&fixture, CHECKS).await;
+    assert!(run_if_due(app).await.expect("purged"));
+    assert_eq!(count(&fixture, CHECKS).await, kept);
 }

@@ -183,3 +183,36 @@ async fn what_weakens_a_connection_is_marked_unless_it_stays_on_this_machine() {
         assert!(page.contains(shown), "{name}: {page}");
     }
 }
+
+#[tokio::test]
+async fn settings_are_for_owners() {
+    let mut browser = Browser::signed_in().await;
+    let page = browser.get("/w/default/connections").await.html;
+    assert!(page.contains("href=\"/settings\""), "{page}");
+    let settings = browser.get("/settings").await;
+    assert!(settings.status == StatusCode::OK && settings.html.contains("What tests may reach now"), "{}", settings.html);
+    let etag = settings.value("name=\"etag\"", "value").replace("&#34;", "\"");
+    assert_eq!(etag, "\"addresses.1\"");
+
+    let admin = "admin@example.org";
+    browser.post("/w/default/access", &[("email", admin), ("roles", "admin")]).await;
+    let made = browser.post("/w/default/access/link", &[("email", admin)]).await;
+    let url = all_between(&made.html, "id=\"fresh-link\">", '<').pop().expect("a link");
+    let code = url.rsplit('/').next().unwrap_or_default().to_owned();
+    assert_eq!(browser.post("/link", &[("code", &code), ("password", PASSWORD)]).await.status, StatusCode::SEE_OTHER);
+    assert!(!browser.get("/w/default/connections").await.html.contains("/settings"));
+    let refused = browser.get("/settings").await;
+    assert!(
+        refused.status == StatusCode::FORBIDDEN && refused.html.contains("Only an owner of this server may see"),
+        "{}",
+        refused.html
+    );
+    for (path, fields) in [
+        ("/settings/addresses", [("etag", etag.as_str()), ("deny", "10.0.0.0/8")]),
+        ("/settings/addresses", [("etag", etag.as_str()), ("deny", "nonsense")]),
+        ("/settings/retention", [("etag", "\"retention.1\""), ("check_days", "soon")]),
+        ("/settings/retention", [("etag", "\"retention.1\""), ("check_days", "1")]),
+    ] {
+        assert_eq!(browser.post(path, &fields).await.status, StatusCode::FORBIDDEN, "{path} {fields:?}");
+    }
+}

@@ -33,6 +33,7 @@ pub enum Here {
     Access,
     Activity,
     Workspaces,
+    Settings,
     Nowhere,
 }
 
@@ -47,6 +48,7 @@ pub struct May {
     pub see_activity: bool,
     pub narrow: bool,
     pub manage_workspaces: bool,
+    pub change_settings: bool,
 }
 
 impl Shell {
@@ -64,6 +66,7 @@ impl Shell {
             Here::Access => "access",
             Here::Activity => "activity",
             Here::Workspaces => "workspaces",
+            Here::Settings => "settings",
             Here::Nowhere => "",
         };
         name == here

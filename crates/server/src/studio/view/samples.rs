@@ -17,7 +17,7 @@ use super::{
 };
 
 /// Pages of all kinds hold these, to show that a text stays a text.
-const SHARP: &str = "a <b>sharp</b> \"name\" & 'more'";
+pub(super) const SHARP: &str = "a <b>sharp</b> \"name\" & 'more'";
 
 pub(super) fn shell(title: &str, here: Here) -> Shell {
     Shell {
@@ -35,6 +35,7 @@ pub(super) fn shell(title: &str, here: Here) -> Shell {
             see_activity: true,
             narrow: true,
             manage_workspaces: true,
+            change_settings: true,
         },
         connections: Some(14),
         notice: None,
