@@ -1,7 +1,5 @@
 //! `dataflow doctor` says of each planted defect what it is and what to do, and changes nothing. On both stores.
 
-#![expect(clippy::indexing_slicing, reason = "a report is read by name; what is absent is null and fails the test")]
-
 use std::{
     collections::BTreeMap,
     fs,

@@ -56,7 +56,7 @@ fn nothing_that_was_acknowledged_is_lost_at_kill_9(#[case] engine: Engine) {
 fn a_database_that_stands_still_holds_nobody_up_for_long() {
     let stored = Stored::start(Engine::Postgres);
     stored.create("sales", "planted");
-    let _stopped = stored.stop_database();
+    let stopped = stored.stop_database();
     let begun = Instant::now();
     let answers: Vec<_> = thread::scope(|scope| {
         let ask = |method: &'static str| {
@@ -77,7 +77,7 @@ fn a_database_that_stands_still_holds_nobody_up_for_long() {
     assert!(waited < Duration::from_secs(15), "{waited:?}");
     let ready = dataflow_tests::http::Request::new(stored.server.port(), "GET", "/readyz").send();
     assert_eq!(ready.status, 503, "{}", ready.text());
-    drop(_stopped);
+    drop(stopped);
     let begun = Instant::now();
     while stored.admin("GET", "/connections").send().status != 200 {
         assert!(begun.elapsed() < Duration::from_secs(20), "it does not find the database again");

@@ -68,39 +68,25 @@ pub fn restore(arguments: Restore) -> anyhow::Result<()> {
 
 fn told(file: &Path, restored: &Restored) -> String {
     let Restored { header, connections, rows, new_key, kept, kept_schema } = restored;
-    let mut text = format!(
+    let what = format!(
         "{} is restored: the instance {} as it was at {}, with {connections} connections, {rows} rows in all. Everybody signs in anew; tokens go on.",
         file.display(),
         header.instance,
         header.taken_at
     );
-    match new_key {
-        Some(KeySource::File(path)) => {
-            text.push_str(&format!(
-                "\nThe recovery key opened it and stays good. The new key file is {}. Keep a copy of it elsewhere, and give it to every node.",
-                path.display()
-            ));
+    let opened = "The recovery key opened it and stays good.";
+    let key = new_key.as_ref().map(|key| match key {
+        KeySource::File(path) => {
+            format!("{opened} The new key file is {}. Keep a copy of it elsewhere, and give it to every node.", path.display())
         }
-        Some(KeySource::Passphrase(_)) => {
-            text.push_str(
-                "\nThe recovery key opened it and stays good. It opens with the passphrase now; give that to every node.",
-            );
-        }
-        Some(KeySource::Credential { .. }) => {
-            text.push_str(
-                "\nThe recovery key opened it and stays good. It opens with the key that the service manager hands over now.",
-            );
-        }
-        Some(KeySource::Transit(_)) => {
-            text.push_str("\nThe recovery key opened it and stays good. It opens with the key of Transit now.");
-        }
-        None => {}
-    }
-    if let Some(folder) = kept {
-        text.push_str(&format!("\nWhat was there before is in {}. Delete it once nobody needs it.", folder.display()));
-    }
-    if let Some(schema) = kept_schema {
-        text.push_str(&format!("\nThe tables of before are in the database's schema {schema}. Drop it once nobody needs it."));
-    }
-    text
+        KeySource::Passphrase(_) => format!("{opened} It opens with the passphrase now; give that to every node."),
+        KeySource::Credential { .. } => format!("{opened} It opens with the key that the service manager hands over now."),
+        KeySource::Transit(_) => format!("{opened} It opens with the key of Transit now."),
+    });
+    let folder =
+        kept.as_ref().map(|folder| format!("What was there before is in {}. Delete it once nobody needs it.", folder.display()));
+    let schema = kept_schema
+        .as_ref()
+        .map(|schema| format!("The tables of before are in the database's schema {schema}. Drop it once nobody needs it."));
+    [Some(what), key, folder, schema].into_iter().flatten().collect::<Vec<_>>().join("\n")
 }

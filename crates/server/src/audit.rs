@@ -43,6 +43,7 @@ pub const ACTIONS: &[(&str, &str)] = &[
     ("person.link", "One-time link made"),
     ("person.password", "Password chosen"),
     ("workspace.create", "Workspace created"),
+    ("settings.change", "Settings changed"),
     ("keys.recover", "Key replaced with the recovery key"),
     ("keys.rotate", "Rotation of the keys begun"),
     ("keys.end_rotation", "Rotation of the keys ended"),

@@ -232,7 +232,7 @@ mod tests {
         }
         take("ada", now).expect("still there");
         assert!(
-            throttle.metrics.render().contains("dataflow_rate_limited_total{kind=\"requests\"} 4"),
+            throttle.metrics.render().contains("dataflow_rate_limited_total{kind=\"requests\"} 5"),
             "{}",
             throttle.metrics.render()
         );

@@ -40,7 +40,9 @@ impl Written {
         let mut writer = Writer::begin(&self.vault, &header).expect("JSON");
         for (section, rows) in sections {
             writer.section(section).expect("JSON");
-            rows.iter().for_each(|row| writer.row(row).expect("JSON"));
+            for row in rows {
+                writer.row(row).expect("JSON");
+            }
         }
         let file = self.folder.path().join("backup");
         fs::write(&file, writer.end().expect("JSON").expect("one key").0).expect("own folder");

@@ -79,7 +79,7 @@ pub(super) fn outbound(running: &Running) -> Finding {
     } else {
         format!("; of these, as an owner set, {}", words(&policy.set))
     };
-    let reached = words(&policy.configured) + &narrowed;
+    let reached = format!("{}{narrowed}", words(&policy.configured));
     let loopback = if policy.allow_loopback { "with" } else { "without" };
     Finding::ok(
         OUTBOUND,
