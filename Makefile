@@ -1,7 +1,10 @@
 # What a person types. Each target is one script in tools/, which says at its top what it does.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt bench picture deps audit clean-run
+.PHONY: help run test lint fmt fuzz bench picture deps audit clean-run
+
+# How much `make fuzz` tries for each reader: make fuzz CASES=5000000
+CASES ?= 200000
 
 # Where `make run` listens: make run LISTEN=127.0.0.1:8081
 LISTEN ?= 127.0.0.1:8080
@@ -20,6 +23,9 @@ lint: ## Formatting, clippy, dependency fences, spelling, Python and shell linte
 
 fmt: ## Format the Rust and Python sources
 	@tools/fmt.sh
+
+fuzz: ## Look longer for inputs that break a reader of foreign bytes
+	@tools/fuzz.sh "$(CASES)"
 
 bench: ## Measure, in a release build, beside what a user would pick instead
 	@tools/bench.sh

@@ -105,11 +105,11 @@ def test_mysql_that_is_to_be_verified_hears_nothing(attack, driver):
         assert PLANTED.encode() not in attack(driver, "mysql", "verify-full", hostile.mysql(first))
 
 
-CONNECT_WITHIN = None if os.environ.get("DATAFLOW_SOAK") else 3
+CONNECT_WITHIN = None if os.environ.get("DATAFLOW_SOAK") else 2
 """Seconds that the connections of the next test allow for connecting; `None` is the default, 10."""
 LONGEST = 11.0
 """Seconds: the longest that any of them may take."""
-QUERY_WITHIN = 3.0
+QUERY_WITHIN = 2.0
 """Seconds after which a server closes that does not end its answer to a query: how long that may take is the program's affair."""
 
 
@@ -150,7 +150,7 @@ def test_every_hostile_server(server, dataflow, only_driver, tmp_path, driver, p
         enemy.close()
         return took, [f"{what}: {each}" for each in wrong]
 
-    with ThreadPoolExecutor(16) as threads:
+    with ThreadPoolExecutor(24) as threads:
         ended = list(threads.map(attacked, sorted(cases, key=lambda case: case[1]["ends"] != "timed_out")))
     wrong = [each for _, wrong in ended for each in wrong]
     assert wrong == [], "\n".join(wrong)

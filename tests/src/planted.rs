@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt::Write as _,
     fs,
     path::Path,
 };
@@ -23,7 +24,10 @@ pub fn forms(secret: &str) -> Vec<Vec<u8>> {
     let numbered =
         secret.replace('&', "&#38;").replace('<', "&#60;").replace('>', "&#62;").replace('"', "&#34;").replace('\'', "&#39;");
     let url = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
-    let digits: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let mut digits = String::new();
+    for byte in secret.bytes() {
+        let _ = write!(digits, "{byte:02x}");
+    }
     let mut all = vec![secret.to_owned(), json.trim_matches('"').to_owned(), html, numbered];
     all.extend([url.replace("%20", "+"), url.to_lowercase(), url, digits.to_uppercase(), digits]);
     for shift in 0..3 {

@@ -285,7 +285,15 @@ fn connections(walk: &mut Walk) {
 }
 
 fn look_everywhere(walk: &mut Walk) {
-    for path in ["/connections", "/connections/sales", "/connections/sales/checks", "/tokens", "/members"] {
+    for path in [
+        "/connections",
+        "/connections/sales",
+        "/connections/sales/checks",
+        "/tokens",
+        "/members",
+        "/activity",
+        "/activity/export",
+    ] {
         walk.api("GET", &format!("/api/v1/workspaces/default{path}"), None, 200);
     }
     for path in ["/api/v1/types", "/api/v1/openapi.json", "/metrics", "/healthz", "/readyz"] {
@@ -293,7 +301,9 @@ fn look_everywhere(walk: &mut Walk) {
     }
     let below =
         ["connections", "connections/sales", "connections/sales/edit", "connections/sales/duplicate", "connections/crm/edit"];
-    for path in [&below[..], &["connections/sales/delete", "new", "new/postgres", "tokens", "access"]].concat() {
+    for path in
+        [&below[..], &["connections/sales/delete", "new", "new/postgres", "tokens", "access", "groups", "activity"]].concat()
+    {
         walk.page(&format!("/w/default/{path}"));
     }
     for path in ["/account", "/workspaces", "/sign-in"] {

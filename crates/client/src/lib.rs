@@ -25,6 +25,8 @@ mod cache;
 mod client;
 pub mod config;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod process;
 mod resolved;
 mod transport;

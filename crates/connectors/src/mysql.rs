@@ -4,6 +4,8 @@
 //! answers a server that offers no TLS with the password under that server's own key, and bounds no packet. What is hard about
 //! it, the proofs of a challenge, is taken from `mysql_common`.
 
+#[cfg(test)]
+mod fuzz;
 mod packet;
 mod refusal;
 mod session;

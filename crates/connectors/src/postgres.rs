@@ -4,6 +4,8 @@
 //! each step is seen as it ends, no message is read that is longer than it may be, and the password is answered only to a
 //! request that may be answered.
 
+#[cfg(test)]
+mod fuzz;
 mod refusal;
 mod settings;
 mod sign_in;

@@ -9,6 +9,8 @@ pub mod credentials;
 pub mod draft;
 pub mod endpoint;
 pub mod field;
+#[cfg(test)]
+mod fuzz;
 pub mod name;
 pub mod paste;
 pub mod report;

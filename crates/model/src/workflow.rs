@@ -85,11 +85,13 @@ fn parameters(header: &str) -> Option<Vec<(String, String)>> {
     let mut rest = header.trim();
     while !rest.is_empty() {
         let (key, after) = rest.split_once('=')?;
-        let (value, after) = match after.strip_prefix('"') {
-            Some(quoted) => quoted.split_once('"')?,
-            None => after.find(';').map_or((after, ""), |at| after.split_at(at)),
+        let (value, after) = if let Some(quoted) = after.strip_prefix('"') {
+            quoted.split_once('"')?
+        } else {
+            let (value, after) = after.find(';').map_or((after, ""), |at| after.split_at(at));
+            (value.trim(), after)
         };
-        found.push((key.trim().to_owned(), value.trim().to_owned()));
+        found.push((key.trim().to_owned(), value.to_owned()));
         rest = after.trim_start();
         rest = match rest.strip_prefix(';') {
             Some(more) => more.trim_start(),
@@ -106,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_header_round_trips_whatever_the_name_holds() {
-        for name in ["churn.ipynb", "a \"b\"; run=\"x", "100%", "naïve 漢", "back\\slash"] {
+        for name in ["churn.ipynb", "a \"b\"; run=\"x", "100%", "naïve 漢", "back\\slash", " a blank on either side "] {
             let workflow = Workflow { kind: WorkflowKind::Notebook, name: name.to_owned(), run: Some("r;1".to_owned()) };
             assert!(workflow.header().is_ascii());
             assert_eq!(Workflow::parse(&workflow.header()), Some(workflow));

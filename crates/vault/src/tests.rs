@@ -3,6 +3,7 @@
 
 mod frozen;
 mod frozen_2;
+mod fuzz;
 mod macs;
 mod moved;
 mod providers;

@@ -72,4 +72,10 @@ mod tests {
         assert_eq!(named_in(&MAGIC), None);
         assert_eq!(named_in(b"pages/srv/a and no magic bytes"), None);
     }
+
+    #[test]
+    fn fuzz_journals() {
+        let journal = [b"pages/srv/a".as_slice(), &6_u32.to_be_bytes(), &[0; 4], &MAGIC].concat();
+        dataflow_fuzz::fuzz(&[&journal], |bytes| drop(named_in(bytes)));
+    }
 }

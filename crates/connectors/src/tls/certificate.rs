@@ -220,4 +220,23 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn fuzz_certificates() {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned(), "*.example.org".to_owned()];
+        let mut params = rcgen::CertificateParams::new(names).expect("names");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(1));
+        params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
+        params.distinguished_name.push(rcgen::DnType::CommonName, "localhost");
+        let good = params.self_signed(&key).expect("signed").der().to_vec();
+        let whole = CertificateDer::from(good.clone());
+        dataflow_fuzz::fuzz(&[&good], |bytes| {
+            let bent = CertificateDer::from(bytes);
+            assert_eq!(describe_one(&bent).fingerprint.len(), 95);
+            let _ = (is_self_signed(&bent), may_sign(&bent), public_key(&bent), end_point_hash(&bent));
+            let _ = (is_signed_by(&bent, &whole), matches_common_name(&bent, "localhost"));
+            let _ = check_dates(&bent, UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_900_000_000)));
+        });
+    }
 }

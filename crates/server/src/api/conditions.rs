@@ -155,4 +155,15 @@ mod tests {
             [&[], &[b""], &[b"now"], &[b"\"old\""], &[b"\"\"now\"\""], &[b"\"now"], &[b"\"NOW\""], &[b"*, *"]];
         assert!(!other.iter().any(|values| holds(values)));
     }
+
+    #[test]
+    fn fuzz_conditions() {
+        let corpus: [&[u8]; 4] = [b"\"a\"", b"W/\"a\", \"b\" ,\"\"", b"*", b"\"a,b\",, \"\xff\""];
+        dataflow_fuzz::fuzz(&corpus, |bytes| {
+            if HeaderValue::from_bytes(bytes).is_ok() {
+                let _ = if_match(&lines(&header::IF_MATCH, &[bytes]));
+                let _ = client_holds(&lines(&header::IF_NONE_MATCH, &[bytes, b"*"]), "a");
+            }
+        });
+    }
 }

@@ -101,4 +101,15 @@ mod tests {
         assert_eq!(read_cursor(&write_cursor(&("k".into(), "v".into()))).ok(), Some(("k".into(), "v".into())));
         assert!(read_cursor("?").is_err() && read_cursor("QQ").is_err());
     }
+
+    #[test]
+    fn fuzz_cursors() {
+        let sound = write_cursor(&("2026-11-29".into(), "sales".into()));
+        dataflow_fuzz::fuzz(&[sound.as_bytes()], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            if let Ok(place) = read_cursor(&text) {
+                assert!(!place.0.contains('\0') && !place.1.contains('\0'), "PostgreSQL fails at it");
+            }
+        });
+    }
 }
