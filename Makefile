@@ -1,7 +1,7 @@
 # What a person types. Each target is one script in tools/, which says at its top what it does.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt fuzz bench picture deps audit clean-run
+.PHONY: help run test lint fmt fuzz soak bench picture deps audit clean-run
 
 # How much `make fuzz` tries for each reader: make fuzz CASES=5000000
 CASES ?= 200000
@@ -23,6 +23,9 @@ lint: ## Formatting, clippy, dependency fences, spelling, Python and shell linte
 
 fmt: ## Format the Rust and Python sources
 	@tools/fmt.sh
+
+soak: ## Try the promises of docs/security.md with their full numbers; takes hours
+	@tools/soak.sh
 
 fuzz: ## Look longer for inputs that break a reader of foreign bytes
 	@tools/fuzz.sh "$(CASES)"

@@ -242,7 +242,7 @@ const PLANT: &str = "
       SELECT c.id || i, workspace_id, name || '-' || i, name_key || '-' || i, version, type, description || ' number ' || i, tags, address,
         created_at, created_by, updated_at, updated_by, recent_checks, mac FROM n, connections c;
     INSERT INTO connection_versions SELECT c.id, v.version, c.name, v.type, v.description, v.tags, v.fields, v.endpoint_paths, v.secrets,
-        v.fingerprint, v.saved_at, v.saved_by, v.mac FROM connections c, connection_versions v WHERE c.id <> v.connection_id;
+        v.fingerprint, v.saved_at, v.saved_by, v.mac, v.key_version FROM connections c, connection_versions v WHERE c.id <> v.connection_id;
     INSERT INTO audit_events (id, at, workspace_id, actor, action, object, detail, mac, actor_id)
       SELECT c.id, a.at, a.workspace_id, a.actor, a.action, c.name, a.detail, a.mac, a.actor_id
       FROM connections c, audit_events a WHERE a.action = 'connection.create';

@@ -105,6 +105,7 @@ pub const TABLES: &[Table] = tables! {
         endpoint_paths Text, secrets Text, fingerprint Text, saved_at Number, saved_by Text, mac Bytes, key_version Number;
     checks [1] id Text, connection_id Text, version Number, status Text, report Text, checked_at Number, checked_by Text;
     uses [3] connection_id Text, kind Text, name Text, first_at Number, last_at Number, uses Number, version Number, used_by Text;
+    settings [1] name Text, value Text, version Number, updated_at Number, updated_by Text, mac Bytes;
     idempotency_keys [1] hash Bytes, request_hash Bytes, at Number;
     audit_events [1] id Text, at Number, workspace_id Text, actor Text, action Text, object Text, detail Text, mac Bytes, actor_id Text,
         seq Number, link Bytes;

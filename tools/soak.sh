@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# make soak: the promises of docs/security.md with their full numbers. It takes hours, and prints one line for each.
+#
+#   tools/soak.sh [FILTER]    a filter of cargo-nextest, for a part of them: tools/soak.sh 'binary(store_killed)'
+source "$(dirname "$0")/lib.sh"
+
+export DATAFLOW_SOAK=1
+all='binary(/^(audit_chain|backup|backup_refused|malformed|outbound_guard|rate_limits|secrets_planted|slow_clients|store_disk|store_keys|store_killed)$/) or test(hostile) or test(/^ops::tests::keys/)'
+
+tools/preflight.sh
+step "Looking for what the tests need" tools/deps.sh
+step "Building the binary and all tests" cargo build --locked --workspace --all-targets
+step "Promises with their full numbers" cargo nextest run --locked --workspace --profile soak -E "${1:-$all}"
