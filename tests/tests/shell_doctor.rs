@@ -177,7 +177,10 @@ fn each_defect_of_postgres_is_found() {
     let url = "postgres://postgres:wrong@127.0.0.1:1/postgres";
     let gone = vec!["--data".to_owned(), stored.server.data().display().to_string(), "--database-url".to_owned(), url.to_owned()];
     let (ran, report) = doctor(&gone, &[], "");
-    assert!(report["store"].0 == "problem" && report["store"].1.contains("correct host and port in --database-url"), "{report:#?}");
+    assert!(
+        report["store"].0 == "problem" && report["store"].1.contains("correct host and port in --database-url"),
+        "{report:#?}"
+    );
     assert!(!ran.stdout.contains("wrong"), "{}", ran.stdout);
 }
 

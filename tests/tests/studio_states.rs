@@ -21,7 +21,8 @@ const MANY: usize = 53;
 async fn marked(browser: &Browser, label: &str) {
     let field = format!("labelled({})", json!(label));
     let told = format!(
-        "({field}.getAttribute('aria-describedby') ?? '').split(' ').some((id) => document.getElementById(id)?.matches('.fault'))"
+        "({field}.getAttribute('aria-describedby') ?? '').split(' ')\
+         .some((id) => document.querySelector(`#${{id}}.fault, #${{id}} .fault`))"
     );
     browser.until(&format!("{field}?.getAttribute('aria-invalid') === 'true' && {told}")).await;
 }
