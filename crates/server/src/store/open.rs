@@ -117,12 +117,17 @@ async fn answers(connection: &mut PgConnection) -> sqlx::Result<()> {
 /// Signs in once, outside of the pool, which would tell of most failures no more than that time has passed.
 async fn sign_in(options: &PgConnectOptions, asked: &refusal::Asked) -> Result<PgConnection> {
     let deadline = Instant::now() + PATIENCE;
+    let mut refused = None;
     loop {
         match timeout_at(deadline, PgConnection::connect_with(options)).await {
             Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) if is_coming_up(&error) && Instant::now() + PAUSE < deadline => sleep(PAUSE).await,
+            Ok(Err(error)) if is_coming_up(&error) && Instant::now() + PAUSE < deadline => {
+                refused = Some(error);
+                sleep(PAUSE).await;
+            }
             Ok(Err(error)) => return Err(asked.not_connected(&error)),
-            Err(_) => return Err(asked.silent(PATIENCE)),
+            // The deadline may fall into a try: what the one before was told says more than that time has passed.
+            Err(_) => return Err(refused.map_or_else(|| asked.silent(PATIENCE), |error| asked.not_connected(&error))),
         }
     }
 }
