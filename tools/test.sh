@@ -26,8 +26,20 @@ build_wheel() {
     --config-settings=build-args="--profile dev --locked"
 }
 
-# plan PYTHON…: "SERIES PYTHON" for each run: every interpreter once, and each series of SQLAlchemy at least once.
+# plan PYTHON…: "SERIES PYTHON EXTENT" for each run: every interpreter once, and each series of SQLAlchemy at least once. The first and the
+# last, between which the drivers' versions lie, run whole; the others leave out what takes minutes and is the same on all.
 plan() {
+  local rows count=0 extent row
+  mapfile -t rows < <(runs "$@")
+  for row in "${rows[@]}"; do
+    count=$((count + 1))
+    extent=brief
+    if ((count == 1 || count == ${#rows[@]})); then extent=whole; fi
+    printf '%s %s\n' "$row" "$extent"
+  done
+}
+
+runs() {
   local python version series seen=
   for python in "$@"; do
     version=$(version_of "$python")
@@ -45,9 +57,9 @@ version_of() {
   "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 }
 
-# test_python SERIES PYTHON: the SDK's own tests in a fresh environment, which is kept as long as nothing in it changes.
+# test_python SERIES PYTHON EXTENT: the SDK's own tests in a fresh environment, which is kept as long as nothing in it changes.
 test_python() {
-  local venv wheel
+  local venv wheel brief
   venv=.cache/venv/$(version_of "$2")-sqlalchemy-$1
   wheel=$(echo .cache/wheel/*.whl)
   [[ -x $venv/bin/pytest ]] || "$2" -m venv --clear "$venv"
@@ -58,8 +70,9 @@ test_python() {
   (
     cd python/tests
     export DATAFLOW_BIN=$PWD/../../target/debug/dataflow
+    if [[ $3 == brief ]]; then brief=(-m 'not lengthy'); else brief=(); fi
     "../../$venv/bin/python" -m pytest --rootdir .. -c ../pyproject.toml --numprocesses "$jobs" --maxprocesses 4 \
-      --dist worksteal .
+      --dist worksteal "${brief[@]}" .
   )
 }
 
@@ -75,6 +88,6 @@ mapfile -t interpreters < <(pythons)
 first_python=${interpreters[0]}
 step "Building the wheel" build_wheel
 step "make run as a newcomer types it, and the script of the README" tools/first_run.sh "$first_python"
-while read -r series python; do
-  step "Python tests on $("$python" --version) with SQLAlchemy $series ($python)" test_python "$series" "$python" </dev/null
+while read -r series python extent; do
+  step "Python tests on $("$python" --version) with SQLAlchemy $series, $extent ($python)" test_python "$series" "$python" "$extent" </dev/null
 done < <(plan "${interpreters[@]}")

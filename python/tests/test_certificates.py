@@ -49,7 +49,15 @@ def test_the_page_names_every_driver_of_a_server():
     assert {verdict for row in REFUSALS.values() for verdict in row.values()} <= {"as above", "refused"}
 
 
-@pytest.mark.parametrize(("kind", "modules"), [("postgres", POSTGRES), ("mariadb", MYSQL), ("mysql", MYSQL)])
+MATRICES = [
+    ("postgres", POSTGRES),
+    ("mariadb", MYSQL),
+    # MySQL 9 takes seconds to start, for each certificate anew.
+    pytest.param("mysql", MYSQL, marks=pytest.mark.lengthy),
+]
+
+
+@pytest.mark.parametrize(("kind", "modules"), MATRICES)
 def test_every_driver_agrees_with_the_page(request, dataflow, server, only_driver, kind, modules):
     database = request.getfixturevalue(kind)
     database.set_password("secure", "first")
@@ -78,7 +86,7 @@ def test_every_driver_agrees_with_the_page(request, dataflow, server, only_drive
     assert wrong == [], "\n".join(wrong)
 
 
-@pytest.mark.parametrize(("kind", "modules"), [("postgres", POSTGRES), ("mariadb", MYSQL), ("mysql", MYSQL)])
+@pytest.mark.parametrize(("kind", "modules"), MATRICES)
 def test_a_url_opens_no_server_that_the_page_refuses(request, dataflow, server, only_driver, kind, modules):
     database = request.getfixturevalue(kind)
     database.set_password("secure", "first")

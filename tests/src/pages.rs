@@ -40,8 +40,8 @@ pub const PAGES: [(&str, &[&str]); 18] = [
     ),
     ("/w/{workspace}/tokens", &["/w/default/tokens"]),
     ("/w/{workspace}/access", &["/w/default/access"]),
-    ("/w/{workspace}/connections/{name}/users", &["/w/default/connections/crm/users", "/w/default/connections/shop/users"]),
-    ("/w/{workspace}/groups", &["/w/default/groups", "/w/empty/groups"]),
+    ("/w/{workspace}/connections/{name}/users", &["/w/default/connections/shop/users"]),
+    ("/w/{workspace}/groups", &["/w/default/groups"]),
     ("/w/{workspace}/activity", &["/w/default/activity", "/w/default/activity?connection=nothing"]),
 ];
 
