@@ -95,22 +95,23 @@ pub(super) fn number(line: u64) -> i64 {
 /// Indexes lines of this node's segments; whether more wait.
 async fn index_reads(app: &App) -> anyhow::Result<bool> {
     let name = app.use_log.chain().to_owned();
-    let log = app.use_log.clone();
-    // On disk first: what the store has seen must not be missing after a power cut.
-    let until = tokio::task::spawn_blocking(move || log.sync()).await.context("sync the audit segment")??;
+    let last = app.use_log.last_line();
     let known = store::chain(&mut app.store.read().await?, &name).await?.map(|row| checked(row, &app.vault)).transpose()?;
     let mut row = match known {
-        Some(row) if row.seq == number(until.head.line) => return Ok(false),
-        Some(row) if row.seq > number(until.head.line) => bail!(
+        Some(row) if row.seq == number(last) => return Ok(false),
+        Some(row) if row.seq > number(last) => bail!(
             "The audit segments in {} end at line {}, and line {} was there before: “dataflow audit verify” tells more",
             app.use_log.folder().display(),
-            until.head.line,
+            last,
             row.seq
         ),
         Some(row) => row,
-        None if until.head.line == 0 => return Ok(false),
+        None if last == 0 => return Ok(false),
         None => first(app)?,
     };
+    let log = app.use_log.clone();
+    // On disk first: what the store has seen must not be missing after a power cut.
+    let until = tokio::task::spawn_blocking(move || log.sync()).await.context("sync the audit segment")??;
     let (folder, from, keep) = (app.use_log.folder().to_owned(), row.clone(), app.store.is_shared());
     let read = move || read(&folder, &from, &until, keep);
     let read = tokio::task::spawn_blocking(read).await.context("read the audit segment")??;

@@ -177,6 +177,12 @@ impl UseLog {
         Ok(position)
     }
 
+    /// The number of the last line, on disk or not.
+    #[must_use]
+    pub fn last_line(&self) -> u64 {
+        self.segment().head.line
+    }
+
     fn segment(&self) -> MutexGuard<'_, Segment> {
         self.segment.lock().unwrap_or_else(PoisonError::into_inner)
     }
