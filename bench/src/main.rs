@@ -65,7 +65,7 @@ fn measure(python: &Path, json: Option<PathBuf>, parts: &[&str]) -> anyhow::Resu
         let _ = writeln!(std::io::stderr(), "==> Measuring: {part}");
         lines.extend(match *part {
             "start" => rest::few()?,
-            "credentials" => vec![credentials::throughput()?],
+            "credentials" => credentials::measure()?,
             "tests" => connection_test::measure(&postgres)?,
             "sdk" => sdk::measure(python, &postgres)?,
             _ => list::measure()?,

@@ -116,7 +116,7 @@ async fn index_reads(app: &App) -> anyhow::Result<bool> {
     let read = move || read(&folder, &from, &until, keep);
     let read = tokio::task::spawn_blocking(read).await.context("read the audit segment")??;
     let mut rows = Vec::with_capacity(read.counted.len());
-    for (key, counted) in &read.counted {
+    for (key, counted) in read.counted.values() {
         let workspace = app.workspace(&key.workspace).await.map_err(|error| anyhow!(error.describe().2))?;
         rows.extend(workspace.map(|workspace| key.row(&app.vault, &workspace.id.to_string(), counted)));
     }
@@ -158,7 +158,7 @@ fn first(app: &App) -> anyhow::Result<ChainRow> {
 }
 
 /// What is counted together.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 struct Key {
     workspace: String,
     minute: i64,
@@ -215,7 +215,8 @@ impl Key {
 
 #[derive(Debug)]
 struct Read {
-    counted: HashMap<Key, Counted>,
+    /// By [`Line::key`].
+    counted: HashMap<Vec<u8>, (Key, Counted)>,
     /// The lines themselves, if they were asked for.
     kept: Vec<u8>,
     end: Position,
@@ -236,15 +237,73 @@ struct Line<'l> {
     actor: Cow<'l, str>,
     #[serde(borrow)]
     actor_id: Cow<'l, str>,
-    address: Option<String>,
-    workflow: Option<Workflow>,
+    #[serde(borrow)]
+    address: Option<Cow<'l, str>>,
+    #[serde(borrow)]
+    workflow: Option<Workflow<'l>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Workflow {
-    kind: String,
-    name: String,
-    run: Option<String>,
+struct Workflow<'l> {
+    #[serde(borrow)]
+    kind: Cow<'l, str>,
+    #[serde(borrow)]
+    name: Cow<'l, str>,
+    #[serde(borrow)]
+    run: Option<Cow<'l, str>>,
+}
+
+impl<'l> Line<'l> {
+    fn minute(&self) -> i64 {
+        self.at.div_euclid(MINUTE)
+    }
+
+    fn workflow(&self) -> (&str, &str) {
+        self.workflow.as_ref().map_or(("", ""), |workflow| (&*workflow.kind, &*workflow.name))
+    }
+
+    /// Writes what is counted together as one text into `key`: most lines are of what was counted before, and cost no more than this.
+    fn key(&self, key: &mut Vec<u8>) {
+        key.clear();
+        key.extend_from_slice(&self.minute().to_be_bytes());
+        key.extend_from_slice(&self.version.to_be_bytes());
+        let (kind, workflow) = self.workflow();
+        for part in [&*self.workspace, &*self.connection, &*self.action, &*self.actor_id, kind, workflow] {
+            key.extend_from_slice(&part.len().to_be_bytes());
+            key.extend_from_slice(part.as_bytes());
+        }
+    }
+
+    fn begin(self) -> (Key, Counted) {
+        let (kind, workflow) = self.workflow();
+        let key = Key {
+            minute: self.minute(),
+            workflow_kind: kind.to_owned(),
+            workflow: workflow.to_owned(),
+            workspace: self.workspace.into_owned(),
+            connection: self.connection.into_owned(),
+            version: self.version,
+            action: self.action.into_owned(),
+            actor_id: self.actor_id.into_owned(),
+        };
+        let (address, run) = (self.address.map(Cow::into_owned), self.workflow.and_then(|workflow| workflow.run).map(Cow::into_owned));
+        (key, Counted { at: self.at, last_at: self.at, reads: 1, actor: self.actor.into_owned(), address, run })
+    }
+}
+
+impl Counted {
+    fn add(&mut self, line: &Line<'_>) {
+        self.reads += 1;
+        self.last_at = line.at;
+        replace(&mut self.address, line.address.as_deref());
+        replace(&mut self.run, line.workflow.as_ref().and_then(|workflow| workflow.run.as_deref()));
+    }
+}
+
+fn replace(known: &mut Option<String>, now: Option<&str>) {
+    if known.as_deref() != now {
+        *known = now.map(str::to_owned);
+    }
 }
 
 /// Counts the lines after `from`, and no further than `until`.
@@ -253,7 +312,7 @@ fn read(folder: &std::path::Path, from: &ChainRow, until: &Position, keep: bool)
     let head = Head { line: unsigned(from.seq), link: link(&from.link)? };
     let start = Position { segment: unsigned(from.segment), place: unsigned(from.place), head };
     let mut read = Read { counted: HashMap::new(), kept: Vec::new(), end: start };
-    let mut lines = 0;
+    let (mut lines, mut key) = (0, Vec::new());
     while lines < LINES && read.end.head.line < until.head.line {
         let before = read.end.head.line;
         let path = segments::path(folder, read.end.segment);
@@ -261,7 +320,14 @@ fn read(folder: &std::path::Path, from: &ChainRow, until: &Position, keep: bool)
         segments::read(&path, place, |line, place| {
             let (event, link) = segments::split(line).with_context(|| format!("{} has a line that is none", path.display()))?;
             if Begin::read(event).is_none() {
-                count(&mut read.counted, serde_json::from_slice(event).context("read a line of the audit segment")?);
+                // Checked for UTF-8 once, and not each text of it.
+                let event = std::str::from_utf8(event).context("read a line of the audit segment")?;
+                let line: Line<'_> = serde_json::from_str(event).context("read a line of the audit segment")?;
+                line.key(&mut key);
+                match read.counted.get_mut(&key) {
+                    Some((_, counted)) => counted.add(&line),
+                    None => drop(read.counted.insert(key.clone(), line.begin())),
+                }
             }
             if keep {
                 read.kept.extend_from_slice(line);
@@ -281,31 +347,4 @@ fn read(folder: &std::path::Path, from: &ChainRow, until: &Position, keep: bool)
         }
     }
     Ok(read)
-}
-
-fn count(counted: &mut HashMap<Key, Counted>, line: Line<'_>) {
-    let (workflow_kind, workflow, run) =
-        line.workflow.map_or_else(Default::default, |workflow| (workflow.kind, workflow.name, workflow.run));
-    let key = Key {
-        workspace: line.workspace.into_owned(),
-        minute: line.at.div_euclid(MINUTE),
-        connection: line.connection.into_owned(),
-        version: line.version,
-        action: line.action.into_owned(),
-        actor_id: line.actor_id.into_owned(),
-        workflow_kind,
-        workflow,
-    };
-    let seen = counted.entry(key).or_insert_with(|| Counted {
-        at: line.at,
-        last_at: line.at,
-        reads: 0,
-        actor: line.actor.into_owned(),
-        address: None,
-        run: None,
-    });
-    seen.reads += 1;
-    seen.last_at = line.at;
-    seen.address = line.address;
-    seen.run = run;
 }
