@@ -14,6 +14,7 @@ mod search;
 mod sessions;
 mod settings;
 mod tokens;
+mod users;
 mod uses;
 mod workspaces;
 
