@@ -6,7 +6,9 @@
 
 pub mod chain;
 pub mod checkpoint;
+mod segment;
 mod segments;
+mod sync;
 pub mod tally;
 mod use_log;
 pub mod verify;

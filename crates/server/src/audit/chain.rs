@@ -10,9 +10,9 @@ use dataflow_vault::Vault;
 
 use super::{
     Link, NO_LINK, canonical,
+    segment::Position,
     segments::{self, Begin, Flow, Head},
     tally::{Named, Tally},
-    use_log::Position,
 };
 use crate::{
     app::App,
@@ -107,12 +107,11 @@ async fn index_reads(app: &App) -> anyhow::Result<bool> {
         None if last == 0 => return Ok(false),
         None => first(app)?,
     };
-    let log = app.use_log.clone();
     // On disk first: what the store has seen must not be missing after a power cut.
-    let until = tokio::task::spawn_blocking(move || log.sync()).await.context("sync the audit segment")??;
+    let until = app.use_log.sync().await?;
     let (folder, from, keep) = (app.use_log.folder().to_owned(), row.clone(), app.store.is_shared());
     let named = app.named.clone();
-    let read = move || read(&folder, &from, &until, keep, &named);
+    let read = move || read(&folder, &from, until, keep, &named);
     let read = tokio::task::spawn_blocking(read).await.context("read the audit segment")??;
     let mut rows = Vec::new();
     for (key, counted) in read.tally.counts() {
@@ -138,7 +137,7 @@ async fn index_reads(app: &App) -> anyhow::Result<bool> {
     row.at = now;
     store::put_chain(&mut write, &row.sealed(&app.vault)).await?;
     write.commit_quietly().await?;
-    Ok(read.end.head.line < until.head.line)
+    Ok(read.end.head.line < until)
 }
 
 /// The row of this node's chain before its first line is indexed.
@@ -165,14 +164,14 @@ struct Read {
 }
 
 /// Counts the lines after `from`, and no further than `until`.
-fn read(folder: &std::path::Path, from: &ChainRow, until: &Position, keep: bool, named: &Mutex<Named>) -> anyhow::Result<Read> {
+fn read(folder: &std::path::Path, from: &ChainRow, until: u64, keep: bool, named: &Mutex<Named>) -> anyhow::Result<Read> {
     let unsigned = |number: i64| u64::try_from(number).unwrap_or_default();
     let head = Head { line: unsigned(from.seq), link: link(&from.link)? };
     let start = Position { segment: unsigned(from.segment), place: unsigned(from.place), head };
     let mut read = Read { tally: Tally::default(), kept: Vec::new(), end: start };
     let mut named = named.lock().unwrap_or_else(PoisonError::into_inner);
     let mut lines = 0;
-    let is_enough = |lines: usize, read: &Read| lines == LINES || read.tally.is_full() || read.end.head.line >= until.head.line;
+    let is_enough = |lines: usize, read: &Read| lines == LINES || read.tally.is_full() || read.end.head.line >= until;
     while !is_enough(lines, &read) {
         let before = read.end.head.line;
         let path = segments::path(folder, read.end.segment);
