@@ -3,18 +3,17 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
 use crate::{
     binary::dataflow_bin,
-    environment,
     folder::{self, TempDir},
     http::Request,
     port::Port,
     process::{Process, Spawn, Stop},
+    shim::compile,
     stored::{Engine, Stored},
 };
 
@@ -111,11 +110,7 @@ impl Shim {
     /// If there is no C compiler.
     pub fn build() -> Self {
         let folder = TempDir::new();
-        let source = environment::repository().join("tests/shim/disk.c");
-        let mut compiler = Command::new("cc");
-        let done = compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(folder.join("disk.so")).arg(source).arg("-ldl").output();
-        let done = done.expect("cc runs; a C compiler is needed to build anything here");
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        compile("disk", &folder.join("disk.so"));
         Self { folder }
     }
 

@@ -81,7 +81,8 @@ fn a_sound_store_is_called_sound_and_nothing_is_changed(#[case] engine: Engine) 
     let (ran, report) = doctor(&store, &["--recovery-key-stdin"], &recovery_key);
     assert!(report.values().all(|(status, _)| matches!(status.as_str(), "ok")), "{report:#?}");
     assert!(!ran.stdout.contains(&recovery_key) && !ran.stderr.contains(&recovery_key));
-    let mut checks = vec!["admin socket", "audit", "clock", "data folder", "database", "disk", "durability", "key file", "key ring"];
+    let mut checks =
+        vec!["admin socket", "audit", "clock", "data folder", "database", "disk", "durability", "key file", "key ring"];
     checks.extend(["outbound", "recovery key", "schema", "server", "triggers"]);
     if engine == Engine::Sqlite {
         checks.extend(["integrity", "store file"]);

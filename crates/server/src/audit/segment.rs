@@ -123,6 +123,11 @@ impl Segment {
         self.length >= LENGTH || self.began_at.is_some_and(|began_at| now - began_at >= AGE)
     }
 
+    /// When its first line was written.
+    pub fn began_at(&self) -> Option<i64> {
+        self.began_at
+    }
+
     /// The one after a segment that ends so. The folder is on disk with it.
     pub fn after(folder: &Path, end: Head) -> anyhow::Result<Self> {
         let next = Self::open(folder, end.line + 1, None, &End::default(), end)?;
@@ -132,6 +137,13 @@ impl Segment {
 
     /// Appends an event; gives the number of its line. A segment that has none begins with one that says where it belongs.
     pub fn append(&mut self, vault: &Vault, chain: &str, at: i64, event: Vec<u8>) -> anyhow::Result<u64> {
+        self.begin(vault, chain, at)?;
+        self.write(vault, event)?;
+        Ok(self.head.line)
+    }
+
+    /// Appends the event that a segment begins with, if it has none.
+    pub fn begin(&mut self, vault: &Vault, chain: &str, at: i64) -> anyhow::Result<()> {
         self.mend()?;
         if self.began_at.is_none() {
             let (action, line, after) = (BeginAction::SegmentBegin, self.head.line + 1, self.head.link);
@@ -139,8 +151,7 @@ impl Segment {
             self.write(vault, serde_json::to_vec(&begin)?)?;
             self.began_at = Some(at);
         }
-        self.write(vault, event)?;
-        Ok(self.head.line)
+        Ok(())
     }
 
     fn write(&mut self, vault: &Vault, event: Vec<u8>) -> anyhow::Result<()> {

@@ -12,7 +12,6 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use dataflow_vault::{Vault, random_uuid};
-use serde::Serialize;
 use tokio::{sync::watch, time::timeout};
 
 use super::{
@@ -20,6 +19,7 @@ use super::{
     segment::{End, Segment},
     segments::{self, Head},
     sync,
+    use_event::UseEvent,
 };
 use crate::metrics::Metrics;
 
@@ -27,20 +27,6 @@ use crate::metrics::Metrics;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Room for most lines of a segment, in bytes.
 const LINE: usize = 512;
-
-/// One answer with a secret, or one 304 in its place.
-#[derive(Debug, Serialize)]
-pub struct UseEvent<'e> {
-    pub at: i64,
-    pub action: &'static str,
-    pub workspace: &'e str,
-    pub connection: &'e str,
-    pub version: i64,
-    pub actor: &'e str,
-    pub actor_id: &'e str,
-    pub address: Option<std::net::IpAddr>,
-    pub workflow: Option<&'e dataflow_model::Workflow>,
-}
 
 /// The segments of one node, of which the last is written to.
 pub struct UseLog {
@@ -168,6 +154,27 @@ impl UseLog {
             Box::pin(self.until(seen, |now| now.synced >= number)).await?;
         }
         Ok(())
+    }
+
+    /// Begins another segment where the last one began before that time, so that it can expire though nothing is read.
+    pub async fn begin_anew(&self, vault: &Vault, at: i64, before: i64) -> anyhow::Result<()> {
+        let seen = {
+            let mut state = self.state();
+            match state.segment.began_at() {
+                Some(began_at) if began_at >= before => return Ok(()),
+                None if state.segment.head().line == 0 => return Ok(()),
+                None => None,
+                Some(_) => {
+                    state.closed.get_or_insert(Closed::Full);
+                    Some(*self.progress.borrow())
+                }
+            }
+        };
+        if let Some(seen) = seen {
+            self.until(seen, |now| now.openings > seen.openings).await?;
+        }
+        let mut state = self.state();
+        if state.closed.is_none() { state.segment.begin(vault, &self.chain, at) } else { Ok(()) }
     }
 
     /// Makes everything appended so far durable; gives the number of the last line that is.
