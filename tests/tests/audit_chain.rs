@@ -102,7 +102,24 @@ fn a_bent_missing_or_added_change_is_named(#[case] engine: Engine) {
             ),
             "was not written by this program".to_owned(),
         ),
+        (
+            "put in before the first",
+            format!(
+                "INSERT INTO audit_events ({columns}) SELECT 'new', at, workspace_id, actor, action, object, detail, mac, actor_id, -1, link FROM audit_events WHERE {one}"
+            ),
+            "stands before the beginning".to_owned(),
+        ),
         ("everything", "DELETE FROM audit_events".to_owned(), format!("it ends at event 0 and had come to {last}")),
+        (
+            "everything, and that there was any",
+            "DELETE FROM audit_events; DELETE FROM audit_chains WHERE name = 'changes'".to_owned(),
+            "its row is gone from the store".to_owned(),
+        ),
+        (
+            "everything but what is to be chained anew",
+            "DELETE FROM audit_chains WHERE name = 'changes'; UPDATE audit_events SET seq = NULL, link = NULL WHERE seq > 1; DELETE FROM audit_events WHERE seq = 1".to_owned(),
+            "its row is gone from the store".to_owned(),
+        ),
     ] {
         stored.sql(&sql);
         is_named(&stored, way, &words);

@@ -20,9 +20,9 @@ use crate::{
     clock::Clock,
     config::{AuditConfig, DataConfig, RateConfig, TestConfig},
     error::Result,
-    keys,
+    firsts, keys,
     metrics::Metrics,
-    ops::{access::TokenIdentity, counts::KnownCounts, credentials::Servable, rows::Sealed as _, settings},
+    ops::{access::TokenIdentity, counts::KnownCounts, credentials::Servable, rows::Sealed as _},
     passwords::Passwords,
     store::{self, Store, Write},
     tests::TestRunner,
@@ -111,7 +111,6 @@ impl App {
             running: OnceLock::new(),
             checkpoints: config.audit.checkpoints.clone(),
         };
-        settings::begin(&app).await.context("prepare the settings")?;
         Ok(Arc::new(app))
     }
 

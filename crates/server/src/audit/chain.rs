@@ -43,16 +43,22 @@ pub fn is_behind(app: &App) -> bool {
     app.store.unchained.load(Ordering::Acquire) || !app.use_log.is_indexed()
 }
 
+/// Puts the row of the chain of changes into a store that has never had one.
+pub async fn begin(write: &mut Write, vault: &Vault) -> anyhow::Result<()> {
+    if store::chain(write, CHANGES).await?.is_none() {
+        store::put_chain(write, &fresh(CHANGES, "", 0, NO_LINK).sealed(vault)).await?;
+    }
+    Ok(())
+}
+
 /// Chains the changes that wait for it; whether more do.
 async fn chain_changes(app: &App) -> anyhow::Result<bool> {
     if store::unchained_events(&mut app.store.read().await?, 1).await?.is_empty() {
         return Ok(false);
     }
     let mut write = app.store.write().await?;
-    let mut row = match hold(app, &mut write, CHANGES).await? {
-        Some(row) => row,
-        None => fresh(CHANGES, "", 0, NO_LINK),
-    };
+    let gone = "The row of the audit chain of changes is gone from the store: “dataflow audit verify” tells more";
+    let mut row = hold(app, &mut write, CHANGES).await?.context(gone)?;
     let events = store::unchained_events(&mut write, EVENTS).await?;
     for event in &events {
         let link = app.vault.audit_link(&link(&row.link)?, canonical(event).as_bytes());

@@ -2,8 +2,6 @@
 //!
 //! Nothing goes that does not hold: who bends an old event, or its time, keeps it where `dataflow audit verify` finds it.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context, bail};
 use serde_json::json;
 
@@ -17,7 +15,7 @@ use super::{
 use crate::{
     app::App,
     clock::{DAY, rfc3339},
-    ops::{Caller, rows::Sealed as _, settings},
+    ops::{Caller, rows::Sealed as _},
     store::{self, ChainRow, Write},
 };
 
@@ -57,14 +55,13 @@ async fn drop_changes(app: &App, before: i64) -> anyhow::Result<bool> {
     let mut write = app.store.write().await?;
     let Some(mut row) = hold(app, &mut write, CHANGES).await? else { return Ok(false) };
     let events = store::events_after(&mut write, row.base_seq, EVENTS).await?;
-    let (mut base, mut until, mut changed) = (row.base()?, 0, BTreeSet::new());
+    let (mut base, mut until) = (row.base()?, 0);
     for event in events.iter().take_while(|event| event.at < before) {
         base = match follows(&app.vault, &base, event) {
             Ok(head) => head,
             Err(problem) => bail!("{problem}, so nothing from it on is dropped: “dataflow audit verify” tells more"),
         };
         until = event.at;
-        changed.extend(settings::told_by(event));
     }
     let dropped = number(base.line) - row.base_seq;
     if dropped == 0 {
@@ -73,10 +70,7 @@ async fn drop_changes(app: &App, before: i64) -> anyhow::Result<bool> {
     row.set_base(base);
     store::put_chain(&mut write, &row.sealed(&app.vault)).await?;
     store::drop_events(&mut write, number(base.line)).await?;
-    let mut detail = json!({"events": dropped, "last": base.line, "until": rfc3339(until)});
-    if let Some(detail) = detail.as_object_mut().filter(|_| !changed.is_empty()) {
-        detail.insert("settings".to_owned(), json!(changed));
-    }
+    let detail = json!({"events": dropped, "last": base.line, "until": rfc3339(until)});
     tell(app, &mut write, "changes", detail).await?;
     write.commit_quietly().await?;
     Ok(dropped == EVENTS)

@@ -115,8 +115,12 @@ impl<'w> Walked<'w> {
         Ok(walked)
     }
 
-    /// Holds what a checkpoint saw against where the walk is.
+    /// Holds what the store and a checkpoint saw against where the walk is.
     fn agrees(&mut self) -> bool {
+        if number(self.head.line) == self.known.0 && self.head.link != self.known.1 {
+            self.fail(format!("event {} is not the one that the store has seen", self.head.line));
+            return false;
+        }
         let Some(point) = self.checkpoint.filter(|point| point.seq == number(self.head.line)) else { return true };
         let agrees = point.link == hex::encode(self.head.link);
         self.report.checkpoint = Some(agrees);
@@ -170,10 +174,6 @@ impl<'w> Walked<'w> {
             self.fail(format!("the segment that begins with line {} is not of this chain", head.line));
             return false;
         }
-        if number(head.line) == self.known.0 && head.link != self.known.1 {
-            self.fail(format!("line {} is not the one that the store has seen", head.line));
-            return false;
-        }
         self.pass(head, || begin.map(|begin| begin.at))
     }
 
@@ -205,6 +205,13 @@ pub async fn verify(app: &App, checkpoints: &[Checkpoint]) -> anyhow::Result<Rep
             let problem = format!("nothing is left of it, and the checkpoint of {} saw event {}", point.at, point.seq);
             report.chains.push(ChainReport { checkpoint: Some(false), ..ChainReport::broken(&point.chain, problem) });
         }
+    }
+    if rows.iter().all(|row| row.name != CHANGES) {
+        let problem = "its row is gone from the store, which has had one from its beginning".to_owned();
+        report.chains.push(ChainReport::broken(CHANGES, problem));
+    }
+    if let Some(chain) = store::chain_without_row(&mut app.store.read().await?).await? {
+        report.chains.push(ChainReport::broken(&chain, "its row is gone from the store, and lines of it are there".to_owned()));
     }
     rows.sort_by_key(|row| row.name != CHANGES);
     for row in rows {
@@ -251,6 +258,11 @@ pub(super) fn follows(vault: &Vault, before: &Head, event: &AuditRow) -> Result<
 }
 
 async fn changes(app: &App, mut walked: Walked<'_>) -> anyhow::Result<ChainReport> {
+    if let Some(event) = store::event_before(&mut app.store.read().await?, walked.report.expired).await? {
+        let told = named(&event, event.seq.unwrap_or_default());
+        walked.fail(format!("{told}, stands before the beginning of the chain, which is after {}", walked.report.expired));
+        return Ok(walked.report);
+    }
     loop {
         let after = number(walked.head.line);
         let events = store::events_after(&mut app.store.read().await?, after, PAGE).await?;

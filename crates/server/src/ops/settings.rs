@@ -3,6 +3,7 @@
 use anyhow::{Context, anyhow};
 use dataflow_connectors::{AddressLists, DialPolicy};
 use dataflow_model::FieldError;
+use dataflow_vault::Vault;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
@@ -13,9 +14,9 @@ use super::{
 };
 use crate::{
     app::App,
-    audit::{self, Event, expiry::EXPIRED},
+    audit::{self, Event},
     error::{Error, Result},
-    store::{self, AuditRow, SettingRow},
+    store::{self, SettingRow, Write},
 };
 
 /// Most ranges of one list of addresses.
@@ -104,60 +105,18 @@ fn etag(name: &str, row: Option<&SettingRow>) -> String {
     format!("\"{name}.{}\"", row.map_or(0, |row| row.version))
 }
 
-/// Puts in what is missing when a server starts, so that a setting that is gone while it runs is told from one that never was. One that
-/// was changed before, and of which the audit knows, is not put in again: somebody took it out of the store.
-pub async fn begin(app: &App) -> anyhow::Result<()> {
-    begin_one::<AddressLists>(app).await?;
-    begin_one::<Retention>(app).await
-}
-
-/// The settings of which an event tells that they were changed: itself, or that it stands for events which did.
-pub fn told_by(event: &AuditRow) -> Vec<String> {
-    #[derive(Default, Deserialize)]
-    struct Expired {
-        #[serde(default)]
-        settings: Vec<String>,
-    }
-    match event.action.as_str() {
-        CHANGED => vec![event.object.clone()],
-        EXPIRED => serde_json::from_str::<Expired>(&event.detail).unwrap_or_default().settings,
-        _ => Vec::new(),
-    }
-}
-
-async fn begin_one<S: Setting>(app: &App) -> anyhow::Result<()> {
-    let mut read = app.store.read().await?;
-    if store::setting(&mut read, S::NAME).await?.is_some() {
-        return Ok(());
-    }
-    let mut told = store::events_of(&mut read, CHANGED).await?;
-    told.extend(store::events_of(&mut read, EXPIRED).await?);
-    if told.iter().flat_map(told_by).any(|name| name == S::NAME) {
-        tracing::error!(
-            setting.name = S::NAME,
-            "a setting that was saved before is gone from the store; an owner must save it again"
-        );
-        return Ok(());
-    }
-    drop(read);
-    let row = row(app, &S::default(), 1, NOBODY).map_err(|error| anyhow!(error.describe().2))?;
-    let mut write = app.store.write().await?;
-    store::begin_setting(&mut write, &row).await?;
-    write.commit_quietly().await?;
+/// Puts the settings into a store that has never had them.
+pub async fn begin(write: &mut Write, vault: &Vault, now: i64) -> anyhow::Result<()> {
+    store::begin_setting(write, &row(vault, now, &AddressLists::default(), 1, NOBODY)?).await?;
+    store::begin_setting(write, &row(vault, now, &Retention::default(), 1, NOBODY)?).await?;
     Ok(())
 }
 
-fn row<S: Setting>(app: &App, value: &S, version: i64, by: &str) -> Result<SettingRow> {
-    let value = serde_json::to_string(value).context("write a setting as JSON").map_err(Error::Internal)?;
-    let row = SettingRow {
-        name: S::NAME.to_owned(),
-        value,
-        version,
-        updated_at: app.clock.now(),
-        updated_by: by.to_owned(),
-        mac: Vec::new(),
-    };
-    Ok(row.sealed(&app.vault))
+fn row<S: Setting>(vault: &Vault, now: i64, value: &S, version: i64, by: &str) -> anyhow::Result<SettingRow> {
+    let value = serde_json::to_string(value).context("write a setting as JSON")?;
+    let row =
+        SettingRow { name: S::NAME.to_owned(), value, version, updated_at: now, updated_by: by.to_owned(), mac: Vec::new() };
+    Ok(row.sealed(vault))
 }
 
 /// The setting that holds now. It is read each time: a change counts at once, on every node.
@@ -241,7 +200,7 @@ pub async fn change<S: Setting>(app: &App, caller: &Caller, precondition: &Preco
     let found = store::setting(&mut write, S::NAME).await?;
     precondition.holds(&etag(S::NAME, found.as_ref()))?;
     let version = found.as_ref().map_or(0, |row| row.version).max(0) + 1;
-    let row = row(app, &value, version, &caller.label())?;
+    let row = row(&app.vault, app.clock.now(), &value, version, &caller.label()).map_err(Error::Internal)?;
     if !store::put_setting(&mut write, &row).await? {
         return Err(Error::VersionConflict);
     }

@@ -305,9 +305,15 @@ pub async fn list_reads(handle: &mut impl Handle, query: &ActivityQuery<'_>) -> 
     )
 }
 
-/// The changes of one kind. It looks through all of them.
-pub async fn events_of(handle: &mut impl Handle, action: &str) -> Result<Vec<AuditRow>> {
-    fetch!(handle, fetch_all, AuditRow, "SELECT * FROM audit_events WHERE action = $1", action)
+/// A change whose number stands before the beginning of what is kept.
+pub async fn event_before(handle: &mut impl Handle, base: i64) -> Result<Option<AuditRow>> {
+    fetch!(handle, fetch_optional, AuditRow, "SELECT * FROM audit_events WHERE seq <= $1 ORDER BY seq LIMIT 1", base)
+}
+
+/// A chain of which the store has lines and no row.
+pub async fn chain_without_row(handle: &mut impl Handle) -> Result<Option<String>> {
+    let sql = "SELECT chain FROM audit_lines WHERE chain NOT IN (SELECT name FROM audit_chains) ORDER BY chain LIMIT 1";
+    Ok(fetch!(handle, fetch_optional, (String,), sql)?.map(|(chain,)| chain))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod settings;
 mod tokens;
 mod users;
 mod uses;
+mod verify;
 mod workspaces;
 
 use dataflow_model::{Draft, Secret};
