@@ -101,12 +101,11 @@ fn panicked() -> Response {
 
 /// The description as it is sent, which is made when it is first asked for: as a tree it takes a megabyte for each copy of its handler.
 fn describe(written: &OnceLock<Bytes>) -> Result<impl IntoResponse + use<>, Error> {
-    let bytes = match written.get() {
-        Some(bytes) => bytes.clone(),
-        None => {
-            let bytes = serde_json::to_vec(&api().1).context("write the API's description").map_err(Error::Internal)?;
-            written.get_or_init(|| Bytes::from(bytes)).clone()
-        }
+    let bytes = if let Some(bytes) = written.get() {
+        bytes.clone()
+    } else {
+        let bytes = serde_json::to_vec(&api().1).context("write the API's description").map_err(Error::Internal)?;
+        written.get_or_init(|| Bytes::from(bytes)).clone()
     };
     Ok(([(header::CONTENT_TYPE, "application/json")], bytes))
 }
