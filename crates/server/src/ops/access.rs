@@ -171,6 +171,17 @@ pub struct Person {
     pub roles: BTreeMap<Uuid, Roles>,
     /// The names of the workspaces that he is a member of.
     pub workspaces: BTreeSet<String>,
+    /// The one that he asks in; nothing where he only stands in an event.
+    pub session: Option<OpenSession>,
+}
+
+/// The session of a request.
+#[derive(Debug, Clone)]
+pub struct OpenSession {
+    /// What it is stored under.
+    pub hash: Vec<u8>,
+    /// When its person last showed in it that he is who he was, in microseconds UTC.
+    pub confirmed_at: Option<i64>,
 }
 
 /// What a valid token stands for.
