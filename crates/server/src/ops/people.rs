@@ -12,7 +12,8 @@ use super::{
     links::{LinkKind, OneTimeLink, insert_link},
     paging::{Page, Paging},
     rows::{Sealed as _, taken, uuid},
-    sessions::{Device, as_caller, begin_session, second_look},
+    second_look,
+    sessions::{Device, as_caller, begin_session},
     tokens, users,
 };
 use crate::{
@@ -37,7 +38,7 @@ pub struct Member {
 
 /// A page of a workspace's members, by e-mail. Owners who are no members are listed too: they may do everything there.
 pub async fn members(app: &App, caller: &Caller, workspace: &str, paging: &Paging) -> Result<Page<Member>> {
-    let workspace = authorise(app, caller, workspace, Action::ManagePeople).await?;
+    let workspace = authorise(app, caller, workspace, Action::SeePeople).await?;
     let workspace_id = workspace.id.to_string();
     let after = paging.after()?.map(|(email_key, _)| email_key).unwrap_or_default();
     let mut read = app.store.read().await?;
@@ -349,7 +350,7 @@ pub async fn change_own_password(
 ) -> Result<Secret> {
     let Who::Person(person) = &caller.who else { return Err(Error::Forbidden("change a password")) };
     check_password(password)?;
-    let person = second_look(app, person, own_password).await?;
+    let person = second_look::each_time(app, caller, person, own_password).await?;
     let password_hash = app.passwords.hash(password).await?;
     let mut write = begin(app, caller).await?;
     let person = set_password(app, &mut write, None, person, password_hash).await?;

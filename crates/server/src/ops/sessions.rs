@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
-use dataflow_model::{FieldError, Secret};
+use dataflow_model::Secret;
 use dataflow_vault::token;
 
 use super::{
@@ -60,21 +60,8 @@ pub async fn sign_in(app: &App, device: &Device, email: &str, password: &Secret)
     Ok(session)
 }
 
-/// Looks again whether the signed-in person is who he was, and gives his row: before acts that an open session alone must not do.
-///
-/// # Errors
-/// `Invalid` at the field `own_password` if it is not his password, in the same time whether he has one or not; `TooManyAttempts` as for
-/// [`sign_in`].
-pub(super) async fn second_look(app: &App, person: &Person, own_password: &Secret) -> Result<PersonRow> {
-    let row = store::person(&mut app.store.read().await?, &person.id.to_string()).await?;
-    let row = row.filter(|row| row.disabled_at.is_none()).map(|row| row.checked(&app.vault)).transpose()?;
-    verify(app, (None, &person.email.to_lowercase()), row, own_password)
-        .await?
-        .ok_or_else(|| Error::Invalid(vec![FieldError::new("own_password", "wrong", "is not the one that you sign in with")]))
-}
-
 /// The row of an account, if that is its password. Every other outcome counts against who tries.
-async fn verify(
+pub(super) async fn verify(
     app: &App,
     (address, account): (Option<IpAddr>, &str),
     row: Option<PersonRow>,
