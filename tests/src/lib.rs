@@ -36,6 +36,7 @@ pub mod scripted;
 pub mod server;
 pub mod session;
 pub mod shell;
+pub mod shim;
 pub mod silent;
 pub mod steadiness;
 pub mod stored;

@@ -18,7 +18,7 @@ use crate::{
     attempts::Attempts,
     audit::{UseLog, checkpoint, tally::Named},
     clock::Clock,
-    config::{DataConfig, RateConfig, TestConfig},
+    config::{AuditConfig, DataConfig, RateConfig, TestConfig},
     error::Result,
     keys,
     metrics::Metrics,
@@ -74,7 +74,7 @@ pub struct AppConfig {
     pub rates: RateConfig,
     /// This node's folder for its own state.
     pub node_folder: std::path::PathBuf,
-    pub checkpoints: Option<checkpoint::Sink>,
+    pub audit: AuditConfig,
 }
 
 impl App {
@@ -88,13 +88,8 @@ impl App {
         let store = Store::open(&config.data.location()).await.context("open the store")?;
         let clock = Clock::default();
         let vault = keys::open_vault(&store, &config.data.key(), &clock).await?;
-        let use_log = Arc::new(UseLog::open(&config.node_folder, &vault)?);
-        let weak = Arc::downgrade(&use_log);
-        std::thread::Builder::new()
-            .name("audit-sync".to_owned())
-            .spawn(move || UseLog::sync_forever(&weak))
-            .context("start the audit thread")?;
         let metrics = Arc::new(Metrics::new().context("prepare the metrics")?);
+        let use_log = UseLog::open(&config.node_folder, &vault, config.audit.is_strict, metrics.clone())?;
         let app = Self {
             node: dataflow_vault::random_uuid().to_string(),
             store,
@@ -114,7 +109,7 @@ impl App {
             metrics,
             data_folder: config.data.folder.clone(),
             running: OnceLock::new(),
-            checkpoints: config.checkpoints.clone(),
+            checkpoints: config.audit.checkpoints.clone(),
         };
         settings::begin(&app).await.context("prepare the settings")?;
         Ok(Arc::new(app))

@@ -113,6 +113,7 @@ pub async fn examine(asked: &Examination<'_>) -> Vec<Finding> {
     findings.push(machine::disk(&data.folder));
     findings.extend(served::certificate(asked, running.as_ref()));
     findings.extend(running.as_ref().map(served::outbound));
+    findings.extend(running.as_ref().map(served::audit));
     findings
 }
 

@@ -1,4 +1,4 @@
-//! What an owner sets for the whole server: which addresses tests may reach, and how long history is kept.
+//! What an owner sets for the whole server: which addresses tests may reach, and how long history and the audit are kept.
 
 use anyhow::{Context, anyhow};
 use dataflow_connectors::{AddressLists, DialPolicy};
@@ -14,15 +14,18 @@ use super::{
 };
 use crate::{
     app::App,
-    audit::{self, Event},
+    audit::{self, Event, expiry::EXPIRED},
     error::{Error, Result},
-    store::{self, SettingRow},
+    store::{self, AuditRow, SettingRow},
 };
 
 /// Most ranges of one list of addresses.
 pub const RANGES_MAX: usize = 500;
 /// Most days that history is kept for, where its age counts at all: ten years.
 pub const RETENTION_DAYS_MAX: i64 = 3_660;
+/// Fewest days that the audit is kept: who does wrong cannot have it forgotten before anybody looks. PCI DSS 4.0, 10.5.1, wants the last three
+/// months at hand, and a year kept.
+pub const AUDIT_DAYS_MIN: i64 = 90;
 
 /// Who left a setting that no owner has saved yet.
 pub const NOBODY: &str = "server";
@@ -62,16 +65,27 @@ pub struct Retention {
     pub check_days: Option<i64>,
     /// Days that a version is kept once another has replaced it.
     pub version_days: Option<i64>,
+    /// Days that an event of a change, and one of a read by a machine, is kept in the audit.
+    #[serde(default)]
+    pub change_days: Option<i64>,
+    #[serde(default)]
+    pub read_days: Option<i64>,
 }
 
 impl Setting for Retention {
     const NAME: &'static str = "retention";
 
     fn errors(&self) -> Vec<FieldError> {
-        let days = [("check_days", self.check_days), ("version_days", self.version_days)];
-        let wrong = days.into_iter().filter(|(_, days)| days.is_some_and(|days| !(1..=RETENTION_DAYS_MAX).contains(&days)));
-        let text = format!("must be from 1 to {RETENTION_DAYS_MAX} days, or nothing");
-        wrong.map(|(field, _)| FieldError::new(field, "out_of_range", text.clone())).collect()
+        let days = [
+            ("check_days", self.check_days, 1),
+            ("version_days", self.version_days, 1),
+            ("change_days", self.change_days, AUDIT_DAYS_MIN),
+            ("read_days", self.read_days, AUDIT_DAYS_MIN),
+        ];
+        let wrong =
+            days.into_iter().filter(|(_, days, least)| days.is_some_and(|days| !(*least..=RETENTION_DAYS_MAX).contains(&days)));
+        let text = |least: i64| format!("must be from {least} to {RETENTION_DAYS_MAX} days, or nothing");
+        wrong.map(|(field, _, least)| FieldError::new(field, "out_of_range", text(least))).collect()
     }
 }
 
@@ -98,12 +112,28 @@ pub async fn begin(app: &App) -> anyhow::Result<()> {
     begin_one::<Retention>(app).await
 }
 
+/// The settings of which an event tells that they were changed: itself, or that it stands for events which did.
+pub fn told_by(event: &AuditRow) -> Vec<String> {
+    #[derive(Default, Deserialize)]
+    struct Expired {
+        #[serde(default)]
+        settings: Vec<String>,
+    }
+    match event.action.as_str() {
+        CHANGED => vec![event.object.clone()],
+        EXPIRED => serde_json::from_str::<Expired>(&event.detail).unwrap_or_default().settings,
+        _ => Vec::new(),
+    }
+}
+
 async fn begin_one<S: Setting>(app: &App) -> anyhow::Result<()> {
     let mut read = app.store.read().await?;
     if store::setting(&mut read, S::NAME).await?.is_some() {
         return Ok(());
     }
-    if store::has_audit(&mut read, CHANGED, S::NAME).await? {
+    let mut told = store::events_of(&mut read, CHANGED).await?;
+    told.extend(store::events_of(&mut read, EXPIRED).await?);
+    if told.iter().flat_map(told_by).any(|name| name == S::NAME) {
         tracing::error!(
             setting.name = S::NAME,
             "a setting that was saved before is gone from the store; an owner must save it again"

@@ -30,7 +30,7 @@ use std::{
     collections::BTreeSet,
     io::ErrorKind,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -47,8 +47,9 @@ use self::write::OpenTransaction;
 
 pub use self::{
     audit::{
-        ActivityQuery, AuditRow, ChainRow, ReadsRow, append_audit, chain, chain_event, chains, count_reads, events_after,
-        has_audit, hold_chain, keep_lines, kept_lines, list_events, list_reads, put_chain, unchained_events,
+        ActivityQuery, AuditRow, ChainRow, ReadsRow, append_audit, chain, chain_event, chains, count_reads, drop_events,
+        drop_lines, event_time, events_after, events_of, hold_chain, keep_lines, kept_lines, list_events, list_reads,
+        oldest_reads, put_chain, unchained_events,
     },
     checks::{CheckRow, insert_check, list_checks},
     connections::{
@@ -191,6 +192,8 @@ enum Db {
 pub struct Store {
     db: Db,
     own_ticks: OwnTicks,
+    /// Whether this process has left audit events since they were last given their place in the chain.
+    pub unchained: Arc<AtomicBool>,
     #[cfg(test)]
     pub crash: Crash,
 }
@@ -258,6 +261,7 @@ impl Store {
         Ok(Self {
             db,
             own_ticks: OwnTicks::default(),
+            unchained: Arc::new(AtomicBool::new(true)),
             #[cfg(test)]
             crash: Crash::default(),
         })
@@ -285,6 +289,7 @@ impl Store {
             transaction,
             then: Vec::new(),
             own_ticks: self.own_ticks.clone(),
+            unchained: self.unchained.clone(),
             oldest_mac: None,
             saved: Vec::new(),
             #[cfg(test)]

@@ -5,6 +5,7 @@ mod accounts;
 mod carry;
 mod changes;
 mod dropped;
+mod expiry;
 mod keys;
 mod lists;
 mod passwords;

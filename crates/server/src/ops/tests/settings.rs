@@ -64,11 +64,16 @@ async fn what_is_no_setting_is_refused_at_its_field() {
     let fields: Vec<_> = errors.iter().map(|error| (error.field.as_str(), error.code.as_str())).collect();
     assert_eq!(fields, [("deny", "too_long"), ("allow", "always_refused")]);
     for days in [0, -1, settings::RETENTION_DAYS_MAX + 1] {
-        let retention = Retention { check_days: Some(1), version_days: Some(days) };
+        let retention = Retention {
+            check_days: Some(1),
+            version_days: Some(days),
+            read_days: Some(settings::AUDIT_DAYS_MIN - 1),
+            ..Retention::default()
+        };
         let Err(Error::Invalid(errors)) = settings::change(app, &shell, &Precondition::Any, retention).await else {
             panic!("{days} was taken")
         };
-        assert_eq!(errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), ["version_days"]);
+        assert_eq!(errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), ["version_days", "read_days"]);
     }
 }
 
