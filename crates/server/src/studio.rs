@@ -17,6 +17,7 @@ mod list;
 mod origin;
 mod paging;
 mod program;
+mod second_look;
 mod session;
 mod settings;
 mod shell;

@@ -33,7 +33,7 @@ pub struct Group {
 
 /// A page of a workspace's groups, by name.
 pub async fn list(app: &App, caller: &Caller, workspace: &str, paging: &Paging) -> Result<Page<Group>> {
-    let workspace = authorise(app, caller, workspace, Action::ManagePeople).await?;
+    let workspace = authorise(app, caller, workspace, Action::SeePeople).await?;
     let after = paging.after()?.map(|(name_key, _)| name_key).unwrap_or_default();
     let mut read = app.store.read().await?;
     let rows = store::groups(&mut read, &workspace.id.to_string(), &after, paging.rows_to_read()?).await?;
@@ -49,15 +49,7 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str, paging: &Paging) 
 
 /// All of them, for faces that show no pages.
 pub async fn list_all(app: &App, caller: &Caller, workspace: &str) -> Result<Vec<Group>> {
-    let (mut all, mut cursor) = (Vec::new(), None);
-    loop {
-        let page = list(app, caller, workspace, &Paging::largest(cursor)).await?;
-        all.extend(page.rows);
-        cursor = page.next;
-        if cursor.is_none() {
-            return Ok(all);
-        }
-    }
+    Paging::all(|paging| async move { list(app, caller, workspace, &paging).await }).await
 }
 
 /// Makes a group of these people, or replaces who is in it. All must be in the workspace.

@@ -64,7 +64,8 @@ fn again(fields: &Fields, error: String) -> SignIn {
     SignIn { email: fields.text("email").to_owned(), next, error: Some(error) }
 }
 
-fn span(seconds: u32) -> String {
+/// `40 s`, `3 min`
+pub(super) fn span(seconds: u32) -> String {
     if seconds < 100 { format!("{seconds} s") } else { format!("{} min", seconds.div_ceil(60)) }
 }
 
@@ -140,7 +141,7 @@ fn begin(headers: &HeaderMap, session: &Secret, to: &str) -> Result<Response<Bod
 }
 
 /// A path of this server; nothing for an address that leads elsewhere.
-fn inner_path(next: &str) -> &str {
+pub(super) fn inner_path(next: &str) -> &str {
     let inner = next.starts_with('/') && !next.starts_with("//") && !next.contains('\\') && !next.chars().any(char::is_control);
     if inner { next } else { "" }
 }
