@@ -88,6 +88,11 @@ impl App {
         let store = Store::open(&config.data.location()).await.context("open the store")?;
         let clock = Clock::default();
         let vault = keys::open_vault(&store, &config.data.key(), &clock).await?;
+        if (1..firsts::SINCE).contains(&store.came_from) {
+            let mut write = store.write().await?;
+            firsts::begin(&mut write, &vault, clock.now()).await.context("bring the store up to this version")?;
+            write.commit_quietly().await?;
+        }
         let metrics = Arc::new(Metrics::new().context("prepare the metrics")?);
         let use_log = UseLog::open(&config.node_folder, &vault, config.audit.is_strict, metrics.clone())?;
         let app = Self {
