@@ -40,7 +40,7 @@ test_python() {
   "$venv/bin/pip" freeze | grep -Ei '^(sqlalchemy|psycopg|pymysql|mysqlclient|asyncpg|aiomysql|aiosqlite)' | paste -s -d ' '
   # From another folder, so that the installed package is tested and not the one in the sources.
   (
-    cd python/tests
+    cd python/tests || exit
     case $3 in
       brief) extent=(-m 'not lengthy') ;;
       promises) extent=(-k 'test_faults or test_hostile') ;;
