@@ -38,6 +38,12 @@ impl Session {
         Self { port: server.port(), cookie: String::new() }
     }
 
+    /// Whoever has these cookies: `name=value; name=value`.
+    #[must_use]
+    pub fn with(&self, cookies: &str) -> Self {
+        Self { cookie: cookies.to_owned(), ..self.clone() }
+    }
+
     /// A page.
     pub fn get(&self, path: &str) -> Answer {
         self.request("GET", path).header("accept", "text/html").send()

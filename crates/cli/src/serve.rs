@@ -10,7 +10,7 @@ use dataflow_connectors::{AddressLists, DialPolicy};
 use dataflow_model::Secret;
 use dataflow_server::{
     audit::checkpoint::{SYSLOG, Sink},
-    config::{DataConfig, PublicConfig, RateConfig, TestConfig, credential},
+    config::{DataConfig, PublicConfig, RateConfig, TestConfig, credential, oidc_file},
     keys::{KeySource, Passphrase},
     serve::{ServeConfig, serve},
     transit::Transit,
@@ -45,6 +45,7 @@ pub fn run(arguments: Serve) -> anyhow::Result<()> {
             (None, false) => None,
         },
         rates: RateConfig::with(&arguments.limit),
+        oidc: arguments.oidc.or_else(oidc_file),
     };
     runtime()?.block_on(serve(config, stop_signal(), output::say))
 }

@@ -22,6 +22,7 @@ use crate::{
     error::Result,
     keys,
     metrics::Metrics,
+    oidc::Oidc,
     ops::{access::TokenIdentity, counts::KnownCounts, credentials::Servable, rows::Sealed as _, settings},
     passwords::Passwords,
     store::{self, Store, Write},
@@ -62,6 +63,8 @@ pub struct App {
     pub running: OnceLock<Running>,
     /// Where the audit's checkpoints go, if anywhere.
     pub checkpoints: Option<checkpoint::Sink>,
+    /// With whom people may sign in besides.
+    pub oidc: Option<Arc<Oidc>>,
 }
 
 /// What to build an [`App`] from.
@@ -73,6 +76,7 @@ pub struct AppConfig {
     /// This node's folder for its own state.
     pub node_folder: std::path::PathBuf,
     pub checkpoints: Option<checkpoint::Sink>,
+    pub oidc: Option<Arc<Oidc>>,
 }
 
 impl App {
@@ -112,6 +116,7 @@ impl App {
             data_folder: config.data.folder.clone(),
             running: OnceLock::new(),
             checkpoints: config.checkpoints.clone(),
+            oidc: config.oidc.clone(),
         };
         settings::begin(&app).await.context("prepare the settings")?;
         Ok(Arc::new(app))

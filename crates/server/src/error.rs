@@ -2,6 +2,7 @@
 //!
 //! An [`Error`] has no `Display`: its public half is [`Error::problem`], its private half goes to the log by way of a [`Fault`].
 
+mod not_let_in;
 mod page;
 
 use axum::{
@@ -12,6 +13,7 @@ use axum::{
 use dataflow_model::{Code, FieldError};
 use serde::{Deserialize, Serialize};
 
+pub use self::not_let_in::NotLetIn;
 use crate::{faults::Fault, store::StoreError};
 
 /// What a deleted connection left, as told to those who may see it.
@@ -62,6 +64,7 @@ pub enum Error {
     HasAdmin,
     /// The act would leave the server without an admin.
     LastAdmin,
+    NotLetIn(NotLetIn),
     SecretUnreadable(anyhow::Error),
     SettingsUnreadable(anyhow::Error),
     Unavailable(anyhow::Error),
@@ -276,6 +279,7 @@ impl Error {
                 "This is the only admin of the whole server; nothing was changed.",
                 "Keep this account: without it nobody could manage the server.",
             ),
+            Self::NotLetIn(why) => why.describe(),
             Self::SecretUnreadable(_) => (
                 S::INTERNAL_SERVER_ERROR,
                 Code::SecretUnreadable,
@@ -312,6 +316,7 @@ impl Error {
             | Self::SettingsUnreadable(cause)
             | Self::Unavailable(cause)
             | Self::Internal(cause) => Some(cause),
+            Self::NotLetIn(why) => why.cause(),
             _ => None,
         }
     }

@@ -60,6 +60,7 @@ impl Error {
             | Self::SetupDone
             | Self::HasAdmin
             | Self::LastAdmin
+            | Self::NotLetIn(_)
             | Self::SecretUnreadable(_)
             | Self::SettingsUnreadable(_)
             | Self::Unavailable(_)
@@ -73,7 +74,7 @@ mod tests {
     use anyhow::anyhow;
 
     use super::*;
-    use crate::error::Tombstone;
+    use crate::error::{NotLetIn, Tombstone};
 
     /// One of each.
     fn all() -> Vec<Error> {
@@ -104,6 +105,16 @@ mod tests {
             Error::SetupDone,
             Error::HasAdmin,
             Error::LastAdmin,
+            Error::NotLetIn(NotLetIn::FlowGone),
+            Error::NotLetIn(NotLetIn::Denied),
+            Error::NotLetIn(NotLetIn::Away(anyhow!("x"))),
+            Error::NotLetIn(NotLetIn::Wrong(anyhow!("x"))),
+            Error::NotLetIn(NotLetIn::NoEmail),
+            Error::NotLetIn(NotLetIn::HasPassword),
+            Error::NotLetIn(NotLetIn::IsAnothers),
+            Error::NotLetIn(NotLetIn::Disabled),
+            Error::NotLetIn(NotLetIn::NoAccess),
+            Error::NotLetIn(NotLetIn::Linked),
             Error::SecretUnreadable(anyhow!("x")),
             Error::SettingsUnreadable(anyhow!("x")),
             Error::Unavailable(anyhow!("x")),

@@ -57,6 +57,12 @@ impl Roles {
         Role::ALL.into_iter().filter(move |role| self.has(*role))
     }
 
+    /// These roles and `other`.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// What these roles and `other` may both do: the roles that each of them covers.
     #[must_use]
     pub fn capped_by(self, other: Self) -> Self {

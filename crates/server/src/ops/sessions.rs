@@ -11,7 +11,8 @@ use dataflow_model::{FieldError, Secret};
 use dataflow_vault::token;
 
 use super::{
-    access::{Caller, Person, Roles, Who},
+    access::{Caller, Person, Who},
+    claims::roles_of,
     people::{hold_unchanged, read_email},
     rows::{Sealed as _, refused, uuid},
 };
@@ -111,7 +112,7 @@ pub async fn session(app: &App, cookie: &str) -> Result<Arc<Person>> {
     let mut roles = BTreeMap::new();
     for member in store::memberships(&mut read, &row.id).await? {
         let member = member.checked(&app.vault)?;
-        roles.insert(uuid(&member.workspace_id)?, Roles::parse(&member.roles));
+        roles.insert(uuid(&member.workspace_id)?, roles_of(&member));
     }
     let mut workspaces = BTreeSet::new();
     for workspace in store::workspaces_of(&mut read, &row.id).await? {
