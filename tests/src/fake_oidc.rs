@@ -3,8 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    io,
+    fs, io,
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
@@ -31,6 +30,9 @@ pub const CLIENT_SECRET: &str = "pl4nted-client-secret";
 /// What it says where it should say something else: no page may show it.
 pub const FOREIGN: &str = "pl4nted-foreign-words";
 
+/// Claim, value, workspace and roles.
+pub type Mapping<'m> = (&'m str, &'m str, &'m str, &'m [&'m str]);
+
 /// Makes the ID token out of the claims that it should have.
 type Forge = Arc<dyn Fn(Value) -> String + Send + Sync>;
 
@@ -46,6 +48,7 @@ pub enum Instead {
 }
 
 /// A listening provider.
+#[derive(Debug)]
 pub struct FakeOidc {
     server: Scripted,
     state: Arc<Mutex<State>>,
@@ -63,6 +66,18 @@ struct State {
     forge: Option<Forge>,
     instead: BTreeMap<&'static str, Instead>,
     asked: Vec<String>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("State").field("claims", &self.claims).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    fn subject(&self) -> Value {
+        self.claims.get("sub").cloned().unwrap_or_else(|| json!("u-1"))
+    }
 }
 
 /// Seconds since 1970.
@@ -165,7 +180,7 @@ impl FakeOidc {
     ///
     /// # Panics
     /// If it cannot be written.
-    pub fn file(&self, mappings: &[(&str, &str, &str, &[&str])]) -> String {
+    pub fn file(&self, mappings: &[Mapping<'_>]) -> String {
         let secret = self.folder.join("secret");
         fs::write(&secret, format!("{CLIENT_SECRET}\n")).expect("own folder");
         fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("own file");
@@ -177,7 +192,7 @@ impl FakeOidc {
 }
 
 /// What `dataflow serve --oidc` reads; mappings are claim, value, workspace and roles.
-pub fn oidc_file(issuer: &str, client: &str, secret: Option<&PathBuf>, mappings: &[(&str, &str, &str, &[&str])]) -> String {
+pub fn oidc_file(issuer: &str, client: &str, secret: Option<&PathBuf>, mappings: &[Mapping<'_>]) -> String {
     let mut text = format!("label = \"Example\"\nissuer = \"{issuer}\"\nclient_id = \"{client}\"\n");
     if let Some(secret) = secret {
         text.push_str(&format!("client_secret_file = \"{}\"\n", secret.display()));
@@ -218,7 +233,7 @@ fn answer(peer: &mut Peer, state: &Mutex<State>) -> io::Result<()> {
         }
         "/keys" => ("200 OK", state.keys.clone().unwrap_or_else(|| json!({"keys": [state.signer.jwk()]})).to_string()),
         "/token" => token(&asked, &issuer, &state),
-        "/userinfo" => ("200 OK", state.user_info.clone().unwrap_or_else(|| json!({"sub": "u-1"})).to_string()),
+        "/userinfo" => ("200 OK", state.user_info.clone().unwrap_or_else(|| json!({"sub": state.subject()})).to_string()),
         _ => ("404 Not Found", "{}".to_owned()),
     };
     drop(state);
@@ -321,9 +336,8 @@ pub fn session(answer: &Answer, server: &TestServer) -> Option<Session> {
 fn cookie(answer: &Answer, end: &str) -> Option<String> {
     let set = answer.header("set-cookie").lines().filter_map(|line| line.split(';').next());
     let mut found = set.filter(|pair| {
-        pair.split_once('=').is_some_and(|(name, value)| {
-            !value.is_empty() && name.strip_prefix("dataflow-80").is_some_and(|rest| rest == end)
-        })
+        pair.split_once('=')
+            .is_some_and(|(name, value)| !value.is_empty() && name.strip_prefix("dataflow-80").is_some_and(|rest| rest == end))
     });
     found.next().map(ToOwned::to_owned)
 }

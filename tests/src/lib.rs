@@ -26,6 +26,7 @@ pub mod mariadb;
 pub mod matrix;
 pub mod mysql;
 pub mod mysql_protocol;
+pub mod oidc_provider;
 pub mod openapi;
 pub mod pages;
 pub mod planted;

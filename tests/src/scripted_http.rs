@@ -38,7 +38,11 @@ pub fn read_request(peer: &mut Peer) -> io::Result<Asked> {
 /// Answers it with JSON, or what says to be.
 pub fn send_answer(peer: &mut Peer, status: &str, headers: &[(&str, &str)], text: &str) -> io::Result<()> {
     let mut out = Vec::new();
-    write!(out, "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n", text.len())?;
+    write!(
+        out,
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n",
+        text.len()
+    )?;
     for (name, value) in headers {
         write!(out, "{name}: {value}\r\n")?;
     }

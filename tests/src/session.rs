@@ -59,6 +59,11 @@ impl Session {
         self.request("POST", path).header("origin", "http://127.0.0.1")
     }
 
+    /// The same through a proxy, for somebody at this address.
+    pub fn request_from(&self, method: &str, path: &str, address: &str) -> Request {
+        self.request(method, path).header("x-forwarded-for", address)
+    }
+
     fn request(&self, method: &str, path: &str) -> Request {
         Request::new(self.port, method, path).header("cookie", &self.cookie)
     }

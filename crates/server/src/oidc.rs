@@ -24,10 +24,7 @@ use self::{
     id_token::{Expected, TokenFault},
     keys::SigningKey,
 };
-use crate::{
-    clock::SECOND,
-    outbound::ANSWER_WITHIN,
-};
+use crate::{clock::SECOND, outbound::ANSWER_WITHIN};
 
 /// How long what the provider says of itself is believed without asking again.
 const REMEMBERED: i64 = 3600 * SECOND;
@@ -195,12 +192,8 @@ impl Oidc {
         (nonce, now): (&str, i64),
         deadline: Instant,
     ) -> Result<id_token::IdToken, ProviderFault> {
-        let expected = Expected {
-            issuer: &self.config.issuer,
-            client_id: &self.config.client_id,
-            nonce,
-            now: now.div_euclid(SECOND),
-        };
+        let expected =
+            Expected { issuer: &self.config.issuer, client_id: &self.config.client_id, nonce, now: now.div_euclid(SECOND) };
         let wrong = |fault: &str| ProviderFault::Wrong(format!("its ID token is not taken: {fault}"));
         for no_older_than in [REMEMBERED, KEYS_EVERY] {
             let keys = self.keys(metadata, (now, no_older_than), deadline)?;

@@ -150,7 +150,8 @@ mod tests {
         for url in ["https://id.example.org", "http://localhost:1", "http://127.0.0.1", "http://[::1]:8"] {
             assert!(of(url), "{url}");
         }
-        for url in ["http://id.example.org", "http://localhost.example.org", "http://10.0.0.1", "ftp://127.0.0.1", "file:///etc"] {
+        for url in ["http://id.example.org", "http://localhost.example.org", "http://10.0.0.1", "ftp://127.0.0.1", "file:///etc"]
+        {
             assert!(!of(url), "{url}");
         }
     }

@@ -182,6 +182,7 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
 
 /// The provider, which leads people back to where they open this server.
 fn provider(path: &Path, public: &PublicConfig) -> anyhow::Result<Arc<Oidc>> {
+    let config = OidcConfig::read(path)?;
     let base = match &public.public_url {
         Some(url) => url.clone(),
         None if public.listen.ip().is_loopback() && public.listen.port() != 0 => {
@@ -190,7 +191,7 @@ fn provider(path: &Path, public: &PublicConfig) -> anyhow::Result<Arc<Oidc>> {
         }
         None => bail!("The provider of --oidc has to know where to lead people back to. Give --public-url, too."),
     };
-    Ok(Arc::new(Oidc::new(OidcConfig::read(path)?, &base)))
+    Ok(Arc::new(Oidc::new(config, &base)))
 }
 
 /// A shell may stand in another folder.

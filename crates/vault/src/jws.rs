@@ -36,9 +36,15 @@ impl SignatureAlgorithm {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublicKey {
     /// From 2048 to 8192 bits.
-    Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
+    Rsa {
+        modulus: Vec<u8>,
+        exponent: Vec<u8>,
+    },
     /// A point of the curve P-256, each coordinate in 32 bytes.
-    P256 { x: Vec<u8>, y: Vec<u8> },
+    P256 {
+        x: Vec<u8>,
+        y: Vec<u8>,
+    },
     Ed25519(Vec<u8>),
 }
 

@@ -84,14 +84,18 @@ impl OidcConfig {
             )
         })?;
         if file.label.trim().is_empty() || file.label.chars().count() > LABEL_MAX || file.label.chars().any(char::is_control) {
-            bail!("The label in {place} has to be from 1 to {LABEL_MAX} characters: it stands on the button, behind “Sign in with”.");
+            bail!(
+                "The label in {place} has to be from 1 to {LABEL_MAX} characters: it stands on the button, behind “Sign in with”."
+            );
         }
         let issuer = Url::parse(&file.issuer).with_context(|| format!("the issuer in {place} is no URL"))?;
         if !outbound::is_private(&issuer) {
             bail!("The issuer in {place} would be asked over the network in the clear. Use https://….");
         }
         if issuer.query().is_some() || issuer.fragment().is_some() || !issuer.username().is_empty() {
-            bail!("The issuer in {place} has a part that no issuer has. Write it as its discovery document does, for example https://id.example.org.");
+            bail!(
+                "The issuer in {place} has a part that no issuer has. Write it as its discovery document does, for example https://id.example.org."
+            );
         }
         if file.client_id.is_empty() || file.client_id.chars().any(|c| c.is_control() || c.is_whitespace()) {
             bail!("The client_id in {place} is empty or has a space in it. Copy it from the provider's page about this client.");
@@ -132,7 +136,9 @@ impl MappingEntry {
     fn read(self, path: &Path) -> anyhow::Result<Mapping> {
         let place = path.display();
         if self.claim.is_empty() || self.value.is_empty() {
-            bail!("A mapping in {place} has an empty claim or value. Name the claim, and the one value of it that grants the roles.");
+            bail!(
+                "A mapping in {place} has an empty claim or value. Name the claim, and the one value of it that grants the roles."
+            );
         }
         if WorkspaceName::new(&self.workspace).is_err() {
             bail!("“{}” in {place} cannot be the name of a workspace.", self.workspace);
@@ -184,7 +190,8 @@ mod tests {
     use super::*;
 
     const GOOD: &str = "label = \"Example\"\nissuer = \"https://id.example.org\"\nclient_id = \"dataflow\"\n";
-    const MAPPING: &str = "[[mappings]]\nclaim = \"groups\"\nvalue = \"engineers\"\nworkspace = \"default\"\nroles = [\"editor\", \"user\"]\n";
+    const MAPPING: &str =
+        "[[mappings]]\nclaim = \"groups\"\nvalue = \"engineers\"\nworkspace = \"default\"\nroles = [\"editor\", \"user\"]\n";
 
     fn read(text: &str) -> Result<OidcConfig, String> {
         let folder = tempfile::tempdir().expect("a folder");

@@ -72,7 +72,9 @@ pub(super) fn metadata(oidc: &Oidc, deadline: Instant) -> Result<Metadata, Provi
     let metadata = serde_json::from_slice::<Discovered>(&body).ok().and_then(Discovered::read);
     let metadata = metadata.ok_or_else(|| wrong("what answers has no discovery document of OpenID Connect; check the issuer"))?;
     if metadata.issuer != oidc.config.issuer {
-        return Err(wrong("it calls itself by another issuer than is configured; copy the issuer exactly, the slash at its end too"));
+        return Err(wrong(
+            "it calls itself by another issuer than is configured; copy the issuer exactly, the slash at its end too",
+        ));
     }
     let endpoints = [&metadata.authorization_endpoint, &metadata.token_endpoint, &metadata.jwks_uri];
     if !endpoints.into_iter().chain(&metadata.userinfo_endpoint).all(outbound::is_private) {
@@ -124,7 +126,9 @@ pub(super) fn tokens(
     let error = serde_json::from_slice::<Refusal>(&body).map(|refusal| refusal.error).unwrap_or_default();
     Err(match error.as_str() {
         "invalid_client" | "unauthorized_client" => wrong("it does not know this client, or its secret is another one"),
-        "invalid_grant" => wrong("it does not take the code: it was used, or is too old, or for another address than is registered"),
+        "invalid_grant" => {
+            wrong("it does not take the code: it was used, or is too old, or for another address than is registered")
+        }
         _ => no_answer("a token for the code", status),
     })
 }
@@ -165,8 +169,7 @@ pub(super) fn add_user_info(
     if status != 200 {
         return Err(no_answer("what it knows of the user", status));
     }
-    let said: Map<String, Value> =
-        serde_json::from_slice(&body).map_err(|_| wrong("what it says of the user does not parse"))?;
+    let said: Map<String, Value> = serde_json::from_slice(&body).map_err(|_| wrong("what it says of the user does not parse"))?;
     if said.get("sub").and_then(Value::as_str) != Some(&identity.subject) {
         return Err(wrong("it says something of another user than signed in"));
     }

@@ -97,7 +97,8 @@ mod tests {
         ]});
         let keys = read(set.to_string().as_bytes()).expect("a set");
         let fits = |key: &SigningKey| {
-            let all = [SignatureAlgorithm::Rs256, SignatureAlgorithm::Ps256, SignatureAlgorithm::Es256, SignatureAlgorithm::EdDsa];
+            let all =
+                [SignatureAlgorithm::Rs256, SignatureAlgorithm::Ps256, SignatureAlgorithm::Es256, SignatureAlgorithm::EdDsa];
             all.map(|algorithm| u8::from(key.is_for(algorithm)))
         };
         let fits: Vec<_> = keys.iter().map(fits).collect();

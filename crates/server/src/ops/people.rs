@@ -332,7 +332,12 @@ pub(super) struct NewPerson<'p> {
 }
 
 /// Makes an account; nobody as `caller` means that he came by himself, with the sign-in provider.
-pub(super) async fn insert_person(app: &App, caller: Option<&Caller>, write: &mut Write, new: NewPerson<'_>) -> Result<PersonRow> {
+pub(super) async fn insert_person(
+    app: &App,
+    caller: Option<&Caller>,
+    write: &mut Write,
+    new: NewPerson<'_>,
+) -> Result<PersonRow> {
     let now = app.clock.now();
     let row = PersonRow {
         id: random_uuid().to_string(),

@@ -207,12 +207,7 @@ async fn linked(app: &App, handle: &mut impl Handle, issuer: &str, subject: &str
 }
 
 /// The account that somebody who comes for the first time is given: the one that he was invited to, or a new one if he `has_role`.
-async fn invited(
-    app: &App,
-    write: &mut Write,
-    (issuer, identity): (&str, &Identity),
-    has_role: bool,
-) -> Result<PersonRow> {
+async fn invited(app: &App, write: &mut Write, (issuer, identity): (&str, &Identity), has_role: bool) -> Result<PersonRow> {
     let email = identity.verified_email().and_then(|email| read_email(email).ok()).ok_or(Error::NotLetIn(NotLetIn::NoEmail))?;
     let Some(person) = store::person_by_email(write, &email.to_lowercase()).await? else {
         if !has_role {
@@ -233,12 +228,7 @@ async fn invited(
     Ok(person)
 }
 
-async fn insert_identity(
-    app: &App,
-    write: &mut Write,
-    (issuer, identity): (&str, &Identity),
-    person: &PersonRow,
-) -> Result<()> {
+async fn insert_identity(app: &App, write: &mut Write, (issuer, identity): (&str, &Identity), person: &PersonRow) -> Result<()> {
     let now = app.clock.now();
     let row = IdentityRow {
         issuer: issuer.to_owned(),

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result},
     store::{
-        ChainRow, ConnectionRow, GroupRow, IdentityRow, LinkRow, MemberRow, PersonRow, SessionRow, SettingRow, StoreError, TokenRow,
-        VersionRow, WorkspaceRow,
+        ChainRow, ConnectionRow, GroupRow, IdentityRow, LinkRow, MemberRow, PersonRow, SessionRow, SettingRow, StoreError,
+        TokenRow, VersionRow, WorkspaceRow,
     },
 };
 

@@ -2,8 +2,8 @@
 //! stops what was under way under it.
 
 use super::{
-    ChainRow, ConnectionRow, GroupRow, Handle, IdentityRow, LinkRow, MemberRow, PersonRow, Result, SessionRow, SettingRow, TokenRow,
-    VersionRow, WorkspaceRow, Write, execute, fetch,
+    ChainRow, ConnectionRow, GroupRow, Handle, IdentityRow, LinkRow, MemberRow, PersonRow, Result, SessionRow, SettingRow,
+    TokenRow, VersionRow, WorkspaceRow, Write, execute, fetch,
 };
 
 /// A node of a shared store.

@@ -46,9 +46,10 @@ pub async fn sign_in(State(app): State<Arc<App>>, OnDevice(device): OnDevice, he
     let next = inner_path(fields.text("next"));
     match sessions::sign_in(&app, &device, fields.text("email"), &password).await {
         Ok(session) => Ok(begin(&headers, &session, if next.is_empty() { "/" } else { next })?),
-        Err(Error::Unauthenticated) => {
-            Ok(page(StatusCode::UNAUTHORIZED, &again(&app, &fields, "The e-mail address or the password is not right.".to_owned())))
-        }
+        Err(Error::Unauthenticated) => Ok(page(
+            StatusCode::UNAUTHORIZED,
+            &again(&app, &fields, "The e-mail address or the password is not right.".to_owned()),
+        )),
         Err(Error::TooManyAttempts(seconds)) => {
             let error = format!("Too many attempts to sign in have failed. Try again in {}.", span(seconds));
             let mut refused = page(StatusCode::TOO_MANY_REQUESTS, &again(&app, &fields, error));

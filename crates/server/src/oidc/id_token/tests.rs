@@ -144,7 +144,8 @@ fn fuzz_tokens_and_sets_of_keys() {
     });
     fuzz(&[set.as_bytes()], |bytes| {
         // Whatever is read of a bent set verifies nothing but what its keys signed.
-        for token in keys::read(bytes).into_iter().flat_map(|keys| tokens.iter().map(move |token| verify(token, &keys, EXPECTED))) {
+        for token in keys::read(bytes).into_iter().flat_map(|keys| tokens.iter().map(move |token| verify(token, &keys, EXPECTED)))
+        {
             assert!(token.is_err() || token.is_ok_and(|token| token.subject == "u-1"));
         }
     });

@@ -20,8 +20,8 @@ use crate::{
         versions::json,
     },
     store::{
-        self, ChainRow, ConnectionRow, GroupRow, Handle, IdentityRow, LinkRow, MacTable, MemberRow, PersonRow, SessionRow, SettingRow,
-        TokenRow, VersionRow, WorkspaceRow,
+        self, ChainRow, ConnectionRow, GroupRow, Handle, IdentityRow, LinkRow, MacTable, MemberRow, PersonRow, SessionRow,
+        SettingRow, TokenRow, VersionRow, WorkspaceRow,
     },
 };
 

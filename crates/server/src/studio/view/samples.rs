@@ -327,7 +327,10 @@ fn dialogs() {
 fn entries() {
     let refused = Some("E-mail or password is wrong.".into());
     keep("sign-in", &entry::SignIn { email: SHARP.into(), next: "/".into(), error: refused, provider: None });
-    keep("sign-in-provider", &entry::SignIn { provider: Some(SHARP.into()), next: "/a?b=c&d".into(), ..entry::SignIn::default() });
+    keep(
+        "sign-in-provider",
+        &entry::SignIn { provider: Some(SHARP.into()), next: "/a?b=c&d".into(), ..entry::SignIn::default() },
+    );
     keep("onward", &entry::Onward { to: format!("/w/{SHARP}?q=a&b=\"") });
     keep("set-up", &entry::SetUp { code: "dfc_setup_x".into(), ..entry::SetUp::default() });
     keep("link", &entry::Link { code: "dfc_signin_x".into(), chooses_password: false, password_error: None });
@@ -425,13 +428,8 @@ fn administration() {
     let sessions =
         vec![session(true, "Firefox on Linux", "192.0.2.7", "now"), session(false, SHARP, "2001:db8::7", "25 min ago")];
     let provider = |is_linked| Some(admin::Provider { label: SHARP.into(), is_linked, is_there: true });
-    let account = admin::Account {
-        shell: shell("Your account", Here::Nowhere),
-        errors,
-        sessions,
-        has_password: true,
-        provider: None,
-    };
+    let account =
+        admin::Account { shell: shell("Your account", Here::Nowhere), errors, sessions, has_password: true, provider: None };
     keep("account", &account);
     let errors = vec![FieldError::new("provider_password", "wrong", "is not the one that you sign in with")];
     let account = admin::Account { errors, sessions: Vec::new(), provider: provider(false), ..account };
