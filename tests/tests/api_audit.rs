@@ -135,6 +135,9 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
     let carried = "name=sales&host=elsewhere.example.org&port=5432&database=sales&username=analytics&tls.mode=verify-full&password=\
                    &keep%3Apassword=carry&own_password=correct+horse+battery+staple";
     owner.submit("/w/default/connections/sales/edit", &format!("etag={etag}&{carried}")).expect(303);
+    owner.submit("/account", "own_password=not+his+own&password=another+long+password").expect(422);
+    let confirmed = stored.sql("SELECT action, object FROM audit_events WHERE action LIKE 'person.confirm%' ORDER BY at");
+    assert_eq!(confirmed, "person.confirm|admin@example.org\nperson.confirm_failed|admin@example.org");
     stored.delete("sales").expect(204);
     let made = stored.admin("POST", "/tokens").json(&json!({"name": "reader", "roles": ["user"]})).send().expect(201).json();
     stored.admin("DELETE", &format!("/tokens/{}", made["id"].as_str().expect("an id"))).send().expect(204);

@@ -16,6 +16,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("method_not_allowed", "answers methods that are not described; `components.responses` has it"),
     ("host_not_allowed", "the API answers under any host name: only the Studio keeps a list"),
     ("origin_not_allowed", "keeps forged requests from the Studio's cookie, which the API does not take"),
+    ("second_look_required", "asks the person of a session, which the API does not take"),
     ("setup_done", "answers one-time links, which belong to the Studio and the shell"),
 ];
 

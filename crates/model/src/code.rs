@@ -46,6 +46,8 @@ codes! {
     Unauthenticated => "unauthenticated",
     /// The caller may see the thing but not do this to it.
     Forbidden => "forbidden",
+    /// The person of the session must give his own password again before this.
+    SecondLookRequired => "second_look_required",
     /// Absent, or not to be seen by this caller.
     NotFound => "not_found",
     /// The address is described, and this method is not described at it.

@@ -40,6 +40,8 @@ pub const ACTIONS: &[(&str, &str)] = &[
     ("person.enable", "Account enabled"),
     ("person.sign_in", "Signed in"),
     ("person.sign_out", "Signed out"),
+    ("person.confirm", "Own password given again"),
+    ("person.confirm_failed", "Wrong password given for the own one"),
     ("person.end_sessions", "Signed out elsewhere"),
     ("person.link", "One-time link made"),
     ("person.link_provider", "Account linked to the sign-in provider"),

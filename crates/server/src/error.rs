@@ -40,6 +40,10 @@ pub enum Error {
     OwnersOnly(&'static str),
     /// No role would allow it: what happened, and what to do instead.
     NoRole(&'static str, &'static str),
+    /// The act takes the caller's own password, since he gave it too long ago.
+    SecondLook,
+    /// He gave another one.
+    WrongOwnPassword,
     NotFound(&'static str),
     MethodNotAllowed,
     Deleted(Tombstone),
@@ -171,6 +175,18 @@ impl Error {
                 );
             }
             Self::NoRole(detail, hint) => (S::FORBIDDEN, Code::Forbidden, *detail, *hint),
+            Self::SecondLook => (
+                S::FORBIDDEN,
+                Code::SecondLookRequired,
+                "This takes your own password, which you gave too long ago; nothing was changed.",
+                "Sign in again, and repeat the step.",
+            ),
+            Self::WrongOwnPassword => (
+                S::FORBIDDEN,
+                Code::SecondLookRequired,
+                "That is not the password that you sign in with; nothing was changed.",
+                "Type it again, or sign in again and repeat the step.",
+            ),
             Self::NotFound(what) => {
                 return (
                     S::NOT_FOUND,

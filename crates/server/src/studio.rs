@@ -18,6 +18,7 @@ mod origin;
 mod paging;
 mod program;
 mod provider;
+mod second_look;
 mod session;
 mod settings;
 mod shell;

@@ -26,7 +26,7 @@ pub fn description() -> OpenApi {
         "Named, secure configurations of databases and services.\n\nErrors are RFC 9457 problem documents; `code` is one of {}. \
          Bodies are JSON of at most 64 KiB. A change names the version that it changes in `If-Match`.\n\n\
          An address answers a method that is not described at it with 405 `method_not_allowed` and one that is not described at all with \
-         404 `not_found`. `host_not_allowed` (421), `origin_not_allowed` and `setup_done` are answers of the Studio alone.",
+         404 `not_found`. `host_not_allowed` (421), `origin_not_allowed`, `second_look_required` and `setup_done` are answers of the Studio alone.",
         codes.join(", ")
     );
     let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());

@@ -50,6 +50,8 @@ impl Error {
             Self::Forbidden(_)
             | Self::OwnersOnly(_)
             | Self::NoRole(_, _)
+            | Self::SecondLook
+            | Self::WrongOwnPassword
             | Self::NotFound(_)
             | Self::Deleted(_)
             | Self::NameTaken(_)
@@ -87,6 +89,8 @@ mod tests {
             Error::Unauthenticated,
             Error::Forbidden("create connections"),
             Error::OwnersOnly("create workspaces"),
+            Error::SecondLook,
+            Error::WrongOwnPassword,
             Error::NotFound("connection"),
             Error::MethodNotAllowed,
             Error::Deleted(tombstone),

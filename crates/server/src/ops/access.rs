@@ -8,12 +8,13 @@ use std::{
     sync::Arc,
 };
 
-use dataflow_model::{ConnectionName, Workflow};
+use dataflow_model::{ConnectionName, Secret, Workflow};
 use uuid::Uuid;
 
 use super::{
     Role,
     idempotency::{IdempotencyKey, refuse_repeat},
+    second_look,
 };
 use crate::{
     app::{App, Workspace},
@@ -75,7 +76,7 @@ impl Roles {
     pub fn cover(self, other: Self) -> bool {
         TABLE
             .iter()
-            .all(|(_, allowed)| !allowed.iter().any(|role| other.has(*role)) || allowed.iter().any(|role| self.has(*role)))
+            .all(|(_, allowed, _)| !allowed.iter().any(|role| other.has(*role)) || allowed.iter().any(|role| self.has(*role)))
     }
 }
 
@@ -95,40 +96,56 @@ pub enum Action {
     CreateConnections,
     EditConnections,
     DeleteConnections,
+    HaveTokens,
     CreateOwnTokens,
     ManageTokens,
+    SeePeople,
     ManagePeople,
     SetAdminFields,
     CarrySecrets,
     SeeActivity,
+    SeeUsers,
     NarrowConnections,
     SeeSettings,
 }
 
+/// Whether a person must show again that he is who he was, before he does it: his session alone, which somebody else may have come by,
+/// neither grants nor directs anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    None,
+    /// Unless he did a short while ago: [`second_look::CONFIRMED_FOR`].
+    Lately,
+    EachTime,
+}
+
 use Role::{Admin, Editor, User, Viewer};
 
-/// The table: each action with the roles that may do it.
-pub const TABLE: &[(Action, &[Role])] = &[
-    (Action::SeeConnections, &[Viewer, User, Editor, Admin]),
-    (Action::UseCredentials, &[User, Admin]),
-    (Action::TestConnections, &[User, Editor, Admin]),
-    (Action::CreateConnections, &[Editor, Admin]),
-    (Action::EditConnections, &[Editor, Admin]),
-    (Action::DeleteConnections, &[Editor, Admin]),
-    (Action::CreateOwnTokens, &[Viewer, User, Editor, Admin]),
-    (Action::ManageTokens, &[Admin]),
-    (Action::ManagePeople, &[Admin]),
-    (Action::SetAdminFields, &[Admin]),
-    (Action::CarrySecrets, &[Admin]),
-    (Action::SeeActivity, &[Admin]),
-    (Action::NarrowConnections, &[Admin]),
-    (Action::SeeSettings, &[Admin]),
+/// The table: each action with the roles that may do it, and whether it takes a second look.
+pub const TABLE: &[(Action, &[Role], Look)] = &[
+    (Action::SeeConnections, &[Viewer, User, Editor, Admin], Look::None),
+    (Action::UseCredentials, &[User, Admin], Look::None),
+    (Action::TestConnections, &[User, Editor, Admin], Look::None),
+    (Action::CreateConnections, &[Editor, Admin], Look::None),
+    (Action::EditConnections, &[Editor, Admin], Look::None),
+    (Action::DeleteConnections, &[Editor, Admin], Look::None),
+    (Action::HaveTokens, &[Viewer, User, Editor, Admin], Look::None),
+    (Action::CreateOwnTokens, &[Viewer, User, Editor, Admin], Look::Lately),
+    (Action::ManageTokens, &[Admin], Look::None),
+    (Action::SeePeople, &[Admin], Look::None),
+    (Action::ManagePeople, &[Admin], Look::Lately),
+    (Action::SetAdminFields, &[Admin], Look::Lately),
+    (Action::CarrySecrets, &[Admin], Look::EachTime),
+    (Action::SeeActivity, &[Admin], Look::None),
+    (Action::SeeUsers, &[Admin], Look::None),
+    (Action::NarrowConnections, &[Admin], Look::Lately),
+    (Action::SeeSettings, &[Admin], Look::None),
 ];
 
 impl Action {
     /// Whether it is over the workspace as a whole, so that a token narrowed to some connections cannot widen itself by it.
     fn is_over_workspace(self) -> bool {
-        matches!(self, Self::ManageTokens | Self::ManagePeople | Self::SeeActivity | Self::SeeSettings)
+        matches!(self, Self::ManageTokens | Self::SeePeople | Self::ManagePeople | Self::SeeActivity | Self::SeeSettings)
     }
 
     /// The act in the sentence “Your role does not allow to …”.
@@ -141,12 +158,15 @@ impl Action {
             Self::CreateConnections => "create connections",
             Self::EditConnections => "edit connections",
             Self::DeleteConnections => "delete connections",
+            Self::HaveTokens => "see and revoke one's own tokens",
             Self::CreateOwnTokens => "create tokens",
-            Self::ManageTokens => "manage the tokens of others",
-            Self::ManagePeople => "manage people",
+            Self::ManageTokens => "see and revoke the tokens of others",
+            Self::SeePeople => "see people and groups",
+            Self::ManagePeople => "manage people and groups",
             Self::SetAdminFields => "set fields that are for admins",
             Self::CarrySecrets => "keep a secret that will be sent elsewhere",
             Self::SeeActivity => "see what others did",
+            Self::SeeUsers => "see who may use a connection",
             Self::NarrowConnections => "decide who may use a connection",
             Self::SeeSettings => "see the settings of this server",
         }
@@ -155,7 +175,11 @@ impl Action {
     /// Whether one of `roles` stands beside this action in the table.
     #[must_use]
     pub fn allowed_to(self, roles: Roles) -> bool {
-        TABLE.iter().any(|(action, allowed)| *action == self && allowed.iter().any(|role| roles.has(*role)))
+        TABLE.iter().any(|(action, allowed, _)| *action == self && allowed.iter().any(|role| roles.has(*role)))
+    }
+
+    fn look(self) -> Look {
+        TABLE.iter().find(|(action, ..)| *action == self).map_or(Look::EachTime, |(.., look)| *look)
     }
 }
 
@@ -177,6 +201,17 @@ pub struct Person {
     pub roles: BTreeMap<Uuid, Roles>,
     /// The names of the workspaces that he is a member of.
     pub workspaces: BTreeSet<String>,
+    /// The one that he asks in; nothing where he only stands in an event.
+    pub session: Option<OpenSession>,
+}
+
+/// The session of a request.
+#[derive(Debug, Clone)]
+pub struct OpenSession {
+    /// What it is stored under.
+    pub hash: Vec<u8>,
+    /// When its person last showed in it that he is who he was, in microseconds UTC.
+    pub confirmed_at: Option<i64>,
 }
 
 /// What a valid token stands for.
@@ -208,12 +243,14 @@ pub struct Caller {
     pub address: Option<IpAddr>,
     /// Given with a change that may be sent again.
     pub idempotency: Option<IdempotencyKey>,
+    /// His own password, where he typed it with what he asks for; see [`second_look`].
+    pub own_password: Option<Arc<Secret>>,
 }
 
 impl Caller {
     #[must_use]
     pub fn of(who: Who) -> Self {
-        Self { who, workflow: None, address: None, idempotency: None }
+        Self { who, workflow: None, address: None, idempotency: None, own_password: None }
     }
 
     /// The same caller, looking at what his repeated change did.
@@ -309,6 +346,9 @@ impl Caller {
 }
 
 /// The workspace, if the caller may do `action` there. A workspace that he is not in looks absent, and takes as long: neither is looked for.
+///
+/// # Errors
+/// Besides those of who may not: those of [`second_look::required`], where the table says that it is.
 pub async fn authorise(app: &App, caller: &Caller, workspace: &str, action: Action) -> Result<Arc<Workspace>> {
     if !caller.may_be_in(workspace) {
         return Err(Error::NotFound("workspace"));
@@ -319,6 +359,9 @@ pub async fn authorise(app: &App, caller: &Caller, workspace: &str, action: Acti
     }
     if !caller.may(action, workspace.id) {
         return Err(Error::Forbidden(action.words()));
+    }
+    if action.look() == Look::Lately {
+        second_look::required(app, caller).await?;
     }
     refuse_repeat(app, caller).await?;
     Ok(workspace)
@@ -332,78 +375,4 @@ pub async fn authorise_name(app: &App, caller: &Caller, workspace: &str, name: &
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_says_what_the_roles_are_for() {
-        let may = |role: Role| -> Vec<Action> {
-            TABLE.iter().filter(|(_, roles)| roles.contains(&role)).map(|(action, _)| *action).collect()
-        };
-        assert_eq!(may(Viewer), [Action::SeeConnections, Action::CreateOwnTokens]);
-        assert_eq!(may(User), [Action::SeeConnections, Action::UseCredentials, Action::TestConnections, Action::CreateOwnTokens]);
-        assert!(!may(Editor).contains(&Action::UseCredentials), "an editor cannot read a stored secret");
-        assert_eq!(may(Admin).len(), TABLE.len(), "an admin has all");
-    }
-
-    /// The page about rights, out of the table.
-    fn page() -> String {
-        let mut page = "# Who may do what\n\nWritten from the one table that every rule asks (`ops::access::TABLE`), and held against it by a \
-                        test. A person has one or more of these roles in\na workspace, and a token has those that it was made with, as far as \
-                        the person behind it has them still. An owner of the server, and a shell on\nits machine, are admins \
-                        everywhere.\n\n| to | viewer | user | editor | admin | token for some connections |\n|---|---|---|---|---|---|\n"
-            .to_owned();
-        for (action, roles) in TABLE {
-            let cells = Role::ALL.map(|role| if roles.contains(&role) { "yes" } else { "" });
-            let narrowed = if action.is_over_workspace() { "never" } else { "as its roles" };
-            let row = [action.words(), &cells.join(" | "), narrowed].join(" | ");
-            page.extend(["| ", &row, " |\n"]);
-        }
-        page + "\nBesides, everybody lists the workspaces that he is in and the connection types, and changes his own password.\n\n\
-                - Whoever may not see something gets the answer of what is not there: 404, with the same bytes. What he sees and may not do is \
-                403.\n- An admin can narrow a connection to some people, tokens and groups: others with the role see it, and do not use \
-                it.\n- Nobody grants a role that he does not have, and no token outlives or outdoes the one that made it.\n\
-                - Every route of the API is tried by nobody, by tokens that are revoked, expired or of another workspace, by each role and \
-                by a narrowed\n  token, over what is theirs, what is others' and what is absent (`tests/tests/api_access.rs`); a route that \
-                is not in its table fails the\n  build.\n"
-    }
-
-    #[test]
-    fn the_page_about_rights_is_the_table() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/authorisation.md");
-        let kept = std::fs::read_to_string(path).unwrap_or_default();
-        if kept != page() {
-            std::fs::write(path, page()).expect("the sources can be written");
-            panic!("docs/authorisation.md was not what the table says; it is written anew, look at it and commit it");
-        }
-    }
-
-    #[test]
-    fn nobody_grants_more_than_he_has() {
-        let [viewer, user, editor, admin] = Role::ALL.map(|role| Roles::of(&[role]));
-        assert!(admin.cover(user) && admin.cover(editor) && user.cover(viewer) && editor.cover(viewer));
-        assert!(!editor.cover(user) && !user.cover(editor) && !Roles::of(&[User, Editor]).cover(admin) && !viewer.cover(user));
-        assert!(Roles::of(&[User, Editor]).cover(user));
-    }
-
-    #[test]
-    fn capped_roles_may_do_nothing_that_one_of_the_two_may_not() {
-        let sets = (0..16).map(Roles);
-        for (own, cap) in sets.clone().flat_map(|own| sets.clone().map(move |cap| (own, cap))) {
-            let capped = own.capped_by(cap);
-            assert!(own.cover(capped) && cap.cover(capped) && capped == cap.capped_by(own), "{own} {cap}");
-            assert_eq!(cap.cover(own), capped.cover(own), "{own} {cap}");
-        }
-        let [viewer, user, editor, admin] = Role::ALL.map(|role| Roles::of(&[role]));
-        assert_eq!((editor.capped_by(viewer), user.capped_by(editor)), (viewer, viewer));
-        assert_eq!(admin.capped_by(Roles::of(&[User, Editor])), Roles::of(&[Viewer, User, Editor]));
-        assert!(user.capped_by(admin).cover(user) && editor.capped_by(Roles::NONE).is_empty());
-    }
-
-    #[test]
-    fn roles_read_what_they_write() {
-        let roles = Roles::of(&[User, Editor]);
-        assert_eq!(Roles::parse(&roles.to_string()), roles);
-        assert_eq!(Roles::parse("root,admin "), Roles::NONE);
-    }
-}
+mod tests;

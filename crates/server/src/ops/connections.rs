@@ -7,12 +7,12 @@ use dataflow_model::{ConnectionName, ConnectionType, Draft, FieldError, FieldPat
 use dataflow_vault::random_uuid;
 
 use super::{
-    access::{Action, Caller, Who, authorise, authorise_name},
+    access::{Action, Caller, authorise, authorise_name},
     idempotency::begin,
     list::search_words,
     rows::{Sealed as _, VersionContent, taken},
-    sessions::second_look,
-    versions::{Earlier, Sealing, changed_fields, is_same, json, moved_fields, read_content, version_row},
+    second_look,
+    versions::{Earlier, Sealing, changed_fields, is_same, json, moved_fields, read_content, sets_admin_fields, version_row},
 };
 use crate::{
     app::{App, Workspace},
@@ -74,6 +74,7 @@ impl Precondition {
 pub async fn create(app: &App, caller: &Caller, workspace: &str, draft: Draft) -> Result<Connection> {
     let workspace = authorise(app, caller, workspace, Action::CreateConnections).await?;
     let is_admin = caller.may(Action::SetAdminFields, workspace.id);
+    let looked = is_admin && second_look::given(app, caller).await?;
     let (name, kind) = match (read_name(&draft), read_type(app, draft.type_id.as_deref())) {
         (Ok(name), Ok(kind)) => (name, kind),
         (name, Ok(kind)) => return Err(first_of_each(name.err(), read_content(draft, kind, None, is_admin).err())),
@@ -83,6 +84,9 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, draft: Draft) -
         return Err(Error::Forbidden("create connections of this name"));
     }
     let content = read_content(draft, kind, None, is_admin)?;
+    if !looked && sets_admin_fields(kind, &PublicFields::default(), &content.settled.public) {
+        return Err(Error::SecondLook);
+    }
     let id = random_uuid();
     let now = app.clock.now();
     let by = caller.label().into_owned();
@@ -145,7 +149,8 @@ pub async fn show(app: &App, caller: &Caller, workspace: &str, name: &str) -> Re
 pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, change: Change) -> Result<Connection> {
     let workspace = authorise_name(app, caller, workspace, name, Action::EditConnections).await?;
     let is_admin = caller.may(Action::SetAdminFields, workspace.id);
-    let allowed = may_carry(app, caller, &workspace, change.own_password.as_ref()).await?;
+    let allowed = second_look::may_carry(app, caller, &workspace, change.own_password.as_ref()).await?;
+    let looked = allowed || (is_admin && second_look::given(app, caller).await?);
     let mut write = begin(app, caller).await?;
     let (before, old_version) = hold_current(app, &mut write, &workspace, name).await?;
     change.precondition.check(&before)?;
@@ -159,6 +164,9 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
     let kind = read_type(app, Some(&type_id)).map_err(|error| Error::Invalid(vec![error]))?;
     let earlier = Earlier { row: &before, public: &old.public };
     let mut content = read_content(draft, kind, Some(&earlier), is_admin)?;
+    if !looked && sets_admin_fields(kind, &old.public, &content.settled.public) {
+        return Err(Error::SecondLook);
+    }
 
     let id = super::rows::uuid(&before.id)?;
     let next = before.version + 1;
@@ -215,16 +223,6 @@ pub struct Change {
     /// The signed-in admin's own password, typed to keep the stored secrets although they will be sent elsewhere. From anybody else
     /// it has no effect.
     pub own_password: Option<Secret>,
-}
-
-/// Whether the secrets that a change keeps may be sent elsewhere. Takes as long as hashing a password: no transaction is open.
-async fn may_carry(app: &App, caller: &Caller, workspace: &Workspace, own_password: Option<&Secret>) -> Result<bool> {
-    match (own_password, &caller.who) {
-        (Some(password), Who::Person(person)) if caller.may(Action::CarrySecrets, workspace.id) => {
-            second_look(app, person, password).await.map(|_| true)
-        }
-        _ => Ok(false),
-    }
 }
 
 /// Deletes a connection; it leaves a tombstone. Who uses the name fails, until a connection of the same name exists.

@@ -33,7 +33,7 @@ pub struct Group {
 
 /// A page of a workspace's groups, by name.
 pub async fn list(app: &App, caller: &Caller, workspace: &str, paging: &Paging) -> Result<Page<Group>> {
-    let workspace = authorise(app, caller, workspace, Action::ManagePeople).await?;
+    let workspace = authorise(app, caller, workspace, Action::SeePeople).await?;
     let after = paging.after()?.map(|(name_key, _)| name_key).unwrap_or_default();
     let mut read = app.store.read().await?;
     let rows = store::groups(&mut read, &workspace.id.to_string(), &after, paging.rows_to_read()?).await?;

@@ -7,6 +7,7 @@ use dataflow_vault::token;
 use super::{
     access::{Caller, Who},
     idempotency::begin,
+    owners::{OwnersAct, authorise_owner},
     people::{check_password, read_email, set_password},
     rows::Sealed as _,
     sessions::{Device, begin_session},
@@ -62,9 +63,10 @@ impl LinkKind {
 /// Makes a one-time link for a person. It is as good as his password: from a shell alone; but an owner, too, lets somebody who is none
 /// choose a new one.
 pub async fn create_link(app: &App, caller: &Caller, email: &str, kind: LinkKind) -> Result<OneTimeLink> {
+    authorise_owner(app, caller, OwnersAct::MakeLinks).await?;
     let is_shell = matches!(caller.who, Who::Shell);
-    if !is_shell && (kind != LinkKind::Password || !caller.is_owner()) {
-        return Err(Error::OwnersOnly("make a link for somebody"));
+    if !is_shell && kind != LinkKind::Password {
+        return Err(Error::OwnersOnly(OwnersAct::MakeLinks.words()));
     }
     // PostgreSQL fails at a text with NUL, so what cannot be an address is not looked for.
     let email = read_email(email).map_err(|_| Error::NotFound("person"))?;

@@ -1,10 +1,14 @@
 //! People: accounts, and members of a workspace.
 
+mod disabled;
+
 use std::collections::BTreeMap;
 
 use dataflow_model::{FieldError, Secret};
 use dataflow_vault::random_uuid;
-use uuid::Uuid;
+
+pub use self::disabled::{enable_from_shell, set_disabled};
+use self::disabled::{put_disabled, refuse_last_admin};
 
 use super::{
     access::{Action, Caller, Roles, Who, authorise},
@@ -12,8 +16,9 @@ use super::{
     idempotency::begin,
     links::{LinkKind, OneTimeLink, insert_link},
     paging::{Page, Paging},
-    rows::{Sealed as _, taken, uuid},
-    sessions::{Device, as_caller, begin_session, second_look},
+    rows::{Sealed as _, taken},
+    second_look,
+    sessions::{Device, as_caller, begin_session},
 };
 use crate::{
     app::App,
@@ -42,7 +47,7 @@ pub struct Member {
 
 /// A page of a workspace's members, by e-mail. Owners who are no members are listed too: they may do everything there.
 pub async fn members(app: &App, caller: &Caller, workspace: &str, paging: &Paging) -> Result<Page<Member>> {
-    let workspace = authorise(app, caller, workspace, Action::ManagePeople).await?;
+    let workspace = authorise(app, caller, workspace, Action::SeePeople).await?;
     let workspace_id = workspace.id.to_string();
     let after = paging.after()?.map(|(email_key, _)| email_key).unwrap_or_default();
     let mut read = app.store.read().await?;
@@ -177,40 +182,6 @@ pub async fn remove_member(app: &App, caller: &Caller, workspace: &str, email: &
     Ok(())
 }
 
-/// Disables a person or enables him again, in all workspaces at once: for who may manage people wherever he is. While he is disabled he
-/// cannot sign in, and his tokens do not work; his sessions end for good.
-pub async fn set_disabled(app: &App, caller: &Caller, workspace: &str, email: &str, disabled: bool) -> Result<()> {
-    let workspace = authorise(app, caller, workspace, Action::ManagePeople).await?;
-    let email = read_email(email).map_err(|_| Error::NotFound("person"))?;
-    let mut write = begin(app, caller).await?;
-    if disabled {
-        hold_owners(&mut write).await?;
-    }
-    let person = held_person(app, &mut write, &email).await?;
-    let mut places = Vec::new();
-    for member in store::memberships(&mut write, &person.id).await? {
-        places.push(uuid(&member.checked(&app.vault)?.workspace_id)?);
-    }
-    if !person.is_owner && !places.contains(&workspace.id) {
-        return Err(Error::NotFound("person"));
-    }
-    if person.is_owner && !caller.is_owner() {
-        return Err(Error::OwnersOnly("disable another owner"));
-    }
-    if !places.iter().all(|place| caller.may(Action::ManagePeople, *place)) {
-        return Err(Error::Forbidden("disable somebody who is in other workspaces, too"));
-    }
-    if disabled {
-        refuse_last_admin(app, &mut write, &person).await?;
-        if caller.person_id().is_some_and(|own| own.to_string() == person.id) {
-            return Err(Error::NoRole("Nobody may disable himself; nothing was changed.", "Ask another admin to do it."));
-        }
-    }
-    put_disabled(app, caller, &mut write, (person, Some(workspace.id), disabled)).await?;
-    write.commit().await?;
-    Ok(())
-}
-
 /// Gives a person who is locked out another password: from a shell alone. His sessions and links end, and nobody's failures to guess the
 /// old one keep him from signing in at this node.
 ///
@@ -239,63 +210,6 @@ pub async fn reset(app: &App, caller: &Caller, email: &str, password: &Secret, e
     write.commit().await?;
     app.attempts.forget(&email.to_lowercase());
     Ok(())
-}
-
-/// Enables a person again, wherever he is. From a shell alone: the way back in where nobody is left who may enable him.
-pub async fn enable_from_shell(app: &App, caller: &Caller, email: &str) -> Result<()> {
-    if !matches!(caller.who, Who::Shell) {
-        return Err(Error::OwnersOnly("enable somebody in all workspaces"));
-    }
-    let email = read_email(email).map_err(|_| Error::NotFound("person"))?;
-    let mut write = begin(app, caller).await?;
-    let person = held_person(app, &mut write, &email).await?;
-    put_disabled(app, caller, &mut write, (person, None, false)).await?;
-    write.commit().await?;
-    Ok(())
-}
-
-async fn put_disabled(
-    app: &App,
-    caller: &Caller,
-    write: &mut Write,
-    (person, workspace_id, disabled): (PersonRow, Option<Uuid>, bool),
-) -> Result<()> {
-    let now = app.clock.now();
-    let before = person.mac.clone();
-    let person = PersonRow { disabled_at: disabled.then_some(now), ..person }.sealed(&app.vault);
-    update_person(write, &person, &before).await?;
-    store::delete_sessions_of(write, &person.id).await?;
-    let event = Event {
-        at: now,
-        workspace_id: workspace_id.map(|id| id.to_string()),
-        action: if disabled { "person.disable" } else { "person.enable" },
-        object: &person.email,
-        detail: serde_json::json!({}),
-    };
-    audit::record(write, &app.vault, caller, event).await?;
-    app.caches.forget_tokens(write);
-    Ok(())
-}
-
-/// An owner may do everything everywhere; without one who can sign in nobody could manage the server.
-async fn refuse_last_admin(app: &App, write: &mut Write, person: &PersonRow) -> Result<()> {
-    let others = store::enabled_owners(write).await?.into_iter().filter(|other| other.id != person.id);
-    let is_last = person.is_owner && !others.map(|other| other.checked(&app.vault)).any(|other| other.is_ok());
-    if is_last { Err(Error::LastAdmin) } else { Ok(()) }
-}
-
-/// Keeps every owner who is not disabled as he is until this write ends: of two who disable each other at once, the second finds himself
-/// the last. Everybody takes them in one order, by id, and the change clock after them: taken before, as
-/// [`crate::store::Store::write_alone`] does, it would be waited for by whoever holds an owner already, and both would wait for ever.
-async fn hold_owners(write: &mut Write) -> Result<()> {
-    'again: loop {
-        for owner in store::enabled_owners(write).await? {
-            if !store::hold_person(write, &owner.id, &owner.mac).await? {
-                continue 'again;
-            }
-        }
-        return Ok(());
-    }
 }
 
 /// The person with this e-mail, who stays as he is until this write ends.
@@ -376,7 +290,7 @@ pub async fn change_own_password(
 ) -> Result<Secret> {
     let Who::Person(person) = &caller.who else { return Err(Error::Forbidden("change a password")) };
     check_password(password)?;
-    let person = second_look(app, person, own_password).await?;
+    let person = second_look::each_time(app, caller, person, own_password).await?;
     let password_hash = app.passwords.hash(password).await?;
     let mut write = begin(app, caller).await?;
     let person = set_password(app, &mut write, None, person, password_hash).await?;

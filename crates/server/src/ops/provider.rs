@@ -15,7 +15,8 @@ use super::{
     idempotency::begin as begin_change,
     people::{NewPerson, hold_unchanged, insert_person, read_email},
     rows::Sealed as _,
-    sessions::{Device, as_caller, begin_session, second_look},
+    second_look,
+    sessions::{Device, as_caller, begin_session},
 };
 use crate::{
     app::App,
@@ -91,7 +92,7 @@ pub async fn begin(app: &App, next: &str) -> Result<Begun> {
 pub async fn begin_link(app: &App, caller: &Caller, own_password: &Secret) -> Result<Begun> {
     let Who::Person(person) = &caller.who else { return Err(Error::Forbidden("link an account")) };
     oidc(app)?;
-    let person = second_look(app, person, own_password).await?;
+    let person = second_look::each_time(app, caller, person, own_password).await?;
     begin_flow(app, Purpose::Link { person_id: person.id }).await
 }
 
@@ -287,7 +288,7 @@ pub async fn own_ways(app: &App, caller: &Caller) -> Result<OwnWays> {
 /// `Invalid` at the field `own_password`.
 pub async fn unlink(app: &App, caller: &Caller, own_password: &Secret) -> Result<()> {
     let Who::Person(person) = &caller.who else { return Err(Error::Forbidden("unlink an account")) };
-    let person = second_look(app, person, own_password).await?;
+    let person = second_look::each_time(app, caller, person, own_password).await?;
     let mut write = begin_change(app, caller).await?;
     let person = hold_unchanged(app, &mut write, &person).await?.ok_or(Error::VersionConflict)?;
     if store::delete_identities_of(&mut write, &person.id).await? == 0 {

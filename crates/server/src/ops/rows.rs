@@ -85,7 +85,8 @@ sealed_rows! {
     MemberRow, "members", |row| [row.workspace_id, row.person_id, row.roles]
         and where !row.claimed_roles.is_empty(), [row.claimed_roles];
     IdentityRow, "identities", |row| [row.issuer, row.subject, row.person_id];
-    SessionRow, "sessions", |row| [row.hash, row.person_id, row.created_at, row.seen_at];
+    SessionRow, "sessions", |row| [row.hash, row.person_id, row.created_at, row.seen_at]
+        and where row.confirmed_at.is_some(), [row.confirmed_at];
     SettingRow, "settings", |row| [row.name, row.value, row.version, row.updated_at, row.updated_by];
     LinkRow, "links", |row| [row.hash, row.kind, row.person_id, row.expires_at];
     TokenRow, "tokens", |row| [row.id, row.workspace_id, row.name, row.hash, row.roles, row.connections, row.expires_at, row.revoked_at]

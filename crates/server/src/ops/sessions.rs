@@ -7,11 +7,11 @@ use std::{
 };
 
 use anyhow::Context;
-use dataflow_model::{FieldError, Secret};
+use dataflow_model::Secret;
 use dataflow_vault::token;
 
 use super::{
-    access::{Caller, Person, Who},
+    access::{Caller, OpenSession, Person, Who},
     claims::roles_of,
     people::{hold_unchanged, read_email},
     rows::{Sealed as _, refused, uuid},
@@ -61,21 +61,8 @@ pub async fn sign_in(app: &App, device: &Device, email: &str, password: &Secret)
     Ok(session)
 }
 
-/// Looks again whether the signed-in person is who he was, and gives his row: before acts that an open session alone must not do.
-///
-/// # Errors
-/// `Invalid` at the field `own_password` if it is not his password, in the same time whether he has one or not; `TooManyAttempts` as for
-/// [`sign_in`].
-pub(super) async fn second_look(app: &App, person: &Person, own_password: &Secret) -> Result<PersonRow> {
-    let row = store::person(&mut app.store.read().await?, &person.id.to_string()).await?;
-    let row = row.filter(|row| row.disabled_at.is_none()).map(|row| row.checked(&app.vault)).transpose()?;
-    verify(app, (None, &person.email.to_lowercase()), row, own_password)
-        .await?
-        .ok_or_else(|| Error::Invalid(vec![FieldError::new("own_password", "wrong", "is not the one that you sign in with")]))
-}
-
 /// The row of an account, if that is its password. Every other outcome counts against who tries.
-async fn verify(
+pub(super) async fn verify(
     app: &App,
     (address, account): (Option<IpAddr>, &str),
     row: Option<PersonRow>,
@@ -119,13 +106,16 @@ pub async fn session(app: &App, cookie: &str) -> Result<Arc<Person>> {
         workspaces.insert(workspace.checked(&app.vault)?.name);
     }
     drop(read);
+    let open = OpenSession { hash: session.hash.clone(), confirmed_at: session.confirmed_at };
     if now - session.seen_at > TOUCH_EVERY {
+        let before = session.mac.clone();
         let session = SessionRow { seen_at: now, ..session }.sealed(&app.vault);
         let mut write = app.store.write().await?;
-        store::touch_session(&mut write, &session).await?;
+        // If another request has written it meanwhile, that one was seen.
+        store::update_session(&mut write, &session, &before).await?;
         write.commit_quietly().await?;
     }
-    Ok(Arc::new(Person { id: uuid(&row.id)?, email: row.email, is_owner: row.is_owner, roles, workspaces }))
+    Ok(Arc::new(Person { id: uuid(&row.id)?, email: row.email, is_owner: row.is_owner, roles, workspaces, session: Some(open) }))
 }
 
 /// The session of a cookie, which one of before a rotation of the keys is stored under another hash of.
@@ -216,7 +206,7 @@ pub async fn sign_out(app: &App, cookie: &str) -> Result<()> {
     Ok(())
 }
 
-/// Begins a session of the person whose row was read as `person`.
+/// Begins a session of the person whose row was read as `person`, who has shown just now that it is he.
 ///
 /// # Errors
 /// `Unauthenticated` if the row is another one by now: a password that was changed meanwhile opens nothing.
@@ -229,6 +219,7 @@ pub(super) async fn begin_session(app: &App, write: &mut Write, person: &PersonR
         person_id: person.id.clone(),
         created_at: now,
         seen_at: now,
+        confirmed_at: Some(now),
         address: device.address.map(|address| address.to_string()),
         agent: device.agent.as_deref().map(|agent| agent.chars().filter(|c| !c.is_control()).take(AGENT_MAX).collect()),
         mac: Vec::new(),
@@ -248,6 +239,7 @@ pub(super) fn as_caller(person: &PersonRow) -> Result<Caller> {
         is_owner: person.is_owner,
         roles: BTreeMap::new(),
         workspaces: BTreeSet::new(),
+        session: None,
     };
     Ok(Caller::of(Who::Person(Arc::new(person))))
 }

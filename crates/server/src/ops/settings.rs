@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{
     access::{Action, Caller, Who},
     connections::Precondition,
-    idempotency::{begin as begin_change, refuse_repeat},
+    idempotency::begin as begin_change,
+    owners::{OwnersAct, authorise_owner},
     rows::Sealed as _,
 };
 use crate::{
@@ -191,18 +192,9 @@ fn authorise(caller: &Caller) -> Result<()> {
     if may { Ok(()) } else { Err(Error::OwnersOnly(Action::SeeSettings.words())) }
 }
 
-/// Whether the caller is an owner.
-///
-/// # Errors
-/// `OwnersOnly`.
-pub fn may_change(caller: &Caller) -> Result<()> {
-    if caller.is_owner() { Ok(()) } else { Err(Error::OwnersOnly("change the settings of this server")) }
-}
-
 /// Replaces a setting. For owners; a token is for one workspace, and this is the whole server's.
 pub async fn change<S: Setting>(app: &App, caller: &Caller, precondition: &Precondition, value: S) -> Result<Current<S>> {
-    may_change(caller)?;
-    refuse_repeat(app, caller).await?;
+    authorise_owner(app, caller, OwnersAct::ChangeSettings).await?;
     let errors = value.errors();
     if !errors.is_empty() {
         return Err(Error::Invalid(errors));

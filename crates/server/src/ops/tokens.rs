@@ -153,7 +153,7 @@ fn owner(caller: &Caller) -> String {
 
 /// A page of the workspace's tokens, newest first; those of others for admins alone.
 pub async fn list(app: &App, caller: &Caller, workspace: &str, paging: &Paging) -> Result<Page<Token>> {
-    let workspace = authorise(app, caller, workspace, Action::CreateOwnTokens).await?;
+    let workspace = authorise(app, caller, workspace, Action::HaveTokens).await?;
     let owner = if caller.may(Action::ManageTokens, workspace.id) { String::new() } else { owner(caller) };
     let (at, id) = paging.before()?;
     let workspace_id = workspace.id.to_string();
@@ -177,7 +177,7 @@ pub async fn list_all(app: &App, caller: &Caller, workspace: &str) -> Result<Vec
 
 /// Revokes a token by its id, and those that it made. They stop at once on this node, within the freshness time on others.
 pub async fn revoke(app: &App, caller: &Caller, workspace: &str, id: &str) -> Result<()> {
-    let workspace = authorise(app, caller, workspace, Action::CreateOwnTokens).await?;
+    let workspace = authorise(app, caller, workspace, Action::HaveTokens).await?;
     let all = caller.may(Action::ManageTokens, workspace.id);
     let id = Uuid::parse_str(id).map_err(|_| Error::NotFound("token"))?.to_string();
     let owner = Some(owner(caller));

@@ -104,7 +104,7 @@ fn etag(app: &App, row: &ConnectionRow) -> String {
 
 /// Who may use a connection.
 pub async fn show(app: &App, caller: &Caller, workspace: &str, name: &str) -> Result<Narrowing> {
-    let workspace = authorise_name(app, caller, workspace, name, Action::NarrowConnections).await?;
+    let workspace = authorise_name(app, caller, workspace, name, Action::SeeUsers).await?;
     let mut read = app.store.read().await?;
     let (row, _) = connections::current(app, &mut read, &workspace, name).await?;
     narrowing(app, &mut read, &workspace, &row).await

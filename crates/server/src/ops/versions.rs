@@ -98,6 +98,12 @@ fn input(value: &FieldValue) -> FieldInput {
     }
 }
 
+/// Whether a save sets a field that is for admins to another value than before.
+pub(super) fn sets_admin_fields(kind: &ConnectionType, before: &PublicFields, after: &PublicFields) -> bool {
+    let mut for_admins = kind.fields.iter().filter(|field| field.admin).map(|field| field.path.as_str());
+    for_admins.any(|path| after.get(path).is_some_and(|value| before.get(path) != Some(value)))
+}
+
 /// Seals the secrets of one version.
 pub(super) struct Sealing<'s> {
     pub workspace: &'s Arc<Workspace>,

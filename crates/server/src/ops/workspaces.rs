@@ -7,6 +7,7 @@ use dataflow_vault::random_uuid;
 use super::{
     access::Caller,
     idempotency::begin,
+    owners::{OwnersAct, authorise_owner},
     paging::{Page, Paging},
     rows::{Sealed as _, taken, uuid},
 };
@@ -39,9 +40,7 @@ pub async fn list_all(app: &App, caller: &Caller) -> Result<Vec<WorkspaceRow>> {
 
 /// Makes a workspace. For owners.
 pub async fn create(app: &App, caller: &Caller, name: &str) -> Result<WorkspaceRow> {
-    if !caller.is_owner() {
-        return Err(Error::OwnersOnly("create workspaces"));
-    }
+    authorise_owner(app, caller, OwnersAct::CreateWorkspaces).await?;
     let name =
         WorkspaceName::new(name).map_err(|error| Error::Invalid(vec![FieldError::new("name", "invalid", error.to_string())]))?;
     let mut write = begin(app, caller).await?;

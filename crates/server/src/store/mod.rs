@@ -71,8 +71,8 @@ pub use self::{
     people::{
         LinkRow, MemberRow, PersonRow, SessionRow, delete_links_of, delete_other_sessions_of, delete_session, delete_session_of,
         delete_sessions_of, enabled_owners, hold_member, hold_person, insert_link, insert_person, insert_session, link, members,
-        memberships, people, people_of, person, person_by_email, put_member, remove_member, session, sessions_of, touch_session,
-        update_person, use_link,
+        memberships, people, people_of, person, person_by_email, put_member, remove_member, session, sessions_of, update_person,
+        update_session, use_link,
     },
     purge::{
         Batch, connections_with_more_checks, connections_with_more_uses, connections_with_replaced, delete_batch, take_turn,

@@ -34,6 +34,8 @@ pub struct SessionRow {
     pub person_id: String,
     pub created_at: i64,
     pub seen_at: i64,
+    /// When its person last showed in it that he is who he was.
+    pub confirmed_at: Option<i64>,
     /// For show: where it began, and the `User-Agent` of then.
     pub address: Option<String>,
     pub agent: Option<String>,
@@ -202,11 +204,13 @@ pub async fn insert_session(write: &mut Write, row: &SessionRow) -> Result<()> {
     write.bears(&row.mac);
     execute!(
         write,
-        "INSERT INTO sessions (hash, person_id, created_at, seen_at, address, agent, mac) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO sessions (hash, person_id, created_at, seen_at, confirmed_at, address, agent, mac) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         &row.hash,
         &row.person_id,
         row.created_at,
         row.seen_at,
+        row.confirmed_at,
         row.address.as_deref(),
         row.agent.as_deref(),
         &row.mac,
@@ -219,7 +223,7 @@ pub async fn session(handle: &mut impl Handle, hash: &[u8]) -> Result<Option<Ses
         handle,
         fetch_optional,
         SessionRow,
-        "SELECT hash, person_id, created_at, seen_at, address, agent, mac FROM sessions WHERE hash = $1",
+        "SELECT hash, person_id, created_at, seen_at, confirmed_at, address, agent, mac FROM sessions WHERE hash = $1",
         hash
     )
 }
@@ -235,7 +239,7 @@ pub async fn sessions_of(
         handle,
         fetch_all,
         SessionRow,
-        "SELECT hash, person_id, created_at, seen_at, address, agent, mac FROM sessions \
+        "SELECT hash, person_id, created_at, seen_at, confirmed_at, address, agent, mac FROM sessions \
          WHERE person_id = $1 AND created_at > $2 AND seen_at > $3 ORDER BY created_at DESC, hash LIMIT $4",
         person_id,
         created_after,
@@ -254,11 +258,19 @@ pub async fn delete_other_sessions_of(write: &mut Write, person_id: &str, kept: 
     execute!(write, "DELETE FROM sessions WHERE person_id = $1 AND hash <> $2", person_id, kept)
 }
 
-/// Writes a session's new last-seen time; nothing if it has ended.
-pub async fn touch_session(write: &mut Write, row: &SessionRow) -> Result<()> {
+/// Writes when a session was seen and confirmed; `false` if it has ended, or its row's MAC is no longer `before`.
+pub async fn update_session(write: &mut Write, row: &SessionRow, before: &[u8]) -> Result<bool> {
     write.bears(&row.mac);
-    execute!(write, "UPDATE sessions SET seen_at = $2, mac = $3 WHERE hash = $1", &row.hash, row.seen_at, &row.mac)?;
-    Ok(())
+    let changed = execute!(
+        write,
+        "UPDATE sessions SET seen_at = $2, confirmed_at = $3, mac = $4 WHERE hash = $1 AND mac = $5",
+        &row.hash,
+        row.seen_at,
+        row.confirmed_at,
+        &row.mac,
+        before,
+    )?;
+    Ok(changed == 1)
 }
 
 pub async fn delete_session(write: &mut Write, hash: &[u8]) -> Result<()> {

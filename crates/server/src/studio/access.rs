@@ -9,8 +9,8 @@ use axum::{
 
 use super::{
     answer::{PageResult, go, page},
-    fields::Fields,
     paging::AskedPage,
+    second_look::Sent,
     session::{SignedIn, authority},
     shell::{inside, words},
     view::{
@@ -38,8 +38,9 @@ pub async fn put(
     SignedIn(caller): SignedIn,
     asked: AskedPage,
     headers: HeaderMap,
-    fields: Fields,
+    sent: Sent,
 ) -> PageResult {
+    let (caller, fields) = (sent.by(caller), &sent.fields);
     // A page that cannot be shown shows no link, so nothing is done for it.
     view(&app, &caller, &asked).await?;
     let email = fields.text("email").trim().to_owned();
@@ -60,7 +61,7 @@ pub async fn put(
             };
             Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &people))
         }
-        Err(other) => Err(other.into()),
+        Err(other) => Err(sent.refused(&caller, other, &["email", "roles"])),
     }
 }
 
@@ -70,11 +71,12 @@ pub async fn link(
     SignedIn(caller): SignedIn,
     asked: AskedPage,
     headers: HeaderMap,
-    fields: Fields,
+    sent: Sent,
 ) -> PageResult {
-    let email = fields.text("email").to_owned();
+    let (caller, email) = (sent.by(caller), sent.fields.text("email").to_owned());
     let people = view(&app, &caller, &asked).await?;
-    let link = links::create_link(&app, &caller, &email, LinkKind::Password).await?;
+    let link = links::create_link(&app, &caller, &email, LinkKind::Password).await;
+    let link = link.map_err(|error| sent.refused(&caller, error, &["email"]))?;
     let link = Some(fresh(&headers, email, &link));
     Ok(page(StatusCode::CREATED, &People { link, ..people }))
 }
@@ -89,9 +91,11 @@ pub async fn remove(
     SignedIn(caller): SignedIn,
     asked: AskedPage,
     headers: HeaderMap,
-    fields: Fields,
+    sent: Sent,
 ) -> PageResult {
-    people::remove_member(&app, &caller, &asked.workspace, fields.text("email")).await?;
+    let caller = sent.by(caller);
+    let removed = people::remove_member(&app, &caller, &asked.workspace, sent.fields.text("email")).await;
+    removed.map_err(|error| sent.refused(&caller, error, &["email"]))?;
     Ok(go(&headers, &asked.address("access")))
 }
 
@@ -101,9 +105,11 @@ pub async fn set_disabled<const DISABLED: bool>(
     SignedIn(caller): SignedIn,
     asked: AskedPage,
     headers: HeaderMap,
-    fields: Fields,
+    sent: Sent,
 ) -> PageResult {
-    people::set_disabled(&app, &caller, &asked.workspace, fields.text("email"), DISABLED).await?;
+    let caller = sent.by(caller);
+    let done = people::set_disabled(&app, &caller, &asked.workspace, sent.fields.text("email"), DISABLED).await;
+    done.map_err(|error| sent.refused(&caller, error, &["email"]))?;
     Ok(go(&headers, &asked.address("access")))
 }
 

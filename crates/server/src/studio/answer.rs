@@ -60,6 +60,8 @@ pub enum PageError {
         is_htmx: bool,
     },
     Refused(Error),
+    /// It is a page already.
+    Page(Box<Response<Body>>),
 }
 
 impl From<Error> for PageError {
@@ -86,6 +88,7 @@ impl IntoResponse for PageError {
                 let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", &back_to).finish();
                 Redirect::to(&format!("/sign-in?{query}")).into_response()
             }
+            Self::Page(page) => *page,
             Self::Refused(error) => {
                 let (fault, retry) = (Fault::of(&error), error.retry_after());
                 let gone = if let Error::Deleted(tombstone) = &error { Some(deletion(tombstone)) } else { None };

@@ -71,7 +71,8 @@ pub(super) fn sign_in_page(app: &App) -> SignIn {
     SignIn { provider: app.oidc.as_ref().map(|oidc| oidc.config.label.clone()), ..SignIn::default() }
 }
 
-fn span(seconds: u32) -> String {
+/// `40 s`, `3 min`
+pub(super) fn span(seconds: u32) -> String {
     if seconds < 100 { format!("{seconds} s") } else { format!("{} min", seconds.div_ceil(60)) }
 }
 

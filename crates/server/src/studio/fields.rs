@@ -34,6 +34,12 @@ impl Fields {
         self.get(name).map(Secret::expose_secret).unwrap_or_default()
     }
 
+    /// Names and values of these fields, as they stand in the form.
+    pub fn of<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let pairs = self.0.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
+        pairs.filter(|(name, _)| names.contains(name))
+    }
+
     /// Every value of a name, for check boxes.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.expose_secret())

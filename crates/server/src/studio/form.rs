@@ -17,6 +17,7 @@ use super::{
     answer::{PageResult, go, page},
     draft,
     fields::Fields,
+    second_look,
     session::SignedIn,
     shell::{Place, inside},
     view::{
@@ -142,6 +143,7 @@ pub async fn create(
     headers: HeaderMap,
     fields: Fields,
 ) -> PageResult {
+    let caller = second_look::by(caller, &fields);
     let (place, kind) = new_place(&app, &caller, &path).await?;
     let draft = draft::read(&fields, kind, &app.catalogue);
     match connections::create(&app, &caller, &place.workspace.name, draft).await {
@@ -180,6 +182,7 @@ pub async fn save(
     headers: HeaderMap,
     fields: Fields,
 ) -> PageResult {
+    let caller = second_look::by(caller, &fields);
     let (place, connection, kind) = stored_place(&app, &caller, &named, &format!("Edit {}", named.name)).await?;
     let etag = fields.text("etag").to_owned();
     let change = Change {
@@ -255,6 +258,16 @@ impl Refusal {
                     )
                 };
                 (paths.into_iter().map(again).collect(), None)
+            }
+            Error::SecondLook | Error::WrongOwnPassword => {
+                // With the status of a field, at which the page is drawn again and keeps in the browser what secrets were typed.
+                let text = if matches!(error, Error::SecondLook) {
+                    "is needed again to set a field that is for admins: you gave it more than ten minutes ago"
+                } else {
+                    "is not the one that you sign in with"
+                };
+                let at = FieldError::new("own_password", Code::SecondLookRequired.as_str(), text);
+                return Ok(Self { status: StatusCode::UNPROCESSABLE_ENTITY, errors: vec![at], text: None });
             }
             Error::VersionConflict => {
                 let text = "Somebody saved another version since this form was opened. Open the connection in a second tab to see it, \

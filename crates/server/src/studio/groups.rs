@@ -10,8 +10,8 @@ use dataflow_model::FieldError;
 
 use super::{
     answer::{PageResult, go, page},
-    fields::Fields,
     paging::AskedPage,
+    second_look::Sent,
     session::SignedIn,
     shell::inside,
     users::lines,
@@ -36,14 +36,15 @@ pub async fn put(
     SignedIn(caller): SignedIn,
     asked: AskedPage,
     headers: HeaderMap,
-    fields: Fields,
+    sent: Sent,
 ) -> PageResult {
+    let (caller, fields) = (sent.by(caller), &sent.fields);
     let name = fields.text("name").trim().to_owned();
-    let errors = match groups::put(&app, &caller, &asked.workspace, &name, &lines(&fields, "people")).await {
+    let errors = match groups::put(&app, &caller, &asked.workspace, &name, &lines(fields, "people")).await {
         Ok(_) => return Ok(go(&headers, &asked.address("groups"))),
         Err(Error::Invalid(errors)) => errors,
         Err(Error::NameTaken(_)) => vec![FieldError::new("name", "name_taken", "is taken by a group that is written otherwise")],
-        Err(other) => return Err(other.into()),
+        Err(other) => return Err(sent.refused(&caller, other, &["name", "people"])),
     };
     let refused = Groups { name, people: fields.text("people").to_owned(), errors, ..view(&app, &caller, &asked).await? };
     Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &refused))
@@ -54,9 +55,11 @@ pub async fn remove(
     SignedIn(caller): SignedIn,
     asked: AskedPage,
     headers: HeaderMap,
-    fields: Fields,
+    sent: Sent,
 ) -> PageResult {
-    groups::remove(&app, &caller, &asked.workspace, fields.text("name")).await?;
+    let caller = sent.by(caller);
+    let removed = groups::remove(&app, &caller, &asked.workspace, sent.fields.text("name")).await;
+    removed.map_err(|error| sent.refused(&caller, error, &["name"]))?;
     Ok(go(&headers, &asked.address("groups")))
 }
 

@@ -12,6 +12,7 @@ use dataflow_model::FieldError;
 use super::{
     answer::{PageResult, go, page},
     fields::Fields,
+    second_look::Sent,
     session::SignedIn,
     shell::outside,
     view::{
@@ -25,6 +26,7 @@ use crate::{
     ops::{
         Caller,
         connections::Precondition,
+        owners::OwnersAct,
         settings::{self, Current, RANGES_MAX, Retention, Setting},
     },
 };
@@ -39,8 +41,9 @@ pub async fn set_addresses(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     headers: HeaderMap,
-    fields: Fields,
+    sent: Sent,
 ) -> PageResult {
+    let (caller, fields) = (sent.by(caller), &sent.fields);
     let (mut errors, mut lists) = (Vec::new(), AddressLists::default());
     for (field, list) in [("allow", &mut lists.allow), ("deny", &mut lists.deny)] {
         match read_ranges(fields.text(field)) {
@@ -48,10 +51,10 @@ pub async fn set_addresses(
             Err(wrong) => errors.extend(wrong.into_iter().map(|text| FieldError::new(field, "invalid", text))),
         }
     }
-    let saved = if errors.is_empty() { save(&app, &caller, &fields, lists).await } else { refused(&caller, errors) };
+    let saved = if errors.is_empty() { save(&app, &caller, fields, lists).await } else { refused(&caller, errors) };
     let (status, errors) = match saved {
         Ok(()) => return Ok(go(&headers, "/settings?done=saved")),
-        Err(refusal) => shown(refusal)?,
+        Err(refusal) => shown(refusal).map_err(|error| sent.refused(&caller, error, &["etag", "allow", "deny"]))?,
     };
     let mut settings = view(&app, &caller).await?;
     fields.text("allow").clone_into(&mut settings.addresses.allow);
@@ -64,8 +67,9 @@ pub async fn set_retention(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     headers: HeaderMap,
-    fields: Fields,
+    sent: Sent,
 ) -> PageResult {
+    let (caller, fields) = (sent.by(caller), &sent.fields);
     let days = |name: &str| match fields.text(name).trim() {
         "" => Ok(None),
         text => {
@@ -73,12 +77,12 @@ pub async fn set_retention(
         }
     };
     let saved = match (days("check_days"), days("version_days")) {
-        (Ok(check_days), Ok(version_days)) => save(&app, &caller, &fields, Retention { check_days, version_days }).await,
+        (Ok(check_days), Ok(version_days)) => save(&app, &caller, fields, Retention { check_days, version_days }).await,
         (check, version) => refused(&caller, check.err().into_iter().chain(version.err()).collect()),
     };
     let (status, errors) = match saved {
         Ok(()) => return Ok(go(&headers, "/settings?done=saved")),
-        Err(refusal) => shown(refusal)?,
+        Err(refusal) => shown(refusal).map_err(|error| sent.refused(&caller, error, &["etag", "check_days", "version_days"]))?,
     };
     let mut settings = view(&app, &caller).await?;
     fields.text("check_days").clone_into(&mut settings.history.check_days);
@@ -94,7 +98,7 @@ async fn save<S: Setting>(app: &App, caller: &Caller, fields: &Fields, value: S)
 
 /// What is wrong with a form is told to those who may send it.
 fn refused(caller: &Caller, errors: Vec<FieldError>) -> Result<()> {
-    settings::may_change(caller)?;
+    OwnersAct::ChangeSettings.permit(caller)?;
     Err(Error::Invalid(errors))
 }
 

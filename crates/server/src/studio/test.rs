@@ -90,5 +90,6 @@ async fn run(app: &Arc<App>, planned: Result<Planned, PageError>, headers: &Head
         }
         Err(PageError::Refused(error)) => error.answer(Error::page_problem),
         Err(PageError::SignIn { .. }) => Error::Unauthenticated.answer(Error::page_problem),
+        Err(PageError::Page(page)) => *page,
     }
 }

@@ -3,6 +3,7 @@
 mod carry;
 mod pages;
 mod refusals;
+mod second_look;
 
 use std::net::SocketAddr;
 

@@ -10,8 +10,8 @@ use dataflow_model::FieldError;
 
 use super::{
     answer::{PageResult, go, page},
-    fields::Fields,
     paging::AskedPage,
+    second_look::Sent,
     session::SignedIn,
     shell::{inside, words},
     view::{
@@ -38,7 +38,8 @@ pub async fn show(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, asked
 }
 
 /// Makes a token, and shows it: in this answer alone.
-pub async fn create(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, asked: AskedPage, fields: Fields) -> PageResult {
+pub async fn create(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, asked: AskedPage, sent: Sent) -> PageResult {
+    let (caller, fields) = (sent.by(caller), &sent.fields);
     // A page that cannot be shown shows no token, so none is made for it.
     view(&app, &caller, &asked).await?;
     let form = TokenForm {
@@ -54,7 +55,7 @@ pub async fn create(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, ask
             (None, vec![FieldError::new("name", "name_taken", "is taken by another token of this workspace")])
         }
         Err(Error::Forbidden(_)) => (None, vec![FieldError::new("roles", "forbidden", "may do more than you may yourself")]),
-        Err(other) => return Err(other.into()),
+        Err(other) => return Err(sent.refused(&caller, other, &["name", "role", "days", "connections"])),
     };
     let status = if fresh.is_some() { StatusCode::CREATED } else { StatusCode::UNPROCESSABLE_ENTITY };
     let mut tokens = view(&app, &caller, &asked).await?;

@@ -11,6 +11,7 @@ use dataflow_model::FieldError;
 use super::{
     answer::{PageResult, go, page},
     fields::Fields,
+    second_look::Sent,
     session::SignedIn,
     shell::inside,
     view::{admin::UsersForm, parts::Here},
@@ -47,14 +48,15 @@ pub async fn set(
     SignedIn(caller): SignedIn,
     named: Named,
     headers: HeaderMap,
-    fields: Fields,
+    sent: Sent,
 ) -> PageResult {
+    let (caller, fields) = (sent.by(caller), &sent.fields);
     let etag = fields.text("etag").to_owned();
     let narrowed = fields.text("narrowed") == "some";
     if !narrowed && !fields.text("narrowed").is_empty() {
         return Err(Error::Malformed("The form says neither that all may use it nor that some may.").into());
     }
-    let users = Users { people: lines(&fields, "people"), tokens: lines(&fields, "tokens"), groups: lines(&fields, "groups") };
+    let users = Users { people: lines(fields, "people"), tokens: lines(fields, "tokens"), groups: lines(fields, "groups") };
     let asked = (narrowed.then_some(users), Precondition::Tags(vec![etag.clone()]));
     let (status, etag, errors) = match users::set(&app, &caller, &named.workspace, &named.name, asked).await {
         Ok(_) => return Ok(go(&headers, &format!("/w/{}/connections/{}", named.workspace, named.name))),
@@ -64,7 +66,7 @@ pub async fn set(
             let text = "Somebody changed this meanwhile. What you typed still stands below; save again to put it in place.";
             (StatusCode::PRECONDITION_FAILED, now.etag, vec![FieldError::new("etag", "version_conflict", text)])
         }
-        Err(other) => return Err(other.into()),
+        Err(other) => return Err(sent.refused(&caller, other, &["etag", "narrowed", "people", "tokens", "groups"])),
     };
     let form = UsersForm {
         narrowed,

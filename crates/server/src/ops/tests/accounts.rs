@@ -9,7 +9,8 @@ use super::{Fixture, OWNER, PASSWORD, WORKSPACE};
 use crate::{
     error::Error,
     ops::{
-        Caller, Role, Roles,
+        Caller, Role, Roles, Who,
+        access::{OpenSession, Person},
         links::{self, LinkKind},
         paging::Paging,
         people::{NewPerson, enable_from_shell, insert_person, members, put_member, remove_member, set_disabled},
@@ -71,7 +72,10 @@ async fn second_owner(fixture: &Fixture, email: &str) -> Caller {
     let new = NewPerson { email, password_hash: String::new(), is_owner: true };
     let row = insert_person(app, Some(&Caller::shell()), &mut write, new).await.expect("made");
     write.commit().await.expect("committed");
-    as_caller(&row).expect("an id")
+    let caller = as_caller(&row).expect("an id");
+    let Who::Person(person) = &caller.who else { panic!("a person") };
+    let session = OpenSession { hash: Vec::new(), confirmed_at: Some(app.clock.now()) };
+    Caller::of(Who::Person(Arc::new(Person { session: Some(session), ..Person::clone(person) })))
 }
 
 #[tokio::test]

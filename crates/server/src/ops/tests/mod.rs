@@ -11,6 +11,7 @@ mod passwords;
 mod purge;
 mod races;
 mod search;
+mod second_look;
 mod sessions;
 mod settings;
 mod tokens;
@@ -21,7 +22,7 @@ use dataflow_model::{Draft, Secret};
 
 use super::{
     Caller, Role, Roles, Who, connections, links, people,
-    sessions::{Device, session},
+    sessions::{Device, session, sign_in},
     setup,
     tokens::{NewToken, authenticate, create},
 };
@@ -64,6 +65,11 @@ impl Fixture {
 
     async fn person(&self, cookie: &Secret) -> Result<Caller> {
         Ok(Caller::of(Who::Person(session(&self.app, cookie.expose_secret()).await?)))
+    }
+
+    /// The owner's session of now.
+    async fn owner(&self) -> Secret {
+        sign_in(&self.app, &Device::default(), OWNER, &Secret::new(PASSWORD.to_owned())).await.expect("signed in")
     }
 
     /// A new member, signed in.

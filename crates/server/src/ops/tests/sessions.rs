@@ -7,11 +7,12 @@ use crate::{
     clock::SECOND,
     error::Error,
     ops::{
-        Caller, Role,
+        Caller, Role, Who,
         links::{self, LinkKind},
+        rows::Sealed as _,
         sessions::{self, Device, SESSION_IDLE, SESSION_LONGEST, sign_in},
     },
-    store,
+    store::{self, SessionRow},
 };
 
 const EMAIL: &str = "ada@example.org";
@@ -116,4 +117,44 @@ async fn a_session_that_ended_by_itself_is_not_shown() {
     assert_eq!(sessions::list(app, &caller, cookie.expose_secret()).await.expect("his own").len(), 1);
     app.clock.advance(SESSION_IDLE + SECOND);
     assert!(sessions::list(app, &caller, cookie.expose_secret()).await.expect("his own").is_empty());
+}
+
+/// When the caller last showed in his session that he is who he was.
+fn confirmed_at(caller: &Caller) -> Option<i64> {
+    let Who::Person(person) = &caller.who else { panic!("a person") };
+    person.session.as_ref().expect("he asks in one").confirmed_at
+}
+
+#[tokio::test]
+async fn who_signed_in_was_confirmed_then_whatever_is_written_since() {
+    let fixture = Fixture::new().await;
+    let before = fixture.app.clock.now();
+    let cookie = fixture.sign_up(EMAIL, &[Role::Viewer]).await;
+    let began = confirmed_at(&fixture.person(&cookie).await.expect("signed in"));
+    assert!(began.is_some_and(|at| (before..=fixture.app.clock.now()).contains(&at)), "{began:?}");
+    fixture.app.clock.advance(SESSION_IDLE - 600 * SECOND);
+    fixture.person(&cookie).await.expect("seen, which is written");
+    assert_eq!(confirmed_at(&fixture.person(&cookie).await.expect("signed in")), began);
+    for bent in [Some(fixture.app.clock.now()), None] {
+        let mut write = fixture.app.store.write().await.expect("open");
+        store::execute!(&mut write, "UPDATE sessions SET confirmed_at = $1", bent).expect("bent");
+        write.commit().await.expect("committed");
+        assert!(matches!(fixture.person(&cookie).await, Err(Error::Unauthenticated)), "{bent:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_of_before_goes_on_unconfirmed() {
+    let fixture = Fixture::new().await;
+    let app = &fixture.app;
+    let cookie = fixture.sign_up(EMAIL, &[Role::Viewer]).await;
+    let hash = app.vault.token_hash(cookie.expose_secret());
+    let mut write = app.store.write().await.expect("open");
+    let row = store::session(&mut write, &hash).await.expect("read").expect("there");
+    let before = row.mac.clone();
+    let row = SessionRow { confirmed_at: None, ..row }.sealed(&app.vault);
+    assert!(store::update_session(&mut write, &row, &before).await.expect("written"));
+    assert!(!store::update_session(&mut write, &row, &before).await.expect("read"), "it was another one by then");
+    write.commit().await.expect("committed");
+    assert_eq!(confirmed_at(&fixture.person(&cookie).await.expect("signed in still")), None);
 }

@@ -2,7 +2,15 @@
 
 use askama::Template;
 
-use crate::ops::people::{EMAIL_MAX, PASSWORD_MAX, PASSWORD_MIN};
+use crate::{
+    clock::SECOND,
+    ops::{
+        people::{EMAIL_MAX, PASSWORD_MAX, PASSWORD_MIN},
+        second_look::CONFIRMED_FOR,
+    },
+};
+
+const CONFIRMED_MINUTES: i64 = CONFIRMED_FOR / (60 * SECOND);
 
 #[derive(Debug, Default, Template)]
 #[template(path = "sign_in.html")]
@@ -28,6 +36,20 @@ impl SignIn {
 #[template(path = "onward.html")]
 pub struct Onward {
     pub to: String,
+}
+
+/// Asks whether it is still the person himself, before what he asked for is done.
+#[derive(Debug, Template)]
+#[template(path = "second_look.html")]
+pub struct SecondLook {
+    pub email: String,
+    /// Where the form is sent again.
+    pub to: String,
+    /// Where Cancel leads.
+    pub back: String,
+    /// Names and values of the form that asked; no secret.
+    pub kept: Vec<(String, String)>,
+    pub error: Option<String>,
 }
 
 #[derive(Default, Template)]

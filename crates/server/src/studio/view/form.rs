@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use dataflow_model::{
-    ConnectionType, Field, FieldError, FieldKind, FieldPath, PublicFields, Snippet, StepName,
+    Code, ConnectionType, Field, FieldError, FieldKind, FieldPath, PublicFields, Snippet, StepName,
     catalogue::Section,
     name::{DESCRIPTION_MAX, NAME_MAX},
 };
@@ -346,6 +346,12 @@ impl Form {
         let is_carried =
             |control: &Control| matches!(control.input, Input::Secret { kept: Some(kept), .. } if kept.source == Source::Carried);
         self.all().any(is_carried)
+    }
+
+    /// Whether one's own password is asked for, whatever becomes of the stored secrets.
+    #[must_use]
+    pub fn looks_again(&self) -> bool {
+        self.errors.iter().any(|error| error.field == "own_password" && error.code == Code::SecondLookRequired.as_str())
     }
 
     /// How many extra settings are set, in words.

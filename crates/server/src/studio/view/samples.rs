@@ -337,6 +337,16 @@ fn entries() {
     let refused = Some("must have from 10 to 1000 characters".into());
     keep("link-password", &entry::Link { code: "dfc_password_x".into(), chooses_password: true, password_error: refused });
     keep("recovery", &entry::Recovery { recovery_key: "ABCD-EFGH-IJKL".into() });
+    let asked = entry::SecondLook {
+        email: SHARP.into(),
+        to: "/w/default/access".into(),
+        back: "/w/default/access?cursor=x".into(),
+        kept: vec![("email".into(), SHARP.into()), ("roles".into(), "user".into()), ("roles".into(), "editor".into())],
+        error: None,
+    };
+    keep("second-look", &asked);
+    let error = Some("That is not the password that you sign in with.".into());
+    keep("second-look-wrong", &entry::SecondLook { error, kept: Vec::new(), ..asked });
     let failure = entry::Failure {
         status: 404,
         title: "Not found".into(),
