@@ -1,7 +1,7 @@
 //! Signing in with a provider: which account it opens, and what its claims give. On both stores.
 
 use dataflow_tests::{
-    fake_oidc::{FakeOidc, Mapping, Trip, oidc_file, session},
+    fake_oidc::{FakeOidc, Mapping, Trip, now, oidc_file, session},
     folder::TempDir,
     http::Answer,
     port::ClosedPort,
@@ -52,7 +52,7 @@ fn a_new_person_gets_what_his_claims_say_and_loses_it_with_them(#[case] engine: 
     refused(&Trip::begin(server, "/").end(), 403, "nobody has given you access");
     assert_eq!(stored.state(), before, "nothing is stored of whom nobody let in");
 
-    provider.says(json!({"groups": ["engineers"]}));
+    provider.says(json!({"groups": ["engineers"], "auth_time": now()}));
     let trip = Trip::begin(server, "/w/theirs/connections?q=a");
     let came = trip.end();
     // The session's cookie does not come along from another site, so the browser goes on from a page of this one.
@@ -228,6 +228,49 @@ fn a_sign_in_is_used_once_by_the_browser_that_began_it(#[case] engine: Engine) {
     let answer = denied.get(&format!("/sign-in/callback?error=access_denied&error_description=pl4nted&state={}", second.state));
     refused(&answer, 403, "nobody signed in there");
     assert!(!answer.text().contains("pl4nted"));
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn who_has_no_password_shows_again_at_the_provider_who_he_is(#[case] engine: Engine) {
+    let (provider, stored) = start(engine);
+    let server = &stored.server;
+    let says = |more: Value| {
+        let mut claims = json!({"groups": ["engineers"]});
+        claims.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        provider.says(claims);
+    };
+    says(json!({}));
+    let grace = session(&Trip::begin(server, "/").end(), server).expect("a session");
+    let token = |name: &str| grace.submit("/w/default/tokens", &format!("name={name}&role=user&days=30&connections="));
+    // That he is signed in there does not say that it was he who sat down here.
+    refused(&token("first"), 403, "href=\"/sign-in/again\"");
+    let leads = grace.get("/sign-in/again");
+    assert!(leads.expect(303).header("location").ends_with("&prompt=login&max_age=0"), "{:?}", leads.headers);
+    let again = || Trip::of(&grace.get("/sign-in/again"), Session::nobody(server)).end();
+    for (claims, says_then) in [
+        (json!({}), "did not ask you again"),
+        (json!({"auth_time": now() - 120}), "did not ask you again"),
+        (json!({"auth_time": now() + 3600}), "did not ask you again"),
+        (json!({"auth_time": "now"}), "did not ask you again"),
+        (json!({"auth_time": now(), "sub": "u-2"}), "that you are somebody else"),
+    ] {
+        says(claims);
+        refused(&again(), 403, says_then);
+        refused(&token("first"), 403, "href=\"/sign-in/again\"");
+    }
+    says(json!({"auth_time": now()}));
+    assert!(again().expect(200).text().contains("It is you"));
+    token("first").expect(201);
+    let confirmed = "SELECT count(*) FROM audit_events WHERE action = 'person.confirm' AND actor = 'grace@example.org'";
+    assert_eq!(stored.sql(confirmed), "1");
+    // Whoever shows it as he signs in, has shown it.
+    let fresh = session(&Trip::begin(server, "/").end(), server).expect("a session");
+    fresh.submit("/w/default/tokens", "name=second&role=user&days=30&connections=").expect(201);
+    // A password is what is asked for where there is one.
+    refused(&Session::start(server).get("/sign-in/again"), 403, "You have a password");
+    assert!(Session::nobody(server).get("/sign-in/again").expect(303).header("location").starts_with("/sign-in?"));
 }
 
 #[test]

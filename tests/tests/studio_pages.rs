@@ -13,12 +13,13 @@ use dataflow_tests::{
 use rstest::rstest;
 
 /// Routes with GET that are no page of the Studio.
-const NO_PAGES: [&str; 7] = [
+const NO_PAGES: [&str; 8] = [
     "/api/v1/openapi.json",
     "/assets/{file}",
     "/healthz",
     "/metrics",
     "/readyz",
+    "/sign-in/again",
     "/sign-in/provider",
     "/w/{workspace}/activity/export",
 ];

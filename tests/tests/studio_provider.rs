@@ -26,6 +26,28 @@ async fn signs_out(browser: &Browser) {
     browser.arrives("/sign-in").await;
 }
 
+/// What takes a second look takes one at the provider, in a tab of its own, and nothing that was typed is lost.
+async fn shows_again_who_he_is(browser: &Browser) {
+    browser.open("/w/default/tokens").await;
+    browser.fill("Name", "made after a second look").await;
+    browser.choose("Role", "Editor").await;
+    browser.click("Create token").await;
+    browser.sees("Is it you?").await;
+    accessibility::prepare(browser).await;
+    accessibility::check(browser, "is it you").await;
+    browser.click("Show it at the sign-in provider").await;
+    let tabs = browser.driver().windows().await.expect("two tabs");
+    browser.driver().switch_to_window(tabs.last().expect("a second").clone()).await.expect("the second tab");
+    // It asks again, though he is signed in there.
+    goes_in(browser, "grace").await;
+    browser.sees("Close this tab, and go on in the one that asked.").await;
+    browser.driver().close_window().await.expect("the second tab");
+    browser.driver().switch_to_window(tabs[0].clone()).await.expect("the first tab");
+    browser.click("Go on").await;
+    browser.sees("made after a second look").await;
+    assert_ne!(browser.run("return document.getElementById('fresh-token')?.textContent ?? ''").await, json!(""));
+}
+
 #[rstest]
 #[case::claims_are_asked_for("RS256", false)]
 #[case::claims_in_the_token("EdDSA", true)]
@@ -56,6 +78,8 @@ async fn browser_a_person_of_the_provider(#[case] algorithm: &str, #[case] claim
     browser.open("/account").await;
     browser.sees("You sign in with Example and have no password here.").await;
     assert_eq!(browser.run("return shown('[type=password]').length").await, json!(0), "there is no password to change");
+
+    shows_again_who_he_is(&browser).await;
 
     // Whoever has lost his groups has lost his roles at the next sign-in.
     signs_out(&browser).await;

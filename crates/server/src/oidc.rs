@@ -93,6 +93,8 @@ pub struct Asked<'a> {
     pub state: &'a str,
     pub nonce: &'a str,
     pub verifier: &'a str,
+    /// Whether he has to show there once more who he is, though he is signed in there.
+    pub again: bool,
 }
 
 /// Somebody whom the provider knows.
@@ -103,6 +105,12 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// When he last showed there who he is, in microseconds UTC, as far as the provider says so.
+    #[must_use]
+    pub fn authenticated_at(&self) -> Option<i64> {
+        self.claims.get("auth_time").and_then(Value::as_i64)?.checked_mul(SECOND)
+    }
+
     /// The e-mail address that the provider has verified.
     #[must_use]
     pub fn verified_email(&self) -> Option<&str> {
@@ -136,6 +144,9 @@ impl Oidc {
             .append_pair("nonce", asked.nonce)
             .append_pair("code_challenge", &challenge)
             .append_pair("code_challenge_method", "S256");
+        if asked.again {
+            url.query_pairs_mut().append_pair("prompt", "login").append_pair("max_age", "0");
+        }
         Ok(url.into())
     }
 

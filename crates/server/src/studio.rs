@@ -71,6 +71,7 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/", get(entry::home))
         .route("/sign-in", get(entry::ask).post(entry::sign_in))
         .route("/sign-in/provider", get(provider::begin))
+        .route("/sign-in/again", get(provider::again))
         .route("/sign-in/callback", get(provider::finish))
         .route("/sign-out", post(entry::sign_out))
         .route("/link", post(entry::follow))

@@ -24,6 +24,10 @@ pub enum NotLetIn {
     Disabled,
     /// Nothing that the provider says of him grants a role.
     NoAccess,
+    /// He was to show again who he is, and somebody else did.
+    IsOther,
+    /// He was, and the provider did not ask him.
+    NotAsked,
     /// To be linked: his account is linked already, or the one at the provider is.
     Linked,
 }
@@ -95,6 +99,18 @@ impl NotLetIn {
                 Code::Forbidden,
                 "The sign-in provider knows you, and nobody has given you access to this server.",
                 "Ask an owner of this server to add you, or whoever runs the provider for the group that may use it.",
+            ),
+            Self::IsOther => (
+                S::FORBIDDEN,
+                Code::Forbidden,
+                "You showed at the sign-in provider that you are somebody else than is signed in here.",
+                "Try again as the one who is signed in here, or sign out.",
+            ),
+            Self::NotAsked => (
+                S::FORBIDDEN,
+                Code::Forbidden,
+                "The sign-in provider did not ask you again who you are, or does not say when it did.",
+                "Sign out there and try again. For the operator: it has to heed “max_age”, and say “auth_time”.",
             ),
             Self::Linked => (
                 S::CONFLICT,

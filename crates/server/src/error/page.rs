@@ -118,6 +118,8 @@ mod tests {
             Error::NotLetIn(NotLetIn::IsAnothers),
             Error::NotLetIn(NotLetIn::Disabled),
             Error::NotLetIn(NotLetIn::NoAccess),
+            Error::NotLetIn(NotLetIn::IsOther),
+            Error::NotLetIn(NotLetIn::NotAsked),
             Error::NotLetIn(NotLetIn::Linked),
             Error::SecretUnreadable(anyhow!("x")),
             Error::SettingsUnreadable(anyhow!("x")),

@@ -198,6 +198,8 @@ pub struct Person {
     pub id: Uuid,
     pub email: String,
     pub is_owner: bool,
+    /// Or else he shows at the sign-in provider who he is.
+    pub has_password: bool,
     pub roles: BTreeMap<Uuid, Roles>,
     /// The names of the workspaces that he is a member of.
     pub workspaces: BTreeSet<String>,

@@ -16,7 +16,7 @@ use super::{
     people::{NewPerson, hold_unchanged, insert_person, read_email},
     rows::Sealed as _,
     second_look,
-    sessions::{Device, as_caller, begin_session},
+    sessions::{Device, as_caller, begin_session_of},
 };
 use crate::{
     app::App,
@@ -29,6 +29,8 @@ use crate::{
 
 /// How long somebody may take at the provider.
 const FLOW_LIVES: i64 = 10 * 60 * SECOND;
+/// By how much the provider's clock may be off.
+const LEEWAY: i64 = 60 * SECOND;
 /// What the MAC of a flow is made for.
 const FLOW: &str = "sign-in flows";
 /// Longest path of this server that signing in leads to: the browser keeps it in a cookie.
@@ -50,6 +52,8 @@ enum Purpose {
     SignIn { next: String },
     /// Links the account of this person, who has just given his password.
     Link { person_id: String },
+    /// Shows again who this person is, whose session it is by its hash in hexadecimal digits.
+    Confirm { person_id: String, session: String },
 }
 
 /// Where the browser goes, and what it brings back.
@@ -71,8 +75,13 @@ pub struct Returned {
 /// What it came to.
 #[derive(Debug)]
 pub enum Finished {
-    SignedIn { session: Secret, next: String },
+    SignedIn {
+        session: Secret,
+        next: String,
+    },
     Linked,
+    /// Acts that take a second look may be done now.
+    Confirmed,
 }
 
 fn oidc(app: &App) -> Result<&Arc<Oidc>> {
@@ -96,11 +105,25 @@ pub async fn begin_link(app: &App, caller: &Caller, own_password: &Secret) -> Re
     begin_flow(app, Purpose::Link { person_id: person.id }).await
 }
 
+/// Begins to have the caller show at the provider again who he is, for acts that take a second look: in place of a password, which he has
+/// none of.
+pub async fn begin_confirm(app: &App, caller: &Caller) -> Result<Begun> {
+    let Who::Person(person) = &caller.who else { return Err(Error::Forbidden("show who one is")) };
+    let session = person
+        .session
+        .as_ref()
+        .filter(|_| !person.has_password)
+        .ok_or(Error::NoRole("You have a password, which is what is asked for.", "Give it where it is asked for."))?;
+    let session = hex::encode(&session.hash);
+    begin_flow(app, Purpose::Confirm { person_id: person.id.to_string(), session }).await
+}
+
 async fn begin_flow(app: &App, purpose: Purpose) -> Result<Begun> {
     let (oidc, now) = (oidc(app)?, app.clock.now());
     let random = || URL_SAFE_NO_PAD.encode(random_bytes::<32>());
     let flow = Flow { state: random(), nonce: random(), verifier: random(), began: now, purpose };
-    let asked = Asked { state: &flow.state, nonce: &flow.nonce, verifier: &flow.verifier };
+    let again = matches!(flow.purpose, Purpose::Confirm { .. });
+    let asked = Asked { state: &flow.state, nonce: &flow.nonce, verifier: &flow.verifier, again };
     let url = oidc.authorization_url(asked, now).await.map_err(|fault| Error::NotLetIn(fault.into()))?;
     let text = serde_json::to_vec(&flow).context("write a flow").map_err(Error::Internal)?;
     let mac = app.vault.row_mac(FLOW, &[&text]);
@@ -167,6 +190,10 @@ async fn finish_flow(app: &App, device: &Device, (kept, returned): (Option<&str>
             link(app, person_id, &flow, &identity).await?;
             Ok(Finished::Linked)
         }
+        Purpose::Confirm { person_id, session } => {
+            confirm(app, (person_id, session), &flow, &identity).await?;
+            Ok(Finished::Confirmed)
+        }
     }
 }
 
@@ -194,9 +221,31 @@ async fn sign_in(app: &App, device: &Device, flow: &Flow, identity: &Identity) -
         write.commit().await?;
         return Err(Error::NotLetIn(NotLetIn::NoAccess));
     }
-    let session = begin_session(app, &mut write, &person, device).await?;
+    // That he is signed in there does not say that he showed just now who he is.
+    let now = app.clock.now();
+    let confirmed_at = identity.authenticated_at().filter(|at| *at <= now + LEEWAY).map(|at| at.min(now));
+    let session = begin_session_of(app, &mut write, &person, (device, confirmed_at)).await?;
     write.commit().await?;
     Ok(session)
+}
+
+async fn confirm(app: &App, (person_id, session): (&str, &str), flow: &Flow, identity: &Identity) -> Result<()> {
+    let issuer = &oidc(app)?.config.issuer;
+    let mut write = app.store.write().await?;
+    flow.use_up(app, &mut write).await?;
+    let person = linked(app, &mut write, issuer, &identity.subject).await?.filter(|person| person.id == person_id);
+    let person = person.ok_or(Error::NotLetIn(NotLetIn::IsOther))?;
+    if person.disabled_at.is_some() {
+        return Err(Error::NotLetIn(NotLetIn::Disabled));
+    }
+    let asked = identity.authenticated_at().is_some_and(|at| (flow.began - LEEWAY..=app.clock.now() + LEEWAY).contains(&at));
+    if !asked {
+        return Err(Error::NotLetIn(NotLetIn::NotAsked));
+    }
+    let hash = hex::decode(session).context("a session's hash").map_err(Error::Internal)?;
+    second_look::confirm_in(app, &mut write, &as_caller(&person)?, &hash).await?;
+    write.commit_quietly().await?;
+    Ok(())
 }
 
 /// The person whom this subject of the provider is linked to.

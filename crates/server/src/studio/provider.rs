@@ -1,4 +1,4 @@
-//! Signing in with a provider: `/sign-in/provider` leads there, `/sign-in/callback` back, `/account/link` and `/account/unlink` change what
+//! Signing in with a provider: `/sign-in/provider` leads there, `/sign-in/again` for a second look, `/sign-in/callback` back, `/account/link` and `/account/unlink` change what
 //! of it the reader's own account knows.
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::{
     entry::{inner_path, sign_in_page},
     fields::Fields,
     session::{self, OnDevice, OwnCookie, SignedIn},
-    view::entry::{Onward, SignIn},
+    view::entry::{Confirmed, Onward, SignIn},
 };
 use crate::{
     app::App,
@@ -37,13 +37,24 @@ pub async fn begin(
     app.throttle.take_at(Kind::Strangers, device.address, app.clock.now())?;
     let asked = Fields::parse(asked.unwrap_or_default().as_bytes());
     match provider::begin(&app, inner_path(asked.text("next"))).await {
-        Ok(Begun { url, flow }) => {
-            let keep = [(header::SET_COOKIE, session::set_flow(&headers, &flow)?)];
-            Ok((keep, [(header::CACHE_CONTROL, "no-store")], Redirect::to(&url)).into_response())
-        }
+        Ok(begun) => lead(&headers, &begun),
         Err(Error::NotLetIn(why)) => Ok(not_let_in(&app, why)),
         Err(other) => Err(other.into()),
     }
+}
+
+/// Leads to the provider, to show again who one is: in a tab of its own, so that what was typed stays where it is.
+pub async fn again(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, headers: HeaderMap) -> PageResult {
+    match provider::begin_confirm(&app, &caller).await {
+        Ok(begun) => lead(&headers, &begun),
+        Err(Error::NotLetIn(why)) => Ok(not_let_in(&app, why)),
+        Err(other) => Err(other.into()),
+    }
+}
+
+fn lead(headers: &HeaderMap, begun: &Begun) -> PageResult {
+    let keep = [(header::SET_COOKIE, session::set_flow(headers, &begun.flow)?)];
+    Ok((keep, [(header::CACHE_CONTROL, "no-store")], Redirect::to(&begun.url)).into_response())
 }
 
 /// Where the provider sends the browser back to.
@@ -65,6 +76,7 @@ pub async fn finish(
             answer
         }
         Ok(Finished::Linked) => onward("/account"),
+        Ok(Finished::Confirmed) => page(StatusCode::OK, &Confirmed),
         Err(Error::NotLetIn(why)) => not_let_in(&app, why),
         Err(other) => PageError::from(other).into_response(),
     };

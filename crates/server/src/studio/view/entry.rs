@@ -49,8 +49,15 @@ pub struct SecondLook {
     pub back: String,
     /// Names and values of the form that asked; no secret.
     pub kept: Vec<(String, String)>,
+    /// Or else he shows at the sign-in provider that it is he.
+    pub has_password: bool,
     pub error: Option<String>,
 }
+
+/// In a tab of its own, beside the one that asked.
+#[derive(Debug, Template)]
+#[template(path = "confirmed.html")]
+pub struct Confirmed;
 
 #[derive(Default, Template)]
 #[template(path = "set_up.html")]

@@ -331,6 +331,7 @@ fn entries() {
         "sign-in-provider",
         &entry::SignIn { provider: Some(SHARP.into()), next: "/a?b=c&d".into(), ..entry::SignIn::default() },
     );
+    keep("confirmed", &entry::Confirmed);
     keep("onward", &entry::Onward { to: format!("/w/{SHARP}?q=a&b=\"") });
     keep("set-up", &entry::SetUp { code: "dfc_setup_x".into(), ..entry::SetUp::default() });
     keep("link", &entry::Link { code: "dfc_signin_x".into(), chooses_password: false, password_error: None });
@@ -342,11 +343,14 @@ fn entries() {
         to: "/w/default/access".into(),
         back: "/w/default/access?cursor=x".into(),
         kept: vec![("email".into(), SHARP.into()), ("roles".into(), "user".into()), ("roles".into(), "editor".into())],
+        has_password: true,
         error: None,
     };
     keep("second-look", &asked);
     let error = Some("That is not the password that you sign in with.".into());
-    keep("second-look-wrong", &entry::SecondLook { error, kept: Vec::new(), ..asked });
+    let wrong = entry::SecondLook { error, kept: Vec::new(), ..asked };
+    keep("second-look-wrong", &wrong);
+    keep("second-look-provider", &entry::SecondLook { has_password: false, error: None, ..wrong });
     let failure = entry::Failure {
         status: 404,
         title: "Not found".into(),
