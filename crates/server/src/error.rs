@@ -341,7 +341,7 @@ impl Error {
     #[must_use]
     pub fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::TooManyRequests(_) | Self::Unavailable(_) => Some(2),
+            Self::TooManyRequests(_) | Self::Unavailable(_) | Self::NotLetIn(NotLetIn::Away(_)) => Some(2),
             Self::TooManyAttempts(seconds) | Self::TooFast(_, seconds) => Some(*seconds),
             _ => None,
         }

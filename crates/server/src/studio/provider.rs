@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::{RawQuery, State},
-    http::{HeaderMap, Response, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Response, StatusCode, header},
     response::{IntoResponse as _, Redirect},
 };
 use dataflow_model::Secret;
@@ -129,7 +129,7 @@ fn onward(to: &str) -> Response<Body> {
 /// The page “Sign in” with what happened: the password goes on working.
 fn not_let_in(app: &App, why: NotLetIn) -> Response<Body> {
     let error = Error::NotLetIn(why);
-    let fault = Fault::of(&error);
+    let (fault, retry) = (Fault::of(&error), error.retry_after());
     let problem = error.page_problem();
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let id = fault.as_ref().map(|fault| format!("In the log it is request {}.", fault.request_id));
@@ -137,6 +137,9 @@ fn not_let_in(app: &App, why: NotLetIn) -> Response<Body> {
     let mut answer = page(status, &SignIn { error: Some(text), ..sign_in_page(app) });
     if let Some(fault) = fault {
         fault.mark(&mut answer);
+    }
+    if let Some(seconds) = retry {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     answer
 }

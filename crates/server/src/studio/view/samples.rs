@@ -36,6 +36,7 @@ pub(super) fn shell(title: &str, here: Here) -> Shell {
             narrow: true,
             manage_workspaces: true,
             change_settings: true,
+            shows_at_provider: false,
         },
         connections: Some(14),
         notice: None,
