@@ -42,7 +42,7 @@ impl Promise {
     fn words(self) -> String {
         match self {
             Self::Below(bound) => format!("< {bound}"),
-            Self::AtMost(bound) => format!("<= {bound}"),
+            Self::AtMost(bound) => format!("<= {}", (bound * 100.0).round() / 100.0),
             Self::AtLeast(bound) => format!(">= {bound}"),
         }
     }

@@ -36,9 +36,17 @@ def mode(credentials: Credentials) -> str:
     return credentials.expose_text("tls.mode") or "verify-full"
 
 
-def is_verified(credentials: Credentials) -> bool:
-    """Whether the driver proves the server's certificate, so that a password may be sent in any form that it asks for."""
+def checks_chain(credentials: Credentials) -> bool:
+    """Whether the server has to show a certificate of an authority that is trusted."""
     return mode(credentials) in ("verify-full", "verify-ca")
+
+
+def is_verified(credentials: Credentials) -> bool:
+    """Whether the driver proves who the server is, so that a password may be sent in any form that it asks for.
+
+    A certificate of an authority that all the world trusts, for whichever name, everybody can have.
+    """
+    return mode(credentials) == "verify-full" or (mode(credentials) == "verify-ca" and bool(credentials.expose_text("tls.ca")))
 
 
 def system_bundle() -> str:

@@ -18,9 +18,9 @@ from certificates import Authority
 class HostileServer:
     """Accepts connections on loopback and leads each through `exchange`."""
 
-    def __init__(self, exchange: Callable[[Wire], None], folder: Path) -> None:
+    def __init__(self, exchange: Callable[[Wire], None], folder: Path, identity: tuple[str, str] | None = None) -> None:
         self.heard = b""
-        certificate, key = Authority.make("Nobody's CA").issue("127.0.0.1")
+        certificate, key = identity or Authority.make("Nobody's CA").issue("127.0.0.1")
         (folder / "cert.pem").write_text(certificate + key)
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(folder / "cert.pem")

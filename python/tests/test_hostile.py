@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import hostile
+from certificates import Authority
 from scripted import BEHAVIOURS, ScriptedServer, Stage
 from using import MYSQL, POSTGRES, first_row
 
@@ -31,9 +32,9 @@ MYSQL_TRICKS = {
 def attack(server, dataflow, only_driver, tmp_path):
     """Connects with one driver to a hostile server; returns what that has heard."""
 
-    def connect(driver: str, type_id: str, mode: str, exchange, **extra: str) -> bytes:
+    def connect(driver: str, type_id: str, mode: str, exchange, identity: tuple[str, str] | None = None, **extra: str) -> bytes:
         chosen = only_driver(driver)
-        enemy = hostile.HostileServer(exchange, tmp_path)
+        enemy = hostile.HostileServer(exchange, tmp_path, identity)
         fields = {"host": "127.0.0.1", "port": enemy.port, "database": "d", "username": "u", "password": PLANTED}
         server.put("enemy", type_id, **fields, tls={"mode": mode}, extra={"connect_timeout": 5, **extra})
         try:
@@ -103,6 +104,29 @@ def test_mysql_that_is_to_be_verified_hears_nothing(attack, driver):
     for first in ("mysql_clear_password", "sha256_password"):
         assert PLANTED.encode() not in attack(driver, "mysql", "verify-full", hostile.mysql(first, offers_tls=False))
         assert PLANTED.encode() not in attack(driver, "mysql", "verify-full", hostile.mysql(first))
+
+
+@pytest.fixture
+def on_the_way(tmp_path, monkeypatch) -> tuple[str, str]:
+    """What somebody on the way shows: an authority that this machine trusts gave it to him, for a name of his own."""
+    public = Authority.make("A public CA")
+    (tmp_path / "bundle.pem").write_text(public.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "bundle.pem"))
+    return public.issue("elsewhere.example.org")
+
+
+@pytest.mark.parametrize("driver", POSTGRES)
+def test_postgres_with_whichever_certificate_of_a_public_authority(attack, on_the_way, driver):
+    for request, password in ((3, PLANTED.encode()), (5, _md5())):
+        heard = attack(driver, "postgres", "verify-ca", hostile.postgres(request), on_the_way)
+        assert b"application_name" in heard  # it came as far as the question
+        assert password not in heard
+
+
+@pytest.mark.parametrize("driver", MYSQL)
+@pytest.mark.parametrize("trick", MYSQL_TRICKS)
+def test_mysql_with_whichever_certificate_of_a_public_authority(attack, on_the_way, driver, trick):
+    assert PLANTED.encode() not in attack(driver, "mysql", "verify-ca", hostile.mysql(*MYSQL_TRICKS[trick]), on_the_way)
 
 
 CONNECT_WITHIN = None if os.environ.get("DATAFLOW_SOAK") else 2

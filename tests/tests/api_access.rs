@@ -64,6 +64,7 @@ struct Table<'t> {
     operations: Vec<Operation>,
     /// Makes every name of a request its own.
     count: std::cell::Cell<usize>,
+    checked: std::cell::Cell<usize>,
 }
 
 impl Table<'_> {
@@ -151,6 +152,7 @@ impl Table<'_> {
     }
 
     fn check(&self, who: &str, id: &str, answer: &Answer, expected: u16) {
+        self.checked.set(self.checked.get() + 1);
         assert_eq!(answer.status, expected, "{who} at {id}: {}", answer.text());
         if answer.status >= 400 {
             let code = answer.json()["code"].as_str().unwrap_or_default().to_owned();
@@ -179,7 +181,7 @@ fn every_route_by_every_caller(#[case] engine: Engine) {
     body["host"] = json!("127.0.0.1");
     body["port"] = json!(1);
     stored.admin("POST", "/connections").json(&body).send().expect(201);
-    let table = Table { stored: &stored, operations, count: std::cell::Cell::new(0) };
+    let table = Table { stored: &stored, operations, count: std::cell::Cell::default(), checked: std::cell::Cell::default() };
 
     let roles = ["viewer", "user", "editor", "admin"].map(|role| (role, stored.token(&format!("a {role}"), role, None)));
     let narrowed = stored.token("narrowed", "admin", Some(&["other"]));
@@ -206,6 +208,10 @@ fn every_route_by_every_caller(#[case] engine: Engine) {
     }
     let basic = table.request("list_types", "default").header("authorization", "Basic YWRtaW46YWRtaW4=").send();
     basic.refused(401, "unauthenticated");
+    let (routes, checked) = (ROUTES.len(), table.checked.get());
+    println!(
+        "promise: authorisation of the API, {engine:?}: {routes} routes, {checked} answers over own, foreign and absent: 0 unauthorised"
+    );
     nothing_of_others_is_seen(&stored, &outsider);
     no_token_grants_more_than_it_has(&stored, &narrowed);
 }

@@ -238,4 +238,7 @@ fn no_field_of_the_endpoint_changes_under_a_kept_secret(#[case] engine: Engine) 
     let test = stored.request(&editor, "POST", "/workspaces/default/connections/sales/test").json(&json!({"host": "127.0.0.1"}));
     test.send().refused_field("secret_reentry_required", "password");
     assert_eq!(stored.show("sales").json()["version"], 1);
+    println!(
+        "promise: re-pointing by the API, {engine:?}: {tried} fields of 4 types and 2 types, by edit and by test: 0 uses of the secret"
+    );
 }

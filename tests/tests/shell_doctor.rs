@@ -82,7 +82,7 @@ fn a_sound_store_is_called_sound_and_nothing_is_changed(#[case] engine: Engine) 
     assert!(report.values().all(|(status, _)| matches!(status.as_str(), "ok")), "{report:#?}");
     assert!(!ran.stdout.contains(&recovery_key) && !ran.stderr.contains(&recovery_key));
     let mut checks = vec!["admin socket", "clock", "data folder", "database", "disk", "durability", "key file", "key ring"];
-    checks.extend(["outbound", "recovery key", "schema", "server"]);
+    checks.extend(["outbound", "recovery key", "schema", "server", "triggers"]);
     if engine == Engine::Sqlite {
         checks.extend(["integrity", "store file"]);
     }
@@ -141,6 +141,9 @@ fn each_defect_of_the_files_is_found() {
     stored.sql("UPDATE audit_events SET at = at + 3600000000");
     finds(&store, &[], ("clock", "problem"), &["the clock went back", "NTP"]);
     stored.sql("UPDATE audit_events SET at = at - 3600000000");
+    stored.sql("CREATE TRIGGER quiet AFTER INSERT ON audit_events BEGIN DELETE FROM audit_events WHERE id = NEW.id; END");
+    finds(&store, &[], ("triggers", "problem"), &["quiet", "Drop them"]);
+    stored.sql("DROP TRIGGER quiet");
     let newer = "INSERT INTO _sqlx_migrations SELECT 9999, 'later', installed_on, success, checksum, execution_time FROM _sqlx_migrations LIMIT 1";
     stored.sql(newer);
     finds(&store, &[], ("schema", "problem"), &["9999", "newer version"]);
@@ -174,6 +177,9 @@ fn each_defect_of_postgres_is_found() {
     finds(&store, &[], ("durability", "problem"), &["fsync is off", "Set fsync = on"]);
     stored.sql("ALTER ROLE postgres SET synchronous_commit = off");
     finds(&store, &[], ("durability", "problem"), &["fsync, synchronous_commit are off"]);
+    stored.sql("CREATE RULE quiet AS ON DELETE TO sessions DO INSTEAD NOTHING");
+    let (_, report) = doctor(&store, &[], "");
+    assert!(report["triggers"].0 == "problem" && report["triggers"].1.contains("quiet"), "{report:#?}");
     let url = "postgres://postgres:wrong@127.0.0.1:1/postgres";
     let gone = vec!["--data".to_owned(), stored.server.data().display().to_string(), "--database-url".to_owned(), url.to_owned()];
     let (ran, report) = doctor(&gone, &[], "");

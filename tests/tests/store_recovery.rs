@@ -9,7 +9,7 @@ use dataflow_tests::{
     postgres::{Postgres, PostgresOptions},
     process::{Process, Spawn, Stop},
     server::{TestServer, TestServerOptions},
-    shell::Shell,
+    shell::{Ran, Shell, says},
     stored::{Engine, Stored},
 };
 use rstest::rstest;
@@ -170,4 +170,30 @@ fn a_node_learns_of_the_changes_of_another() {
         assert!(std::time::Instant::now() < deadline, "the change did not arrive");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
+}
+
+/// A damaged page, or somebody who can write the store: nothing of it makes the server begin anew over what is sealed.
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn no_key_ring_is_made_over_a_store_that_has_lost_its_own(#[case] engine: Engine) {
+    let mut stored = Stored::start(engine);
+    stored.create("sales", "only this once");
+    stored.server.process().stop();
+    stored.sql("CREATE TABLE kept AS SELECT * FROM instance; DELETE FROM instance");
+    let key_file = stored.server.data().with_extension("key");
+    let away = key_file.with_extension("away");
+    let serve = || Shell::new(["serve", "--listen", "127.0.0.1:0"]).args(stored.data_arguments()).run();
+    let refused = |ran: &Ran| {
+        says(ran, &["its key ring is gone", "dataflow restore --replace"]);
+        assert_eq!(stored.sql("SELECT count(*) FROM instance"), "0");
+    };
+    refused(&serve());
+    fs::rename(&key_file, &away).expect("own folder");
+    refused(&serve());
+    assert!(!key_file.exists(), "no new key either");
+    fs::rename(&away, &key_file).expect("own folder");
+    stored.sql("INSERT INTO instance SELECT * FROM kept; DROP TABLE kept");
+    stored.server.restart();
+    assert_eq!(stored.credentials("sales").expect(200).json()["fields"]["password"], "only this once");
 }

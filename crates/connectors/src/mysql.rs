@@ -109,7 +109,7 @@ async fn connect(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<
         username: target.text("username"),
         password: target.expose_secret("password"),
         tls: settings.mode() != TlsMode::Disable,
-        verified: settings.mode().is_verified(),
+        verified: settings.is_verified(),
         own_key_allowed: target.text("extra.insecure_auth") == "mysql_rsa",
     };
     identity.sign_in(&mut wire, &greeting).await?;

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, OnceLock, PoisonError, RwLock,
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     admin::Running,
     attempts::Attempts,
-    audit::{UseLog, checkpoint},
+    audit::{UseLog, checkpoint, tally::Named},
     clock::Clock,
     config::{DataConfig, RateConfig, TestConfig},
     error::Result,
@@ -51,6 +51,8 @@ pub struct App {
     pub counts: KnownCounts,
     pub use_log: Arc<UseLog>,
     pub uses: Uses,
+    /// Whose reads the job counts by workflow.
+    pub named: Arc<Mutex<Named>>,
     pub under_way: UnderWay,
     pub tests: TestRunner,
     pub passwords: Passwords,
@@ -107,6 +109,7 @@ impl App {
             counts: KnownCounts::default(),
             use_log,
             uses: Uses::default(),
+            named: Arc::default(),
             under_way: UnderWay::default(),
             tests: TestRunner::new(config.tests.clone(), metrics.clone()),
             passwords: Passwords::default(),

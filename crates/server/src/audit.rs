@@ -7,6 +7,7 @@
 pub mod chain;
 pub mod checkpoint;
 mod segments;
+pub mod tally;
 mod use_log;
 pub mod verify;
 

@@ -129,7 +129,8 @@ impl NewKey {
     }
 }
 
-/// Opens the store's key ring, or makes it where the store is empty.
+/// Opens the store's key ring, or makes it where the store is empty. Where rows are left and the ring is gone, none is made: what is sealed
+/// under the old one would be lost for good.
 pub async fn open_vault(store: &Store, source: &KeySource, clock: &Clock) -> anyhow::Result<Vault> {
     let existing = store::instance(&mut store.read().await?).await?;
     if let Some(instance) = existing {
@@ -137,6 +138,12 @@ pub async fn open_vault(store: &Store, source: &KeySource, clock: &Clock) -> any
         // Stretching a passphrase and asking a key service take their time.
         let source = source.clone();
         return tokio::task::spawn_blocking(move || source.open(&ring)).await.context("open the key ring")?;
+    }
+    if !store::workspaces(&mut store.read().await?).await?.is_empty() {
+        bail!(
+            "The store holds workspaces and its key ring is gone: it was damaged, or changed outside of this program. No new key is made \
+             over what lies under the old one. Restore a backup with “dataflow restore --replace”."
+        );
     }
     let fresh = match source {
         KeySource::File(path) if !path.exists() => Some(path),

@@ -10,8 +10,10 @@ use uuid::Uuid;
 
 use crate::store::{self, Store, UseRow};
 
-/// Workflows that are counted between two flushes at most. Who makes up more is not counted: a name costs its sender nothing.
+/// Workflows that are counted between two flushes at most, and of one token. Who makes up more is not counted: a name costs its sender
+/// nothing, and each of them a row, for which whoever saves has to wait.
 const PENDING_MAX: usize = 10_000;
+const OF_ONE_MAX: usize = 100;
 
 #[derive(Debug, Default)]
 pub struct Uses {
@@ -21,6 +23,8 @@ pub struct Uses {
 #[derive(Debug, Default)]
 struct Pending {
     connections: HashMap<(Uuid, WorkflowKind, String), Seen>,
+    /// How many of them each token has brought.
+    brought: HashMap<String, usize>,
     tokens: HashMap<Uuid, i64>,
 }
 
@@ -48,8 +52,12 @@ impl Uses {
     pub fn connection(&self, used: &Use<'_>) {
         let mut pending = self.pending();
         let key = (used.connection, used.workflow.kind, used.workflow.name.clone());
-        if pending.connections.len() >= PENDING_MAX && !pending.connections.contains_key(&key) {
-            return;
+        if !pending.connections.contains_key(&key) {
+            let brought = pending.brought.get(used.used_by).copied().unwrap_or_default();
+            if pending.connections.len() >= PENDING_MAX || brought >= OF_ONE_MAX {
+                return;
+            }
+            pending.brought.insert(used.used_by.to_owned(), brought + 1);
         }
         let seen = pending.connections.entry(key).or_insert_with(|| Seen {
             first_at: used.at,
@@ -160,14 +168,17 @@ mod tests {
     fn who_makes_up_workflows_fills_no_memory() {
         let uses = Uses::default();
         let connection = Uuid::from_u128(1);
-        let seen = |name: usize| {
+        let seen = |token: usize, name: usize| {
             let workflow = Workflow { kind: WorkflowKind::Script, name: name.to_string(), run: None };
-            uses.connection(&Use { connection, version: 1, workflow: &workflow, used_by: "x", at: 1 });
+            uses.connection(&Use { connection, version: 1, workflow: &workflow, used_by: &token.to_string(), at: 1 });
         };
-        (0..=PENDING_MAX).for_each(seen);
-        seen(0);
+        let count = || uses.pending.lock().expect("whole").connections.len();
+        (0..1_000).for_each(|name| seen(0, name));
+        assert_eq!(count(), OF_ONE_MAX);
+        (0..=PENDING_MAX).for_each(|name| seen(1 + name / OF_ONE_MAX, 1_000 + name));
+        assert_eq!(count(), PENDING_MAX);
+        seen(0, 0);
         let pending = uses.pending.lock().expect("whole");
-        assert_eq!(pending.connections.len(), PENDING_MAX);
         let first = pending.connections.get(&(connection, WorkflowKind::Script, "0".to_owned()));
         assert_eq!(first.map(|seen| seen.uses), Some(2), "who is counted already goes on being counted");
     }

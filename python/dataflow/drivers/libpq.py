@@ -79,7 +79,7 @@ def _tls(credentials: Credentials, machine: Machine) -> dict[str, str]:
     certificate, key = credentials.expose_text("tls.cert"), credentials.expose_text("tls.key")
     authority = credentials.expose_text("tls.ca")
     root = tls.NOWHERE
-    if tls.is_verified(credentials):
+    if tls.checks_chain(credentials):
         root = machine.material.path(authority) if authority else tls.system_bundle()
     return {
         "sslmode": mode,

@@ -82,7 +82,7 @@ def refusal(plugin: str) -> str:
 def url_query(credentials: Credentials, machine: Machine) -> dict[str, str]:
     """What a URL can say. It cannot keep a driver from answering a harmful sign-in of a server that is not verified."""
     query = {"charset": charset(credentials), "connect_timeout": str(connect_timeout(credentials))}
-    if tls.is_verified(credentials):
+    if tls.checks_chain(credentials):
         authority = credentials.expose_text("tls.ca")
         query["ssl_ca"] = machine.material.path(authority) if authority else tls.system_bundle()
         query["ssl_check_hostname"] = "true" if tls.mode(credentials) == "verify-full" else "false"

@@ -77,7 +77,7 @@ class MySQLClient:
 
     def url_query(self, credentials: Credentials, machine: Machine) -> dict[str, str]:
         """See `Driver`."""
-        is_verified = tls.is_verified(credentials)
+        is_verified = tls.checks_chain(credentials)
         query = {**mysql.url_query(credentials, machine), "read_default_file": _options(machine.material, is_verified)}
         if is_verified:
             # Without it the C library encrypts, but verifies nothing; what SQLAlchemy calls “check_hostname” it does not know.

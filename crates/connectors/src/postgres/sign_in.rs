@@ -95,7 +95,7 @@ impl<'a> Session<'a> {
 
     /// Refuses unless TLS is verified, or an admin allowed exactly this `choice`.
     fn require_leave(&self, asked: &str, choice: &str, label: &str) -> Result<(), TestError> {
-        if self.tls.mode().is_verified() || self.target.text("extra.insecure_auth") == choice {
+        if self.tls.is_verified() || self.target.text("extra.insecure_auth") == choice {
             return Ok(());
         }
         let better = "let the server ask for SCRAM (password_encryption = 'scram-sha-256', and set the password anew)";

@@ -25,9 +25,9 @@ pub enum TlsMode {
 }
 
 impl TlsMode {
-    /// Whether a third party on the way is kept out: only then may a password be sent as it is.
+    /// Whether the server has to show a certificate of an authority that is trusted.
     #[must_use]
-    pub fn is_verified(self) -> bool {
+    pub fn checks_chain(self) -> bool {
         matches!(self, Self::VerifyFull | Self::VerifyCa)
     }
 }
@@ -55,6 +55,17 @@ impl<'a> TlsSettings<'a> {
     #[must_use]
     pub fn mode(&self) -> TlsMode {
         self.mode
+    }
+
+    /// Whether a third party on the way is kept out: only then may a password be sent as it is. A certificate of an authority that all the
+    /// world trusts, for whichever name, everybody can have; libpq refuses to take that for verified, too (its `sslrootcert=system`).
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        match self.mode {
+            TlsMode::VerifyFull => true,
+            TlsMode::VerifyCa => !self.target.text("tls.ca").is_empty(),
+            TlsMode::Require | TlsMode::Disable => false,
+        }
     }
 
     #[must_use]
@@ -88,7 +99,7 @@ impl<'a> TlsSettings<'a> {
     /// What is trusted: the pasted CA alone if there is one, else what the machine trusts. A mode that verifies nothing needs none.
     fn trust(&self, roots: &SystemRoots) -> Result<Trust, TestError> {
         let pasted = self.target.text("tls.ca");
-        if !self.mode.is_verified() {
+        if !self.mode.checks_chain() {
             return Ok(Trust::of_the_system(RootCertStore::empty()));
         }
         if pasted.is_empty() {
@@ -119,5 +130,31 @@ fn certificates(field: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>, 
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
         _ => Err(causes::invalid_tls_material(field, "The certificate cannot be read.")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dataflow_model::{FieldValue, PublicFields};
+
+    use super::*;
+
+    #[test]
+    fn who_has_any_certificate_at_all_is_not_verified() {
+        let is_verified = |mode: &str, authority: &str| {
+            let fields = [("tls.mode", mode), ("tls.ca", authority)]
+                .map(|(path, value)| (path.into(), FieldValue::Text(value.to_owned())));
+            let target = Target { public: PublicFields(fields.into()), ..Target::default() };
+            TlsSettings::of(&target).is_verified()
+        };
+        for (mode, with_system, with_pasted) in [
+            ("verify-full", true, true),
+            ("", true, true),
+            ("verify-ca", false, true),
+            ("require", false, false),
+            ("disable", false, false),
+        ] {
+            assert_eq!((is_verified(mode, ""), is_verified(mode, "pasted")), (with_system, with_pasted), "{mode}");
+        }
     }
 }

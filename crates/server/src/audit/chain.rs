@@ -3,22 +3,21 @@
 //! One chain of changes for the store, whichever node takes its turn, and not one for each node: so their order is one, and a node that is
 //! lost leaves none unchained. Reads are chained by the node that appends them.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, anyhow, bail};
 use dataflow_vault::Vault;
-use serde::Deserialize;
 
 use super::{
     Link, NO_LINK, canonical,
     segments::{self, Begin, Flow, Head},
+    tally::{Named, Tally},
     use_log::Position,
 };
 use crate::{
     app::App,
-    clock::SECOND,
     ops::rows::Sealed as _,
-    store::{self, ChainRow, ReadsRow, Write},
+    store::{self, ChainRow, Write},
 };
 
 /// The name of the chain of changes.
@@ -26,7 +25,6 @@ pub const CHANGES: &str = "changes";
 /// Changes that one transaction chains, and lines that one indexes.
 const EVENTS: i64 = 500;
 const LINES: usize = 20_000;
-const MINUTE: i64 = 60 * SECOND;
 
 /// Brings both chains up to now.
 pub async fn advance(app: &App) -> anyhow::Result<()> {
@@ -113,10 +111,11 @@ async fn index_reads(app: &App) -> anyhow::Result<bool> {
     // On disk first: what the store has seen must not be missing after a power cut.
     let until = tokio::task::spawn_blocking(move || log.sync()).await.context("sync the audit segment")??;
     let (folder, from, keep) = (app.use_log.folder().to_owned(), row.clone(), app.store.is_shared());
-    let read = move || read(&folder, &from, &until, keep);
+    let named = app.named.clone();
+    let read = move || read(&folder, &from, &until, keep, &named);
     let read = tokio::task::spawn_blocking(read).await.context("read the audit segment")??;
-    let mut rows = Vec::with_capacity(read.counted.len());
-    for (key, counted) in &read.counted {
+    let mut rows = Vec::new();
+    for (key, counted) in read.tally.counts() {
         let workspace = app.workspace(&key.workspace).await.map_err(|error| anyhow!(error.describe().2))?;
         rows.extend(workspace.map(|workspace| key.row(&app.vault, &workspace.id.to_string(), counted)));
     }
@@ -157,111 +156,31 @@ fn first(app: &App) -> anyhow::Result<ChainRow> {
     Ok(fresh(app.use_log.chain(), &node, number(segment) - 1, after.unwrap_or(NO_LINK)))
 }
 
-/// What is counted together.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Key {
-    workspace: String,
-    minute: i64,
-    connection: String,
-    version: i64,
-    action: String,
-    actor_id: String,
-    workflow_kind: String,
-    workflow: String,
-}
-
-#[derive(Debug)]
-struct Counted {
-    at: i64,
-    last_at: i64,
-    reads: i64,
-    actor: String,
-    address: Option<String>,
-    run: Option<String>,
-}
-
-impl Key {
-    fn row(&self, vault: &Vault, workspace_id: &str, counted: &Counted) -> ReadsRow {
-        let (minute, version) = (self.minute.to_be_bytes(), self.version.to_be_bytes());
-        let parts: [&[u8]; 8] = [
-            workspace_id.as_bytes(),
-            &minute,
-            self.connection.as_bytes(),
-            &version,
-            self.action.as_bytes(),
-            self.actor_id.as_bytes(),
-            self.workflow_kind.as_bytes(),
-            self.workflow.as_bytes(),
-        ];
-        let hash = vault.lookup_hash("audit_reads", &parts);
-        ReadsRow {
-            id: hash.first_chunk::<16>().map(hex::encode).unwrap_or_default(),
-            workspace_id: workspace_id.to_owned(),
-            connection: self.connection.clone(),
-            version: self.version,
-            action: self.action.clone(),
-            actor: counted.actor.clone(),
-            actor_id: self.actor_id.clone(),
-            workflow_kind: self.workflow_kind.clone(),
-            workflow: self.workflow.clone(),
-            at: counted.at,
-            last_at: counted.last_at,
-            reads: counted.reads,
-            address: counted.address.clone(),
-            run: counted.run.clone(),
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Read {
-    counted: HashMap<Key, Counted>,
+    tally: Tally,
     /// The lines themselves, if they were asked for.
     kept: Vec<u8>,
     end: Position,
 }
 
-/// A line of a segment, as far as it is counted.
-#[derive(Debug, Deserialize)]
-struct Line<'l> {
-    at: i64,
-    #[serde(borrow)]
-    action: Cow<'l, str>,
-    #[serde(borrow)]
-    workspace: Cow<'l, str>,
-    #[serde(borrow)]
-    connection: Cow<'l, str>,
-    version: i64,
-    #[serde(borrow)]
-    actor: Cow<'l, str>,
-    #[serde(borrow)]
-    actor_id: Cow<'l, str>,
-    address: Option<String>,
-    workflow: Option<Workflow>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Workflow {
-    kind: String,
-    name: String,
-    run: Option<String>,
-}
-
 /// Counts the lines after `from`, and no further than `until`.
-fn read(folder: &std::path::Path, from: &ChainRow, until: &Position, keep: bool) -> anyhow::Result<Read> {
+fn read(folder: &std::path::Path, from: &ChainRow, until: &Position, keep: bool, named: &Mutex<Named>) -> anyhow::Result<Read> {
     let unsigned = |number: i64| u64::try_from(number).unwrap_or_default();
     let head = Head { line: unsigned(from.seq), link: link(&from.link)? };
     let start = Position { segment: unsigned(from.segment), place: unsigned(from.place), head };
-    let mut read = Read { counted: HashMap::new(), kept: Vec::new(), end: start };
+    let mut read = Read { tally: Tally::default(), kept: Vec::new(), end: start };
+    let mut named = named.lock().unwrap_or_else(PoisonError::into_inner);
     let mut lines = 0;
-    while lines < LINES && read.end.head.line < until.head.line {
+    let is_enough = |lines: usize, read: &Read| lines == LINES || read.tally.is_full() || read.end.head.line >= until.head.line;
+    while !is_enough(lines, &read) {
         let before = read.end.head.line;
         let path = segments::path(folder, read.end.segment);
         let place = read.end.place;
         segments::read(&path, place, |line, place| {
             let (event, link) = segments::split(line).with_context(|| format!("{} has a line that is none", path.display()))?;
             if Begin::read(event).is_none() {
-                count(&mut read.counted, serde_json::from_slice(event).context("read a line of the audit segment")?);
+                read.tally.add(event, &mut named)?;
             }
             if keep {
                 read.kept.extend_from_slice(line);
@@ -270,10 +189,9 @@ fn read(folder: &std::path::Path, from: &ChainRow, until: &Position, keep: bool)
             read.end.place = place;
             read.end.head = Head { line: read.end.head.line + 1, link };
             lines += 1;
-            let enough = lines == LINES || read.end.head.line == until.head.line;
-            Ok(if enough { Flow::Stop } else { Flow::On })
+            Ok(if is_enough(lines, &read) { Flow::Stop } else { Flow::On })
         })?;
-        if lines < LINES && read.end.head.line < until.head.line {
+        if !is_enough(lines, &read) {
             if read.end.head.line == before && read.end.place == 0 {
                 bail!("{} has no line {}", path.display(), before + 1);
             }
@@ -281,31 +199,4 @@ fn read(folder: &std::path::Path, from: &ChainRow, until: &Position, keep: bool)
         }
     }
     Ok(read)
-}
-
-fn count(counted: &mut HashMap<Key, Counted>, line: Line<'_>) {
-    let (workflow_kind, workflow, run) =
-        line.workflow.map_or_else(Default::default, |workflow| (workflow.kind, workflow.name, workflow.run));
-    let key = Key {
-        workspace: line.workspace.into_owned(),
-        minute: line.at.div_euclid(MINUTE),
-        connection: line.connection.into_owned(),
-        version: line.version,
-        action: line.action.into_owned(),
-        actor_id: line.actor_id.into_owned(),
-        workflow_kind,
-        workflow,
-    };
-    let seen = counted.entry(key).or_insert_with(|| Counted {
-        at: line.at,
-        last_at: line.at,
-        reads: 0,
-        actor: line.actor.into_owned(),
-        address: None,
-        run: None,
-    });
-    seen.reads += 1;
-    seen.last_at = line.at;
-    seen.address = line.address;
-    seen.run = run;
 }

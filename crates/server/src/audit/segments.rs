@@ -57,14 +57,15 @@ pub enum BeginAction {
 impl Begin {
     /// Reads an event, if it is one that begins a segment.
     pub fn read(event: &[u8]) -> Option<Self> {
-        // Its place is at the beginning: other lines, which are nearly all, are not parsed.
-        let is_one = event.get(..MARK_WITHIN).is_some_and(|start| start.windows(MARK.len()).any(|part| part == MARK));
-        if is_one { serde_json::from_slice(event).ok() } else { None }
+        // Its action is the second member: other lines, which are nearly all, are not parsed.
+        let comma = event.iter().take(AT_MAX).position(|byte| *byte == b',')?;
+        if event.get(comma..)?.starts_with(MARK) { serde_json::from_slice(event).ok() } else { None }
     }
 }
 
-const MARK: &[u8] = br#""action":"segment.begin""#;
-const MARK_WITHIN: usize = 56;
+const MARK: &[u8] = br#","action":"segment.begin""#;
+/// Longest first member, `{"at":…`, of an event.
+const AT_MAX: usize = 32;
 
 /// `FOLDER/000000000001.jsonl`
 pub fn path(folder: &Path, first: u64) -> PathBuf {

@@ -19,6 +19,7 @@
 use std::io::{BufRead, Read as _};
 
 use base64::prelude::BASE64_STANDARD;
+use dataflow_connectors::scrub::printable;
 use dataflow_vault::Vault;
 use serde::{Deserialize, Serialize};
 
@@ -201,7 +202,7 @@ impl<R: BufRead> Sealed<R> {
         let format = first.strip_prefix(FIRST_WORD.as_bytes()).ok_or(BackupError::NoBackup)?;
         let format = String::from_utf8_lossy(format.trim_ascii_end()).into_owned();
         if format != FORMAT.to_string() {
-            return Err(BackupError::Newer(format));
+            return Err(BackupError::Newer(printable(&format)));
         }
         let (rest, mac) = block(&mut file, &mut place)?.ok_or(BackupError::Short(place))?;
         let header = serde_json::from_slice(&rest).map_err(|_| BackupError::Damaged(0))?;

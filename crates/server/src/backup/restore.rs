@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use dataflow_connectors::scrub::printable;
 use dataflow_model::{Catalogue, Secret};
 use dataflow_vault::{KeyRing, RecoveryKey, SlotKind, Vault, VaultError};
 
@@ -82,7 +83,8 @@ fn open_ring(asked: &Restore<'_>, header: &Header, ring: &KeyRing) -> anyhow::Re
     let foreign = |with: &str| {
         format!(
             "{with} does not open it. It is of the instance {}, taken at {}: give that instance's key, or its recovery key.",
-            header.instance, header.taken_at
+            printable(&header.instance),
+            printable(&header.taken_at)
         )
     };
     match (asked.recovery_key, asked.data.key()) {

@@ -2,6 +2,8 @@
 
 use std::{error::Error, fs::File, io::Read as _};
 
+use dataflow_connectors::scrub::printable;
+
 use super::Finding;
 use crate::{
     config::DataConfig,
@@ -58,6 +60,15 @@ pub(super) async fn examine(look: &mut Look, data: &DataConfig, is_running: bool
             "The store belongs to a newer version of Dataflow Connections: run that version, or a later one.",
         ),
         Err(error) => unanswered("schema", &error),
+    });
+    findings.push(match look.triggers().await {
+        Ok(found) if found.is_empty() => Finding::ok("triggers", "none: nothing but this program acts on what is saved"),
+        Ok(found) => Finding::problem(
+            "triggers",
+            format!("The store has triggers or rules that are none of this program's: {}.", printable(&found.join(", "))),
+            "By one, whoever can write the store undoes a revocation or takes an audit event away unseen. Drop them, and find out who made them.",
+        ),
+        Err(error) => unanswered("triggers", &error),
     });
     findings
 }

@@ -49,15 +49,7 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str, paging: &Paging) 
 
 /// All of them, for faces that show no pages.
 pub async fn list_all(app: &App, caller: &Caller, workspace: &str) -> Result<Vec<Group>> {
-    let (mut all, mut cursor) = (Vec::new(), None);
-    loop {
-        let page = list(app, caller, workspace, &Paging::largest(cursor)).await?;
-        all.extend(page.rows);
-        cursor = page.next;
-        if cursor.is_none() {
-            return Ok(all);
-        }
-    }
+    Paging::all(|paging| async move { list(app, caller, workspace, &paging).await }).await
 }
 
 /// Makes a group of these people, or replaces who is in it. All must be in the workspace.

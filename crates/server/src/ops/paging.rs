@@ -34,6 +34,19 @@ impl Paging {
         Self { cursor, limit: Some(PAGE_MAX) }
     }
 
+    /// Every row of a list, whose pages `read` gives.
+    pub async fn all<T, P: Future<Output = Result<Page<T>>>>(read: impl Fn(Self) -> P) -> Result<Vec<T>> {
+        let (mut all, mut cursor) = (Vec::new(), None);
+        loop {
+            let Page { rows, next } = read(Self::largest(cursor)).await?;
+            all.extend(rows);
+            match next {
+                Some(next) => cursor = Some(next),
+                None => return Ok(all),
+            }
+        }
+    }
+
     pub fn limit(&self) -> Result<usize> {
         let limit = self.limit.unwrap_or(PAGE_DEFAULT);
         if limit == 0 || limit > PAGE_MAX {

@@ -117,11 +117,13 @@ async fn narrowing(app: &App, handle: &mut impl Handle, workspace: &Workspace, r
             let people = emails(app, handle, workspace, &ids.people).await?;
             let (mut tokens, mut groups) = (Vec::new(), Vec::new());
             for id in &ids.tokens {
-                let token = store::token(handle, &row.workspace_id, id).await?.filter(|token| token.revoked_at.is_none());
-                tokens.extend(token.map(|token| token.name));
+                let token =
+                    store::token(handle, &row.workspace_id, id).await?.map(|token| token.checked(&app.vault)).transpose()?;
+                tokens.extend(token.filter(|token| token.revoked_at.is_none()).map(|token| token.name));
             }
             for id in &ids.groups {
-                groups.extend(store::group(handle, id).await?.map(|group| group.name));
+                let group = store::group(handle, id).await?.map(|group| group.checked(&app.vault)).transpose()?;
+                groups.extend(group.map(|group| group.name));
             }
             tokens.sort_unstable();
             groups.sort_unstable();
@@ -176,7 +178,8 @@ pub async fn set(
     Ok(after)
 }
 
-/// Finds what is named; all that is not there is told at once.
+/// Finds what is named; all that is not there is told at once. A row that was bent in the store is refused: under
+/// another's name it would let somebody else in.
 async fn read(app: &App, handle: &mut impl Handle, workspace: &Workspace, users: &Users) -> Result<Ids> {
     let (mut ids, mut errors) = (Ids::default(), Vec::new());
     for (field, names) in [("people", &users.people), ("tokens", &users.tokens), ("groups", &users.groups)] {
@@ -199,7 +202,7 @@ async fn read(app: &App, handle: &mut impl Handle, workspace: &Workspace, users:
         } else {
             store::live_token_by_name(handle, &workspace_id, &name.to_lowercase()).await?
         };
-        match found.filter(|token| token.name == *name) {
+        match found.filter(|token| token.name == *name).map(|token| token.checked(&app.vault)).transpose()? {
             Some(token) => drop(ids.tokens.insert(token.id)),
             None => errors.push(FieldError::new("tokens", "not_found", format!("names “{name}”, which is no live token here"))),
         }
@@ -210,7 +213,7 @@ async fn read(app: &App, handle: &mut impl Handle, workspace: &Workspace, users:
         } else {
             store::group_by_name(handle, &workspace_id, &name.to_ascii_lowercase()).await?
         };
-        match found.filter(|group| group.name == *name) {
+        match found.filter(|group| group.name == *name).map(|group| group.checked(&app.vault)).transpose()? {
             Some(group) => drop(ids.groups.insert(group.id)),
             None => errors.push(FieldError::new("groups", "not_found", format!("names “{name}”, which is no group here"))),
         }

@@ -78,6 +78,23 @@ impl Look {
         Ok((own, migrations::last()))
     }
 
+    /// What acts by itself on changes in the store's tables; this program has none of it.
+    pub async fn triggers(&mut self) -> Result<Vec<String>> {
+        let names = match self {
+            Self::Sqlite(connection) => {
+                let sql = "SELECT name FROM sqlite_schema WHERE type = 'trigger' ORDER BY name";
+                sqlx::query_scalar(sql).fetch_all(connection).await?
+            }
+            Self::Postgres(connection) => {
+                let sql = "SELECT t.tgname::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid \
+                           WHERE NOT t.tgisinternal AND c.relnamespace = current_schema()::regnamespace \
+                           UNION ALL SELECT rulename::text FROM pg_rules WHERE schemaname = current_schema() ORDER BY 1";
+                sqlx::query_scalar(sql).fetch_all(connection).await?
+            }
+        };
+        Ok(names)
+    }
+
     /// The newest time that a row bears, microseconds UTC.
     pub async fn newest(&mut self) -> Result<Option<i64>> {
         let (newest,) = fetch!(

@@ -34,12 +34,7 @@ const SHOWN: usize = 5;
 
 /// Shows the dialog.
 pub async fn ask(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, named: Named) -> PageResult {
-    let connection = connections::show(&app, &caller, &named.workspace, &named.name).await?;
-    let etag = connection.etag();
-    let place = inside(&app, &caller, &named.workspace, Here::Connections, "").await?;
-    if !Action::DeleteConnections.allowed_to(place.roles) {
-        return Err(Error::Forbidden(Action::DeleteConnections.words()).into());
-    }
+    let etag = connections::show(&app, &caller, &named.workspace, &named.name).await?.etag();
     Ok(page(StatusCode::OK, &dialog(&app, &caller, &named, etag, None).await?))
 }
 
@@ -73,10 +68,14 @@ pub async fn delete(
     }
 }
 
+/// For those alone who may delete.
 async fn dialog(app: &App, caller: &Caller, named: &Named, etag: String, error: Option<String>) -> Result<Delete> {
-    let shell = inside(app, caller, &named.workspace, Here::Connections, &format!("Delete {}", named.name)).await?.shell;
+    let place = inside(app, caller, &named.workspace, Here::Connections, &format!("Delete {}", named.name)).await?;
+    if !Action::DeleteConnections.allowed_to(place.roles) {
+        return Err(Error::Forbidden(Action::DeleteConnections.words()));
+    }
     let (shown, total) = dependents(app, caller, &named.workspace, &named.name, SHOWN).await?;
-    Ok(Delete { shell, name: named.name.clone(), etag, shown, total, error })
+    Ok(Delete { shell: place.shell, name: named.name.clone(), etag, shown, total, error })
 }
 
 /// The workflows that use a connection as pages show them, at most `limit`, and how many there are.

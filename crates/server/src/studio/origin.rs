@@ -8,11 +8,16 @@ use axum::{
     response::IntoResponse,
 };
 
-use super::{answer::PageError, session::authority};
+use super::{
+    answer::PageError,
+    session::{authority, loopback_port},
+};
 use crate::error::Error;
 
 /// Refuses a change whose `Origin` is not the host that was asked. Browsers send `Origin` with every POST; where an old one does
 /// not, `Sec-Fetch-Site` must say the same. What tells neither is no browser with a session.
+///
+/// A page of the same host that came without TLS is somebody's on the way, but for this machine's own.
 pub async fn same_origin(request: Request, next: Next) -> Response<Body> {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     if reads || is_ours(request.headers()) {
@@ -26,6 +31,7 @@ fn is_ours(headers: &HeaderMap) -> bool {
     match text(header::ORIGIN) {
         Some(origin) => origin
             .split_once("://")
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("https") || loopback_port(headers).is_some())
             .is_some_and(|(_, from)| authority(headers).is_some_and(|host| host.eq_ignore_ascii_case(from))),
         None => headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin"),
     }
@@ -51,6 +57,8 @@ mod tests {
             "https://dataflow.example.org",
             "https://evil.example.org:8443",
             "https://dataflow.example.org:8443.evil.org",
+            "http://dataflow.example.org:8443",
+            "ws://dataflow.example.org:8443",
         ] {
             assert!(!asks(Some(other)), "{other}");
         }
@@ -60,5 +68,10 @@ mod tests {
             ("sec-fetch-site".parse().expect("a name"), HeaderValue::from_static("same-origin")),
         ];
         assert!(is_ours(&HeaderMap::from_iter(same)));
+        let here = [
+            (header::HOST, HeaderValue::from_static("127.0.0.1:8080")),
+            (header::ORIGIN, HeaderValue::from_static("http://127.0.0.1:8080")),
+        ];
+        assert!(is_ours(&HeaderMap::from_iter(here)), "on this machine there is no TLS");
     }
 }

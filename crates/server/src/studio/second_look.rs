@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{FromRequest, Request},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Uri, header},
 };
 use dataflow_model::Secret;
 
@@ -64,15 +64,13 @@ impl Sent {
     /// may hold a secret.
     #[must_use]
     pub fn refused(&self, caller: &Caller, error: Error, names: &[&str]) -> PageError {
-        let (status, text, retry) = match error {
-            Error::SecondLook => (StatusCode::FORBIDDEN, None, None),
-            Error::WrongOwnPassword => {
-                (StatusCode::FORBIDDEN, Some("That is not the password that you sign in with.".to_owned()), None)
-            }
-            Error::TooManyAttempts(seconds) => {
-                let text = format!("Too many wrong passwords. Try again in {}.", span(seconds));
-                (StatusCode::TOO_MANY_REQUESTS, Some(text), Some(seconds))
-            }
+        let (status, ..) = error.describe();
+        let retry = error.retry_after();
+        let text = match error {
+            Error::SecondLook => None,
+            Error::WrongOwnPassword => Some("That is not the password that you sign in with.".to_owned()),
+            Error::TooManyAttempts(seconds) => Some(format!("Too many wrong passwords. Try again in {}.", span(seconds))),
+            Error::TooManyRequests(what) => Some(format!("{what} Try again in a few seconds.")),
             other => return other.into(),
         };
         let kept = self.fields.of(names);
@@ -97,4 +95,33 @@ impl Sent {
 pub fn by(caller: Caller, fields: &Fields) -> Caller {
     let own_password = fields.get("own_password").filter(|typed| !typed.is_empty());
     Caller { own_password: own_password.map(Secret::duplicate_secret).map(Arc::new), ..caller }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, response::IntoResponse as _};
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_typed_is_kept_whyever_nobody_could_look() {
+        for (error, status, retry, text) in [
+            (Error::SecondLook, 403, None, "Is it you?"),
+            (Error::WrongOwnPassword, 403, None, "That is not the password"),
+            (Error::TooManyAttempts(200), 429, Some("200"), "Try again in 4 min."),
+            (Error::TooManyRequests("Too many people sign in at this moment."), 429, Some("2"), "Try again in a few seconds."),
+        ] {
+            let form = "email=ada%40example.org&other=x&own_password=planted";
+            let request = Request::post("/w/default/access").header("content-type", "application/x-www-form-urlencoded");
+            let sent = Sent::from_request(request.body(Body::from(form)).expect("a request"), &()).await.expect("a form");
+            let answer = sent.refused(&Caller::shell(), error, &["email"]).into_response();
+            let after = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+            assert_eq!((answer.status().as_u16(), after), (status, retry), "{text}");
+            let html = answer.into_body().collect().await.expect("a body").to_bytes();
+            let html = String::from_utf8_lossy(&html);
+            assert!(html.contains(text) && html.contains("name=\"email\" value=\"ada@example.org\""), "{html}");
+            assert!(!html.contains("planted") && !html.contains("name=\"other\""), "{html}");
+        }
+    }
 }

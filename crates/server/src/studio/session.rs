@@ -121,13 +121,14 @@ fn header_value(name: &str, value: &str, more: &str) -> Result<HeaderValue, Erro
 /// `__Host-dataflow`, which browsers take over TLS alone. On loopback, where the server speaks plain HTTP and cookies are shared by
 /// all ports, a plain name with the port; such a name is read on loopback only, so nobody on the network can plant one.
 fn cookie_name(headers: &HeaderMap) -> String {
+    loopback_port(headers).map_or_else(|| "__Host-dataflow".to_owned(), |port| format!("dataflow-{port}"))
+}
+
+/// The port, if the browser asked this machine itself: what it asks for elsewhere comes over TLS.
+pub fn loopback_port(headers: &HeaderMap) -> Option<&str> {
     let authority = authority(headers).unwrap_or_default();
     let (host, port) = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).unwrap_or((authority, "80"));
-    if is_loopback(host) && port.chars().all(|c| c.is_ascii_digit()) {
-        format!("dataflow-{port}")
-    } else {
-        "__Host-dataflow".to_owned()
-    }
+    (is_loopback(host) && port.chars().all(|c| c.is_ascii_digit())).then_some(port)
 }
 
 /// The host and port that the browser asked for.

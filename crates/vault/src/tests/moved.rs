@@ -76,7 +76,7 @@ fn all_swaps_of_50_records_are_refused() {
             }
         }
     }
-    println!("50 records: {opened} opened at home, {refused} swaps, all refused");
+    println!("promise: ciphertext moved: 50 records, {opened} opened at home, {refused} swaps, all refused");
     assert_eq!((opened, refused), (50, 50 * 49));
 }
 
@@ -97,7 +97,7 @@ fn every_bit_of_100_records_is_guarded() {
         }
         key.open(&place.context(), &record).expect("as it was");
     }
-    println!("100 records: {refused} single bits flipped, all refused");
+    println!("promise: ciphertext bent: 100 records, {refused} single bits flipped, all refused");
 }
 
 #[test]

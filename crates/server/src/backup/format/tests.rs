@@ -87,6 +87,8 @@ fn what_is_refused_is_told_apart() {
     says(b"something\n", "no backup");
     says(&bytes[..bytes.len() - 200], "ends too early");
     says(&[b"dataflow-backup 2\n", &bytes[18..]].concat(), "Its format is 2");
+    let terminal = read(b"dataflow-backup \x1b[2J9\n{}\n", &key).expect_err("refused");
+    assert!(terminal.starts_with("Its format is") && !terminal.contains('\x1b'), "what is unproven is only shown: {terminal:?}");
     let place = bytes.len() - 300;
     let mut bent = bytes.clone();
     bent[place] ^= 1;

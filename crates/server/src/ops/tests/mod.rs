@@ -15,6 +15,7 @@ mod second_look;
 mod sessions;
 mod settings;
 mod tokens;
+mod users;
 mod uses;
 mod workspaces;
 

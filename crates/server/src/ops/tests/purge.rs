@@ -92,8 +92,8 @@ async fn the_newest_checks_and_the_last_uses_of_a_connection_stay() {
     write.commit().await.expect("committed");
     for at in 1..=uses {
         let workflow = Workflow { kind: WorkflowKind::Script, name: format!("script {at}"), run: None };
-        let connection = id.parse().expect("an id");
-        app.uses.connection(&Use { connection, version: 1, workflow: &workflow, used_by: "x", at });
+        let (connection, token) = (id.parse().expect("an id"), format!("token {}", at / 50));
+        app.uses.connection(&Use { connection, version: 1, workflow: &workflow, used_by: &token, at });
     }
     app.uses.flush(&app.store).await.expect("written");
     assert_eq!((count(&fixture, CHECKS).await, count(&fixture, USES).await), (checks + 3, uses));
