@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     fs, io,
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
@@ -195,12 +196,13 @@ impl FakeOidc {
 pub fn oidc_file(issuer: &str, client: &str, secret: Option<&PathBuf>, mappings: &[Mapping<'_>]) -> String {
     let mut text = format!("label = \"Example\"\nissuer = \"{issuer}\"\nclient_id = \"{client}\"\n");
     if let Some(secret) = secret {
-        text.push_str(&format!("client_secret_file = \"{}\"\n", secret.display()));
+        let _ = writeln!(text, "client_secret_file = \"{}\"", secret.display());
     }
     for (claim, value, workspace, roles) in mappings {
-        text.push_str(&format!(
-            "[[mappings]]\nclaim = \"{claim}\"\nvalue = \"{value}\"\nworkspace = \"{workspace}\"\nroles = {roles:?}\n"
-        ));
+        let _ = writeln!(
+            text,
+            "[[mappings]]\nclaim = \"{claim}\"\nvalue = \"{value}\"\nworkspace = \"{workspace}\"\nroles = {roles:?}"
+        );
     }
     text
 }

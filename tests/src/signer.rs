@@ -73,11 +73,11 @@ impl Signer {
     /// # Panics
     /// Never: the key signs by its own scheme.
     pub fn sign_under(&self, header: &Value, claims: &Value) -> String {
-        let signed = format!("{}.{}", encoded(header.to_string()), encoded(claims.to_string()));
+        let message = format!("{}.{}", encoded(header.to_string()), encoded(claims.to_string()));
         let signer = self.key.choose_scheme(&[self.scheme]).expect("its own scheme");
-        let signature = signer.sign(signed.as_bytes()).expect("it signs");
+        let signature = signer.sign(message.as_bytes()).expect("it signs");
         let signature = if self.algorithm == "ES256" { fixed(&signature) } else { signature };
-        format!("{signed}.{}", encoded(signature))
+        format!("{message}.{}", encoded(signature))
     }
 
     /// A token whose MAC (HS256) has the public half as its key: what a verifier that believes the header takes for this key's own.

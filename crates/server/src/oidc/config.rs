@@ -168,7 +168,8 @@ impl Mapping {
     fn is_value(&self, value: &Value) -> bool {
         match value {
             Value::String(text) => *text == self.value,
-            Value::Bool(_) | Value::Number(_) => value.to_string() == self.value,
+            Value::Bool(truth) => self.value == if *truth { "true" } else { "false" },
+            Value::Number(number) => self.value == number.to_string(),
             _ => false,
         }
     }

@@ -48,9 +48,10 @@ pub(super) async fn granted(app: &App, handle: &mut impl Handle, identity: &Iden
     let mut granted = BTreeMap::new();
     let Some(oidc) = &app.oidc else { return Ok(granted) };
     for (name, roles) in oidc.config.granted(&identity.claims) {
-        match store::workspace_by_name(handle, name).await? {
-            Some(workspace) => drop(granted.insert(workspace.checked(&app.vault)?.id, roles)),
-            None => tracing::warn!(workspace.name = name, "a mapping of claims names a workspace that is not there"),
+        if let Some(workspace) = store::workspace_by_name(handle, name).await? {
+            granted.insert(workspace.checked(&app.vault)?.id, roles);
+        } else {
+            tracing::warn!(workspace.name = name, "a mapping of claims names a workspace that is not there");
         }
     }
     Ok(granted)
