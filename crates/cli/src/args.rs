@@ -129,7 +129,7 @@ pub struct Serve {
     /// strangers (requests without a valid sign-in, of an address) or address; may be given more than once
     #[arg(long, value_name = "KIND=RATE")]
     pub limit: Vec<Limit>,
-    /// Let people sign in with the OpenID Connect provider that this TOML file names, too; $DATAFLOW_OIDC unless given
+    /// Let people sign in with the OpenID Connect provider that this TOML file names, too
     #[arg(long, value_name = "PATH")]
     pub oidc: Option<PathBuf>,
     /// Switch tests of connections off

@@ -163,7 +163,7 @@ struct Workflow<'l> {
     run: Option<Cow<'l, str>>,
 }
 
-impl<'l> Line<'l> {
+impl Line<'_> {
     fn minute(&self) -> i64 {
         self.at.div_euclid(MINUTE)
     }

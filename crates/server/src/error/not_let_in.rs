@@ -20,7 +20,7 @@ pub enum NotLetIn {
     /// There is an account of his address, which a password opens.
     HasPassword,
     /// There is an account of his address, and it is linked to somebody else at the provider.
-    IsAnothers,
+    OfAnother,
     Disabled,
     /// Nothing that the provider says of him grants a role.
     NoAccess,
@@ -82,7 +82,7 @@ impl NotLetIn {
                 "There is an account with your e-mail address, and it has a password.",
                 "Sign in with the password, then link the account to the provider under your name at the foot of the sidebar.",
             ),
-            Self::IsAnothers => (
+            Self::OfAnother => (
                 S::FORBIDDEN,
                 Code::Forbidden,
                 "The account with your e-mail address belongs to somebody else at the sign-in provider.",

@@ -115,7 +115,7 @@ mod tests {
             Error::NotLetIn(NotLetIn::Wrong(anyhow!("x"))),
             Error::NotLetIn(NotLetIn::NoEmail),
             Error::NotLetIn(NotLetIn::HasPassword),
-            Error::NotLetIn(NotLetIn::IsAnothers),
+            Error::NotLetIn(NotLetIn::OfAnother),
             Error::NotLetIn(NotLetIn::Disabled),
             Error::NotLetIn(NotLetIn::NoAccess),
             Error::NotLetIn(NotLetIn::IsOther),

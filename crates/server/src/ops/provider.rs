@@ -174,10 +174,7 @@ pub async fn finish(app: &App, device: &Device, (kept, returned): (Option<&str>,
 async fn finish_flow(app: &App, device: &Device, (kept, returned): (Option<&str>, Returned)) -> Result<Finished> {
     let flow = kept.and_then(|kept| Flow::read(app, kept, returned.state.as_deref()));
     let flow = flow.ok_or(Error::NotLetIn(NotLetIn::FlowGone))?;
-    let code = match (returned.error, returned.code) {
-        (None, Some(code)) => code,
-        _ => return Err(Error::NotLetIn(NotLetIn::Denied)),
-    };
+    let (None, Some(code)) = (returned.error, returned.code) else { return Err(Error::NotLetIn(NotLetIn::Denied)) };
     let proof = (flow.verifier.clone(), flow.nonce.clone());
     let identified = oidc(app)?.identify((code, returned.issuer), proof, app.clock.now()).await;
     let identity = identified.map_err(|fault| Error::NotLetIn(fault.into()))?;
@@ -273,7 +270,7 @@ async fn invited(app: &App, write: &mut Write, (issuer, identity): (&str, &Ident
     }
     let others = store::identities_of(write, &person.id).await?;
     if others.iter().any(|other| other.issuer == issuer) {
-        return Err(Error::NotLetIn(NotLetIn::IsAnothers));
+        return Err(Error::NotLetIn(NotLetIn::OfAnother));
     }
     Ok(person)
 }

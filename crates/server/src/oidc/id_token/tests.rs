@@ -29,8 +29,8 @@ fn a_token_of_each_algorithm_is_taken_and_no_bit_of_it_may_change() {
         let signer = Signer::new(algorithm, "k");
         let keys = published(&[&signer]);
         let token = signer.sign(&claims());
-        let taken = verify(&token, &keys, EXPECTED).expect(algorithm);
-        assert_eq!((taken.subject.as_str(), &taken.claims["exp"]), ("u-1", &json!(NOW + 300)));
+        let read = verify(&token, &keys, EXPECTED).expect(algorithm);
+        assert_eq!((read.subject.as_str(), &read.claims["exp"]), ("u-1", &json!(NOW + 300)));
         let other = published(&[&Signer::new(algorithm, "k")]);
         assert_eq!(verify(&token, &other, EXPECTED), Err(TokenFault::Wrong("its signature does not hold")), "{algorithm}");
         let parts: Vec<_> = token.split('.').collect();
