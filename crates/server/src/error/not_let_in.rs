@@ -66,7 +66,7 @@ impl NotLetIn {
             ),
             Self::Wrong(_) => (
                 S::BAD_GATEWAY,
-                Code::Unavailable,
+                Code::Internal,
                 "The sign-in provider gave an answer that is not to be trusted; nobody was signed in.",
                 "Sign in with your password. For the operator: the log and “dataflow doctor” say what is wrong.",
             ),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use anyhow::anyhow;
-use axum::response::IntoResponse as _;
+use axum::{http::header, response::IntoResponse as _};
 
 use super::*;
 

@@ -79,7 +79,7 @@ impl Sent {
             to: self.to.clone(),
             back: self.back.clone(),
             kept: kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            has_password: matches!(&caller.who, Who::Person(person) if person.has_password),
+            has_password: !matches!(&caller.who, Who::Person(person) if !person.has_password),
             error: text,
         };
         let mut answer = page(status, &asks);
