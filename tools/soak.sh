@@ -7,7 +7,7 @@ source "$(dirname "$0")/lib.sh"
 source tools/python_tests.sh
 
 export DATAFLOW_SOAK=1
-all='binary(/^(audit_chain|backup|backup_refused|malformed|outbound_guard|rate_limits|secrets_planted|slow_clients|store_disk|store_keys|store_killed)$/) or test(hostile) or test(/^ops::tests::keys/)'
+all='binary(/^(audit_chain|audit_disk|backup|backup_refused|malformed|outbound_guard|rate_limits|secrets_planted|slow_clients|store_disk|store_keys|store_killed)$/) or test(hostile) or test(/^ops::tests::keys/)'
 
 tools/preflight.sh
 step "Looking for what the tests need" tools/deps.sh

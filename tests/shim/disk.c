@@ -4,7 +4,11 @@
 //   DISK_ERROR=n     with this errno
 //   DISK_WHILE=path  only while that is there
 //   DISK_COUNT=path  how many there were is written there, anew with each
-//   DISK_SYNCED=dir  what was synced is copied there: all that a power cut would leave
+//   DISK_OF=text     only at files whose path holds this, and others are not counted
+//   DISK_SYNCS=1     only syncs fail, and are counted
+//   DISK_SLOW=n      a sync takes so many milliseconds longer
+//   DISK_SYNCED=dir  what was synced is copied there: all that a power cut would leave. After a sync that failed the
+//                    file keeps what it has there, whatever later syncs say, as on Linux
 //   DISK_LIES=text   a sync of a file whose name ends so is acknowledged, and copies nothing
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -22,6 +26,18 @@
 
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 static long count;
+// Files of which a sync failed: inode and birth, since numbers are used again.
+static struct statx lost[256];
+static int losses;
+
+static int is_lost(int fd) {
+  struct statx about;
+  if (statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &about)) return 0;
+  for (int at = 0; at < losses; at++)
+    if (lost[at].stx_ino == about.stx_ino && lost[at].stx_btime.tv_sec == about.stx_btime.tv_sec && lost[at].stx_btime.tv_nsec == about.stx_btime.tv_nsec)
+      return 1;
+  return 0;
+}
 
 // The path of an open file below the folder, or 0.
 static int inside(int fd, char *path) {
@@ -40,9 +56,10 @@ static int ends_with(const char *text, const char *end) {
 }
 
 // Whether this one is to fail.
-static int fails(int fd) {
+static int fails(int fd, int is_sync) {
   char path[PATH_MAX];
-  if (!inside(fd, path)) return 0;
+  const char *of = getenv("DISK_OF");
+  if (!inside(fd, path) || (of && !strstr(path, of)) || (getenv("DISK_SYNCS") && !is_sync)) return 0;
   const char *at = getenv("DISK_FAIL"), *error = getenv("DISK_ERROR"), *told = getenv("DISK_COUNT");
   pthread_mutex_lock(&gate);
   long number = ++count;
@@ -64,33 +81,47 @@ static int fails(int fd) {
 // Copies what a file holds now to the folder of synced ones, under its path below DISK_FOLDER with dashes for slashes.
 static void keep(int fd) {
   const char *folder = getenv("DISK_FOLDER"), *synced = getenv("DISK_SYNCED"), *lies = getenv("DISK_LIES");
-  char path[PATH_MAX], kept[PATH_MAX], part[PATH_MAX + 8], block[65536];
+  char path[PATH_MAX], kept[PATH_MAX], part[PATH_MAX + 8], own[64], block[65536];
   struct stat about;
   if (!synced || !inside(fd, path) || fstat(fd, &about) || !S_ISREG(about.st_mode)) return;
   if (lies && ends_with(path, lies)) return;
+  if (is_lost(fd)) return;
   for (char *at = path + strlen(folder) + 1; *at; at++)
     if (*at == '/') *at = '-';
   snprintf(kept, sizeof kept, "%s/%s", synced, path + strlen(folder) + 1);
   snprintf(part, sizeof part, "%s.part", kept);
   pthread_mutex_lock(&gate);
-  int out = open(part, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  if (out >= 0) {
+  // It may be open for writing alone.
+  snprintf(own, sizeof own, "/proc/self/fd/%d", fd);
+  int in = open(own, O_RDONLY), out = open(part, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  if (in >= 0 && out >= 0) {
     static ssize_t (*real)(int, const void *, size_t);
     if (!real) real = dlsym(RTLD_NEXT, "write");
     off_t place = 0;
-    for (ssize_t length; (length = pread(fd, block, sizeof block, place)) > 0; place += length)
+    for (ssize_t length; (length = pread(in, block, sizeof block, place)) > 0; place += length)
       if (real(out, block, length) != length) abort();
     close(out);
+    close(in);
     rename(part, kept);
   }
   pthread_mutex_unlock(&gate);
+}
+
+// What a sync that failed leaves: pages that count as written.
+static int lose(int fd) {
+  int error = errno;
+  pthread_mutex_lock(&gate);
+  if (losses < 256 && !statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &lost[losses])) losses++;
+  pthread_mutex_unlock(&gate);
+  errno = error;
+  return -1;
 }
 
 #define WRAP(type, name, declared, passed)                                                                                                           \
   type name declared {                                                                                                                               \
     static type(*real) declared;                                                                                                                     \
     if (!real) real = dlsym(RTLD_NEXT, #name);                                                                                                       \
-    if (fails(fd)) return -1;                                                                                                                        \
+    if (fails(fd, 0)) return -1;                                                                                                                     \
     return real passed;                                                                                                                              \
   }
 
@@ -105,8 +136,9 @@ WRAP(int, ftruncate64, (int fd, off64_t length), (fd, length))
   int name(int fd) {                                                                                                                                 \
     static int (*real)(int);                                                                                                                         \
     if (!real) real = dlsym(RTLD_NEXT, #name);                                                                                                       \
-    if (fails(fd)) return -1;                                                                                                                        \
+    if (fails(fd, 1)) return lose(fd);                                                                                                               \
     keep(fd);                                                                                                                                        \
+    if (getenv("DISK_SLOW")) usleep(1000 * atol(getenv("DISK_SLOW")));                                                                               \
     return real(fd);                                                                                                                                 \
   }
 

@@ -3,15 +3,18 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::{
     binary::dataflow_bin,
-    environment,
-    folder::TempDir,
+    folder::{self, TempDir},
+    http::Request,
     port::Port,
     process::{Process, Spawn, Stop},
+    shim::compile,
+    stored::{Engine, Stored},
 };
 
 /// No space left on device, and input/output error (errno(3), Linux).
@@ -27,10 +30,73 @@ pub struct Disk {
     pub stays: bool,
     /// It fails only while this is there.
     pub only_while: Option<PathBuf>,
+    /// Only at files whose path holds this, and of those only syncs.
+    pub syncs_of: Option<&'static str>,
+    /// A sync takes so many milliseconds longer.
+    pub slow: Option<u32>,
     /// Where what was synced is kept, all that a power cut would leave; names of files with dashes for slashes.
     pub synced: Option<PathBuf>,
     /// Syncs of files whose names end so are acknowledged, and keep nothing.
     pub lies: Option<&'static str>,
+}
+
+/// A store that was set up, to be copied, and an admin's token for it.
+#[derive(Debug)]
+pub struct Prepared {
+    pub folder: TempDir,
+    pub admin: String,
+}
+
+impl Prepared {
+    /// One with the connection `sales`, whose password is `first`.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub fn new() -> Self {
+        let folder = TempDir::new();
+        let mut stored = Stored::start(Engine::Sqlite);
+        stored.create("sales", "first");
+        stored.server.process().stop();
+        folder::copy(&stored.server.data(), &folder.join("data"));
+        fs::copy(stored.server.data().with_extension("key"), folder.join("data.key")).expect("a copy");
+        Self { folder, admin: stored.admin.clone() }
+    }
+
+    /// A copy of it in a folder of its own.
+    ///
+    /// # Panics
+    /// If that cannot be made.
+    pub fn copy(&self) -> (TempDir, PathBuf) {
+        let folder = TempDir::new();
+        let data = folder.join("data");
+        folder::copy(&self.folder.join("data"), &data);
+        fs::copy(self.folder.join("data.key"), folder.join("data.key")).expect("a copy");
+        (folder, data)
+    }
+}
+
+impl Default for Prepared {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Waits until it serves; `false` if it has ended instead.
+///
+/// # Panics
+/// If it does neither.
+pub fn is_up(process: &mut Process, port: &Port) -> bool {
+    let begun = Instant::now();
+    loop {
+        if Request::new(port.number(), "GET", "/readyz").try_send().is_ok_and(|answer| answer.status == 200) {
+            return true;
+        }
+        if process.has_ended() {
+            return false;
+        }
+        assert!(begun.elapsed() < Duration::from_mins(1), "it neither serves nor ends:\n{}", process.log());
+        thread::sleep(Duration::from_millis(3));
+    }
 }
 
 /// The compiled shim, and the count of one program's writes.
@@ -44,11 +110,7 @@ impl Shim {
     /// If there is no C compiler.
     pub fn build() -> Self {
         let folder = TempDir::new();
-        let source = environment::repository().join("tests/shim/disk.c");
-        let mut compiler = Command::new("cc");
-        let done = compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(folder.join("disk.so")).arg(source).arg("-ldl").output();
-        let done = done.expect("cc runs; a C compiler is needed to build anything here");
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        compile("disk", &folder.join("disk.so"));
         Self { folder }
     }
 
@@ -57,6 +119,14 @@ impl Shim {
     /// # Panics
     /// If it cannot be started.
     pub fn serve(&self, data: &Path, port: &Port, disk: &Disk) -> Process {
+        self.serve_with(data, port, disk, &[])
+    }
+
+    /// The same, told more.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn serve_with(&self, data: &Path, port: &Port, disk: &Disk, more: &[&str]) -> Process {
         let _ = fs::remove_file(self.folder.join("count"));
         let mut spawn = Spawn::new("/usr/bin/env", Stop::Kill)
             .arg(format!("LD_PRELOAD={}", self.folder.join("disk.so").display()))
@@ -71,13 +141,19 @@ impl Shim {
         if let Some(path) = &disk.only_while {
             spawn = spawn.arg(format!("DISK_WHILE={}", path.display()));
         }
+        if let Some(of) = disk.syncs_of {
+            spawn = spawn.args([format!("DISK_OF={of}"), "DISK_SYNCS=1".to_owned()]);
+        }
+        if let Some(milliseconds) = disk.slow {
+            spawn = spawn.arg(format!("DISK_SLOW={milliseconds}"));
+        }
         if let Some(synced) = &disk.synced {
             spawn = spawn.arg(format!("DISK_SYNCED={}", synced.display()));
         }
         if let Some(lies) = disk.lies {
             spawn = spawn.arg(format!("DISK_LIES={lies}"));
         }
-        spawn.arg(dataflow_bin()).args(arguments(data, port)).start(&self.folder.join("log"))
+        spawn.arg(dataflow_bin()).args(arguments(data, port)).args(more).start(&self.folder.join("log"))
     }
 
     /// The same on the disk that is there.

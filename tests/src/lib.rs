@@ -39,6 +39,7 @@ pub mod scripted_http;
 pub mod server;
 pub mod session;
 pub mod shell;
+pub mod shim;
 pub mod signer;
 pub mod silent;
 pub mod steadiness;

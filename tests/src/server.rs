@@ -24,6 +24,8 @@ pub struct TestServerOptions {
     pub database_url: Option<String>,
     /// More arguments of `dataflow serve`.
     pub arguments: Vec<String>,
+    /// Of its environment.
+    pub variables: Vec<(String, String)>,
 }
 
 /// A running server of the product.
@@ -91,6 +93,12 @@ impl TestServer {
         self.process.stop();
         self.process = serve(&self.folder, &self.port, &self.options);
         self.wait();
+    }
+
+    /// The same, with these in its environment from now on.
+    pub fn restart_with(&mut self, variables: Vec<(String, String)>) {
+        self.options.variables = variables;
+        self.restart();
     }
 
     /// What it has printed, on both streams.
@@ -173,7 +181,9 @@ fn store(options: &TestServerOptions) -> Vec<String> {
 }
 
 fn serve(folder: &TempDir, port: &Port, options: &TestServerOptions) -> Process {
-    Spawn::new(dataflow_bin(), Stop::Terminate)
+    let spawn = Spawn::new(dataflow_bin(), Stop::Terminate);
+    let spawn = options.variables.iter().fold(spawn, |spawn, (name, value)| spawn.variable(name, value));
+    spawn
         .args(["serve", "--data"])
         .arg(folder.join("data"))
         .args(["--listen".to_owned(), format!("127.0.0.1:{}", port.number())])

@@ -1,11 +1,18 @@
 //! No audit event can be changed, taken out or put in without `dataflow audit verify` naming it. On both stores.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use dataflow_tests::{
     folder::TempDir,
     server::{TestServer, TestServerOptions},
+    session::Session,
     shell::{Ran, Shell},
+    shim::Clock,
     stored::{Engine, Stored},
 };
 use rstest::rstest;
@@ -95,7 +102,24 @@ fn a_bent_missing_or_added_change_is_named(#[case] engine: Engine) {
             ),
             "was not written by this program".to_owned(),
         ),
+        (
+            "put in before the first",
+            format!(
+                "INSERT INTO audit_events ({columns}) SELECT 'new', at, workspace_id, actor, action, object, detail, mac, actor_id, -1, link FROM audit_events WHERE {one}"
+            ),
+            "stands before the beginning".to_owned(),
+        ),
         ("everything", "DELETE FROM audit_events".to_owned(), format!("it ends at event 0 and had come to {last}")),
+        (
+            "everything, and that there was any",
+            "DELETE FROM audit_events; DELETE FROM audit_chains WHERE name = 'changes'".to_owned(),
+            "its row is gone from the store".to_owned(),
+        ),
+        (
+            "everything but what is to be chained anew",
+            "DELETE FROM audit_chains WHERE name = 'changes'; UPDATE audit_events SET seq = NULL, link = NULL WHERE seq > 1; DELETE FROM audit_events WHERE seq = 1".to_owned(),
+            "its row is gone from the store".to_owned(),
+        ),
     ] {
         stored.sql(&sql);
         is_named(&stored, way, &words);
@@ -194,12 +218,10 @@ fn no_read_is_lost_with_the_process(#[case] engine: Engine) {
     for _ in 0..3 {
         let readers = (0..4).map(|_| {
             let read = read.clone();
-            std::thread::spawn(move || {
-                (0..10_000).take_while(|_| read.try_send().is_ok_and(|answer| answer.status == 200)).count()
-            })
+            thread::spawn(move || (0..10_000).take_while(|_| read.try_send().is_ok_and(|answer| answer.status == 200)).count())
         });
         let readers: Vec<_> = readers.collect();
-        std::thread::sleep(std::time::Duration::from_millis(700));
+        thread::sleep(Duration::from_millis(700));
         stored.server.process().kill();
         answered += readers.into_iter().map(|reader| reader.join().expect("it ends")).sum::<usize>();
         stored.server.restart();
@@ -212,4 +234,61 @@ fn no_read_is_lost_with_the_process(#[case] engine: Engine) {
     assert!(answered > 50 && counted >= answered, "{answered} answered, {counted} events");
     // At most the one that each reader waited for was written and not received.
     assert!(counted <= answered + 12, "{answered} answered, {counted} events");
+}
+
+/// What is older than an owner wants kept goes by itself, and verify, the page and a restored backup know from when on there is some.
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn what_is_old_goes_and_all_say_so(#[case] engine: Engine) {
+    let (mut stored, clock) = (Stored::start(engine), Clock::build());
+    stored.create("sales", "planted");
+    stored.credentials("sales").expect(200);
+    let owner = Session::start(&stored.server);
+    owner.submit("/settings/retention", "etag=%22retention.1%22&change_days=90&read_days=89").expect(422);
+    owner.submit("/settings/retention", "etag=%22retention.1%22&change_days=90&read_days=90").expect(303);
+    let shown = stored.request(&stored.admin, "GET", "/settings").send().expect(200).json();
+    assert_eq!((&shown["retention"]["change_days"], &shown["retention"]["read_days"]), (&json!(90), &json!(90)));
+    holds(&stored, "new");
+
+    stored.server.restart_with(clock.ahead(100));
+    let expired = "SELECT count(*) FROM audit_events WHERE action = 'audit.expired' AND seq IS NOT NULL";
+    let both = |stored: &Stored| stored.sql(expired) == "2";
+    let begun = Instant::now();
+    while !both(&stored) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{}", stored.server.log());
+        thread::sleep(Duration::from_millis(50));
+    }
+    let page = Session::start(&stored.server).get("/w/default/activity").expect(200).text();
+    assert!(page.contains("Changes are kept since") && page.contains("Reads are kept since"), "{page}");
+    let told = |words: &str| page.contains(&format!("<td role=\"cell\">{words}"));
+    assert!(told("Old events dropped") && !told("Connection created"), "{page}");
+    let ran = verify(&stored, &[]);
+    assert!(
+        ran.succeeded && ran.stderr.matches("older ones were dropped for their age").count() == 2,
+        "{} {}",
+        ran.stdout,
+        ran.stderr
+    );
+    assert_eq!(stored.sql("SELECT count(*) FROM audit_lines WHERE first_seq <= 2"), "0");
+
+    let machine = TempDir::new();
+    let (file, data) = (machine.join("backup"), machine.join("data"));
+    Shell::new(["backup"]).arg(&file).args(stored.data_arguments()).run().stdout();
+    Shell::new(["restore", "--recovery-key-stdin"])
+        .arg(&file)
+        .arg("--data")
+        .arg(&data)
+        .input(stored.server.recovery_key())
+        .run()
+        .stdout();
+    let ran = Shell::new(["audit", "verify", "--data"]).arg(&data).run();
+    let own = ran.stderr.contains("Changes, chain changes: kept from event");
+    assert!(own && ran.succeeded, "{} {}", ran.stdout, ran.stderr);
+
+    // The file goes with the next look, and is missed by nobody.
+    stored.server.restart_with(clock.ahead(100));
+    let first = stored.server.segments().join("000000000001.jsonl");
+    stored.server.process().wait_until("the old segment's removal", |_| !first.exists());
+    holds(&stored, "without the file");
 }

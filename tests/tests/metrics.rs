@@ -1,5 +1,10 @@
 //! What the operator's monitoring reads.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use dataflow_tests::{
     http::Request,
     stored::{Engine, Stored},
@@ -35,6 +40,12 @@ fn answers_and_tests_are_counted_and_nothing_is_named() {
         "dataflow_connection_test_duration_seconds_count{connector=\"sqlite\"} 1".to_owned(),
     ] {
         assert!(text.lines().any(|found| found == line), "“{line}” is not in\n{text}");
+    }
+    assert!(text.lines().any(|line| line == "dataflow_audit_failures_total 0"), "{text}");
+    let begun = Instant::now();
+    while !metrics(&stored).contains("dataflow_audit_sync_duration_seconds_count ") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "three reads are synced");
+        thread::sleep(Duration::from_millis(20));
     }
     assert!(text.contains("dataflow_build_info{version=\""), "{text}");
     assert!(!text.contains("planted"), "{text}");

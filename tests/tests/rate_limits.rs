@@ -126,7 +126,11 @@ fn an_address_that_brings_strangers_is_refused_without_a_look_at_the_store() {
     // As well formed as one can be.
     let unknown = elsewhere.token("default", "admin", "elsewhere");
     let arguments = ["--trusted-proxy", "127.0.0.1", "--limit", "strangers=1:5"].map(ToOwned::to_owned).to_vec();
-    let server = TestServer::start(TestServerOptions { database_url: Some(postgres.url("postgres")), arguments });
+    let server = TestServer::start(TestServerOptions {
+        database_url: Some(postgres.url("postgres")),
+        arguments,
+        ..TestServerOptions::default()
+    });
     let known = server.token("default", "admin", "known");
     from(&server, "203.0.113.7", &known).expect(200);
     let flood = |address: &str, token: &str| {

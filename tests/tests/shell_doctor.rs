@@ -81,7 +81,8 @@ fn a_sound_store_is_called_sound_and_nothing_is_changed(#[case] engine: Engine) 
     let (ran, report) = doctor(&store, &["--recovery-key-stdin"], &recovery_key);
     assert!(report.values().all(|(status, _)| matches!(status.as_str(), "ok")), "{report:#?}");
     assert!(!ran.stdout.contains(&recovery_key) && !ran.stderr.contains(&recovery_key));
-    let mut checks = vec!["admin socket", "clock", "data folder", "database", "disk", "durability", "key file", "key ring"];
+    let mut checks =
+        vec!["admin socket", "audit", "clock", "data folder", "database", "disk", "durability", "key file", "key ring"];
     checks.extend(["outbound", "recovery key", "schema", "server", "triggers"]);
     if engine == Engine::Sqlite {
         checks.extend(["integrity", "store file"]);
@@ -90,6 +91,7 @@ fn a_sound_store_is_called_sound_and_nothing_is_changed(#[case] engine: Engine) 
     assert_eq!(report.keys().collect::<Vec<_>>(), checks);
     let text = |check: &str| report[check].1.clone();
     assert!(text("server").contains(&server.port().to_string()) && text("outbound").contains("every network"), "{report:#?}");
+    assert!(text("audit").contains("on disk within 50 ms"), "{report:#?}");
     assert!(text("key ring").contains("key file, recovery key"), "{report:#?}");
     let table = Shell::new(["doctor"]).args(&store).run().stdout().to_owned();
     assert_eq!(table.lines().count(), report.len() + 1, "a line each: {table}");

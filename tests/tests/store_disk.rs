@@ -3,19 +3,17 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     thread,
     time::{Duration, Instant},
 };
 
 use dataflow_tests::{
-    disk::{Disk, EIO, ENOSPC, Shim},
+    disk::{Disk, EIO, ENOSPC, Prepared, Shim, is_up},
     environment::soak,
-    folder::{self, TempDir},
     http::Request,
     port::Port,
-    process::Process,
     shell::Shell,
     stored::{Engine, Stored, sample},
     writers::Writers,
@@ -23,48 +21,6 @@ use dataflow_tests::{
 use serde_json::json;
 
 const API: &str = "/api/v1/workspaces/default";
-
-/// A store that was set up, to be copied, and an admin's token for it.
-struct Prepared {
-    folder: TempDir,
-    admin: String,
-}
-
-impl Prepared {
-    fn new() -> Self {
-        let folder = TempDir::new();
-        let mut stored = Stored::start(Engine::Sqlite);
-        stored.create("sales", "first");
-        stored.server.process().stop();
-        folder::copy(&stored.server.data(), &folder.join("data"));
-        fs::copy(stored.server.data().with_extension("key"), folder.join("data.key")).expect("a copy");
-        Self { folder, admin: stored.admin.clone() }
-    }
-
-    /// A copy of it in a folder of its own.
-    fn copy(&self) -> (TempDir, PathBuf) {
-        let folder = TempDir::new();
-        let data = folder.join("data");
-        folder::copy(&self.folder.join("data"), &data);
-        fs::copy(self.folder.join("data.key"), folder.join("data.key")).expect("a copy");
-        (folder, data)
-    }
-}
-
-/// Waits until it serves; `false` if it has ended instead.
-fn is_up(process: &mut Process, port: &Port) -> bool {
-    let begun = Instant::now();
-    loop {
-        if Request::new(port.number(), "GET", "/readyz").try_send().is_ok_and(|answer| answer.status == 200) {
-            return true;
-        }
-        if process.has_ended() {
-            return false;
-        }
-        assert!(begun.elapsed() < Duration::from_mins(1), "it neither serves nor ends:\n{}", process.log());
-        thread::sleep(Duration::from_millis(3));
-    }
-}
 
 fn sql(data: &Path, sql: &str) -> String {
     let done = Command::new("sqlite3").arg("-bail").arg(data.join("store.db")).arg(sql).output();

@@ -119,7 +119,7 @@ const ROUTES: &[Route] = &[
     route(
         "/settings/retention",
         "/settings/retention",
-        &[("check_days", "90"), ("version_days", "365"), ("etag", "\"retention.1\"")],
+        &[("check_days", "90"), ("version_days", "365"), ("change_days", "400"), ("read_days", ""), ("etag", "\"retention.1\"")],
         303,
     ),
     route("/link", "/link", &[("code", "{code}"), ("password", "another long password")], 303),
@@ -144,7 +144,7 @@ const ROUTES: &[Route] = &[
 fn bad_values(route: &Route, name: &str) -> Vec<String> {
     let mut all = vec!["a%00b".to_owned(), "%00".to_owned(), "%5B".repeat(LONG), "9".repeat(LONG), "%F0%9F%92%A9".repeat(LONG)];
     let more: &[&str] = match name {
-        "port" | "days" | "check_days" | "version_days" | "extra.connect_timeout" => {
+        "port" | "days" | "check_days" | "version_days" | "change_days" | "read_days" | "extra.connect_timeout" => {
             &["-1", "1.5", "0x10", "1e9", "NaN", "99999999999999999999", "%5B1%5D", "true"]
         }
         "tls.mode" | "role" | "roles" => &["nonsense", "VIEWER", "%5B%22viewer%22%5D", "1"],

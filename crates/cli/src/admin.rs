@@ -6,7 +6,7 @@ use anyhow::{anyhow, bail};
 use dataflow_server::{
     admin::{self, AdminAnswer, AdminRequest, Clear},
     app::{App, AppConfig},
-    config::{DataConfig, RateConfig, TestConfig},
+    config::{AuditConfig, DataConfig, RateConfig, TestConfig},
     keys::KeySource,
     ops::keys::rotation::Rotation,
     serve::{Locks, lock},
@@ -193,7 +193,7 @@ async fn make(data: &DataConfig) -> anyhow::Result<(Arc<App>, Locks)> {
             tests: TestConfig::default(),
             rates: RateConfig::default(),
             node_folder,
-            checkpoints: None,
+            audit: AuditConfig::default(),
             oidc: None,
         })
         .await?,

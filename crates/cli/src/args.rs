@@ -116,6 +116,9 @@ pub struct Serve {
     /// Let tests never reach these networks (CIDR); may be given more than once
     #[arg(long, value_name = "CIDR")]
     pub test_deny: Vec<Cidr>,
+    /// Give credentials only once the event of it is on disk, instead of up to 50 ms before
+    #[arg(long)]
+    pub audit_strict: bool,
     /// Append a line of JSON to this file each minute: where the audit's chains stand; keep it on another machine
     #[arg(long, value_name = "PATH")]
     pub audit_checkpoints: Option<PathBuf>,

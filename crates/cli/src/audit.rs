@@ -43,6 +43,7 @@ fn show(report: &Report) -> anyhow::Result<()> {
     let rows = report.chains.iter().map(|chain| {
         let name = if chain.node.is_empty() { "changes".to_owned() } else { format!("reads of {}", chain.node) };
         let checkpoint = match chain.checkpoint {
+            None if chain.older_checkpoint.is_some() => "older",
             None => "none",
             Some(true) => "agrees",
             Some(false) => "does not agree",
@@ -52,8 +53,19 @@ fn show(report: &Report) -> anyhow::Result<()> {
     });
     output::data(&output::table(&["chain", "state", "events", "last", "checkpoint"], rows.collect()))?;
     for chain in &report.chains {
+        let name = if chain.node.is_empty() { "Changes" } else { "Reads" };
+        if chain.expired > 0 {
+            let since = chain.since.as_deref().map(|since| format!(", which began at {since}")).unwrap_or_default();
+            output::say(&format!(
+                "{name}, chain {}: kept from event {} on{since}; older ones were dropped for their age.",
+                chain.chain,
+                chain.expired + 1
+            ));
+        }
+        if let Some(seq) = chain.older_checkpoint {
+            output::say(&format!("{name}, chain {}: the checkpoint saw event {seq}, which is kept no longer.", chain.chain));
+        }
         if let Some(problem) = &chain.problem {
-            let name = if chain.node.is_empty() { "Changes" } else { "Reads" };
             output::say(&format!("{name}, chain {}: {problem}.", chain.chain));
         }
     }

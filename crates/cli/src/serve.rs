@@ -10,7 +10,7 @@ use dataflow_connectors::{AddressLists, DialPolicy};
 use dataflow_model::Secret;
 use dataflow_server::{
     audit::checkpoint::{SYSLOG, Sink},
-    config::{DataConfig, PublicConfig, RateConfig, TestConfig, credential, oidc_file},
+    config::{AuditConfig, DataConfig, PublicConfig, RateConfig, TestConfig, credential, oidc_file},
     keys::{KeySource, Passphrase},
     serve::{ServeConfig, serve},
     transit::Transit,
@@ -39,10 +39,13 @@ pub fn run(arguments: Serve) -> anyhow::Result<()> {
             sqlite_folder: arguments.sqlite_folder.as_deref().map(absolute).transpose()?,
             ..TestConfig::default()
         },
-        checkpoints: match (arguments.audit_checkpoints, arguments.audit_syslog) {
-            (Some(path), _) => Some(Sink::File(absolute(&path)?)),
-            (None, true) => Some(Sink::Syslog(PathBuf::from(SYSLOG))),
-            (None, false) => None,
+        audit: AuditConfig {
+            is_strict: arguments.audit_strict,
+            checkpoints: match (arguments.audit_checkpoints, arguments.audit_syslog) {
+                (Some(path), _) => Some(Sink::File(absolute(&path)?)),
+                (None, true) => Some(Sink::Syslog(PathBuf::from(SYSLOG))),
+                (None, false) => None,
+            },
         },
         rates: RateConfig::with(&arguments.limit),
         oidc: arguments.oidc.or_else(oidc_file),

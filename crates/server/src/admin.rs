@@ -174,6 +174,9 @@ pub struct Running {
     /// Whether connections can be tested, and what tests may reach.
     pub tests: bool,
     pub policy: DialPolicy,
+    /// Whether a read of credentials is on disk before its answer.
+    #[serde(default)]
+    pub audit_is_strict: bool,
 }
 
 /// One token in a shell's table.

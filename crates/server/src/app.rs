@@ -18,12 +18,12 @@ use crate::{
     attempts::Attempts,
     audit::{UseLog, checkpoint, tally::Named},
     clock::Clock,
-    config::{DataConfig, RateConfig, TestConfig},
+    config::{AuditConfig, DataConfig, RateConfig, TestConfig},
     error::Result,
-    keys,
+    firsts, keys,
     metrics::Metrics,
     oidc::Oidc,
-    ops::{access::TokenIdentity, counts::KnownCounts, credentials::Servable, rows::Sealed as _, settings},
+    ops::{access::TokenIdentity, counts::KnownCounts, credentials::Servable, rows::Sealed as _},
     passwords::Passwords,
     store::{self, Store, Write},
     tests::TestRunner,
@@ -77,7 +77,7 @@ pub struct AppConfig {
     pub rates: RateConfig,
     /// This node's folder for its own state.
     pub node_folder: std::path::PathBuf,
-    pub checkpoints: Option<checkpoint::Sink>,
+    pub audit: AuditConfig,
     pub oidc: Option<Arc<Oidc>>,
 }
 
@@ -92,13 +92,13 @@ impl App {
         let store = Store::open(&config.data.location()).await.context("open the store")?;
         let clock = Clock::default();
         let vault = keys::open_vault(&store, &config.data.key(), &clock).await?;
-        let use_log = Arc::new(UseLog::open(&config.node_folder, &vault)?);
-        let weak = Arc::downgrade(&use_log);
-        std::thread::Builder::new()
-            .name("audit-sync".to_owned())
-            .spawn(move || UseLog::sync_forever(&weak))
-            .context("start the audit thread")?;
+        if (1..firsts::SINCE).contains(&store.came_from) {
+            let mut write = store.write().await?;
+            firsts::begin(&mut write, &vault, clock.now()).await.context("bring the store up to this version")?;
+            write.commit_quietly().await?;
+        }
         let metrics = Arc::new(Metrics::new().context("prepare the metrics")?);
+        let use_log = UseLog::open(&config.node_folder, &vault, config.audit.is_strict, metrics.clone())?;
         let app = Self {
             node: dataflow_vault::random_uuid().to_string(),
             store,
@@ -118,10 +118,9 @@ impl App {
             metrics,
             data_folder: config.data.folder.clone(),
             running: OnceLock::new(),
-            checkpoints: config.checkpoints.clone(),
+            checkpoints: config.audit.checkpoints.clone(),
             oidc: config.oidc.clone(),
         };
-        settings::begin(&app).await.context("prepare the settings")?;
         Ok(Arc::new(app))
     }
 

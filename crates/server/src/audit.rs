@@ -6,14 +6,18 @@
 
 pub mod chain;
 pub mod checkpoint;
+pub mod expiry;
+mod segment;
 mod segments;
+mod sync;
 pub mod tally;
+mod use_event;
 mod use_log;
 pub mod verify;
 
 use dataflow_vault::{Vault, random_uuid};
 
-pub use self::use_log::{UseEvent, UseLog};
+pub use self::{use_event::UseEvent, use_log::UseLog};
 use crate::{
     ops::Caller,
     store::{self, AuditRow, Write},
@@ -50,6 +54,7 @@ pub const ACTIONS: &[(&str, &str)] = &[
     ("person.password", "Password chosen"),
     ("workspace.create", "Workspace created"),
     ("settings.change", "Settings changed"),
+    ("audit.expired", "Old events dropped"),
     ("keys.recover", "Key replaced with the recovery key"),
     ("keys.rotate", "Rotation of the keys begun"),
     ("keys.end_rotation", "Rotation of the keys ended"),

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use dataflow_connectors::policy::{Cidr, DialPolicy};
 use dataflow_model::Secret;
 
-use crate::{clock::SECOND, keys::KeySource, store::Location, throttle::Kind};
+use crate::{audit::checkpoint, clock::SECOND, keys::KeySource, store::Location, throttle::Kind};
 
 /// Most nodes that one data folder serves.
 pub const NODES_MAX: usize = 64;
@@ -88,6 +88,15 @@ pub struct PublicConfig {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Reverse proxies that are believed about whom they ask for, in `X-Forwarded-For`.
     pub trusted_proxies: Vec<Cidr>,
+}
+
+/// How the audit is kept.
+#[derive(Debug, Clone, Default)]
+pub struct AuditConfig {
+    /// Whether a read of credentials is answered only once its event is on disk.
+    pub is_strict: bool,
+    /// Where checkpoints go, if anywhere.
+    pub checkpoints: Option<checkpoint::Sink>,
 }
 
 /// So many in a second, and so many at once after a rest: `100:1000`.

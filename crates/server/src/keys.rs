@@ -12,6 +12,7 @@ use dataflow_vault::{Kek, KekProvider, KeyFile, KeyRing, SlotKind, Vault};
 
 use crate::{
     clock::Clock,
+    firsts,
     store::{self, Store},
     transit::Transit,
 };
@@ -170,6 +171,7 @@ pub async fn open_vault(store: &Store, source: &KeySource, clock: &Clock) -> any
         bail!("Another node set the store up at this moment. Start this one again, with that node's key.");
     }
     store::insert_instance(&mut write, &instance.to_string(), &ring.to_bytes(), clock.now()).await?;
+    firsts::begin(&mut write, &vault, clock.now()).await?;
     write.commit().await?;
     Ok(vault)
 }

@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod dumps;
 pub mod error;
 pub mod faults;
+mod firsts;
 #[cfg(test)]
 mod fixture;
 pub mod hosts;

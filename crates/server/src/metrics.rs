@@ -18,6 +18,8 @@ const REQUEST_SECONDS: &str = "dataflow_http_request_duration_seconds";
 const TESTS: &str = "dataflow_connection_tests_total";
 const TEST_SECONDS: &str = "dataflow_connection_test_duration_seconds";
 const LIMITED: &str = "dataflow_rate_limited_total";
+const AUDIT_SYNC_SECONDS: &str = "dataflow_audit_sync_duration_seconds";
+const AUDIT_FAILURES: &str = "dataflow_audit_failures_total";
 const BUILD: &str = "dataflow_build_info";
 
 /// Upper ends of the histograms' buckets, in seconds: from an answer out of memory to a test at its deadline.
@@ -31,6 +33,8 @@ pub struct Metrics {
     /// By the pattern that matched. Asking the recorder for a counter at each request made `GET …/credentials` a tenth slower.
     routes: RwLock<HashMap<String, Arc<Route>>>,
     limited: [Counter; Kind::ALL.len()],
+    audit_seconds: Histogram,
+    audit_failures: Counter,
 }
 
 struct Route {
@@ -46,9 +50,11 @@ impl Metrics {
         let describe = |name: &'static str, text: &'static str| recorder.describe_counter(name.into(), None, text.into());
         describe(REQUESTS, "Answers to HTTP requests, by method, route and status.");
         describe(LIMITED, "Requests refused with 429 because they came too fast, by what was limited.");
+        describe(AUDIT_FAILURES, "Times that the segments of machine reads could not be brought to disk.");
         describe(TESTS, "Tests of connections that ran to their end, by connector and verdict.");
         let describe =
             |name: &'static str, text: &'static str| recorder.describe_histogram(name.into(), Some(Unit::Seconds), text.into());
+        describe(AUDIT_SYNC_SECONDS, "Time that a sync of the segments of machine reads took.");
         describe(REQUEST_SECONDS, "Time from a request's head to the head of its answer, by route.");
         describe(TEST_SECONDS, "Time that tests of connections took, their process included, by connector.");
         recorder.describe_gauge(BUILD.into(), None, "Always 1; its label is the version that runs.".into());
@@ -58,7 +64,9 @@ impl Metrics {
             let labels = vec![Label::new("kind", kind.as_str())];
             recorder.register_counter(&Key::from_parts(LIMITED, labels), &METADATA)
         });
-        Ok(Self { recorder, routes: RwLock::default(), limited })
+        let audit_seconds = recorder.register_histogram(&Key::from_name(AUDIT_SYNC_SECONDS), &METADATA);
+        let audit_failures = recorder.register_counter(&Key::from_name(AUDIT_FAILURES), &METADATA);
+        Ok(Self { recorder, routes: RwLock::default(), limited, audit_seconds, audit_failures })
     }
 
     /// Counts one answer. `route` is the pattern that matched, never the address itself.
@@ -94,6 +102,16 @@ impl Metrics {
         for (counter, _) in self.limited.iter().zip(Kind::ALL).filter(|(_, known)| *known == kind) {
             counter.increment(1);
         }
+    }
+
+    /// Counts one sync of the segments of machine reads.
+    pub fn audit_synced(&self, took: Duration) {
+        self.audit_seconds.record(took.as_secs_f64());
+    }
+
+    /// Counts that they could not be brought to disk.
+    pub fn audit_sync_failed(&self) {
+        self.audit_failures.increment(1);
     }
 
     /// Counts one test of a connection.

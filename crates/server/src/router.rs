@@ -2,12 +2,14 @@
 
 use std::{
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use axum::{
-    Json, Router,
+    Router,
+    body::Bytes,
     extract::{MatchedPath, Request, State},
     http::{HeaderValue, StatusCode, header, request::Parts},
     middleware::{self, Next},
@@ -36,18 +38,22 @@ const HANDLER: Duration = Duration::from_secs(45);
 
 /// The API, and its description.
 pub fn api() -> (Router<Arc<App>>, OpenApi) {
-    let described = OpenApiRouter::with_openapi(api::openapi::description()).merge(api::openapi::routes());
-    let (routes, document) = described.split_for_parts();
+    let (routes, document) = described().split_for_parts();
     (routes, api::openapi::complete(document))
+}
+
+fn described() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(api::openapi::description()).merge(api::openapi::routes())
 }
 
 /// Every address that the server answers, to requests for a host that `hosts` admits; `None`: for any or none, as tests ask.
 pub fn router(app: Arc<App>, hosts: Option<HostAllowlist>) -> Router {
-    let (api, description) = api();
+    let (api, _) = described().split_for_parts();
+    let description = Arc::new(OnceLock::new());
     let routes = Router::new()
         .merge(api.route("/metrics", get(metrics)).layer(middleware::from_fn_with_state(app.clone(), authenticate)))
         .merge(studio::routes())
-        .route("/api/v1/openapi.json", get(async move || Json(description)))
+        .route("/api/v1/openapi.json", get(move || std::future::ready(describe(&description))))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .fallback(studio::nowhere)
@@ -91,6 +97,17 @@ async fn pass(State(door): State<Arc<Door>>, mut request: Request, next: Next) -
 /// The panic's own words went to standard error already.
 fn panicked() -> Response {
     Error::Internal(anyhow::anyhow!("a handler panicked")).into_response()
+}
+
+/// The description as it is sent, which is made when it is first asked for: as a tree it takes a megabyte for each copy of its handler.
+fn describe(written: &OnceLock<Bytes>) -> Result<impl IntoResponse + use<>, Error> {
+    let bytes = if let Some(bytes) = written.get() {
+        bytes.clone()
+    } else {
+        let bytes = serde_json::to_vec(&api().1).context("write the API's description").map_err(Error::Internal)?;
+        written.get_or_init(|| Bytes::from(bytes)).clone()
+    };
+    Ok(([(header::CONTENT_TYPE, "application/json")], bytes))
 }
 
 /// 200 once the store answers; 503 with a problem document while it does not.

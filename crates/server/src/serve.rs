@@ -13,8 +13,8 @@ use anyhow::{Context, anyhow, bail};
 use crate::{
     admin::{self, Running},
     app::{App, AppConfig},
-    audit::{chain, checkpoint},
-    config::{DataConfig, NODES_MAX, PublicConfig, RateConfig, TestConfig},
+    audit::chain,
+    config::{AuditConfig, DataConfig, NODES_MAX, PublicConfig, RateConfig, TestConfig},
     hosts::HostAllowlist,
     jobs::{self, follow_changes},
     listen::{self, ListenConfig, Tls, TlsFiles},
@@ -29,8 +29,7 @@ pub struct ServeConfig {
     pub data: DataConfig,
     pub public: PublicConfig,
     pub tests: TestConfig,
-    /// Where checkpoints of the audit go.
-    pub checkpoints: Option<checkpoint::Sink>,
+    pub audit: AuditConfig,
     pub rates: RateConfig,
     /// The file that says with whom people may sign in besides.
     pub oidc: Option<PathBuf>,
@@ -131,13 +130,14 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
         oidc: config.oidc.as_deref().map(absolute),
         tests: tests.enabled,
         policy: tests.policy.clone(),
+        audit_is_strict: config.audit.is_strict,
     };
     let app = App::open(&AppConfig {
         data: config.data.clone(),
         tests,
         rates: config.rates,
         node_folder: locks.node_folder.clone(),
-        checkpoints: config.checkpoints.clone(),
+        audit: config.audit,
         oidc,
     })
     .await?;

@@ -20,7 +20,7 @@ use crate::{
         "configured": {"allow": [], "deny": ["10.9.0.0/16"]}, "set": {"allow": ["10.0.0.0/8"], "deny": []}, "loopback": false,
         "set_is_sound": true
     },
-    "retention": {"check_days": 90, "version_days": null, "is_sound": true}
+    "retention": {"check_days": 90, "version_days": null, "change_days": null, "read_days": 400, "is_sound": true}
 }))]
 pub struct SettingsAnswer {
     pub addresses: AddressesAnswer,
@@ -56,6 +56,10 @@ pub struct RetentionAnswer {
     pub check_days: Option<i64>,
     /// Days that a version is kept once another has replaced it.
     pub version_days: Option<i64>,
+    /// Days that an event of a change is kept in the audit.
+    pub change_days: Option<i64>,
+    /// Days that an event of a read of credentials is kept in the audit.
+    pub read_days: Option<i64>,
     /// False if they were changed outside of this program: then nothing is forgotten for its age until an owner saves them again.
     pub is_sound: bool,
 }
@@ -84,6 +88,8 @@ pub async fn show_settings(State(app): State<Arc<App>>, Authenticated(caller): A
         retention: RetentionAnswer {
             check_days: retention.value.check_days,
             version_days: retention.value.version_days,
+            change_days: retention.value.change_days,
+            read_days: retention.value.read_days,
             is_sound: retention.is_sound,
         },
     }))

@@ -3,16 +3,16 @@
 //! One chain of changes for the store, whichever node takes its turn, and not one for each node: so their order is one, and a node that is
 //! lost leaves none unchained. Reads are chained by the node that appends them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, atomic::Ordering};
 
 use anyhow::{Context, anyhow, bail};
 use dataflow_vault::Vault;
 
 use super::{
     Link, NO_LINK, canonical,
+    segment::Position,
     segments::{self, Begin, Flow, Head},
     tally::{Named, Tally},
-    use_log::Position,
 };
 use crate::{
     app::App,
@@ -28,8 +28,26 @@ const LINES: usize = 20_000;
 
 /// Brings both chains up to now.
 pub async fn advance(app: &App) -> anyhow::Result<()> {
-    while chain_changes(app).await? {}
-    while index_reads(app).await? {}
+    // What is left from here on counts anew.
+    app.store.unchained.store(false, Ordering::Release);
+    let advanced = async {
+        while chain_changes(app).await? {}
+        while index_reads(app).await? {}
+        Ok(())
+    };
+    advanced.await.inspect_err(|_| app.store.unchained.store(true, Ordering::Release))
+}
+
+/// Whether this process has left events that are in no chain yet.
+pub fn is_behind(app: &App) -> bool {
+    app.store.unchained.load(Ordering::Acquire) || !app.use_log.is_indexed()
+}
+
+/// Puts the row of the chain of changes into a store that has never had one.
+pub async fn begin(write: &mut Write, vault: &Vault) -> anyhow::Result<()> {
+    if store::chain(write, CHANGES).await?.is_none() {
+        store::put_chain(write, &fresh(CHANGES, "", 0, NO_LINK).sealed(vault)).await?;
+    }
     Ok(())
 }
 
@@ -39,10 +57,8 @@ async fn chain_changes(app: &App) -> anyhow::Result<bool> {
         return Ok(false);
     }
     let mut write = app.store.write().await?;
-    let mut row = match hold(app, &mut write, CHANGES).await? {
-        Some(row) => row,
-        None => fresh(CHANGES, "", 0, NO_LINK),
-    };
+    let gone = "The row of the audit chain of changes is gone from the store: “dataflow audit verify” tells more";
+    let mut row = hold(app, &mut write, CHANGES).await?.context(gone)?;
     let events = store::unchained_events(&mut write, EVENTS).await?;
     for event in &events {
         let link = app.vault.audit_link(&link(&row.link)?, canonical(event).as_bytes());
@@ -56,9 +72,20 @@ async fn chain_changes(app: &App) -> anyhow::Result<bool> {
     Ok(i64::try_from(events.len()).unwrap_or_default() == EVENTS)
 }
 
-async fn hold(app: &App, write: &mut Write, name: &str) -> anyhow::Result<Option<ChainRow>> {
+pub(super) async fn hold(app: &App, write: &mut Write, name: &str) -> anyhow::Result<Option<ChainRow>> {
     let row = store::hold_chain(write, name).await?;
     row.map(|row| checked(row, &app.vault)).transpose()
+}
+
+impl ChainRow {
+    /// Where what is kept of it begins.
+    pub(super) fn base(&self) -> anyhow::Result<Head> {
+        Ok(Head { line: u64::try_from(self.base_seq).context("a chain begins at a number")?, link: link(&self.base_link)? })
+    }
+
+    pub(super) fn set_base(&mut self, base: Head) {
+        (self.base_seq, self.base_link) = (number(base.line), base.link.to_vec());
+    }
 }
 
 /// A chain's row, if its MAC holds.
@@ -96,7 +123,10 @@ async fn index_reads(app: &App) -> anyhow::Result<bool> {
     let last = app.use_log.last_line();
     let known = store::chain(&mut app.store.read().await?, &name).await?.map(|row| checked(row, &app.vault)).transpose()?;
     let mut row = match known {
-        Some(row) if row.seq == number(last) => return Ok(false),
+        Some(row) if row.seq == number(last) => {
+            app.use_log.indexed.store(last, Ordering::Relaxed);
+            return Ok(false);
+        }
         Some(row) if row.seq > number(last) => bail!(
             "The audit segments in {} end at line {}, and line {} was there before: “dataflow audit verify” tells more",
             app.use_log.folder().display(),
@@ -107,12 +137,11 @@ async fn index_reads(app: &App) -> anyhow::Result<bool> {
         None if last == 0 => return Ok(false),
         None => first(app)?,
     };
-    let log = app.use_log.clone();
     // On disk first: what the store has seen must not be missing after a power cut.
-    let until = tokio::task::spawn_blocking(move || log.sync()).await.context("sync the audit segment")??;
+    let until = app.use_log.sync().await?;
     let (folder, from, keep) = (app.use_log.folder().to_owned(), row.clone(), app.store.is_shared());
     let named = app.named.clone();
-    let read = move || read(&folder, &from, &until, keep, &named);
+    let read = move || read(&folder, &from, until, keep, &named);
     let read = tokio::task::spawn_blocking(read).await.context("read the audit segment")??;
     let mut rows = Vec::new();
     for (key, counted) in read.tally.counts() {
@@ -138,7 +167,8 @@ async fn index_reads(app: &App) -> anyhow::Result<bool> {
     row.at = now;
     store::put_chain(&mut write, &row.sealed(&app.vault)).await?;
     write.commit_quietly().await?;
-    Ok(read.end.head.line < until.head.line)
+    app.use_log.indexed.store(read.end.head.line, Ordering::Relaxed);
+    Ok(read.end.head.line < until)
 }
 
 /// The row of this node's chain before its first line is indexed.
@@ -165,14 +195,14 @@ struct Read {
 }
 
 /// Counts the lines after `from`, and no further than `until`.
-fn read(folder: &std::path::Path, from: &ChainRow, until: &Position, keep: bool, named: &Mutex<Named>) -> anyhow::Result<Read> {
+fn read(folder: &std::path::Path, from: &ChainRow, until: u64, keep: bool, named: &Mutex<Named>) -> anyhow::Result<Read> {
     let unsigned = |number: i64| u64::try_from(number).unwrap_or_default();
     let head = Head { line: unsigned(from.seq), link: link(&from.link)? };
     let start = Position { segment: unsigned(from.segment), place: unsigned(from.place), head };
     let mut read = Read { tally: Tally::default(), kept: Vec::new(), end: start };
     let mut named = named.lock().unwrap_or_else(PoisonError::into_inner);
     let mut lines = 0;
-    let is_enough = |lines: usize, read: &Read| lines == LINES || read.tally.is_full() || read.end.head.line >= until.head.line;
+    let is_enough = |lines: usize, read: &Read| lines == LINES || read.tally.is_full() || read.end.head.line >= until;
     while !is_enough(lines, &read) {
         let before = read.end.head.line;
         let path = segments::path(folder, read.end.segment);
@@ -196,6 +226,9 @@ fn read(folder: &std::path::Path, from: &ChainRow, until: &Position, keep: bool,
                 bail!("{} has no line {}", path.display(), before + 1);
             }
             (read.end.segment, read.end.place) = (read.end.head.line + 1, 0);
+            if keep && lines > 0 {
+                break; // A piece is of one segment, so that both go together.
+            }
         }
     }
     Ok(read)

@@ -105,6 +105,13 @@ pub fn split(text: &[u8]) -> Option<(&[u8], Link)> {
     Some((event, link))
 }
 
+/// When the event of a line was, which begins with that. Nothing has proven it yet.
+pub fn time(text: &[u8]) -> Option<i64> {
+    let rest = text.strip_prefix(b"{\"at\":")?;
+    let end = rest.iter().position(|byte| *byte == b',')?;
+    std::str::from_utf8(rest.get(..end)?).ok()?.parse().ok()
+}
+
 /// Where a chain stands: the number and link of its last line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
@@ -133,6 +140,11 @@ pub struct Walk<'v> {
 impl<'v> Walk<'v> {
     pub fn new(vault: &'v Vault) -> Self {
         Self { vault, head: None }
+    }
+
+    /// One that goes on after a line.
+    pub fn after(vault: &'v Vault, head: Head) -> Self {
+        Self { vault, head: Some(head) }
     }
 
     pub fn head(&self) -> Option<Head> {
@@ -174,6 +186,37 @@ pub fn read(path: &Path, place: u64, mut take: impl FnMut(&[u8], u64) -> anyhow:
             return Ok(());
         }
     }
+}
+
+/// Reads the lines after the one of this number, segment by segment. What is left of those before it is passed over.
+pub fn read_after(folder: &Path, line: u64, mut take: impl FnMut(&[u8]) -> anyhow::Result<Flow>) -> anyhow::Result<()> {
+    let all = list(folder)?;
+    let nexts = all.iter().skip(1).map(Some).chain([None]);
+    let mut flow = Flow::On;
+    for (first, _) in all.iter().zip(nexts).filter(|(_, next)| next.is_none_or(|next| *next > line + 1)) {
+        let mut number = first.saturating_sub(1);
+        read(&path(folder, *first), 0, |text, _| {
+            number += 1;
+            flow = if number > line { take(text)? } else { Flow::On };
+            Ok(flow)
+        })?;
+        if flow == Flow::Stop {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the segments that end no later than with the line of this number; never the last one that has lines, which tells the chain's id.
+pub fn remove_before(folder: &Path, line: u64) -> anyhow::Result<()> {
+    let all = list(folder)?;
+    for (first, next) in all.iter().zip(all.iter().skip(1)).filter(|(_, next)| **next <= line + 1) {
+        let (old, next) = (path(folder, *first), path(folder, *next));
+        if std::fs::metadata(&next).is_ok_and(|next| next.len() > 0) {
+            std::fs::remove_file(&old).with_context(|| format!("remove the old audit segment {}", old.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether to read on.

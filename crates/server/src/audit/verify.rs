@@ -10,7 +10,7 @@ use super::{
     Link, canonical,
     chain::{CHANGES, checked, link, number},
     checkpoint::Checkpoint,
-    segments::{self, Flow, Head, Step, Walk},
+    segments::{self, Begin, Flow, Head, Step, Walk},
 };
 use crate::{
     app::App,
@@ -47,68 +47,141 @@ pub struct ChainReport {
     pub node: String,
     /// Events that hold.
     pub events: u64,
+    /// The number of the last event that is kept no longer, and when the first one was that is.
+    #[serde(default)]
+    pub expired: i64,
+    #[serde(default)]
+    pub since: Option<String>,
     /// The number and link of the last of them.
     pub seq: i64,
     pub link: String,
     /// Whether a checkpoint was held against it, and agrees.
     pub checkpoint: Option<bool>,
+    /// The number that the newest checkpoint saw, where that is kept no longer.
+    #[serde(default)]
+    pub older_checkpoint: Option<i64>,
     /// The first bad event; nothing behind it was looked at.
     pub problem: Option<String>,
 }
 
-/// A walk that is under way.
-struct Walked<'c> {
-    report: ChainReport,
-    head: Head,
-    checkpoint: Option<&'c Checkpoint>,
+impl ChainReport {
+    fn new(chain: &str, node: &str) -> Self {
+        Self {
+            chain: chain.to_owned(),
+            node: node.to_owned(),
+            events: 0,
+            expired: 0,
+            since: None,
+            seq: 0,
+            link: String::new(),
+            checkpoint: None,
+            older_checkpoint: None,
+            problem: None,
+        }
+    }
+
+    fn broken(chain: &str, problem: String) -> Self {
+        Self { problem: Some(problem), ..Self::new(chain, "") }
+    }
 }
 
-impl<'c> Walked<'c> {
-    fn new(row: &ChainRow, checkpoints: &'c [Checkpoint]) -> anyhow::Result<Self> {
-        let checkpoint = checkpoints.iter().filter(|point| point.chain == row.name).max_by_key(|point| point.seq);
-        Ok(Self {
-            report: ChainReport {
-                chain: row.name.clone(),
-                node: row.node.clone(),
-                events: 0,
-                seq: row.base_seq,
-                link: hex::encode(&row.base_link),
-                checkpoint: None,
-                problem: None,
-            },
-            head: Head { line: u64::try_from(row.base_seq).unwrap_or_default(), link: link(&row.base_link)? },
-            checkpoint,
-        })
+/// A walk that is under way.
+pub(super) struct Walked<'w> {
+    pub(super) report: ChainReport,
+    pub(super) head: Head,
+    walk: Walk<'w>,
+    /// The last event that the store knows of.
+    known: (i64, Link),
+    checkpoint: Option<&'w Checkpoint>,
+}
+
+impl<'w> Walked<'w> {
+    /// One that begins behind the base of a chain.
+    pub(super) fn of(vault: &'w Vault, row: &ChainRow, checkpoints: &'w [Checkpoint]) -> anyhow::Result<Self> {
+        let head = row.base()?;
+        let report = ChainReport {
+            expired: row.base_seq,
+            seq: row.base_seq,
+            link: hex::encode(head.link),
+            ..ChainReport::new(&row.name, &row.node)
+        };
+        let known = (row.seq, link(&row.link)?);
+        let mut walked = Self { report, head, walk: Walk::after(vault, head), known, checkpoint: None };
+        match checkpoints.iter().filter(|point| point.chain == row.name).max_by_key(|point| point.seq) {
+            Some(point) if point.seq < row.base_seq => walked.report.older_checkpoint = Some(point.seq),
+            found => walked.checkpoint = found,
+        }
+        walked.agrees();
+        Ok(walked)
+    }
+
+    /// Holds what the store and a checkpoint saw against where the walk is.
+    fn agrees(&mut self) -> bool {
+        if number(self.head.line) == self.known.0 && self.head.link != self.known.1 {
+            self.fail(format!("event {} is not the one that the store has seen", self.head.line));
+            return false;
+        }
+        let Some(point) = self.checkpoint.filter(|point| point.seq == number(self.head.line)) else { return true };
+        let agrees = point.link == hex::encode(self.head.link);
+        self.report.checkpoint = Some(agrees);
+        if !agrees {
+            self.fail(format!("event {} is not the one that the checkpoint of {} saw", self.head.line, point.at));
+        }
+        agrees
     }
 
     /// Takes the next event; `false` if it is not the one that a checkpoint saw.
-    fn pass(&mut self, head: Head) -> bool {
+    fn pass(&mut self, head: Head, at: impl FnOnce() -> Option<i64>) -> bool {
         self.head = head;
-        let seen = self.checkpoint.filter(|point| point.seq == number(head.line));
-        if let Some(point) = seen {
-            let agrees = point.link == hex::encode(head.link);
-            self.report.checkpoint = Some(agrees);
-            if !agrees {
-                self.fail(format!("event {} is not the one that the checkpoint of {} saw", head.line, point.at));
-                return false;
-            }
+        if self.report.events == 0 {
+            self.report.since = at().map(rfc3339);
         }
-        self.report.events += 1;
-        true
+        let agrees = self.agrees();
+        self.report.events += u64::from(agrees);
+        agrees
     }
 
     fn fail(&mut self, problem: String) {
         self.report.problem.get_or_insert(problem);
     }
 
+    /// Whether the store knows less of the chain.
+    pub(super) fn is_past_known(&self) -> bool {
+        number(self.head.line) > self.known.0
+    }
+
+    /// Whether it has come to the last event that the store knows of.
+    pub(super) fn is_all_known(&self) -> bool {
+        number(self.head.line) == self.known.0
+    }
+
+    /// Takes the next line of a chain of reads; `false` once that breaks.
+    pub(super) fn line(&mut self, text: &[u8]) -> bool {
+        let before = self.head;
+        let step = self.walk.step(text);
+        let begin = segments::split(text).and_then(|(event, _)| Begin::read(event));
+        let Some(head) = self.walk.head().filter(|_| !matches!(step, Step::Breaks)) else {
+            let next = before.line + 1;
+            self.fail(match begin {
+                Some(begin) if begin.line > next => {
+                    format!("line {next} is missing: {} is followed by {}", before.line, begin.line)
+                }
+                _ => format!("line {next} is not what followed line {}", before.line),
+            });
+            return false;
+        };
+        if begin.as_ref().is_some_and(|begin| begin.chain != self.report.chain) {
+            self.fail(format!("the segment that begins with line {} is not of this chain", head.line));
+            return false;
+        }
+        self.pass(head, || begin.map(|begin| begin.at))
+    }
+
     /// Holds the end against what the store and the checkpoint know of it.
-    fn end(mut self, known: Option<(i64, Link)>) -> ChainReport {
+    fn end(mut self) -> ChainReport {
         let line = number(self.head.line);
-        match known {
-            Some((seq, _)) if line < seq => {
-                self.fail(format!("it ends at event {line} and had come to {seq}: those after it were taken out"));
-            }
-            _ => {}
+        if line < self.known.0 {
+            self.fail(format!("it ends at event {line} and had come to {}: those after it were taken out", self.known.0));
         }
         if let Some(point) = self.checkpoint
             && point.seq > line
@@ -129,30 +202,32 @@ pub async fn verify(app: &App, checkpoints: &[Checkpoint]) -> anyhow::Result<Rep
     let mut rows = store::chains(&mut app.store.read().await?).await?;
     for point in &own {
         if rows.iter().all(|row| row.name != point.chain) {
-            report.chains.push(ChainReport {
-                chain: point.chain.clone(),
-                node: String::new(),
-                events: 0,
-                seq: 0,
-                link: String::new(),
-                checkpoint: Some(false),
-                problem: Some(format!("nothing is left of it, and the checkpoint of {} saw event {}", point.at, point.seq)),
-            });
+            let problem = format!("nothing is left of it, and the checkpoint of {} saw event {}", point.at, point.seq);
+            report.chains.push(ChainReport { checkpoint: Some(false), ..ChainReport::broken(&point.chain, problem) });
         }
+    }
+    if rows.iter().all(|row| row.name != CHANGES) {
+        let problem = "its row is gone from the store, which has had one from its beginning".to_owned();
+        report.chains.push(ChainReport::broken(CHANGES, problem));
+    }
+    if let Some(chain) = store::chain_without_row(&mut app.store.read().await?).await? {
+        report.chains.push(ChainReport::broken(&chain, "its row is gone from the store, and lines of it are there".to_owned()));
     }
     rows.sort_by_key(|row| row.name != CHANGES);
     for row in rows {
-        let mut walked = Walked::new(&row, &own)?;
+        let (name, node) = (row.name.clone(), row.node.clone());
         let row = match checked(row, &app.vault) {
             Ok(row) => row,
             Err(error) => {
-                walked.fail(error.to_string());
-                report.chains.push(walked.report);
+                report.chains.push(ChainReport { node, ..ChainReport::broken(&name, error.to_string()) });
                 continue;
             }
         };
-        report.chains.push(if row.name == CHANGES {
-            changes(app, &row, walked).await?
+        let walked = Walked::of(&app.vault, &row, &own)?;
+        report.chains.push(if walked.report.problem.is_some() {
+            walked.report
+        } else if row.name == CHANGES {
+            changes(app, walked).await?
         } else {
             reads(app, &row, walked).await?
         });
@@ -166,31 +241,43 @@ fn named(event: &AuditRow, seq: i64) -> String {
     format!("event {seq}, {} “{}” by {} at {}", event.action, event.object, event.actor, rfc3339(event.at))
 }
 
-async fn changes(app: &App, row: &ChainRow, mut walked: Walked<'_>) -> anyhow::Result<ChainReport> {
+/// Where the chain of changes stands after this event, or why it does not follow.
+pub(super) fn follows(vault: &Vault, before: &Head, event: &AuditRow) -> Result<Head, String> {
+    let (next, seq) = (before.line + 1, event.seq.unwrap_or_default());
+    let content = canonical(event);
+    let link = event.link.as_deref().and_then(|bytes| link(bytes).ok()).unwrap_or_default();
+    if seq != number(next) {
+        Err(format!("event {next} is missing: {} is followed by {}", before.line, named(event, seq)))
+    } else if !vault.audit_mac_holds(content.as_bytes(), &event.mac) {
+        Err(format!("{}, was changed or was not written by this program", named(event, seq)))
+    } else if !vault.audit_link_holds(&before.link, content.as_bytes(), &link) {
+        Err(format!("{}, is not what followed event {}", named(event, seq), before.line))
+    } else {
+        Ok(Head { line: next, link })
+    }
+}
+
+async fn changes(app: &App, mut walked: Walked<'_>) -> anyhow::Result<ChainReport> {
+    if let Some(event) = store::event_before(&mut app.store.read().await?, walked.report.expired).await? {
+        let told = named(&event, event.seq.unwrap_or_default());
+        walked.fail(format!("{told}, stands before the beginning of the chain, which is after {}", walked.report.expired));
+        return Ok(walked.report);
+    }
     loop {
         let after = number(walked.head.line);
         let events = store::events_after(&mut app.store.read().await?, after, PAGE).await?;
         if events.is_empty() {
-            return Ok(walked.end(Some((row.seq, link(&row.link)?))));
+            return Ok(walked.end());
         }
         for event in events {
-            let (before, seq) = (walked.head, event.seq.unwrap_or_default());
-            let content = canonical(&event);
-            let next = event.link.as_deref().and_then(|bytes| link(bytes).ok()).unwrap_or_default();
-            let problem = if seq != number(before.line) + 1 {
-                Some(format!("event {} is missing: {} is followed by {}", before.line + 1, before.line, named(&event, seq)))
-            } else if !app.vault.audit_mac_holds(content.as_bytes(), &event.mac) {
-                Some(format!("{}, was changed or was not written by this program", named(&event, seq)))
-            } else if !app.vault.audit_link_holds(&before.link, content.as_bytes(), &next) {
-                Some(format!("{}, is not what followed event {}", named(&event, seq), before.line))
-            } else {
-                None
+            let head = match follows(&app.vault, &walked.head, &event) {
+                Ok(head) => head,
+                Err(problem) => {
+                    walked.fail(problem);
+                    return Ok(walked.report);
+                }
             };
-            if let Some(problem) = problem {
-                walked.fail(problem);
-                return Ok(walked.report);
-            }
-            if !walked.pass(Head { line: before.line + 1, link: next }) {
+            if !walked.pass(head, || Some(event.at)) {
                 return Ok(walked.report);
             }
         }
@@ -214,90 +301,44 @@ async fn waiting(app: &App, report: &mut Report) -> anyhow::Result<()> {
             Some(chain) => {
                 chain.problem.get_or_insert(problem);
             }
-            None => report.chains.push(ChainReport {
-                chain: CHANGES.to_owned(),
-                node: String::new(),
-                events: 0,
-                seq: 0,
-                link: String::new(),
-                checkpoint: None,
-                problem: Some(problem),
-            }),
+            None => report.chains.push(ChainReport::broken(CHANGES, problem)),
         }
     }
     Ok(())
 }
 
-async fn reads(app: &App, row: &ChainRow, walked: Walked<'_>) -> anyhow::Result<ChainReport> {
+async fn reads(app: &App, row: &ChainRow, mut walked: Walked<'_>) -> anyhow::Result<ChainReport> {
     if row.name == app.use_log.chain() {
-        let known = (row.seq, link(&row.link)?);
-        return tokio::task::block_in_place(|| segments_of_this_node(&app.vault, app.use_log.folder(), known, walked));
+        return tokio::task::block_in_place(|| segments_of_this_node(app.use_log.folder(), walked));
     }
     if app.store.is_shared() {
         return kept(app, row, walked).await;
     }
-    let mut walked = walked;
-    walked.fail("its segments are not on this machine".to_owned());
+    if row.seq > row.base_seq {
+        walked.fail("its segments are not on this machine".to_owned());
+    }
     Ok(walked.report)
 }
 
-/// Walks lines that came from one place; `false` once the chain breaks.
-fn line(walk: &mut Walk<'_>, walked: &mut Walked<'_>, known: (i64, Link), line: &[u8]) -> bool {
-    let before = walked.head;
-    let step = walk.step(line);
-    let Some(head) = walk.head().filter(|_| !matches!(step, Step::Breaks)) else {
-        walked.fail(format!("line {} is not what followed line {}", before.line + 1, before.line));
-        return false;
-    };
-    if head.line != before.line + 1 {
-        walked.fail(format!("line {} is missing: {} is followed by {}", before.line + 1, before.line, head.line));
-        return false;
-    }
-    if let Step::Begins(begin) = step
-        && (begin.after != before.link || begin.chain != walked.report.chain)
-    {
-        walked.fail(format!("the segment that begins with line {} is not the one that followed line {}", head.line, before.line));
-        return false;
-    }
-    if number(head.line) == known.0 && head.link != known.1 {
-        walked.fail(format!("line {} is not the one that the store has seen", head.line));
-        return false;
-    }
-    walked.pass(head)
-}
-
-fn segments_of_this_node(
-    vault: &Vault,
-    folder: &Path,
-    known: (i64, Link),
-    mut walked: Walked<'_>,
-) -> anyhow::Result<ChainReport> {
-    let mut walk = Walk::new(vault);
+fn segments_of_this_node(folder: &Path, mut walked: Walked<'_>) -> anyhow::Result<ChainReport> {
     let mut on = true;
-    for segment in segments::list(folder)? {
-        segments::read(&segments::path(folder, segment), 0, |text, _| {
-            on = line(&mut walk, &mut walked, known, text);
-            Ok(if on { Flow::On } else { Flow::Stop })
-        })?;
-        if !on {
-            return Ok(walked.report);
-        }
-    }
-    Ok(walked.end(Some(known)))
+    segments::read_after(folder, walked.head.line, |text| {
+        on = walked.line(text);
+        Ok(if on { Flow::On } else { Flow::Stop })
+    })?;
+    Ok(if on { walked.end() } else { walked.report })
 }
 
 /// The lines of another node, which the store has.
 async fn kept(app: &App, row: &ChainRow, mut walked: Walked<'_>) -> anyhow::Result<ChainReport> {
-    let known = (row.seq, link(&row.link)?);
-    let mut walk = Walk::new(&app.vault);
     let mut read = app.store.read().await?;
     loop {
         let after = number(walked.head.line);
         let Some((_, lines)) = store::kept_lines(&mut read, &row.name, after).await.context("read kept lines")? else {
-            return Ok(walked.end(Some(known)));
+            return Ok(walked.end());
         };
         for text in lines.split_inclusive(|byte| *byte == b'\n') {
-            if !line(&mut walk, &mut walked, known, text.strip_suffix(b"\n").unwrap_or(text)) {
+            if !walked.line(text.strip_suffix(b"\n").unwrap_or(text)) {
                 return Ok(walked.report);
             }
         }

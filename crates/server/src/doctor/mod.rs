@@ -116,6 +116,7 @@ pub async fn examine(asked: &Examination<'_>) -> Vec<Finding> {
     findings.push(machine::disk(&data.folder));
     findings.extend(served::certificate(asked, running.as_ref()));
     findings.extend(running.as_ref().map(served::outbound));
+    findings.extend(running.as_ref().map(served::audit));
     let oidc = asked.oidc.clone().or_else(|| running.as_ref().and_then(|running| running.oidc.clone()));
     if let Some(path) = oidc {
         findings.push(provider::examine(path, &asked.clock).await);

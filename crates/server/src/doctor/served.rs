@@ -87,6 +87,16 @@ pub(super) fn outbound(running: &Running) -> Finding {
     )
 }
 
+pub(super) fn audit(running: &Running) -> Finding {
+    const AUDIT: &str = "audit";
+    let found = if running.audit_is_strict {
+        "Strict: a read of credentials is on disk before its answer"
+    } else {
+        "A read of credentials is written before its answer and on disk within 50 ms; with --audit-strict before it"
+    };
+    Finding::ok(AUDIT, found)
+}
+
 pub(super) fn certificate(asked: &Examination<'_>, running: Option<&Running>) -> Option<Finding> {
     const CERTIFICATE: &str = "certificate";
     let (certificate, key) = asked.tls.clone().or_else(|| running.and_then(|running| running.tls.clone()))?;

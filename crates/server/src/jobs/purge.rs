@@ -1,7 +1,8 @@
 //! Forgets what is no longer needed: ended sessions, expired links and idempotency keys, checks and uses beyond what is kept, and what an
 //! owner wants kept no longer.
 //!
-//! Tombstones and audit events are not touched here, nor is anything that somebody could still ask for by name.
+//! Tombstones are not touched here, nor is anything that somebody could still ask for by name. How the audit loses its beginning is
+//! `audit::expiry`'s.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,6 +11,7 @@ use anyhow::anyhow;
 use super::Stop;
 use crate::{
     app::App,
+    audit::expiry,
     clock::{DAY, SECOND},
     ops::{
         dependents::DEPENDENTS_MAX,
@@ -32,7 +34,15 @@ const BATCH: i64 = 500;
 const CONNECTIONS: i64 = 1_000;
 
 pub async fn run(app: Arc<App>, mut stop: Stop) {
+    let mut tidied = i64::MIN;
     loop {
+        let now = app.clock.now();
+        if now.saturating_sub(tidied) >= EVERY {
+            tidied = now;
+            if let Err(error) = tidy(&app, now).await {
+                tracing::warn!(error.cause = format!("{error:#}"), "old audit segments could not be removed");
+            }
+        }
         if let Err(error) = run_if_due(&app).await {
             tracing::warn!(error.cause = format!("{:#}", anyhow!(error)), "old rows could not be purged");
         }
@@ -40,6 +50,12 @@ pub async fn run(app: Arc<App>, mut stop: Stop) {
             return;
         }
     }
+}
+
+/// What each node does by itself, and before any drops more.
+pub async fn tidy(app: &App, now: i64) -> anyhow::Result<()> {
+    let retention = settings::in_force::<Retention>(app).await.unwrap_or_default();
+    expiry::tidy(app, now, retention.read_days.map(|days| expiry::before(now, days))).await
 }
 
 /// Purges if no node has for an hour; whether it did. Of many nodes that ask at the same instant one does.
@@ -84,6 +100,13 @@ async fn purge(app: &App, now: i64) -> Result<()> {
 }
 
 async fn by_age(app: &App, now: i64, retention: Retention) -> Result<()> {
+    let (changes, reads) = (retention.change_days, retention.read_days);
+    let (changes, reads) = (changes.map(|days| expiry::before(now, days)), reads.map(|days| expiry::before(now, days)));
+    if let Err(error) = expiry::expire(app, changes, reads).await {
+        tracing::error!(error.cause = format!("{error:#}"), "what is old in the audit was not dropped");
+    } else if let Some(read_before) = reads {
+        delete_all(app, &Batch::OldReads { read_before }).await?;
+    }
     let before = |days: i64| now - days.saturating_mul(DAY);
     if let Some(checked_before) = retention.check_days.map(before) {
         delete_all(app, &Batch::OldChecks { checked_before }).await?;

@@ -84,6 +84,28 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str, filter: &Filter, 
     paging.page(entries, |entry| (entry.at.to_string(), entry.id.clone()))
 }
 
+/// From when on the audit knows; nothing where it knows all.
+#[derive(Debug, Default)]
+pub struct Known {
+    pub changes_since: Option<i64>,
+    pub reads_since: Option<i64>,
+}
+
+/// Whether events have been dropped for their age, and from when on there are some.
+pub async fn known(app: &App, caller: &Caller, workspace: &str) -> Result<Known> {
+    authorise(app, caller, workspace, Action::SeeActivity).await?;
+    let mut read = app.store.read().await?;
+    let mut known = Known::default();
+    for chain in store::chains(&mut read).await?.into_iter().filter(|chain| chain.base_seq > 0) {
+        if chain.name == chain::CHANGES {
+            known.changes_since = store::event_time(&mut read, chain.base_seq + 1).await?;
+        } else if known.reads_since.is_none() {
+            known.reads_since = store::oldest_reads(&mut read).await?.or(Some(app.clock.now()));
+        }
+    }
+    Ok(known)
+}
+
 /// Walks the chains of all that is kept, whatever workspace it belongs to, up to this moment: for the operator, at the server's own machine.
 ///
 /// # Errors

@@ -52,7 +52,7 @@ pub async fn plan_stored(app: &App, caller: &Caller, workspace: &str, name: &str
     let secrets = connection.open_secrets()?;
     let record = Record { connection: connection.id, version: connection.version, by: caller.label().into_owned() };
     let test = plan(app, caller, &workspace, connection.connector(), (connection.public.clone(), secrets)).await?;
-    audit_use(app, caller, &workspace, name, connection.version)?;
+    audit_use(app, caller, &workspace, name, connection.version).await?;
     Ok(Planned { test, record: Some(record) })
 }
 
@@ -89,7 +89,7 @@ pub async fn plan_unsaved(app: &App, caller: &Caller, workspace: &str, name: Opt
     let secrets = sealing.clear(kind, content.settled)?;
     let test = plan(app, caller, &workspace, &kind.connector, secrets).await?;
     if let Some((row, _)) = &stored {
-        audit_use(app, caller, &workspace, &row.name, row.version)?;
+        audit_use(app, caller, &workspace, &row.name, row.version).await?;
     }
     Ok(Planned { test, record: None })
 }
@@ -112,7 +112,7 @@ async fn plan(
 }
 
 /// A test sends the stored secret to the database: a use, and audited as one before it begins.
-fn audit_use(app: &App, caller: &Caller, workspace: &Workspace, name: &str, version: i64) -> Result<()> {
+async fn audit_use(app: &App, caller: &Caller, workspace: &Workspace, name: &str, version: i64) -> Result<()> {
     let event = UseEvent {
         at: app.clock.now(),
         action: "connection.test",
@@ -124,7 +124,7 @@ fn audit_use(app: &App, caller: &Caller, workspace: &Workspace, name: &str, vers
         address: caller.address,
         workflow: caller.workflow.as_ref(),
     };
-    app.use_log.append(&app.vault, &event).map_err(Error::Unavailable)
+    app.use_log.append(&app.vault, &event).await.map_err(Error::Unavailable)
 }
 
 impl Planned {

@@ -90,6 +90,7 @@ pub async fn resolve(app: &App, caller: &Caller, workspace: &str, name: &str, ho
                 workflow: caller.workflow.as_ref(),
             },
         )
+        .await
         .map_err(Error::Unavailable)?;
     if let Some(workflow) = &caller.workflow {
         app.uses.connection(&Use { connection: connection.id, version: connection.version, workflow, used_by: &actor, at });

@@ -1,8 +1,9 @@
-//! What an owner sets for the whole server: which addresses tests may reach, and how long history is kept.
+//! What an owner sets for the whole server: which addresses tests may reach, and how long history and the audit are kept.
 
 use anyhow::{Context, anyhow};
 use dataflow_connectors::{AddressLists, DialPolicy};
 use dataflow_model::FieldError;
+use dataflow_vault::Vault;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
@@ -16,13 +17,16 @@ use crate::{
     app::App,
     audit::{self, Event},
     error::{Error, Result},
-    store::{self, SettingRow},
+    store::{self, SettingRow, Write},
 };
 
 /// Most ranges of one list of addresses.
 pub const RANGES_MAX: usize = 500;
 /// Most days that history is kept for, where its age counts at all: ten years.
 pub const RETENTION_DAYS_MAX: i64 = 3_660;
+/// Fewest days that the audit is kept: who does wrong cannot have it forgotten before anybody looks. PCI DSS 4.0, 10.5.1, wants the last three
+/// months at hand, and a year kept.
+pub const AUDIT_DAYS_MIN: i64 = 90;
 
 /// Who left a setting that no owner has saved yet.
 pub const NOBODY: &str = "server";
@@ -62,16 +66,27 @@ pub struct Retention {
     pub check_days: Option<i64>,
     /// Days that a version is kept once another has replaced it.
     pub version_days: Option<i64>,
+    /// Days that an event of a change, and one of a read by a machine, is kept in the audit.
+    #[serde(default)]
+    pub change_days: Option<i64>,
+    #[serde(default)]
+    pub read_days: Option<i64>,
 }
 
 impl Setting for Retention {
     const NAME: &'static str = "retention";
 
     fn errors(&self) -> Vec<FieldError> {
-        let days = [("check_days", self.check_days), ("version_days", self.version_days)];
-        let wrong = days.into_iter().filter(|(_, days)| days.is_some_and(|days| !(1..=RETENTION_DAYS_MAX).contains(&days)));
-        let text = format!("must be from 1 to {RETENTION_DAYS_MAX} days, or nothing");
-        wrong.map(|(field, _)| FieldError::new(field, "out_of_range", text.clone())).collect()
+        let days = [
+            ("check_days", self.check_days, 1),
+            ("version_days", self.version_days, 1),
+            ("change_days", self.change_days, AUDIT_DAYS_MIN),
+            ("read_days", self.read_days, AUDIT_DAYS_MIN),
+        ];
+        let wrong =
+            days.into_iter().filter(|(_, days, least)| days.is_some_and(|days| !(*least..=RETENTION_DAYS_MAX).contains(&days)));
+        let text = |least: i64| format!("must be from {least} to {RETENTION_DAYS_MAX} days, or nothing");
+        wrong.map(|(field, _, least)| FieldError::new(field, "out_of_range", text(least))).collect()
     }
 }
 
@@ -91,44 +106,18 @@ fn etag(name: &str, row: Option<&SettingRow>) -> String {
     format!("\"{name}.{}\"", row.map_or(0, |row| row.version))
 }
 
-/// Puts in what is missing when a server starts, so that a setting that is gone while it runs is told from one that never was. One that
-/// was changed before, and of which the audit knows, is not put in again: somebody took it out of the store.
-pub async fn begin(app: &App) -> anyhow::Result<()> {
-    begin_one::<AddressLists>(app).await?;
-    begin_one::<Retention>(app).await
-}
-
-async fn begin_one<S: Setting>(app: &App) -> anyhow::Result<()> {
-    let mut read = app.store.read().await?;
-    if store::setting(&mut read, S::NAME).await?.is_some() {
-        return Ok(());
-    }
-    if store::has_audit(&mut read, CHANGED, S::NAME).await? {
-        tracing::error!(
-            setting.name = S::NAME,
-            "a setting that was saved before is gone from the store; an owner must save it again"
-        );
-        return Ok(());
-    }
-    drop(read);
-    let row = row(app, &S::default(), 1, NOBODY).map_err(|error| anyhow!(error.describe().2))?;
-    let mut write = app.store.write().await?;
-    store::begin_setting(&mut write, &row).await?;
-    write.commit_quietly().await?;
+/// Puts the settings into a store that has never had them.
+pub async fn begin(write: &mut Write, vault: &Vault, now: i64) -> anyhow::Result<()> {
+    store::begin_setting(write, &row(vault, now, &AddressLists::default(), 1, NOBODY)?).await?;
+    store::begin_setting(write, &row(vault, now, &Retention::default(), 1, NOBODY)?).await?;
     Ok(())
 }
 
-fn row<S: Setting>(app: &App, value: &S, version: i64, by: &str) -> Result<SettingRow> {
-    let value = serde_json::to_string(value).context("write a setting as JSON").map_err(Error::Internal)?;
-    let row = SettingRow {
-        name: S::NAME.to_owned(),
-        value,
-        version,
-        updated_at: app.clock.now(),
-        updated_by: by.to_owned(),
-        mac: Vec::new(),
-    };
-    Ok(row.sealed(&app.vault))
+fn row<S: Setting>(vault: &Vault, now: i64, value: &S, version: i64, by: &str) -> anyhow::Result<SettingRow> {
+    let value = serde_json::to_string(value).context("write a setting as JSON")?;
+    let row =
+        SettingRow { name: S::NAME.to_owned(), value, version, updated_at: now, updated_by: by.to_owned(), mac: Vec::new() };
+    Ok(row.sealed(vault))
 }
 
 /// The setting that holds now. It is read each time: a change counts at once, on every node.
@@ -203,7 +192,7 @@ pub async fn change<S: Setting>(app: &App, caller: &Caller, precondition: &Preco
     let found = store::setting(&mut write, S::NAME).await?;
     precondition.holds(&etag(S::NAME, found.as_ref()))?;
     let version = found.as_ref().map_or(0, |row| row.version).max(0) + 1;
-    let row = row(app, &value, version, &caller.label())?;
+    let row = row(&app.vault, app.clock.now(), &value, version, &caller.label()).map_err(Error::Internal)?;
     if !store::put_setting(&mut write, &row).await? {
         return Err(Error::VersionConflict);
     }

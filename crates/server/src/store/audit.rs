@@ -1,6 +1,8 @@
 //! Audit events of changes, their chain, and the index of machine reads. Append-only: an event changes once, when its chain gives it a
 //! number and a link.
 
+use std::sync::atomic::Ordering;
+
 use super::{Handle, Result, Write, execute, fetch};
 
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -37,6 +39,8 @@ pub async fn append_audit(write: &mut Write, row: &AuditRow) -> Result<()> {
         &row.detail,
         &row.mac,
     )?;
+    let unchained = write.unchained.clone();
+    write.once_committed(move || unchained.store(true, Ordering::Release));
     Ok(())
 }
 
@@ -54,6 +58,18 @@ pub async fn chain_event(write: &mut Write, id: &str, seq: i64, link: &[u8]) -> 
 /// Chained events after `seq`, in the chain's order.
 pub async fn events_after(handle: &mut impl Handle, seq: i64, limit: i64) -> Result<Vec<AuditRow>> {
     fetch!(handle, fetch_all, AuditRow, "SELECT * FROM audit_events WHERE seq > $1 ORDER BY seq LIMIT $2", seq, limit)
+}
+
+/// Takes changes out of the store, up to this number.
+pub async fn drop_events(write: &mut Write, last: i64) -> Result<()> {
+    execute!(write, "DELETE FROM audit_events WHERE seq <= $1", last)?;
+    Ok(())
+}
+
+/// When the change of this number was.
+pub async fn event_time(handle: &mut impl Handle, seq: i64) -> Result<Option<i64>> {
+    let row = fetch!(handle, fetch_optional, (i64,), "SELECT at FROM audit_events WHERE seq = $1", seq)?;
+    Ok(row.map(|(at,)| at))
 }
 
 /// How far a chain has come.
@@ -179,6 +195,17 @@ pub async fn kept_lines(handle: &mut impl Handle, chain: &str, seq: i64) -> Resu
     fetch!(handle, fetch_optional, (i64, Vec<u8>), sql, chain, seq)
 }
 
+/// Takes pieces of a chain out of the store, up to this line.
+pub async fn drop_lines(write: &mut Write, chain: &str, last: i64) -> Result<()> {
+    execute!(write, "DELETE FROM audit_lines WHERE chain = $1 AND last_seq <= $2", chain, last)?;
+    Ok(())
+}
+
+/// When the first of the reads was that are counted still.
+pub async fn oldest_reads(handle: &mut impl Handle) -> Result<Option<i64>> {
+    Ok(fetch!(handle, fetch_one, (Option<i64>,), "SELECT min(at) FROM audit_reads")?.0)
+}
+
 /// Which events to show. An empty text asks for all.
 #[derive(Debug, Clone, Copy)]
 pub struct ActivityQuery<'q> {
@@ -278,10 +305,15 @@ pub async fn list_reads(handle: &mut impl Handle, query: &ActivityQuery<'_>) -> 
     )
 }
 
-/// Whether such an event is known. It looks through all of them.
-pub async fn has_audit(handle: &mut impl Handle, action: &str, object: &str) -> Result<bool> {
-    let sql = "SELECT id FROM audit_events WHERE action = $1 AND object = $2 LIMIT 1";
-    Ok(fetch!(handle, fetch_optional, (String,), sql, action, object)?.is_some())
+/// A change whose number stands before the beginning of what is kept.
+pub async fn event_before(handle: &mut impl Handle, base: i64) -> Result<Option<AuditRow>> {
+    fetch!(handle, fetch_optional, AuditRow, "SELECT * FROM audit_events WHERE seq <= $1 ORDER BY seq LIMIT 1", base)
+}
+
+/// A chain of which the store has lines and no row.
+pub async fn chain_without_row(handle: &mut impl Handle) -> Result<Option<String>> {
+    let sql = "SELECT chain FROM audit_lines WHERE chain NOT IN (SELECT name FROM audit_chains) ORDER BY chain LIMIT 1";
+    Ok(fetch!(handle, fetch_optional, (String,), sql)?.map(|(chain,)| chain))
 }
 
 #[cfg(test)]

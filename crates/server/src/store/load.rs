@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -132,6 +133,7 @@ fn write(transaction: OpenTransaction) -> Write {
         transaction,
         then: Vec::new(),
         own_ticks: OwnTicks::default(),
+        unchained: Arc::default(),
         oldest_mac: None,
         saved: Vec::new(),
         #[cfg(test)]

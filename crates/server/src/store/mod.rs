@@ -31,7 +31,7 @@ use std::{
     collections::BTreeSet,
     io::ErrorKind,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -48,8 +48,9 @@ use self::write::OpenTransaction;
 
 pub use self::{
     audit::{
-        ActivityQuery, AuditRow, ChainRow, ReadsRow, append_audit, chain, chain_event, chains, count_reads, events_after,
-        has_audit, hold_chain, keep_lines, kept_lines, list_events, list_reads, put_chain, unchained_events,
+        ActivityQuery, AuditRow, ChainRow, ReadsRow, append_audit, chain, chain_event, chain_without_row, chains, count_reads,
+        drop_events, drop_lines, event_before, event_time, events_after, hold_chain, keep_lines, kept_lines, list_events,
+        list_reads, oldest_reads, put_chain, unchained_events,
     },
     checks::{CheckRow, insert_check, list_checks},
     connections::{
@@ -193,6 +194,10 @@ enum Db {
 pub struct Store {
     db: Db,
     own_ticks: OwnTicks,
+    /// The last step that its tables had come to before they were opened; 0 of a new one.
+    pub came_from: i64,
+    /// Whether this process has left audit events since they were last given their place in the chain.
+    pub unchained: Arc<AtomicBool>,
     #[cfg(test)]
     pub crash: Crash,
 }
@@ -253,13 +258,15 @@ impl Handle for Snapshot {
 impl Store {
     /// Opens the database and brings its tables up to this build.
     pub async fn open(location: &Location) -> Result<Self> {
-        let db = match location {
+        let (db, came_from) = match location {
             Location::Sqlite(path) => open::sqlite(path).await?,
             Location::Postgres(url) => open::postgres(url.expose_secret()).await?,
         };
         Ok(Self {
             db,
+            came_from,
             own_ticks: OwnTicks::default(),
+            unchained: Arc::new(AtomicBool::new(true)),
             #[cfg(test)]
             crash: Crash::default(),
         })
@@ -287,6 +294,7 @@ impl Store {
             transaction,
             then: Vec::new(),
             own_ticks: self.own_ticks.clone(),
+            unchained: self.unchained.clone(),
             oldest_mac: None,
             saved: Vec::new(),
             #[cfg(test)]

@@ -31,10 +31,13 @@ const STATEMENT_TIMEOUT: &str = "8s";
 /// How long a session that comes back to the pool may take to show that it is whole.
 const RELEASE: Duration = Duration::from_secs(2);
 
+const LAST_STEP: &str = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
+
 /// Of each connection to SQLite, in KiB, taken as it is needed: a search among 100,000 connections reads its parts of the index from there.
 const CACHE_SIZE: &str = "-8192";
 
-pub(super) async fn sqlite(path: &Path) -> Result<Db> {
+/// Opens it, and gives the step that its tables had come to before.
+pub(super) async fn sqlite(path: &Path) -> Result<(Db, i64)> {
     keep_private(path).map_err(|source| StoreError::Open { doing: "keep its file from other users", source: source.into() })?;
     let options = sqlite_options(path).create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
     // Asking each time whether a connection to a file still answers costs more than most of what is asked of it.
@@ -43,6 +46,9 @@ pub(super) async fn sqlite(path: &Path) -> Result<Db> {
         // A transaction that SQLite itself rolled back, at a full disk for one, sqlx takes for open ever after: such a session begins no other.
         .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }));
     let writer = pool.clone().max_connections(1).connect_with(options.clone()).await?;
+    let has_any = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+    let has_any: i64 = sqlx::query_scalar(has_any).fetch_one(&writer).await?;
+    let came_from = if has_any == 0 { 0 } else { sqlx::query_scalar(LAST_STEP).fetch_one(&writer).await? };
     migrations::sqlite().run(&writer).await.map_err(|error| match error {
         MigrateError::VersionMissing(_) => refusal::newer(error),
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
@@ -50,7 +56,7 @@ pub(super) async fn sqlite(path: &Path) -> Result<Db> {
     })?;
     let readers =
         pool.min_connections(1).max_connections(8).connect_with(options.read_only(true).create_if_missing(false)).await?;
-    Ok(Db::Sqlite { readers, writer })
+    Ok((Db::Sqlite { readers, writer }, came_from))
 }
 
 /// How every session of the embedded store is set.
@@ -64,11 +70,15 @@ pub(super) fn sqlite_options(path: &Path) -> SqliteConnectOptions {
         .pragma("cache_size", CACHE_SIZE)
 }
 
-pub(super) async fn postgres(url: &str) -> Result<Db> {
+/// Opens it, and gives the step that its tables had come to before.
+pub(super) async fn postgres(url: &str) -> Result<(Db, i64)> {
     let options = postgres_options(url)?.application_name("dataflow");
     let asked = refusal::Asked::new(url, &options);
     // Alone without a limit of time: a migration may take long, and be waited for by other nodes.
     let mut connection = sign_in(&options, &asked).await?;
+    let has_any: bool =
+        sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut connection).await?;
+    let came_from = if has_any { sqlx::query_scalar(LAST_STEP).fetch_one(&mut connection).await? } else { 0 };
     migrations::postgres().run(&mut connection).await.map_err(|error| asked.not_migrated(error))?;
     connection.close().await.map_err(|error| asked.not_connected(&error))?;
     let pool = PgPoolOptions::new()
@@ -77,7 +87,7 @@ pub(super) async fn postgres(url: &str) -> Result<Db> {
         // A session whose statement nobody waited for may be cut off; sqlx itself would keep its place in the pool until the kernel gives up.
         .after_release(|connection, _| Box::pin(async { answers(connection).await.map(|()| true) }))
         .connect_lazy_with(options.options([("statement_timeout", STATEMENT_TIMEOUT)]));
-    Ok(Db::Postgres(pool))
+    Ok((Db::Postgres(pool), came_from))
 }
 
 /// A file that is filled before anybody relies on it: until it is whole, nothing of it need outlive a power cut.
@@ -210,7 +220,8 @@ mod tests {
     #[tokio::test]
     async fn every_session_of_the_embedded_store_is_durable() {
         let folder = tempfile::tempdir().expect("a folder");
-        let db = sqlite(&folder.path().join("store.db")).await.expect("it opens");
+        let (db, came_from) = sqlite(&folder.path().join("store.db")).await.expect("it opens");
+        assert_eq!(came_from, 0);
         let Db::Sqlite { readers, writer } = &db else { panic!("the embedded store") };
         let mut sessions = vec![writer.acquire().await.expect("the writer")];
         for _ in 0..readers.options().get_max_connections() {
@@ -239,7 +250,7 @@ mod tests {
     #[tokio::test]
     async fn the_linked_sqlite_has_no_reset_bug() {
         let folder = tempfile::tempdir().expect("a folder");
-        let Db::Sqlite { writer, .. } = sqlite(&folder.path().join("store.db")).await.expect("it opens") else {
+        let (Db::Sqlite { writer, .. }, _) = sqlite(&folder.path().join("store.db")).await.expect("it opens") else {
             panic!("the embedded store")
         };
         let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&writer).await.expect("it answers");

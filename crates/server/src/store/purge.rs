@@ -30,6 +30,10 @@ pub enum Batch {
     OldChecks {
         checked_before: i64,
     },
+    /// Counts of reads by machines, of any connection.
+    OldReads {
+        read_before: i64,
+    },
     /// Versions of a connection that another one replaced before that time.
     Replaced {
         connection: String,
@@ -76,6 +80,12 @@ pub async fn delete_batch(write: &mut Write, batch: &Batch, limit: i64) -> Resul
             write,
             "DELETE FROM checks WHERE id IN (SELECT id FROM checks WHERE checked_at < $1 LIMIT $2)",
             checked_before,
+            limit
+        ),
+        Batch::OldReads { read_before } => execute!(
+            write,
+            "DELETE FROM audit_reads WHERE id IN (SELECT id FROM audit_reads WHERE last_at < $1 AND at < $1 LIMIT $2)",
+            read_before,
             limit
         ),
         Batch::Replaced { connection, before } => execute!(

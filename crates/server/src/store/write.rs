@@ -1,5 +1,7 @@
 //! The one door for writes.
 
+use std::sync::{Arc, atomic::AtomicBool};
+
 use sqlx::{Postgres, Sqlite, Transaction};
 
 #[cfg(test)]
@@ -12,6 +14,7 @@ pub struct Write {
     pub(super) transaction: OpenTransaction,
     pub(super) then: Vec<Box<dyn FnOnce() + Send>>,
     pub(super) own_ticks: OwnTicks,
+    pub(super) unchained: Arc<AtomicBool>,
     /// The oldest version of the root key that a row's MAC of this change names; 0 for those that name none.
     pub(super) oldest_mac: Option<i64>,
     /// The versions of connections that it saves, by id and number.

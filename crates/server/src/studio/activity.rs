@@ -16,7 +16,7 @@ use super::{
     shell::inside,
     view::{
         activity::{Activity, Asked, Line, Words},
-        parts::{Here, Pages, plural, rfc3339, second},
+        parts::{Here, Pages, day, plural, rfc3339, second},
     },
 };
 use crate::{
@@ -53,7 +53,11 @@ pub async fn show(
         Err(other) => return Err(other.into()),
     };
     let now = app.clock.now();
+    let known = activity::known(&app, &caller, &workspace).await?;
+    let since = [("Changes", known.changes_since), ("Reads", known.reads_since)];
+    let since = since.into_iter().filter_map(|(what, since)| Some(format!("{what} are kept since {}.", day(since?))));
     let view = Activity {
+        since: since.collect::<Vec<_>>().join(" "),
         actions: ACTIONS.iter().map(|(value, label)| Words { value, label, on: *value == asked.action }).collect(),
         pages: Pages::of(&shell.at("activity"), &asked.query(), cursor, found.next.as_deref()),
         lines: found.rows.into_iter().map(|entry| line(entry, now)).collect(),

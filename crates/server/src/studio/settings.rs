@@ -76,17 +76,32 @@ pub async fn set_retention(
             text.parse().map(Some).map_err(|_| FieldError::new(name, "invalid", "must be a whole number of days, or nothing"))
         }
     };
-    let saved = match (days("check_days"), days("version_days")) {
-        (Ok(check_days), Ok(version_days)) => save(&app, &caller, fields, Retention { check_days, version_days }).await,
-        (check, version) => refused(&caller, check.err().into_iter().chain(version.err()).collect()),
-    };
+    let (mut errors, mut retention) = (Vec::new(), Retention::default());
+    let all = [
+        ("check_days", &mut retention.check_days),
+        ("version_days", &mut retention.version_days),
+        ("change_days", &mut retention.change_days),
+        ("read_days", &mut retention.read_days),
+    ];
+    for (name, kept) in all {
+        match days(name) {
+            Ok(days) => *kept = days,
+            Err(error) => errors.push(error),
+        }
+    }
+    let saved = if errors.is_empty() { save(&app, &caller, fields, retention).await } else { refused(&caller, errors) };
     let (status, errors) = match saved {
         Ok(()) => return Ok(go(&headers, "/settings?done=saved")),
-        Err(refusal) => shown(refusal).map_err(|error| sent.refused(&caller, error, &["etag", "check_days", "version_days"]))?,
+        Err(refusal) => {
+            let names = ["etag", "check_days", "version_days", "change_days", "read_days"];
+            shown(refusal).map_err(|error| sent.refused(&caller, error, &names))?
+        }
     };
     let mut settings = view(&app, &caller).await?;
     fields.text("check_days").clone_into(&mut settings.history.check_days);
     fields.text("version_days").clone_into(&mut settings.history.version_days);
+    fields.text("change_days").clone_into(&mut settings.history.change_days);
+    fields.text("read_days").clone_into(&mut settings.history.read_days);
     settings.history.errors = errors;
     Ok(page(status, &settings))
 }
@@ -158,6 +173,8 @@ async fn view(app: &App, caller: &Caller) -> Result<Settings> {
             is_sound: retention.is_sound,
             check_days: words(retention.value.check_days),
             version_days: words(retention.value.version_days),
+            change_days: words(retention.value.change_days),
+            read_days: words(retention.value.read_days),
             errors: Vec::new(),
         },
     })

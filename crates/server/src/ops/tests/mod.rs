@@ -5,6 +5,7 @@ mod accounts;
 mod carry;
 mod changes;
 mod dropped;
+mod expiry;
 mod keys;
 mod lists;
 mod passwords;
@@ -17,6 +18,7 @@ mod settings;
 mod tokens;
 mod users;
 mod uses;
+mod verify;
 mod workspaces;
 
 use dataflow_model::{Draft, Secret};

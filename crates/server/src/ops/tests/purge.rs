@@ -147,7 +147,7 @@ async fn history_goes_by_age_where_an_owner_says_so() {
     assert_eq!(counted().await, before, "age does not count unless somebody says so");
 
     let keep = async |check_days: i64, version_days: i64| {
-        let retention = Retention { check_days: Some(check_days), version_days: Some(version_days) };
+        let retention = Retention { check_days: Some(check_days), version_days: Some(version_days), ..Retention::default() };
         settings::change(app, &shell, &Precondition::Any, retention).await.expect("saved");
         app.clock.advance(EVERY);
         assert!(run_if_due(app).await.expect("purged"));

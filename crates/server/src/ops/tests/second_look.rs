@@ -80,6 +80,7 @@ const FREE: &[(&str, &str)] = &[
     ("keys.add_slot", "a shell's"),
     ("keys.remove_slot", "a shell's"),
     ("keys.recovery", "a shell's"),
+    ("audit.expired", "the server's own, by a setting that took one"),
     ("backup.take", "a shell's"),
     ("backup.restore", "a shell's"),
 ];

@@ -9,7 +9,7 @@ use crate::{
     ops::{
         Caller, Role, checks, connections,
         connections::Precondition,
-        settings::{self, Retention, begin, in_force},
+        settings::{self, Retention, in_force},
     },
 };
 
@@ -64,11 +64,16 @@ async fn what_is_no_setting_is_refused_at_its_field() {
     let fields: Vec<_> = errors.iter().map(|error| (error.field.as_str(), error.code.as_str())).collect();
     assert_eq!(fields, [("deny", "too_long"), ("allow", "always_refused")]);
     for days in [0, -1, settings::RETENTION_DAYS_MAX + 1] {
-        let retention = Retention { check_days: Some(1), version_days: Some(days) };
+        let retention = Retention {
+            check_days: Some(1),
+            version_days: Some(days),
+            read_days: Some(settings::AUDIT_DAYS_MIN - 1),
+            ..Retention::default()
+        };
         let Err(Error::Invalid(errors)) = settings::change(app, &shell, &Precondition::Any, retention).await else {
             panic!("{days} was taken")
         };
-        assert_eq!(errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), ["version_days"]);
+        assert_eq!(errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), ["version_days", "read_days"]);
     }
 }
 
@@ -98,8 +103,6 @@ async fn who_writes_the_store_widens_nothing() {
         save().await;
         assert!(plans(&fixture).await.iter().all(Result::is_ok), "before {bent}");
         fixture.bend(bent).await;
-        // Starting anew does not make it good either.
-        begin(app).await.expect("begun");
         for plan in plans(&fixture).await {
             assert!(matches!(plan, Err(Error::SettingsUnreadable(_))), "after {bent}: {plan:?}");
         }
@@ -108,6 +111,13 @@ async fn who_writes_the_store_widens_nothing() {
     }
     save().await;
     assert!(plans(&fixture).await.iter().all(Result::is_ok), "an owner has looked at it and saved it again");
+    // Starting anew makes nothing good, and what the audit has of it is not asked: that may be gone, too.
+    for gone in ["DELETE FROM settings", "DELETE FROM audit_events"] {
+        fixture.bend(gone).await;
+    }
+    let app = fixture.app.again().await;
+    let refused = in_force::<AddressLists>(&app).await;
+    assert!(matches!(refused, Err(Error::SettingsUnreadable(_))), "{refused:?}");
 }
 
 /// One that waits for its place is under the rule of when it begins.

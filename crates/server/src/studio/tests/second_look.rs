@@ -59,7 +59,7 @@ const FORMS: &[Form] = &[
     (
         "/settings",
         "/settings/retention",
-        &[("etag", "{etag}"), ("check_days", "90"), ("version_days", "")],
+        &[("etag", "{etag}"), ("check_days", "91"), ("version_days", ""), ("change_days", "365"), ("read_days", "")],
         StatusCode::SEE_OTHER,
     ),
 ];
@@ -177,7 +177,7 @@ async fn what_was_typed_is_done_once_it_is_he() {
     let token = browser.get("/w/default/tokens").await;
     assert!(token.html.contains("a &#34;&#60;b&#62;&#34; &#38; &#39;c&#39;") && token.html.contains("crm"), "{}", token.html);
     let settings = browser.get("/settings").await;
-    assert!(settings.html.contains("10.0.0.0/8\nfd00::/8") && settings.html.contains("value=\"90\""), "{}", settings.html);
+    assert!(settings.html.contains("10.0.0.0/8\nfd00::/8") && settings.html.contains("value=\"91\""), "{}", settings.html);
 }
 
 #[tokio::test]

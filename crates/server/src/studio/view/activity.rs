@@ -13,6 +13,8 @@ pub struct Activity {
     pub actions: Vec<Words>,
     pub lines: Vec<Line>,
     pub pages: Pages,
+    /// `Changes are kept since 3 Mar 2027.`; empty where all is.
+    pub since: String,
     /// Why nothing could be looked for.
     pub problem: Option<String>,
 }

@@ -504,6 +504,7 @@ fn activity() {
         workflow: workflow.map(|(kind, name)| (kind.to_owned(), name.to_owned())),
     };
     let page = activity::Activity {
+        since: "Changes are kept since 3 Mar 2027.".into(),
         shell: Shell { role: "admin".into(), ..shell("Activity", Here::Activity) },
         asked: activity::Asked { actor: SHARP.into(), ..activity::Asked::default() },
         actions: vec![activity::Words { value: "connection.edit", label: "Connection edited", on: true }],

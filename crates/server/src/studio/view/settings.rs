@@ -4,7 +4,10 @@ use askama::Template;
 use dataflow_model::FieldError;
 
 use super::Shell;
-use crate::{jobs::purge::CHECKS_KEPT, ops::settings::RETENTION_DAYS_MAX};
+use crate::{
+    jobs::purge::CHECKS_KEPT,
+    ops::settings::{AUDIT_DAYS_MIN, RETENTION_DAYS_MAX},
+};
 
 #[derive(Debug, Template)]
 #[template(path = "settings.html")]
@@ -41,6 +44,8 @@ pub struct History {
     pub is_sound: bool,
     pub check_days: String,
     pub version_days: String,
+    pub change_days: String,
+    pub read_days: String,
     pub errors: Vec<FieldError>,
 }
 
@@ -91,7 +96,12 @@ mod tests {
             is_sound: true,
             check_days: "soon".into(),
             version_days: "365".into(),
-            errors: vec![FieldError::new("check_days", "invalid", "must be a whole number of days, or nothing")],
+            change_days: String::new(),
+            read_days: "30".into(),
+            errors: vec![
+                FieldError::new("check_days", "invalid", "must be a whole number of days, or nothing"),
+                FieldError::new("read_days", "out_of_range", "must be from 90 to 3660 days, or nothing"),
+            ],
         };
         let page = Settings {
             shell: Shell { workspace: None, role: String::new(), ..shell("Settings", Here::Settings) },
