@@ -5,10 +5,12 @@
 #   cargo-nextest     built by cargo into .cache/tools
 #   MySQL 9           unpacked into the cache of the tests; Debian has MariaDB only
 #   axe-core          from npm into the cache of the tests; looks for what keeps people out of a page
+#   oidc-provider     likewise; the certified OpenID Connect provider that people of the tests sign in with
 source "$(dirname "$0")/lib.sh"
 
 nextest_version=0.9.143
 axe_version=4.14.1
+oidc_version=8.8.1
 
 # program (or file pattern) and the Debian package it comes from
 wanted=(
@@ -70,6 +72,15 @@ fetch_axe() {
   rm -r "$work"
 }
 
+fetch_oidc_provider() {
+  local work=$oidc.$$
+  mkdir -p "$work"
+  cp tests/servers/oidc/package.json tests/servers/oidc/package-lock.json "$work"
+  npm ci --prefix "$work" --silent --omit=optional --no-audit --no-fund --ignore-scripts >/dev/null
+  rm -rf "$oidc"
+  mv "$work" "$oidc"
+}
+
 mapfile -t packages < <(missing_packages)
 if ((${#packages[@]})); then
   has apt-get || fail "These are missing, and this machine has no apt-get to install them: ${packages[*]}. Install them, then try again."
@@ -80,3 +91,5 @@ cargo nextest --version >/dev/null 2>&1 || step "Building cargo-nextest" install
 step "Looking for MySQL 9" fetch_mysql
 axe=$DATAFLOW_TEST_CACHE/axe-$axe_version/axe.min.js
 [[ -f $axe ]] || step "Fetching axe-core $axe_version" fetch_axe
+oidc=$DATAFLOW_TEST_CACHE/oidc-provider-$oidc_version
+[[ -d $oidc/node_modules ]] || step "Fetching oidc-provider $oidc_version" fetch_oidc_provider

@@ -51,6 +51,8 @@ navigator.clipboard.readText().then(done, (error) => done(`not told: ${error}`))
 pub struct Browser {
     driver: Option<WebDriver>,
     origin: String,
+    /// Others that it may visit.
+    visited: Vec<String>,
     planted: Vec<String>,
     // Ends before the folder that the browser writes to.
     _process: Process,
@@ -73,12 +75,24 @@ impl Browser {
         let opened = WebDriver::new(url, capabilities(&folder).expect("sound capabilities")).await;
         let driver = opened.unwrap_or_else(|error| panic!("Chromium did not start: {error}\n{}", process.log()));
         let planted = planted.iter().map(|text| (*text).to_owned()).collect();
-        let browser =
-            Self { driver: Some(driver), origin: origin.to_owned(), planted, _process: process, _folder: folder, _port: port };
+        let browser = Self {
+            driver: Some(driver),
+            origin: origin.to_owned(),
+            visited: Vec::new(),
+            planted,
+            _process: process,
+            _folder: folder,
+            _port: port,
+        };
         // Longer than a script of a test waits itself.
         browser.driver().set_script_timeout(PATIENCE * 2).await.expect("the driver takes a time");
         browser.look(WIDE, "light").await;
         browser
+    }
+
+    /// Lets it go to another server, too, as people do who sign in there.
+    pub fn may_visit(&mut self, origin: &str) {
+        self.visited.push(origin.to_owned());
     }
 
     /// The driver itself.
@@ -263,7 +277,8 @@ impl Browser {
         assert!(complaints.is_empty(), "{complaints:#?}");
         let requests = self.requests().await;
         assert!(requests.iter().any(|url| url.starts_with(&self.origin)), "requests are noted");
-        let foreign: Vec<_> = requests.iter().filter(|url| !url.starts_with(&self.origin)).collect();
+        let own: Vec<_> = self.visited.iter().chain([&self.origin]).collect();
+        let foreign: Vec<_> = requests.iter().filter(|url| !own.iter().any(|origin| url.starts_with(*origin))).collect();
         assert!(foreign.is_empty(), "{foreign:#?}");
     }
 

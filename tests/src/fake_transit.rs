@@ -2,7 +2,7 @@
 //! (<https://openbao.org/api-docs/secret/transit/>), and what it calls a ciphertext is no ciphertext: it keeps what it was given by a number.
 
 use std::{
-    io::{self, Write as _},
+    io,
     sync::{Arc, Mutex},
     thread,
     time::Duration,
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     scripted::{Peer, Scripted},
+    scripted_http::{read_request, send_answer},
     tls::Identity,
 };
 
@@ -94,16 +95,10 @@ impl FakeTransit {
 
 /// One request and its answer.
 fn answer(peer: &mut Peer, state: &Mutex<State>) -> io::Result<()> {
-    let head = read_head(peer)?;
-    let header = |name: &str| {
-        let line = head.lines().find(|line| line.to_ascii_lowercase().starts_with(&format!("{name}:")));
-        line.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
-    };
-    let length = header("content-length").parse().unwrap_or_default();
-    let mut body = vec![0; length];
-    peer.fill(&mut body)?;
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    let asked = read_request(peer)?;
+    let header = |name: &str| asked.header(name).to_owned();
+    let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+    let path = asked.target.clone();
     let mut state = state.lock().expect("not poisoned");
     let refuse = |status: &str, error: &str| (status.to_owned(), json!({"errors": [error]}).to_string());
     let (status, text) = match state.mood {
@@ -138,19 +133,5 @@ fn answer(peer: &mut Peer, state: &Mutex<State>) -> io::Result<()> {
         },
     };
     drop(state);
-    let mut out = Vec::new();
-    write!(
-        out,
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
-        text.len()
-    )?;
-    peer.send(&out)
-}
-
-fn read_head(peer: &mut Peer) -> io::Result<String> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.extend(peer.receive::<1>()?);
-    }
-    Ok(String::from_utf8_lossy(&head).into_owned())
+    send_answer(peer, &status, &[], &text)
 }

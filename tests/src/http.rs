@@ -29,7 +29,7 @@ pub struct Request {
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
-    /// Names in lower case.
+    /// Names in lower case; of one that stands there more than once, each value on a line.
     pub headers: BTreeMap<String, String>,
     pub body: Vec<u8>,
 }
@@ -131,10 +131,14 @@ impl Answer {
         let head = str::from_utf8(head).ok()?;
         let mut lines = head.lines();
         let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.split(' ').next()?.parse().ok()?;
-        let headers: BTreeMap<_, _> = lines
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-            .collect();
+        let mut headers: BTreeMap<String, String> = BTreeMap::new();
+        for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+            let all = headers.entry(name.to_ascii_lowercase()).or_default();
+            if !all.is_empty() {
+                all.push('\n');
+            }
+            all.push_str(value.trim());
+        }
         let in_chunks = headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked");
         let body = if in_chunks { joined(body)? } else { body.to_vec() };
         Some(Self { status, headers, body })

@@ -12,9 +12,10 @@ use crate::{
 const CODE: &str = "{code}";
 
 /// The route as the server's source writes it, and the addresses by which the walks take it.
-pub const PAGES: [(&str, &[&str]); 18] = [
+pub const PAGES: [(&str, &[&str]); 19] = [
     ("/", &["/"]),
     ("/sign-in", &["/sign-in"]),
+    ("/sign-in/callback", &["/sign-in/callback"]),
     ("/link/{code}", &["/link/{code}"]),
     ("/account", &["/account"]),
     ("/workspaces", &["/workspaces"]),

@@ -38,6 +38,12 @@ impl Session {
         Self { port: server.port(), cookie: String::new() }
     }
 
+    /// Whoever has these cookies: `name=value; name=value`.
+    #[must_use]
+    pub fn with(&self, cookies: &str) -> Self {
+        Self { cookie: cookies.to_owned(), ..self.clone() }
+    }
+
     /// A page.
     pub fn get(&self, path: &str) -> Answer {
         self.request("GET", path).header("accept", "text/html").send()
@@ -51,6 +57,11 @@ impl Session {
     /// A POST that says that it comes from a page of this server.
     pub fn post(&self, path: &str) -> Request {
         self.request("POST", path).header("origin", "http://127.0.0.1")
+    }
+
+    /// The same through a proxy, for somebody at this address.
+    pub fn request_from(&self, method: &str, path: &str, address: &str) -> Request {
+        self.request(method, path).header("x-forwarded-for", address)
     }
 
     fn request(&self, method: &str, path: &str) -> Request {

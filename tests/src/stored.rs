@@ -31,9 +31,21 @@ impl Stored {
     /// # Panics
     /// If the server or its database does not start.
     pub fn start(engine: Engine) -> Self {
+        Self::start_with(engine, &[])
+    }
+
+    /// With more arguments of `dataflow serve`.
+    ///
+    /// # Panics
+    /// If the server or its database does not start.
+    pub fn start_with(engine: Engine, arguments: &[&str]) -> Self {
         let postgres = (engine == Engine::Postgres).then(|| Postgres::start(&PostgresOptions::default()));
         let database_url = postgres.as_ref().map(|postgres| postgres.url("postgres"));
-        let server = TestServer::start(TestServerOptions { database_url, ..TestServerOptions::default() });
+        let server = TestServer::start(TestServerOptions {
+            database_url,
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            ..TestServerOptions::default()
+        });
         let admin = server.token("default", "admin", "admin");
         Self { server, admin, postgres }
     }

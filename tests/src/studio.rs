@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::{
     browser::Browser,
+    fake_oidc::FakeOidc,
     folder::TempDir,
     http::Request,
     process::{Spawn, Stop},
@@ -25,6 +26,7 @@ pub struct Studio {
     pub server: TestServer,
     // After the server, which opens its files.
     _files: TempDir,
+    _provider: FakeOidc,
     editor: String,
 }
 
@@ -34,10 +36,12 @@ impl Studio {
     pub fn start() -> Self {
         let files = TempDir::new();
         Spawn::new("/usr/bin/sqlite3", Stop::Kill).arg(files.join("sales.db")).arg("CREATE TABLE orders (id INTEGER)").run();
-        let arguments = vec!["--sqlite-folder".to_owned(), files.path().display().to_string()];
+        let provider = FakeOidc::start();
+        let arguments = ["--sqlite-folder", &files.path().display().to_string(), "--oidc", &provider.file(&[])];
+        let arguments = arguments.map(ToOwned::to_owned).to_vec();
         let server = TestServer::start(TestServerOptions { arguments, ..TestServerOptions::default() });
         let editor = server.token("default", "editor", "fixture");
-        Self { server, _files: files, editor }
+        Self { server, _files: files, _provider: provider, editor }
     }
 
     /// A browser whose person has opened a sign-in link of the first admin.

@@ -328,7 +328,7 @@ fn no_token_adds_somebody(#[case] engine: Engine) {
 
     put(&stored.admin, "default", elsewhere).expect(200);
     let list = stored.admin("GET", "/members").send().expect(200).json();
-    let shown = json!({"email": elsewhere, "roles": ["editor"], "owner": false, "disabled": false, "pending": true, "created_by": "shell"});
+    let shown = json!({"email": elsewhere, "roles": ["editor"], "claimed_roles": [], "owner": false, "disabled": false, "pending": true, "created_by": "shell"});
     assert_eq!(list["items"][0], shown);
     assert_eq!(list["items"][1]["pending"], json!(false), "the first admin chose his");
 }

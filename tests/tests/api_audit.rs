@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::Path, process:
 
 use dataflow_tests::{
     environment,
+    fake_oidc::{FakeOidc, Trip},
     folder::TempDir,
     session::Session,
     shell::Shell,
@@ -75,7 +76,8 @@ fn actions_in_the_source(path: &Path, found: &mut BTreeSet<String>) {
 #[case::sqlite(Engine::Sqlite)]
 #[case::postgres(Engine::Postgres)]
 fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
-    let mut stored = Stored::start(engine);
+    let provider = FakeOidc::start();
+    let mut stored = Stored::start_with(engine, &["--oidc", &provider.file(&[("groups", "engineers", "default", &["viewer"])])]);
     let data = stored.data_arguments();
     stored.add_member("eve@example.org");
     for act in ["disable", "enable"] {
@@ -107,6 +109,14 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
         "SELECT action, object, detail FROM audit_events WHERE action IN ('person.end_sessions', 'person.sign_out') ORDER BY at";
     let ends = stored.sql(ends);
     assert_eq!(ends, "person.end_sessions|admin@example.org|{\"sessions\":1}\nperson.sign_out|admin@example.org|{}");
+
+    let own = "provider_password=correct+horse+battery+staple";
+    provider.says(json!({"groups": ["engineers"]}));
+    Trip::of(&owner.submit("/account/link", own), Session::nobody(&stored.server)).end().expect(200);
+    owner.submit("/account/unlink", own).expect(303);
+    let claims = "SELECT object, detail FROM audit_events WHERE action = 'member.claims' ORDER BY at";
+    let given = ["{\"roles\":\"viewer\",\"before\":\"\"}", "{\"roles\":\"\",\"before\":\"viewer\"}"];
+    assert_eq!(stored.sql(claims), given.map(|detail| format!("admin@example.org|{detail}")).join("\n"));
 
     owner.submit("/settings/retention", "etag=%22retention.1%22&check_days=90").expect(303);
     let settings = stored.sql("SELECT actor, object, detail FROM audit_events WHERE action = 'settings.change'");

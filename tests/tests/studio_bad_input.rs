@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt::Write as _, fs};
 
 use dataflow_tests::{
     environment,
+    fake_oidc::{FakeOidc, Trip},
     http::Answer,
     session::Session,
     stored::{Engine, Stored},
@@ -61,6 +62,9 @@ const EDITED: &[(&str, &str)] = &[
 ];
 const ADA: &[(&str, &str)] = &[("email", "ada@example.org")];
 const OWN: &[(&str, &str)] = &[("own_password", "correct horse battery staple"), ("password", "another long password")];
+
+/// Whatever is wrong as a password counts as an attempt to guess it, so no more of these are tried here than must be.
+const LINKED: &[(&str, &str)] = &[("provider_password", "correct horse battery staple")];
 
 /// What the id of a session looks like; nobody has this one.
 const NO_SESSION: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -129,6 +133,8 @@ const ROUTES: &[Route] = &[
         )
     },
     route("/sign-out", "/sign-out", &[], 303),
+    Route { free: &["provider_password"], ..route("/account/link", "/account/link", LINKED, 200) },
+    Route { free: &["provider_password"], ..route("/account/unlink", "/account/unlink", LINKED, 303) },
     route("/account/end", "/account/end", &[("id", NO_SESSION)], 303),
     route("/account/end-others", "/account/end-others", &[], 303),
     route("/account", "/account", OWN, 200),
@@ -310,7 +316,8 @@ fn state(stored: &Stored) -> String {
 #[case::sqlite(Engine::Sqlite)]
 #[case::postgres(Engine::Postgres)]
 fn no_form_is_a_failure_and_a_refused_one_changes_nothing(#[case] engine: Engine) {
-    let stored = Stored::start(engine);
+    let provider = FakeOidc::start();
+    let stored = Stored::start_with(engine, &["--oidc", &provider.file(&[])]);
     let sales = json!({"name": "sales", "type": "postgres", "host": "127.0.0.1", "port": 1, "username": "u", "password": "p"});
     let etag = stored.admin("POST", "/connections").json(&sales).send().expect(201).header("etag").to_owned();
     stored.add_member("ada@example.org");
@@ -342,7 +349,7 @@ fn good_forms(stored: &Stored, session: &Session, code: &str) {
     let _elsewhere = [Session::start(&stored.server), Session::start(&stored.server)];
     for route in ROUTES {
         let effect = || stored.sql("SELECT tick FROM change_clock; SELECT count(*) FROM sessions; SELECT count(*) FROM links");
-        let (etag, before) = (stored.show("sales").header("etag").to_owned(), effect());
+        let (etag, mut before) = (stored.show("sales").header("etag").to_owned(), effect());
         let users = users_of_sales(stored);
         let token = stored.sql("SELECT id FROM tokens WHERE name = 't'");
         let place = route.at.replace("absent/test", "fresh/test").replace("absent/revoke", &format!("{token}/revoke"));
@@ -353,6 +360,10 @@ fn good_forms(stored: &Stored, session: &Session, code: &str) {
             let id =
                 account.split("name=\"id\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("another session");
             form = form.replace(NO_SESSION, id);
+        }
+        if route.path == "/account/unlink" {
+            Trip::of(&session.submit("/account/link", &form), Session::nobody(&stored.server)).end().expect(200);
+            before = effect();
         }
         let answer = session.submit(&place, &form);
         assert_eq!(answer.status, route.taken, "{place}: {}", answer.text());

@@ -13,8 +13,16 @@ use dataflow_tests::{
 use rstest::rstest;
 
 /// Routes with GET that are no page of the Studio.
-const NO_PAGES: [&str; 6] =
-    ["/api/v1/openapi.json", "/assets/{file}", "/healthz", "/metrics", "/readyz", "/w/{workspace}/activity/export"];
+const NO_PAGES: [&str; 8] = [
+    "/api/v1/openapi.json",
+    "/assets/{file}",
+    "/healthz",
+    "/metrics",
+    "/readyz",
+    "/sign-in/again",
+    "/sign-in/provider",
+    "/w/{workspace}/activity/export",
+];
 
 /// The paths that the server's source gives a GET, but for the API's, which are no pages.
 fn in_the_source() -> BTreeSet<String> {
@@ -76,7 +84,7 @@ async fn browser_every_page_is_accessible(#[case] half: usize) {
         pages::open(&browser, address).await;
         accessibility::check(&browser, address).await;
     }
-    browser.finish(&["404"]).await;
+    browser.finish(&["400", "404"]).await;
 }
 
 /// Between the telephone and the wide window the sidebar is there and the columns are folded.
@@ -90,7 +98,7 @@ async fn browser_every_page_is_accessible_on_a_small_notebook() {
         pages::open(&browser, &address).await;
         accessibility::check_at(&browser, &address, &[MIDDLE]).await;
     }
-    browser.finish(&["404"]).await;
+    browser.finish(&["400", "404"]).await;
 }
 
 /// In a wide window and on a telephone.
@@ -120,7 +128,7 @@ async fn browser_no_page_moves_while_it_loads(#[case] size: (u32, u32)) {
     browser.run(late).await;
     let moved = steadiness::moved(&browser).await;
     assert!(moved.score >= steadiness::MOST && moved.what.iter().any(|what| what.contains("Your account")), "{moved}");
-    browser.finish(&["404"]).await;
+    browser.finish(&["400", "404"]).await;
 }
 
 /// What pages become while they are used.

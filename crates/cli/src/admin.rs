@@ -194,6 +194,7 @@ async fn make(data: &DataConfig) -> anyhow::Result<(Arc<App>, Locks)> {
             rates: RateConfig::default(),
             node_folder,
             audit: AuditConfig::default(),
+            oidc: None,
         })
         .await?,
         locks,

@@ -132,6 +132,9 @@ pub struct Serve {
     /// strangers (requests without a valid sign-in, of an address) or address; may be given more than once
     #[arg(long, value_name = "KIND=RATE")]
     pub limit: Vec<Limit>,
+    /// Let people sign in with the OpenID Connect provider that this TOML file names, too
+    #[arg(long, value_name = "PATH")]
+    pub oidc: Option<PathBuf>,
     /// Switch tests of connections off
     #[arg(long)]
     pub no_tests: bool,

@@ -22,6 +22,7 @@ pub fn run(arguments: Doctor) -> anyhow::Result<ExitCode> {
         recovery_key: recovery_key.as_ref(),
         tls: arguments.tls_cert.zip(arguments.tls_key),
         public_url: arguments.public_url,
+        oidc: arguments.oidc,
         clock: Clock::default(),
     };
     let runtime = runtime()?;

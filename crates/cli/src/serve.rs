@@ -10,7 +10,7 @@ use dataflow_connectors::{AddressLists, DialPolicy};
 use dataflow_model::Secret;
 use dataflow_server::{
     audit::checkpoint::{SYSLOG, Sink},
-    config::{AuditConfig, DataConfig, PublicConfig, RateConfig, TestConfig, credential},
+    config::{AuditConfig, DataConfig, PublicConfig, RateConfig, TestConfig, credential, oidc_file},
     keys::{KeySource, Passphrase},
     serve::{ServeConfig, serve},
     transit::Transit,
@@ -48,6 +48,7 @@ pub fn run(arguments: Serve) -> anyhow::Result<()> {
             },
         },
         rates: RateConfig::with(&arguments.limit),
+        oidc: arguments.oidc.or_else(oidc_file),
     };
     runtime()?.block_on(serve(config, stop_signal(), output::say))
 }

@@ -168,6 +168,9 @@ pub struct Running {
     pub public_url: Option<String>,
     /// Certificate and key, PEM files.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// The file that says with whom people may sign in besides.
+    #[serde(default)]
+    pub oidc: Option<PathBuf>,
     /// Whether connections can be tested, and what tests may reach.
     pub tests: bool,
     pub policy: DialPolicy,

@@ -22,6 +22,7 @@ use crate::{
     error::Result,
     firsts, keys,
     metrics::Metrics,
+    oidc::Oidc,
     ops::{access::TokenIdentity, counts::KnownCounts, credentials::Servable, rows::Sealed as _},
     passwords::Passwords,
     store::{self, Store, Write},
@@ -64,6 +65,8 @@ pub struct App {
     pub running: OnceLock<Running>,
     /// Where the audit's checkpoints go, if anywhere.
     pub checkpoints: Option<checkpoint::Sink>,
+    /// With whom people may sign in besides.
+    pub oidc: Option<Arc<Oidc>>,
 }
 
 /// What to build an [`App`] from.
@@ -75,6 +78,7 @@ pub struct AppConfig {
     /// This node's folder for its own state.
     pub node_folder: std::path::PathBuf,
     pub audit: AuditConfig,
+    pub oidc: Option<Arc<Oidc>>,
 }
 
 impl App {
@@ -115,6 +119,7 @@ impl App {
             data_folder: config.data.folder.clone(),
             running: OnceLock::new(),
             checkpoints: config.audit.checkpoints.clone(),
+            oidc: config.oidc.clone(),
         };
         Ok(Arc::new(app))
     }

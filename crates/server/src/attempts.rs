@@ -81,9 +81,21 @@ impl Attempts {
     pub fn begin(&self, account: &str, address: Option<IpAddr>, now: i64) -> Result<Attempt<'_>> {
         let account = self.hasher.hash_one(account);
         let mut keys = vec![Key::Account(account)];
-        if let Some(address) = address.map(origin).filter(|address| !address.is_loopback()) {
+        if let Some(address) = counted(address) {
             keys.extend([Key::Address(address), Key::AccountAtAddress(account, address)]);
         }
+        self.begin_with(keys, now)
+    }
+
+    /// The same where it is not known yet which account it will be.
+    ///
+    /// # Errors
+    /// As those of [`Attempts::begin`].
+    pub fn begin_at(&self, address: Option<IpAddr>, now: i64) -> Result<Attempt<'_>> {
+        self.begin_with(counted(address).map(Key::Address).into_iter().collect(), now)
+    }
+
+    fn begin_with(&self, keys: Vec<Key>, now: i64) -> Result<Attempt<'_>> {
         let mut counts = self.counts();
         let wait = keys.iter().filter_map(|key| Some(counts.get(key)?.wait(&key.rule(), now))).max().unwrap_or(0);
         if wait > 0 {
@@ -148,6 +160,11 @@ impl Count {
         let wait = SECOND.saturating_mul(1 << beyond.min(20)).min(rule.longest);
         self.last.saturating_add(wait) - now
     }
+}
+
+/// What of an address counts: nothing of this machine's own.
+fn counted(address: Option<IpAddr>) -> Option<IpAddr> {
+    address.map(origin).filter(|address| !address.is_loopback())
 }
 
 fn take_back(counts: &mut HashMap<Key, Count>, key: Key) {

@@ -1,6 +1,6 @@
 //! What the operator can set, one struct per concern. The shell fills it; nothing else in this crate reads the environment.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, str::FromStr, sync::Arc};
+use std::{ffi::OsString, net::SocketAddr, num::NonZeroU32, path::PathBuf, str::FromStr, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use dataflow_connectors::policy::{Cidr, DialPolicy};
@@ -16,14 +16,24 @@ pub const NODES_MAX: usize = 64;
 /// # Errors
 /// One sentence for the operator if there is no such folder, or the name is none.
 pub fn credential(name: &str) -> anyhow::Result<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "this is the config module")]
-    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").context(
+    let folder = variable("CREDENTIALS_DIRECTORY").context(
         "The service manager gave no credentials: $CREDENTIALS_DIRECTORY is not set. --key-credential is for a systemd unit.",
     )?;
     if name.is_empty() || name.starts_with('.') || name.contains('/') {
         bail!("“{name}” cannot be the name of a credential.");
     }
     Ok(PathBuf::from(folder).join(name))
+}
+
+/// The file that `DATAFLOW_OIDC` names.
+#[must_use]
+pub fn oidc_file() -> Option<PathBuf> {
+    variable("DATAFLOW_OIDC").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the config module")]
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
 }
 
 /// Where the store and its key are.

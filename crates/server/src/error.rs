@@ -1,18 +1,17 @@
 //! Errors of the rules, and the one table that decides what of them leaves the process.
 //!
-//! An [`Error`] has no `Display`: its public half is [`Error::problem`], its private half goes to the log by way of a [`Fault`].
+//! An [`Error`] has no `Display`: its public half is [`Error::problem`], its private half goes to the log by way of a [`Fault`](crate::faults::Fault).
 
+mod answer;
+mod not_let_in;
 mod page;
 
-use axum::{
-    Json,
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::http::StatusCode;
 use dataflow_model::{Code, FieldError};
 use serde::{Deserialize, Serialize};
 
-use crate::{faults::Fault, store::StoreError};
+pub use self::not_let_in::NotLetIn;
+use crate::store::StoreError;
 
 /// What a deleted connection left, as told to those who may see it.
 #[derive(Debug, Clone)]
@@ -66,6 +65,7 @@ pub enum Error {
     HasAdmin,
     /// The act would leave the server without an admin.
     LastAdmin,
+    NotLetIn(NotLetIn),
     SecretUnreadable(anyhow::Error),
     SettingsUnreadable(anyhow::Error),
     Unavailable(anyhow::Error),
@@ -292,6 +292,7 @@ impl Error {
                 "This is the only admin of the whole server; nothing was changed.",
                 "Keep this account: without it nobody could manage the server.",
             ),
+            Self::NotLetIn(why) => why.describe(),
             Self::SecretUnreadable(_) => (
                 S::INTERNAL_SERVER_ERROR,
                 Code::SecretUnreadable,
@@ -328,6 +329,7 @@ impl Error {
             | Self::SettingsUnreadable(cause)
             | Self::Unavailable(cause)
             | Self::Internal(cause) => Some(cause),
+            Self::NotLetIn(why) => why.cause(),
             _ => None,
         }
     }
@@ -336,7 +338,7 @@ impl Error {
     #[must_use]
     pub fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::TooManyRequests(_) | Self::Unavailable(_) => Some(2),
+            Self::TooManyRequests(_) | Self::Unavailable(_) | Self::NotLetIn(NotLetIn::Away(_)) => Some(2),
             Self::TooManyAttempts(seconds) | Self::TooFast(_, seconds) => Some(*seconds),
             _ => None,
         }
@@ -373,37 +375,6 @@ impl Error {
             _ => {}
         }
         problem
-    }
-}
-
-impl IntoResponse for Error {
-    fn into_response(self) -> Response {
-        self.answer(Self::problem)
-    }
-}
-
-impl Error {
-    /// The answer whose document says the public half as `told`: [`Error::problem`] or [`Error::page_problem`].
-    pub fn answer(self, told: fn(Self) -> Problem) -> Response {
-        let fault = Fault::of(&self);
-        let retry = self.retry_after();
-        let challenge = matches!(self, Self::Unauthenticated);
-        let problem = Problem { request_id: fault.as_ref().map(|fault| fault.request_id.clone()), ..told(self) };
-        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, Json(problem)).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = retry {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        if let Some(fault) = fault {
-            fault.mark(&mut response);
-        }
-        response
     }
 }
 

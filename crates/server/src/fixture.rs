@@ -36,7 +36,7 @@ impl TestApp {
         let node_folder = data.folder.join("node");
         std::fs::create_dir_all(&node_folder).expect("a folder");
         let (tests, rates) = (TestConfig::default(), RateConfig::default());
-        let config = AppConfig { data, tests, rates, node_folder, audit: AuditConfig::default() };
+        let config = AppConfig { data, tests, rates, node_folder, audit: AuditConfig::default(), oidc: None };
         let app = App::open(&config).await.expect("it opens");
         Self { app, config, _folder: folder, postgres }
     }

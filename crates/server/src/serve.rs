@@ -5,6 +5,7 @@ use std::{
     io::ErrorKind,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context, anyhow, bail};
@@ -17,6 +18,7 @@ use crate::{
     hosts::HostAllowlist,
     jobs::{self, follow_changes},
     listen::{self, ListenConfig, Tls, TlsFiles},
+    oidc::{Oidc, OidcConfig},
     ops::{keys, setup},
     router, store,
 };
@@ -29,6 +31,8 @@ pub struct ServeConfig {
     pub tests: TestConfig,
     pub audit: AuditConfig,
     pub rates: RateConfig,
+    /// The file that says with whom people may sign in besides.
+    pub oidc: Option<PathBuf>,
 }
 
 /// The locks that make this process the one that it says it is. Given back when dropped.
@@ -110,6 +114,7 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
         Some((certificate, key)) => Some(Tls::load(TlsFiles::new(certificate, key))?),
         None => None,
     };
+    let oidc = config.oidc.as_deref().map(|path| provider(path, &config.public)).transpose()?;
     let listener = listen::bind(config.public.listen).await?;
     let address = listener.local_addr().context("ask for the listening address")?;
     let locks = lock(&config.data)?;
@@ -122,6 +127,7 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
         listen: address,
         public_url: config.public.public_url.clone(),
         tls: config.public.tls.clone().map(|(certificate, key)| (absolute(&certificate), absolute(&key))),
+        oidc: config.oidc.as_deref().map(absolute),
         tests: tests.enabled,
         policy: tests.policy.clone(),
         audit_is_strict: config.audit.is_strict,
@@ -132,6 +138,7 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
         rates: config.rates,
         node_folder: locks.node_folder.clone(),
         audit: config.audit,
+        oidc,
     })
     .await?;
     app.running.get_or_init(|| running);
@@ -171,6 +178,20 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
     drop(locks);
     chained.context("bring the audit's chains up to the end")?;
     flushed.context("write the last use counts")
+}
+
+/// The provider, which leads people back to where they open this server.
+fn provider(path: &Path, public: &PublicConfig) -> anyhow::Result<Arc<Oidc>> {
+    let config = OidcConfig::read(path)?;
+    let base = match &public.public_url {
+        Some(url) => url.clone(),
+        None if public.listen.ip().is_loopback() && public.listen.port() != 0 => {
+            let scheme = if public.tls.is_some() { "https" } else { "http" };
+            format!("{scheme}://{}", public.listen)
+        }
+        None => bail!("The provider of --oidc has to know where to lead people back to. Give --public-url, too."),
+    };
+    Ok(Arc::new(Oidc::new(config, &base)))
 }
 
 /// A shell may stand in another folder.

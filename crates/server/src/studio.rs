@@ -17,6 +17,7 @@ mod list;
 mod origin;
 mod paging;
 mod program;
+mod provider;
 mod second_look;
 mod session;
 mod settings;
@@ -69,10 +70,15 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/w/{workspace}/activity/export", get(activity::export))
         .route("/", get(entry::home))
         .route("/sign-in", get(entry::ask).post(entry::sign_in))
+        .route("/sign-in/provider", get(provider::begin))
+        .route("/sign-in/again", get(provider::again))
+        .route("/sign-in/callback", get(provider::finish))
         .route("/sign-out", post(entry::sign_out))
         .route("/link", post(entry::follow))
         .route("/link/{code}", get(entry::look))
         .route("/account", get(account::show).post(account::change_password))
+        .route("/account/link", post(provider::link))
+        .route("/account/unlink", post(provider::unlink))
         .route("/account/end", post(account::end))
         .route("/account/end-others", post(account::end_others))
         .route("/workspaces", get(workspaces::show).post(workspaces::create))

@@ -3,33 +3,20 @@
 
 use std::{
     fmt, fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    time::Instant,
 };
 
 use anyhow::{Context, bail};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use dataflow_model::Secret;
 use dataflow_vault::{Kek, KekProvider, SlotKind, TransitParameters, VaultError};
-use rustls::{
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
 use serde::{Deserialize, Serialize};
-use ureq::{
-    Agent,
-    tls::{Certificate, RootCerts, TlsConfig, TlsProvider},
-};
-use url::{Host, Url};
+use ureq::tls::TlsConfig;
+use url::Url;
 use zeroize::Zeroizing;
 
-/// What a start may wait for the service.
-const CONNECT_WITHIN: Duration = Duration::from_secs(3);
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// Largest answer that is read.
-const ANSWER_MAX: u64 = 64 * 1024;
+use crate::outbound::{self, ANSWER_WITHIN, SecretFileError};
 
 /// What `--transit` names: a TOML file of these members.
 #[derive(Debug, Clone, Deserialize)]
@@ -98,13 +85,7 @@ impl Transit {
         let file: TransitFile = toml::from_str(&text)
             .with_context(|| format!("The Transit file {place} has to say url, key, token_file and, if need be, ca_file"))?;
         let url = Url::parse(&file.url).with_context(|| format!("the url in {place} is none"))?;
-        let is_loopback = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
-        if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback) {
+        if !outbound::is_private(&url) {
             bail!("The url in {place} would send the token and the key over the network in the clear. Use https://….");
         }
         let is_word = |text: &str| {
@@ -122,7 +103,7 @@ impl Transit {
             mount: mount.to_owned(),
             name: name.to_owned(),
             token_file: file.token_file,
-            tls: tls(file.ca_file.as_deref())?,
+            tls: outbound::tls(file.ca_file.as_deref())?,
         })
     }
 
@@ -136,20 +117,17 @@ impl Transit {
 
     fn token(&self) -> Result<Zeroizing<String>, VaultError> {
         let path = self.token_file.display();
-        let failed = |error: std::io::Error| {
+        outbound::read_secret(&self.token_file).map_err(|error| {
             let key = self.key();
-            Self::problem(format!(
-                "The Transit token file {path} cannot be read ({error}). Put a token there that may encrypt and decrypt with {key}."
-            ))
-        };
-        let mode = fs::metadata(&self.token_file).map_err(failed)?.permissions().mode() & 0o777;
-        if mode & 0o007 != 0 {
-            return Err(Self::problem(format!(
-                "The Transit token file {path} is open to every user (mode {mode:03o}). Run: chmod o= {path}"
-            )));
-        }
-        let text = Zeroizing::new(fs::read_to_string(&self.token_file).map_err(failed)?);
-        Ok(Zeroizing::new(text.trim().to_owned()))
+            Self::problem(match error {
+                SecretFileError::Unread(error) => format!(
+                    "The Transit token file {path} cannot be read ({error}). Put a token there that may encrypt and decrypt with {key}."
+                ),
+                SecretFileError::OpenToAll(mode) => {
+                    format!("The Transit token file {path} is open to every user (mode {mode:03o}). Run: chmod o= {path}")
+                }
+            })
+        })
     }
 
     fn ask<A: for<'de> Deserialize<'de>>(&self, act: &str, body: &impl Serialize) -> Result<A, VaultError> {
@@ -158,28 +136,15 @@ impl Transit {
         let body = Zeroizing::new(
             serde_json::to_string(body).map_err(|_| Self::problem("The request to Transit cannot be written.".to_owned()))?,
         );
-        let agent: Agent = Agent::config_builder()
-            .user_agent(concat!("dataflow/", env!("CARGO_PKG_VERSION")))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .timeout_connect(Some(CONNECT_WITHIN))
-            .timeout_global(Some(ANSWER_WITHIN))
-            .tls_config(self.tls.clone())
-            .build()
-            .into();
         let token = self.token()?;
+        let agent = outbound::agent(self.tls.clone(), Instant::now() + ANSWER_WITHIN);
         let sent = agent
             .post(&address)
             .header("x-vault-token", token.as_str())
             .header("x-vault-request", "true")
             .content_type("application/json")
             .send(body.as_bytes());
-        let mut answer = sent.map_err(|error| self.unreached(&error))?;
-        let status = answer.status().as_u16();
-        let read = answer.body_mut().with_config().limit(ANSWER_MAX).read_to_vec();
-        let text = Zeroizing::new(read.map_err(|error| self.unreached(&error))?);
+        let (status, text) = outbound::read(sent).map_err(|error| self.unreached(&error))?;
         if status != 200 {
             return Err(self.refused(status, act, &text));
         }
@@ -192,7 +157,7 @@ impl Transit {
     fn unreached(&self, error: &ureq::Error) -> VaultError {
         let url = &self.url;
         let cause = error.to_string();
-        Self::problem(if cause.contains("certificate") {
+        Self::problem(if outbound::is_certificate(error) {
             format!("The certificate of {url} was refused ({cause}). Name the file of its authority as ca_file.")
         } else {
             format!(
@@ -250,25 +215,4 @@ impl KekProvider for Transit {
         let kek = bytes.and_then(|bytes| Kek::copied(&bytes));
         kek.ok_or_else(|| Self::problem(format!("Transit at {} gave back another thing than the key that it sealed.", self.url)))
     }
-}
-
-/// TLS under the machine's authorities, or those of one file.
-fn tls(ca_file: Option<&Path>) -> anyhow::Result<TlsConfig> {
-    let certificates: Vec<CertificateDer<'static>> = match ca_file {
-        Some(path) => {
-            let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-            let read = read.with_context(|| format!("read the ca_file {}", path.display()))?;
-            if read.is_empty() {
-                bail!("The ca_file {} holds no certificate.", path.display());
-            }
-            read
-        }
-        None => rustls_native_certs::load_native_certs().certs,
-    };
-    let roots = certificates.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
-    Ok(TlsConfig::builder()
-        .provider(TlsProvider::Rustls)
-        .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
-        .root_certs(RootCerts::Specific(Arc::new(roots)))
-        .build())
 }

@@ -1,7 +1,7 @@
 //! Keys, ciphers and hashes: bytes in, bytes out.
 //!
 //! Here and nowhere else a cipher is named. What belongs here: the key ring, sealing and opening of secret fields, MACs over rows
-//! and events, fingerprints, the shape and hash of tokens, password hashes, randomness. What does not: storage (the server keeps
+//! and events, fingerprints, the shape and hash of tokens, password hashes, signatures of others, randomness. What does not: storage (the server keeps
 //! the bytes that this crate makes), HTTP, the clock, async. The one file it touches is the key file, because who makes it and
 //! with which rights is part of the promise.
 //!
@@ -41,6 +41,7 @@ mod encoding;
 mod endpoint;
 mod error;
 pub mod format;
+mod jws;
 mod key;
 mod mac;
 mod password;
@@ -60,6 +61,7 @@ mod tests;
 
 pub use endpoint::EndpointDigest;
 pub use error::VaultError;
+pub use jws::{PublicKey, SignatureAlgorithm, sha256};
 pub use password::{hash_password, verify_absent_password, verify_password};
 pub use provider::{Kek, KekProvider, KeyFile, Passphrase, RecoveryKey, TransitParameters};
 pub use random::{random_bytes, random_uuid};

@@ -47,6 +47,9 @@ pub struct Doctor {
     /// The address that people open; a running server tells it by itself
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
+    /// The file of the sign-in provider; a running server tells it by itself
+    #[arg(long, value_name = "PATH")]
+    pub oidc: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
 }

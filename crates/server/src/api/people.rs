@@ -20,16 +20,19 @@ use crate::{
 /// A person in a workspace.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(example = json!({
-    "email": "ada@example.org", "roles": ["viewer", "editor"], "owner": false, "disabled": false, "pending": false, "created_by": "admin@example.org"
+    "email": "ada@example.org", "roles": ["viewer", "editor"], "claimed_roles": [], "owner": false, "disabled": false, "pending": false, "created_by": "admin@example.org"
 }))]
 pub struct MemberAnswer {
     pub email: String,
+    /// Those given by hand, which `PUT` replaces.
     pub roles: Vec<Role>,
+    /// Those that the sign-in provider's claims gave at the last sign-in. Both count.
+    pub claimed_roles: Vec<Role>,
     /// An owner may do everything in every workspace.
     pub owner: bool,
     /// Cannot sign in, and his tokens do not work.
     pub disabled: bool,
-    /// Has not chosen a password yet.
+    /// Has not chosen a password yet, and does not sign in with a provider.
     pub pending: bool,
     /// Who made the account.
     pub created_by: String,
@@ -64,9 +67,10 @@ pub async fn list_members(
     let members = people::members(&app, &caller, &workspace, &params.into()).await?;
     Ok(listed(members, |member| MemberAnswer {
         roles: member.roles.iter().collect(),
+        claimed_roles: member.claimed_roles.iter().collect(),
         owner: member.person.is_owner,
         disabled: member.person.disabled_at.is_some(),
-        pending: member.person.password_hash.is_empty(),
+        pending: member.person.password_hash.is_empty() && !member.is_linked,
         created_by: member.person.created_by,
         email: member.person.email,
     }))

@@ -4,6 +4,7 @@ mod database;
 mod files;
 mod keys;
 mod machine;
+mod provider;
 mod served;
 #[cfg(test)]
 mod tests;
@@ -79,6 +80,8 @@ pub struct Examination<'e> {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// The address that people open, likewise.
     pub public_url: Option<String>,
+    /// The file that says with whom people may sign in, likewise.
+    pub oidc: Option<PathBuf>,
     pub clock: Clock,
 }
 
@@ -114,6 +117,10 @@ pub async fn examine(asked: &Examination<'_>) -> Vec<Finding> {
     findings.extend(served::certificate(asked, running.as_ref()));
     findings.extend(running.as_ref().map(served::outbound));
     findings.extend(running.as_ref().map(served::audit));
+    let oidc = asked.oidc.clone().or_else(|| running.as_ref().and_then(|running| running.oidc.clone()));
+    if let Some(path) = oidc {
+        findings.push(provider::examine(path, &asked.clock).await);
+    }
     findings
 }
 

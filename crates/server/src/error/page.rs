@@ -62,6 +62,7 @@ impl Error {
             | Self::SetupDone
             | Self::HasAdmin
             | Self::LastAdmin
+            | Self::NotLetIn(_)
             | Self::SecretUnreadable(_)
             | Self::SettingsUnreadable(_)
             | Self::Unavailable(_)
@@ -75,7 +76,7 @@ mod tests {
     use anyhow::anyhow;
 
     use super::*;
-    use crate::error::Tombstone;
+    use crate::error::{NotLetIn, Tombstone};
 
     /// One of each.
     fn all() -> Vec<Error> {
@@ -108,6 +109,18 @@ mod tests {
             Error::SetupDone,
             Error::HasAdmin,
             Error::LastAdmin,
+            Error::NotLetIn(NotLetIn::FlowGone),
+            Error::NotLetIn(NotLetIn::Denied),
+            Error::NotLetIn(NotLetIn::Away(anyhow!("x"))),
+            Error::NotLetIn(NotLetIn::Wrong(anyhow!("x"))),
+            Error::NotLetIn(NotLetIn::NoEmail),
+            Error::NotLetIn(NotLetIn::HasPassword),
+            Error::NotLetIn(NotLetIn::OfAnother),
+            Error::NotLetIn(NotLetIn::Disabled),
+            Error::NotLetIn(NotLetIn::NoAccess),
+            Error::NotLetIn(NotLetIn::IsOther),
+            Error::NotLetIn(NotLetIn::NotAsked),
+            Error::NotLetIn(NotLetIn::Linked),
             Error::SecretUnreadable(anyhow!("x")),
             Error::SettingsUnreadable(anyhow!("x")),
             Error::Unavailable(anyhow!("x")),

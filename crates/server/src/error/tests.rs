@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use anyhow::anyhow;
-use axum::response::IntoResponse as _;
+use axum::{http::header, response::IntoResponse as _};
 
 use super::*;
 
@@ -45,7 +45,21 @@ fn after(error: Option<&Error>) -> Option<Error> {
         Some(Error::OriginNotAllowed) => Error::SetupDone,
         Some(Error::SetupDone) => Error::HasAdmin,
         Some(Error::HasAdmin) => Error::LastAdmin,
-        Some(Error::LastAdmin) => Error::SecretUnreadable(anyhow!("CAUSE")),
+        Some(Error::LastAdmin) => Error::NotLetIn(NotLetIn::FlowGone),
+        Some(Error::NotLetIn(why)) => match why {
+            NotLetIn::FlowGone => Error::NotLetIn(NotLetIn::Denied),
+            NotLetIn::Denied => Error::NotLetIn(NotLetIn::Away(anyhow!("CAUSE"))),
+            NotLetIn::Away(_) => Error::NotLetIn(NotLetIn::Wrong(anyhow!("CAUSE"))),
+            NotLetIn::Wrong(_) => Error::NotLetIn(NotLetIn::NoEmail),
+            NotLetIn::NoEmail => Error::NotLetIn(NotLetIn::HasPassword),
+            NotLetIn::HasPassword => Error::NotLetIn(NotLetIn::OfAnother),
+            NotLetIn::OfAnother => Error::NotLetIn(NotLetIn::Disabled),
+            NotLetIn::Disabled => Error::NotLetIn(NotLetIn::NoAccess),
+            NotLetIn::NoAccess => Error::NotLetIn(NotLetIn::IsOther),
+            NotLetIn::IsOther => Error::NotLetIn(NotLetIn::NotAsked),
+            NotLetIn::NotAsked => Error::NotLetIn(NotLetIn::Linked),
+            NotLetIn::Linked => Error::SecretUnreadable(anyhow!("CAUSE")),
+        },
         Some(Error::SecretUnreadable(_)) => Error::SettingsUnreadable(anyhow!("CAUSE")),
         Some(Error::SettingsUnreadable(_)) => Error::Unavailable(anyhow!("CAUSE")),
         Some(Error::Unavailable(_)) => Error::Internal(anyhow!("CAUSE")),

@@ -58,6 +58,12 @@ impl Roles {
         Role::ALL.into_iter().filter(move |role| self.has(*role))
     }
 
+    /// These roles and `other`.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// What these roles and `other` may both do: the roles that each of them covers.
     #[must_use]
     pub fn capped_by(self, other: Self) -> Self {
@@ -192,6 +198,8 @@ pub struct Person {
     pub id: Uuid,
     pub email: String,
     pub is_owner: bool,
+    /// Or else he shows at the sign-in provider who he is.
+    pub has_password: bool,
     pub roles: BTreeMap<Uuid, Roles>,
     /// The names of the workspaces that he is a member of.
     pub workspaces: BTreeSet<String>,

@@ -12,13 +12,13 @@ use self::disabled::{put_disabled, refuse_last_admin};
 
 use super::{
     access::{Action, Caller, Roles, Who, authorise},
+    claims::{claimed_roles, leave, roles_of},
     idempotency::begin,
     links::{LinkKind, OneTimeLink, insert_link},
     paging::{Page, Paging},
     rows::{Sealed as _, taken},
     second_look,
     sessions::{Device, as_caller, begin_session},
-    tokens, users,
 };
 use crate::{
     app::App,
@@ -37,7 +37,12 @@ pub const EMAIL_MAX: usize = 254;
 #[derive(Debug)]
 pub struct Member {
     pub person: PersonRow,
+    /// Those given by hand; all of an owner.
     pub roles: Roles,
+    /// Those that the sign-in provider gives him.
+    pub claimed_roles: Roles,
+    /// Whether he can sign in with the provider.
+    pub is_linked: bool,
 }
 
 /// A page of a workspace's members, by e-mail. Owners who are no members are listed too: they may do everything there.
@@ -50,12 +55,14 @@ pub async fn members(app: &App, caller: &Caller, workspace: &str, paging: &Pagin
     let mut roles = BTreeMap::new();
     for member in store::members(&mut read, &workspace_id).await? {
         let member = member.checked(&app.vault)?;
-        roles.insert(member.person_id, Roles::parse(&member.roles));
+        roles.insert(member.person_id, (Roles::parse(&member.roles), Roles::parse(&member.claimed_roles)));
     }
+    let linked = store::linked_people(&mut read, &workspace_id).await?;
     let page = paging.page(people, |person| (person.email_key.clone(), String::new()))?;
     Ok(page.map(|person| {
-        let as_member = roles.get(&person.id).copied().unwrap_or(Roles::NONE);
-        Member { roles: if person.is_owner { Roles::all() } else { as_member }, person }
+        let (by_hand, claimed_roles) = roles.get(&person.id).copied().unwrap_or_default();
+        let roles = if person.is_owner { Roles::all() } else { by_hand };
+        Member { roles, claimed_roles, is_linked: linked.contains(&person.id), person }
     }))
 }
 
@@ -67,17 +74,24 @@ pub async fn members(app: &App, caller: &Caller, workspace: &str, paging: &Pagin
 pub async fn put_member(app: &App, caller: &Caller, workspace: &str, email: &str, roles: Roles) -> Result<Option<OneTimeLink>> {
     let workspace = authorise(app, caller, workspace, Action::ManagePeople).await?;
     let email = read_email(email)?;
-    if roles.is_empty() {
+    let now = app.clock.now();
+    let mut write = begin(app, caller).await?;
+    let existing = store::person_by_email(&mut write, &email.to_lowercase()).await?;
+    let existing = match existing.map(|person| person.checked(&app.vault)).transpose()? {
+        Some(person) => Some(hold_unchanged(app, &mut write, &person).await?.ok_or(Error::VersionConflict)?),
+        None => None,
+    };
+    let claimed_roles = match &existing {
+        Some(person) => claimed_roles(app, &mut write, &person.id, &workspace.id.to_string()).await?,
+        None => String::new(),
+    };
+    if roles.is_empty() && claimed_roles.is_empty() {
         return Err(Error::Invalid(vec![FieldError::new(
             "roles",
             "required",
             "must name at least one of viewer, user, editor, admin",
         )]));
     }
-    let now = app.clock.now();
-    let mut write = begin(app, caller).await?;
-    let existing = store::person_by_email(&mut write, &email.to_lowercase()).await?;
-    let existing = existing.map(|person| person.checked(&app.vault)).transpose()?;
     if !caller.is_owner() && !is_member(app, &mut write, &workspace.id.to_string(), existing.as_ref()).await? {
         return Err(Error::OwnersOnly("add somebody who is not in this workspace"));
     }
@@ -85,7 +99,7 @@ pub async fn put_member(app: &App, caller: &Caller, workspace: &str, email: &str
         (person, None)
     } else {
         let new = NewPerson { email: &email, password_hash: String::new(), is_owner: false };
-        let person = insert_person(app, caller, &mut write, new).await?;
+        let person = insert_person(app, Some(caller), &mut write, new).await?;
         let link = insert_link(app, &mut write, LinkKind::Password, Some(&person)).await?;
         (person, Some(link))
     };
@@ -93,6 +107,7 @@ pub async fn put_member(app: &App, caller: &Caller, workspace: &str, email: &str
         workspace_id: workspace.id.to_string(),
         person_id: person.id.clone(),
         roles: roles.to_string(),
+        claimed_roles,
         added_at: now,
         added_by: caller.label().into_owned(),
         mac: Vec::new(),
@@ -134,7 +149,7 @@ pub(super) async fn current_roles(app: &App, handle: &mut impl Handle, person_id
     }
     let memberships = store::memberships(handle, person_id).await?;
     let Some(member) = memberships.into_iter().find(|member| member.workspace_id == workspace_id) else { return Ok(Roles::NONE) };
-    Ok(Roles::parse(&member.checked(&app.vault)?.roles))
+    Ok(roles_of(&member.checked(&app.vault)?))
 }
 
 /// Takes a person out of a workspace, and revokes the tokens that he stands behind there. The account stays.
@@ -145,11 +160,16 @@ pub async fn remove_member(app: &App, caller: &Caller, workspace: &str, email: &
     let person =
         store::person_by_email(&mut write, &email.to_lowercase()).await?.ok_or(Error::NotFound("person"))?.checked(&app.vault)?;
     refuse_last_admin(app, &mut write, &person).await?;
-    if !store::remove_member(&mut write, &workspace.id.to_string(), &person.id).await? {
+    // Without a provider nobody comes back by its claims.
+    if app.oidc.is_some() && !claimed_roles(app, &mut write, &person.id, &workspace.id.to_string()).await?.is_empty() {
+        return Err(Error::NoRole(
+            "The sign-in provider gives this person roles here, and would give them again; nothing was changed.",
+            "Have them taken away at the provider, or disable the account.",
+        ));
+    }
+    if !leave(app, caller, &mut write, (&workspace.id.to_string(), &person.id)).await? {
         return Err(Error::NotFound("person"));
     }
-    tokens::revoke_of_person(app, caller, &mut write, (&workspace, &person.id)).await?;
-    users::forget_person(app, &mut write, &workspace.id.to_string(), &person.id).await?;
     let event = Event {
         at: app.clock.now(),
         workspace_id: Some(workspace.id.to_string()),
@@ -225,7 +245,13 @@ pub(super) struct NewPerson<'p> {
     pub is_owner: bool,
 }
 
-pub(super) async fn insert_person(app: &App, caller: &Caller, write: &mut Write, new: NewPerson<'_>) -> Result<PersonRow> {
+/// Makes an account; nobody as `caller` means that he came by himself, with the sign-in provider.
+pub(super) async fn insert_person(
+    app: &App,
+    caller: Option<&Caller>,
+    write: &mut Write,
+    new: NewPerson<'_>,
+) -> Result<PersonRow> {
     let now = app.clock.now();
     let row = PersonRow {
         id: random_uuid().to_string(),
@@ -235,7 +261,7 @@ pub(super) async fn insert_person(app: &App, caller: &Caller, write: &mut Write,
         is_owner: new.is_owner,
         disabled_at: None,
         created_at: now,
-        created_by: caller.label().into_owned(),
+        created_by: caller.map_or_else(|| new.email.to_owned(), |caller| caller.label().into_owned()),
         mac: Vec::new(),
     }
     .sealed(&app.vault);
@@ -247,7 +273,8 @@ pub(super) async fn insert_person(app: &App, caller: &Caller, write: &mut Write,
         object: &row.email,
         detail: serde_json::json!({"owner": row.is_owner}),
     };
-    audit::record(write, &app.vault, caller, event).await?;
+    let himself = as_caller(&row)?;
+    audit::record(write, &app.vault, caller.unwrap_or(&himself), event).await?;
     Ok(row)
 }
 

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result},
     store::{
-        ChainRow, ConnectionRow, GroupRow, LinkRow, MemberRow, PersonRow, SessionRow, SettingRow, StoreError, TokenRow,
-        VersionRow, WorkspaceRow,
+        ChainRow, ConnectionRow, GroupRow, IdentityRow, LinkRow, MemberRow, PersonRow, SessionRow, SettingRow, StoreError,
+        TokenRow, VersionRow, WorkspaceRow,
     },
 };
 
@@ -82,7 +82,9 @@ macro_rules! sealed_rows {
 sealed_rows! {
     WorkspaceRow, "workspaces", |row| [row.id, row.name, row.wrapped_key];
     PersonRow, "people", |row| [row.id, row.email, row.email_key, row.password_hash, row.is_owner, row.disabled_at];
-    MemberRow, "members", |row| [row.workspace_id, row.person_id, row.roles];
+    MemberRow, "members", |row| [row.workspace_id, row.person_id, row.roles]
+        and where !row.claimed_roles.is_empty(), [row.claimed_roles];
+    IdentityRow, "identities", |row| [row.issuer, row.subject, row.person_id];
     SessionRow, "sessions", |row| [row.hash, row.person_id, row.created_at, row.seen_at]
         and where row.confirmed_at.is_some(), [row.confirmed_at];
     SettingRow, "settings", |row| [row.name, row.value, row.version, row.updated_at, row.updated_by];

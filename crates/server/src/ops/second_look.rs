@@ -102,20 +102,30 @@ async fn check(app: &App, caller: &Caller, person: &Person, own_password: &Secre
 /// Writes that the person of a session has shown now that it is he.
 async fn confirm(app: &App, caller: &Caller, session: &OpenSession) -> Result<()> {
     let mut write = app.store.write().await?;
+    confirm_in(app, &mut write, caller, &session.hash).await?;
+    write.commit_quietly().await?;
+    Ok(())
+}
+
+/// The same in a transaction of more, for a session by its hash.
+///
+/// # Errors
+/// `Unauthenticated` if it has ended, or is not the caller's.
+pub(super) async fn confirm_in(app: &App, write: &mut store::Write, caller: &Caller, session: &[u8]) -> Result<()> {
+    let own = caller.person_id().map(|id| id.to_string());
     loop {
         // A new password, or an admin, ends sessions.
-        let row = store::session(&mut write, &session.hash).await?.ok_or(Error::Unauthenticated)?;
+        let row = store::session(write, session).await?.filter(|row| own.as_ref() == Some(&row.person_id));
+        let row = row.ok_or(Error::Unauthenticated)?;
         let person_id = row.person_id.clone();
         let row = row.checked(&app.vault).map_err(|error| refused("session", &person_id, &error))?;
         let before = row.mac.clone();
         let row = SessionRow { confirmed_at: Some(app.clock.now()), ..row }.sealed(&app.vault);
-        if store::update_session(&mut write, &row, &before).await? {
+        if store::update_session(write, &row, &before).await? {
             break;
         }
     }
-    record(app, &mut write, caller, "person.confirm").await?;
-    write.commit_quietly().await?;
-    Ok(())
+    record(app, write, caller, "person.confirm").await
 }
 
 async fn record(app: &App, write: &mut store::Write, caller: &Caller, action: &'static str) -> Result<()> {

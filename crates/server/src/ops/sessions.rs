@@ -11,7 +11,8 @@ use dataflow_model::Secret;
 use dataflow_vault::token;
 
 use super::{
-    access::{Caller, OpenSession, Person, Roles, Who},
+    access::{Caller, OpenSession, Person, Who},
+    claims::roles_of,
     people::{hold_unchanged, read_email},
     rows::{Sealed as _, refused, uuid},
 };
@@ -98,7 +99,7 @@ pub async fn session(app: &App, cookie: &str) -> Result<Arc<Person>> {
     let mut roles = BTreeMap::new();
     for member in store::memberships(&mut read, &row.id).await? {
         let member = member.checked(&app.vault)?;
-        roles.insert(uuid(&member.workspace_id)?, Roles::parse(&member.roles));
+        roles.insert(uuid(&member.workspace_id)?, roles_of(&member));
     }
     let mut workspaces = BTreeSet::new();
     for workspace in store::workspaces_of(&mut read, &row.id).await? {
@@ -114,7 +115,15 @@ pub async fn session(app: &App, cookie: &str) -> Result<Arc<Person>> {
         store::update_session(&mut write, &session, &before).await?;
         write.commit_quietly().await?;
     }
-    Ok(Arc::new(Person { id: uuid(&row.id)?, email: row.email, is_owner: row.is_owner, roles, workspaces, session: Some(open) }))
+    Ok(Arc::new(Person {
+        id: uuid(&row.id)?,
+        email: row.email,
+        is_owner: row.is_owner,
+        has_password: !row.password_hash.is_empty(),
+        roles,
+        workspaces,
+        session: Some(open),
+    }))
 }
 
 /// The session of a cookie, which one of before a rotation of the keys is stored under another hash of.
@@ -210,6 +219,16 @@ pub async fn sign_out(app: &App, cookie: &str) -> Result<()> {
 /// # Errors
 /// `Unauthenticated` if the row is another one by now: a password that was changed meanwhile opens nothing.
 pub(super) async fn begin_session(app: &App, write: &mut Write, person: &PersonRow, device: &Device) -> Result<Secret> {
+    begin_session_of(app, write, person, (device, Some(app.clock.now()))).await
+}
+
+/// The same of a person who showed at another time, or nobody knows when, that it is he.
+pub(super) async fn begin_session_of(
+    app: &App,
+    write: &mut Write,
+    person: &PersonRow,
+    (device, confirmed_at): (&Device, Option<i64>),
+) -> Result<Secret> {
     hold_unchanged(app, write, person).await?.ok_or(Error::Unauthenticated)?;
     let secret = token::generate("session").context("make a session").map_err(Error::Internal)?;
     let now = app.clock.now();
@@ -218,7 +237,7 @@ pub(super) async fn begin_session(app: &App, write: &mut Write, person: &PersonR
         person_id: person.id.clone(),
         created_at: now,
         seen_at: now,
-        confirmed_at: Some(now),
+        confirmed_at,
         address: device.address.map(|address| address.to_string()),
         agent: device.agent.as_deref().map(|agent| agent.chars().filter(|c| !c.is_control()).take(AGENT_MAX).collect()),
         mac: Vec::new(),
@@ -236,6 +255,7 @@ pub(super) fn as_caller(person: &PersonRow) -> Result<Caller> {
         id: uuid(&person.id)?,
         email: person.email.clone(),
         is_owner: person.is_owner,
+        has_password: !person.password_hash.is_empty(),
         roles: BTreeMap::new(),
         workspaces: BTreeSet::new(),
         session: None,

@@ -83,7 +83,7 @@ async fn first_admin(app: &App, caller: &Caller, write: &mut Write, admin: First
         return Err(Error::HasAdmin);
     }
     let person = NewPerson { email: &admin.email, password_hash: admin.password_hash, is_owner: true };
-    insert_person(app, caller, write, person).await?;
+    insert_person(app, Some(caller), write, person).await?;
     let name = WorkspaceName::new(DEFAULT_WORKSPACE).map_err(|error| Error::Internal(error.into()))?;
     workspaces::insert(app, caller, write, &name).await?;
     new_recovery_key(app, write).await

@@ -15,7 +15,7 @@ use super::{
     rows::{Sealed as _, refused, taken, uuid},
 };
 use crate::{
-    app::{App, Workspace},
+    app::App,
     audit::{self, Event},
     clock::{DAY, rfc3339},
     error::{Error, Result},
@@ -180,11 +180,12 @@ pub async fn revoke(app: &App, caller: &Caller, workspace: &str, id: &str) -> Re
         .filter(|row| row.revoked_at.is_none() && (all || is_own(row)))
         .ok_or(Error::NotFound("token"))?;
     let made = format!("token {id}");
-    hold_made_by(&mut write, &workspace, &made, vec![id]).await?;
+    let workspace_id = workspace.id.to_string();
+    hold_made_by(&mut write, &workspace_id, &made, vec![id]).await?;
     if !revoke_row(app, caller, &mut write, row).await? {
         return Err(Error::NotFound("token"));
     }
-    revoke_made_by(app, caller, &mut write, (&workspace, made)).await?;
+    revoke_made_by(app, caller, &mut write, (&workspace_id, made)).await?;
     app.caches.forget_tokens(&mut write);
     write.commit().await?;
     Ok(())
@@ -195,20 +196,20 @@ pub(super) async fn revoke_of_person(
     app: &App,
     caller: &Caller,
     write: &mut Write,
-    (workspace, person_id): (&Workspace, &str),
+    (workspace_id, person_id): (&str, &str),
 ) -> Result<()> {
-    hold_made_by(write, workspace, person_id, Vec::new()).await?;
-    revoke_made_by(app, caller, write, (workspace, person_id.to_owned())).await?;
+    hold_made_by(write, workspace_id, person_id, Vec::new()).await?;
+    revoke_made_by(app, caller, write, (workspace_id, person_id.to_owned())).await?;
     app.caches.forget_tokens(write);
     Ok(())
 }
 
 /// Holds `ids`, what `owner` made, what that made, and so on, by id: in this order [`crate::uses::Uses::flush`] writes when they were used,
 /// and two that take the same rows the other way round stop each other.
-async fn hold_made_by(write: &mut Write, workspace: &Workspace, owner: &str, mut ids: Vec<String>) -> Result<()> {
+async fn hold_made_by(write: &mut Write, workspace_id: &str, owner: &str, mut ids: Vec<String>) -> Result<()> {
     let mut owners = vec![owner.to_owned()];
     while let Some(owner) = owners.pop() {
-        for row in store::live_tokens_of(write, &workspace.id.to_string(), &owner).await? {
+        for row in store::live_tokens_of(write, workspace_id, &owner).await? {
             if !ids.contains(&row.id) {
                 owners.push(format!("token {}", row.id));
                 ids.push(row.id);
@@ -224,10 +225,10 @@ async fn hold_made_by(write: &mut Write, workspace: &Workspace, owner: &str, mut
 
 /// Revokes what `owner` made, what that made, and so on. Asks again until nothing is left: a token may have come while its maker's row
 /// was waited for.
-async fn revoke_made_by(app: &App, caller: &Caller, write: &mut Write, (workspace, owner): (&Workspace, String)) -> Result<()> {
+async fn revoke_made_by(app: &App, caller: &Caller, write: &mut Write, (workspace_id, owner): (&str, String)) -> Result<()> {
     let mut owners = vec![owner];
     while let Some(owner) = owners.last().cloned() {
-        let made = store::live_tokens_of(write, &workspace.id.to_string(), &owner).await?;
+        let made = store::live_tokens_of(write, workspace_id, &owner).await?;
         if made.is_empty() {
             owners.pop();
         }

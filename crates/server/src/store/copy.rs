@@ -94,7 +94,8 @@ pub const TABLES: &[Table] = tables! {
     people [1] id Text, email Text, email_key Text, password_hash Text, is_owner Truth, disabled_at Number, created_at Number,
         created_by Text, mac Bytes;
     people_groups [1] id Text, workspace_id Text, name Text, name_key Text, members Text, changed_at Number, changed_by Text, mac Bytes;
-    members [2] workspace_id Text, person_id Text, roles Text, added_at Number, added_by Text, mac Bytes;
+    identities [2] issuer Text, subject Text, person_id Text, linked_at Number, linked_by Text, mac Bytes;
+    members [2] workspace_id Text, person_id Text, roles Text, added_at Number, added_by Text, mac Bytes, claimed_roles Text;
     tokens [1] id Text, workspace_id Text, name Text, name_key Text, hash Bytes, roles Text, connections Text, created_at Number,
         created_by Text, expires_at Number, revoked_at Number, last_used_at Number, mac Bytes, made_by Text, person_id Text;
     connections [1] id Text, workspace_id Text, name Text, name_key Text, version Number, r#type Text, description Text, tags Text,

@@ -2,8 +2,8 @@
 //! stops what was under way under it.
 
 use super::{
-    ChainRow, ConnectionRow, GroupRow, Handle, LinkRow, MemberRow, PersonRow, Result, SessionRow, SettingRow, TokenRow,
-    VersionRow, WorkspaceRow, Write, execute, fetch,
+    ChainRow, ConnectionRow, GroupRow, Handle, IdentityRow, LinkRow, MemberRow, PersonRow, Result, SessionRow, SettingRow,
+    TokenRow, VersionRow, WorkspaceRow, Write, execute, fetch,
 };
 
 /// A node of a shared store.
@@ -189,6 +189,7 @@ mac_tables! {
     WorkspaceRow, "workspaces", (id: String), "id", "$2", "$3", "$2", "$3";
     PersonRow, "people", (id: String), "id", "$2", "$3", "$2", "$3";
     MemberRow, "members", (workspace_id: String, person_id: String), "workspace_id, person_id", "$2, $3", "$4", "$2, $3", "$4";
+    IdentityRow, "identities", (issuer: String, subject: String), "issuer, subject", "$2, $3", "$4", "$2, $3", "$4";
     SessionRow, "sessions", (hash: Vec<u8>), "hash", "$2", "$3", "$2", "$3";
     LinkRow, "links", (hash: Vec<u8>), "hash", "$2", "$3", "$2", "$3";
     GroupRow, "people_groups", (id: String), "id", "$2", "$3", "$2", "$3";

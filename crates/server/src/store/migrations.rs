@@ -21,6 +21,7 @@ macro_rules! steps {
             ("keys", include_str!(concat!("../../../../migrations/", $folder, "/0008_keys.sql"))),
             ("narrowing", include_str!(concat!("../../../../migrations/", $folder, "/0009_narrowing.sql"))),
             ("second look", include_str!(concat!("../../../../migrations/", $folder, "/0010_second_look.sql"))),
+            ("identities", include_str!(concat!("../../../../migrations/", $folder, "/0011_identities.sql"))),
         ]
     };
 }

@@ -11,6 +11,7 @@ mod copy;
 mod crash;
 mod groups;
 mod idempotency;
+mod identities;
 mod instance;
 mod keys;
 mod load;
@@ -60,6 +61,7 @@ pub use self::{
     copy::{Kind, LiveRow, TABLES, Table, Value, live_connections, page, put_all_words, put_rows, schema},
     groups::{GroupRow, group, group_by_name, groups, put_group, remove_group},
     idempotency::{insert_key, key_request},
+    identities::{IdentityRow, delete_identities_of, identities_of, identity, insert_identity, linked_people},
     instance::{InstanceRow, insert_instance, instance, replace_key_ring, tick},
     keys::{
         MacTable, NodeRow, beat, count_under_older_keys, end_row_macs, exchange_key_ring, exchange_workspace_key, nodes,

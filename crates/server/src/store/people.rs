@@ -19,7 +19,10 @@ pub struct PersonRow {
 pub struct MemberRow {
     pub workspace_id: String,
     pub person_id: String,
+    /// Those that somebody gave him by hand.
     pub roles: String,
+    /// Those that the sign-in provider's claims gave him when he signed in last.
+    pub claimed_roles: String,
     pub added_at: i64,
     pub added_by: String,
     pub mac: Vec<u8>,
@@ -150,15 +153,16 @@ pub async fn put_member(write: &mut Write, row: &MemberRow) -> Result<()> {
     write.bears(&row.mac);
     execute!(
         write,
-        "INSERT INTO members (workspace_id, person_id, roles, added_at, added_by, mac) VALUES ($1, $2, $3, $4, $5, $6) \
+        "INSERT INTO members (workspace_id, person_id, roles, added_at, added_by, mac, claimed_roles) VALUES ($1, $2, $3, $4, $5, $6, $7) \
          ON CONFLICT (workspace_id, person_id) DO UPDATE SET roles = excluded.roles, added_at = excluded.added_at, \
-         added_by = excluded.added_by, mac = excluded.mac",
+         added_by = excluded.added_by, mac = excluded.mac, claimed_roles = excluded.claimed_roles",
         &row.workspace_id,
         &row.person_id,
         &row.roles,
         row.added_at,
         &row.added_by,
         &row.mac,
+        &row.claimed_roles,
     )?;
     Ok(())
 }
@@ -181,7 +185,7 @@ pub async fn members(handle: &mut impl Handle, workspace_id: &str) -> Result<Vec
         handle,
         fetch_all,
         MemberRow,
-        "SELECT workspace_id, person_id, roles, added_at, added_by, mac FROM members WHERE workspace_id = $1",
+        "SELECT workspace_id, person_id, roles, claimed_roles, added_at, added_by, mac FROM members WHERE workspace_id = $1",
         workspace_id
     )
 }
@@ -191,7 +195,7 @@ pub async fn memberships(handle: &mut impl Handle, person_id: &str) -> Result<Ve
         handle,
         fetch_all,
         MemberRow,
-        "SELECT workspace_id, person_id, roles, added_at, added_by, mac FROM members WHERE person_id = $1",
+        "SELECT workspace_id, person_id, roles, claimed_roles, added_at, added_by, mac FROM members WHERE person_id = $1",
         person_id
     )
 }

@@ -12,7 +12,7 @@ use super::{
     paging::AskedPage,
     second_look::Sent,
     session::{SignedIn, authority},
-    shell::inside,
+    shell::{inside, words},
     view::{
         admin::{FreshLink, People, PersonLine},
         parts::{Here, Pages, day},
@@ -119,6 +119,11 @@ fn base(headers: &HeaderMap) -> String {
     origin.map_or_else(|| format!("https://{}", authority(headers).unwrap_or_default()), ToOwned::to_owned)
 }
 
+/// What the provider is called, if it is not there any more too.
+fn provider_label(app: &App) -> String {
+    app.oidc.as_ref().map_or_else(|| "the sign-in provider".to_owned(), |oidc| oidc.config.label.clone())
+}
+
 async fn view(app: &App, caller: &Caller, asked: &AskedPage) -> Result<People> {
     let shell = inside(app, caller, &asked.workspace, Here::Access, "Access").await?.shell;
     let own = caller.person_id().map(|id| id.to_string());
@@ -126,7 +131,10 @@ async fn view(app: &App, caller: &Caller, asked: &AskedPage) -> Result<People> {
     let people = found.rows.into_iter().map(|member| PersonLine {
         roles: member.roles.iter().map(|role| role.as_str().to_owned()).collect(),
         since: format!("account of {} by {}", day(member.person.created_at), member.person.created_by),
-        is_pending: member.person.password_hash.is_empty(),
+        is_pending: member.person.password_hash.is_empty() && !member.is_linked,
+        is_linked: member.is_linked,
+        claimed: words(member.claimed_roles),
+        stays: app.oidc.is_some() && !member.claimed_roles.is_empty(),
         is_owner: member.person.is_owner,
         is_self: own.as_deref() == Some(member.person.id.as_str()),
         is_disabled: member.person.disabled_at.is_some(),
@@ -138,6 +146,7 @@ async fn view(app: &App, caller: &Caller, asked: &AskedPage) -> Result<People> {
         here: asked.query(),
         shell,
         may_add: caller.is_owner(),
+        provider: provider_label(app),
         link: None,
         email: String::new(),
         roles: vec!["viewer".to_owned()],

@@ -15,7 +15,7 @@ use super::{
     session::{self, OnDevice, OwnCookie, SignedIn},
     shell::outside,
     view::{
-        admin::{Account, SessionLine},
+        admin::{Account, Provider, SessionLine},
         parts::{Here, ago},
     },
 };
@@ -23,7 +23,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     ops::{
-        Caller, people,
+        Caller, people, provider,
         sessions::{self, Session},
     },
 };
@@ -75,6 +75,12 @@ pub async fn change_password(
     }
 }
 
+/// The page with what of the provider's forms was refused.
+pub(super) async fn refused(app: &App, caller: &Caller, cookie: &str, errors: Vec<FieldError>) -> PageResult {
+    let errors = errors.into_iter().map(|error| FieldError { field: "provider_password".to_owned(), ..error }).collect();
+    Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &view(app, caller, cookie, errors).await?))
+}
+
 async fn view(app: &App, caller: &Caller, cookie: &str, errors: Vec<FieldError>) -> Result<Account> {
     let now = app.clock.now();
     let sessions = sessions::list(app, caller, cookie).await?.into_iter();
@@ -88,5 +94,13 @@ async fn view(app: &App, caller: &Caller, cookie: &str, errors: Vec<FieldError>)
             seen: ago(now, row.seen_at),
         })
         .collect();
-    Ok(Account { shell: outside(app, caller, Here::Nowhere, "Your account").await?, errors, sessions })
+    let ways = provider::own_ways(app, caller).await?;
+    let label = app.oidc.as_ref().map(|oidc| oidc.config.label.clone());
+    let provider = (ways.is_linked || label.is_some()).then(|| Provider {
+        is_linked: ways.is_linked,
+        is_there: label.is_some(),
+        label: label.unwrap_or_else(|| "a sign-in provider".to_owned()),
+    });
+    let shell = outside(app, caller, Here::Nowhere, "Your account").await?;
+    Ok(Account { shell, errors, sessions, has_password: ways.has_password, provider })
 }

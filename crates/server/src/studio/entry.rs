@@ -35,9 +35,10 @@ pub async fn home(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Pa
     Ok(Redirect::to(&to).into_response())
 }
 
-pub async fn ask(RawQuery(asked): RawQuery) -> PageResult {
+pub async fn ask(State(app): State<Arc<App>>, RawQuery(asked): RawQuery) -> PageResult {
     let asked = Fields::parse(asked.unwrap_or_default().as_bytes());
-    Ok(page(StatusCode::OK, &SignIn { next: inner_path(asked.text("next")).to_owned(), ..SignIn::default() }))
+    let next = inner_path(asked.text("next")).to_owned();
+    Ok(page(StatusCode::OK, &SignIn { next, ..sign_in_page(&app) }))
 }
 
 pub async fn sign_in(State(app): State<Arc<App>>, OnDevice(device): OnDevice, headers: HeaderMap, fields: Fields) -> PageResult {
@@ -45,12 +46,13 @@ pub async fn sign_in(State(app): State<Arc<App>>, OnDevice(device): OnDevice, he
     let next = inner_path(fields.text("next"));
     match sessions::sign_in(&app, &device, fields.text("email"), &password).await {
         Ok(session) => Ok(begin(&headers, &session, if next.is_empty() { "/" } else { next })?),
-        Err(Error::Unauthenticated) => {
-            Ok(page(StatusCode::UNAUTHORIZED, &again(&fields, "The e-mail address or the password is not right.".to_owned())))
-        }
+        Err(Error::Unauthenticated) => Ok(page(
+            StatusCode::UNAUTHORIZED,
+            &again(&app, &fields, "The e-mail address or the password is not right.".to_owned()),
+        )),
         Err(Error::TooManyAttempts(seconds)) => {
             let error = format!("Too many attempts to sign in have failed. Try again in {}.", span(seconds));
-            let mut refused = page(StatusCode::TOO_MANY_REQUESTS, &again(&fields, error));
+            let mut refused = page(StatusCode::TOO_MANY_REQUESTS, &again(&app, &fields, error));
             refused.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             Ok(refused)
         }
@@ -59,9 +61,14 @@ pub async fn sign_in(State(app): State<Arc<App>>, OnDevice(device): OnDevice, he
 }
 
 /// The form as it was sent, but for the password.
-fn again(fields: &Fields, error: String) -> SignIn {
+fn again(app: &App, fields: &Fields, error: String) -> SignIn {
     let next = inner_path(fields.text("next")).to_owned();
-    SignIn { email: fields.text("email").to_owned(), next, error: Some(error) }
+    SignIn { email: fields.text("email").to_owned(), next, error: Some(error), ..sign_in_page(app) }
+}
+
+/// The empty form, with the provider if there is one.
+pub(super) fn sign_in_page(app: &App) -> SignIn {
+    SignIn { provider: app.oidc.as_ref().map(|oidc| oidc.config.label.clone()), ..SignIn::default() }
 }
 
 /// `40 s`, `3 min`

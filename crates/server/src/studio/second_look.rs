@@ -17,7 +17,10 @@ use super::{
     fields::Fields,
     view::entry::SecondLook,
 };
-use crate::{error::Error, ops::Caller};
+use crate::{
+    error::Error,
+    ops::{Caller, Who},
+};
 
 /// Where the page leads if nothing is to be done: to the page that the form stood on.
 const BACK: &str = "back";
@@ -76,6 +79,7 @@ impl Sent {
             to: self.to.clone(),
             back: self.back.clone(),
             kept: kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            has_password: !matches!(&caller.who, Who::Person(person) if !person.has_password),
             error: text,
         };
         let mut answer = page(status, &asks);

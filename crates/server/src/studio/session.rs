@@ -70,7 +70,10 @@ impl<S: Send + Sync> FromRequestParts<S> for OwnCookie {
 /// The session's secret, as the request carries it.
 #[must_use]
 pub fn read(headers: &HeaderMap) -> Option<&str> {
-    let name = cookie_name(headers);
+    read_cookie(headers, &cookie_name(headers))
+}
+
+fn read_cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let cookies =
         headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
     cookies.filter_map(|pair| pair.trim().split_once('=')).find(|(found, _)| *found == name).map(|(_, value)| value)
@@ -78,18 +81,36 @@ pub fn read(headers: &HeaderMap) -> Option<&str> {
 
 /// The header that begins a session. The cookie ends with the browser; the server ends the session by its own clock.
 pub fn set(headers: &HeaderMap, session: &Secret) -> Result<HeaderValue, Error> {
-    header_value(headers, session.expose_secret(), "")
+    header_value(&cookie_name(headers), session.expose_secret(), "SameSite=Strict")
 }
 
 /// The header that takes the cookie away.
 pub fn clear(headers: &HeaderMap) -> Result<HeaderValue, Error> {
-    header_value(headers, "", "; Max-Age=0")
+    header_value(&cookie_name(headers), "", "SameSite=Strict; Max-Age=0")
 }
 
-fn header_value(headers: &HeaderMap, value: &str, more: &str) -> Result<HeaderValue, Error> {
-    let name = cookie_name(headers);
+/// What this browser keeps of the sign-in with a provider that it began last.
+#[must_use]
+pub fn read_flow(headers: &HeaderMap) -> Option<&str> {
+    read_cookie(headers, &flow_name(headers))
+}
+
+/// The header that has a browser keep it for as long as that may take. It comes back with the provider's answer, from another site.
+pub fn set_flow(headers: &HeaderMap, flow: &Secret) -> Result<HeaderValue, Error> {
+    header_value(&flow_name(headers), flow.expose_secret(), "SameSite=Lax; Max-Age=600")
+}
+
+pub fn clear_flow(headers: &HeaderMap) -> Result<HeaderValue, Error> {
+    header_value(&flow_name(headers), "", "SameSite=Lax; Max-Age=0")
+}
+
+fn flow_name(headers: &HeaderMap) -> String {
+    cookie_name(headers) + "-flow"
+}
+
+fn header_value(name: &str, value: &str, more: &str) -> Result<HeaderValue, Error> {
     let secure = if name.starts_with("__Host-") { "; Secure" } else { "" };
-    HeaderValue::from_str(&format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}"))
+    HeaderValue::from_str(&format!("{name}={value}; Path=/; HttpOnly{secure}; {more}"))
         .map(|mut header| {
             header.set_sensitive(true);
             header
@@ -136,7 +157,7 @@ mod tests {
     #[test]
     fn the_cookie_is_out_of_reach_of_scripts_and_other_sites() {
         let set = set(&headers("dataflow.example.org", ""), &Secret::new("s".to_owned())).expect("a header");
-        assert_eq!(set.to_str().ok(), Some("__Host-dataflow=s; Path=/; HttpOnly; SameSite=Strict; Secure"));
+        assert_eq!(set.to_str().ok(), Some("__Host-dataflow=s; Path=/; HttpOnly; Secure; SameSite=Strict"));
         assert!(set.is_sensitive());
     }
 }

@@ -6,7 +6,7 @@ use super::view::parts::{Here, May, Shell};
 use crate::{
     app::{App, Workspace},
     error::Result,
-    ops::{Action, Caller, Roles, access::authorise, workspaces},
+    ops::{Action, Caller, Roles, Who, access::authorise, workspaces},
 };
 
 /// A page's place: the open workspace and what the caller may do there.
@@ -45,7 +45,12 @@ pub async fn outside(app: &App, caller: &Caller, here: Here, title: &str) -> Res
         workspaces: workspaces.into_iter().map(|row| row.name).collect(),
         who: caller.label().into_owned(),
         role: String::new(),
-        may: May { manage_workspaces: caller.is_owner(), change_settings: caller.is_owner(), ..May::default() },
+        may: May {
+            manage_workspaces: caller.is_owner(),
+            change_settings: caller.is_owner(),
+            shows_at_provider: matches!(&caller.who, Who::Person(person) if !person.has_password),
+            ..May::default()
+        },
         connections: None,
         notice: None,
     })

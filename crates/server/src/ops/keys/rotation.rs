@@ -20,8 +20,8 @@ use crate::{
         versions::json,
     },
     store::{
-        self, ChainRow, ConnectionRow, GroupRow, Handle, LinkRow, MacTable, MemberRow, PersonRow, SessionRow, SettingRow,
-        TokenRow, VersionRow, WorkspaceRow,
+        self, ChainRow, ConnectionRow, GroupRow, Handle, IdentityRow, LinkRow, MacTable, MemberRow, PersonRow, SessionRow,
+        SettingRow, TokenRow, VersionRow, WorkspaceRow,
     },
 };
 
@@ -71,6 +71,7 @@ macro_rules! over_tables {
         let mut sum = $act::<WorkspaceRow>($($argument),*).await?;
         sum += $act::<PersonRow>($($argument),*).await?;
         sum += $act::<MemberRow>($($argument),*).await?;
+        sum += $act::<IdentityRow>($($argument),*).await?;
         sum += $act::<SessionRow>($($argument),*).await?;
         sum += $act::<LinkRow>($($argument),*).await?;
         sum += $act::<GroupRow>($($argument),*).await?;

@@ -70,7 +70,7 @@ async fn second_owner(fixture: &Fixture, email: &str) -> Caller {
     let app = &fixture.app;
     let mut write = app.store.write().await.expect("the store is free");
     let new = NewPerson { email, password_hash: String::new(), is_owner: true };
-    let row = insert_person(app, &Caller::shell(), &mut write, new).await.expect("made");
+    let row = insert_person(app, Some(&Caller::shell()), &mut write, new).await.expect("made");
     write.commit().await.expect("committed");
     let caller = as_caller(&row).expect("an id");
     let Who::Person(person) = &caller.who else { panic!("a person") };

@@ -80,6 +80,9 @@ const OTHERS: &[&str] = &[
     "/sign-out",
     "/link",
     "/account",
+    // Take the password each time.
+    "/account/link",
+    "/account/unlink",
     "/account/end",
     "/account/end-others",
     "/workspaces",

@@ -83,6 +83,8 @@ pub struct People {
     pub here: String,
     /// Whether the reader may make accounts and links for them.
     pub may_add: bool,
+    /// What the sign-in provider is called.
+    pub provider: String,
     /// Just made: shown in this answer and never again.
     pub link: Option<FreshLink>,
     pub email: String,
@@ -122,6 +124,12 @@ pub struct PersonLine {
     pub is_disabled: bool,
     /// Has not chosen a password yet.
     pub is_pending: bool,
+    /// Signs in with the provider.
+    pub is_linked: bool,
+    /// Roles that the provider gives him, in words; empty if none.
+    pub claimed: String,
+    /// Whether he is in the workspace by these alone, or comes back by them.
+    pub stays: bool,
 }
 
 impl PersonLine {
@@ -136,7 +144,19 @@ impl PersonLine {
 pub struct Account {
     pub shell: Shell,
     pub errors: Vec<FieldError>,
+    /// Or else he signs in with the provider alone.
+    pub has_password: bool,
+    pub provider: Option<Provider>,
     pub sessions: Vec<SessionLine>,
+}
+
+/// With whom the reader signs in besides, or could.
+#[derive(Debug)]
+pub struct Provider {
+    pub label: String,
+    pub is_linked: bool,
+    /// Whether this server speaks to one.
+    pub is_there: bool,
 }
 
 /// A place where the reader is signed in.

@@ -19,6 +19,23 @@ pub struct SignIn {
     /// Where to go once signed in: a path of this server.
     pub next: String,
     pub error: Option<String>,
+    /// With whom else one can sign in.
+    pub provider: Option<String>,
+}
+
+impl SignIn {
+    /// The query that leads there too.
+    fn query(&self) -> String {
+        url::form_urlencoded::Serializer::new(String::new()).append_pair("next", &self.next).finish()
+    }
+}
+
+/// Sends the browser on by itself. One that came back from another site by a redirect brings no cookie that is for this site alone; from
+/// a page of this server it does. And no form may lead to another site, while this may.
+#[derive(Debug, Template)]
+#[template(path = "onward.html")]
+pub struct Onward {
+    pub to: String,
 }
 
 /// Asks whether it is still the person himself, before what he asked for is done.
@@ -32,8 +49,15 @@ pub struct SecondLook {
     pub back: String,
     /// Names and values of the form that asked; no secret.
     pub kept: Vec<(String, String)>,
+    /// Or else he shows at the sign-in provider that it is he.
+    pub has_password: bool,
     pub error: Option<String>,
 }
+
+/// In a tab of its own, beside the one that asked.
+#[derive(Debug, Template)]
+#[template(path = "confirmed.html")]
+pub struct Confirmed;
 
 #[derive(Default, Template)]
 #[template(path = "set_up.html")]

@@ -49,6 +49,8 @@ pub struct May {
     pub narrow: bool,
     pub manage_workspaces: bool,
     pub change_settings: bool,
+    /// He has no password, and shows there who he is.
+    pub shows_at_provider: bool,
 }
 
 impl Shell {

@@ -36,6 +36,7 @@ pub(super) fn shell(title: &str, here: Here) -> Shell {
             narrow: true,
             manage_workspaces: true,
             change_settings: true,
+            shows_at_provider: false,
         },
         connections: Some(14),
         notice: None,
@@ -325,7 +326,14 @@ fn dialogs() {
 
 #[test]
 fn entries() {
-    keep("sign-in", &entry::SignIn { email: SHARP.into(), next: "/".into(), error: Some("E-mail or password is wrong.".into()) });
+    let refused = Some("E-mail or password is wrong.".into());
+    keep("sign-in", &entry::SignIn { email: SHARP.into(), next: "/".into(), error: refused, provider: None });
+    keep(
+        "sign-in-provider",
+        &entry::SignIn { provider: Some(SHARP.into()), next: "/a?b=c&d".into(), ..entry::SignIn::default() },
+    );
+    keep("confirmed", &entry::Confirmed);
+    keep("onward", &entry::Onward { to: format!("/w/{SHARP}?q=a&b=\"") });
     keep("set-up", &entry::SetUp { code: "dfc_setup_x".into(), ..entry::SetUp::default() });
     keep("link", &entry::Link { code: "dfc_signin_x".into(), chooses_password: false, password_error: None });
     let refused = Some("must have from 10 to 1000 characters".into());
@@ -336,11 +344,14 @@ fn entries() {
         to: "/w/default/access".into(),
         back: "/w/default/access?cursor=x".into(),
         kept: vec![("email".into(), SHARP.into()), ("roles".into(), "user".into()), ("roles".into(), "editor".into())],
+        has_password: true,
         error: None,
     };
     keep("second-look", &asked);
     let error = Some("That is not the password that you sign in with.".into());
-    keep("second-look-wrong", &entry::SecondLook { error, kept: Vec::new(), ..asked });
+    let wrong = entry::SecondLook { error, kept: Vec::new(), ..asked };
+    keep("second-look-wrong", &wrong);
+    keep("second-look-provider", &entry::SecondLook { has_password: false, error: None, ..wrong });
     let failure = entry::Failure {
         status: 404,
         title: "Not found".into(),
@@ -386,6 +397,9 @@ fn administration() {
         is_self,
         is_disabled: false,
         is_pending: false,
+        is_linked: false,
+        claimed: String::new(),
+        stays: false,
     };
     let people = admin::People {
         shell: shell("Access", Here::Access),
@@ -393,10 +407,17 @@ fn administration() {
             person("you@example.org", "admin", true, true),
             admin::PersonLine { is_pending: true, ..person("her@example.org", "editor", false, false) },
             admin::PersonLine { is_disabled: true, ..person("gone@example.org", "user", false, false) },
+            admin::PersonLine {
+                is_linked: true,
+                claimed: "editor and user".into(),
+                stays: true,
+                ..person("linked@example.org", "viewer", false, false)
+            },
         ],
         pages: Pages::of("/w/analytics/access", "", "eA", None),
         here: "?cursor=eA".into(),
         may_add: true,
+        provider: "Example".into(),
         link: Some(admin::FreshLink {
             email: "her@example.org".into(),
             url: "https://dataflow.example.org/link/dfc_password_x".into(),
@@ -421,7 +442,16 @@ fn administration() {
     };
     let sessions =
         vec![session(true, "Firefox on Linux", "192.0.2.7", "now"), session(false, SHARP, "2001:db8::7", "25 min ago")];
-    keep("account", &admin::Account { shell: shell("Your account", Here::Nowhere), errors, sessions });
+    let provider = |is_linked| Some(admin::Provider { label: SHARP.into(), is_linked, is_there: true });
+    let account =
+        admin::Account { shell: shell("Your account", Here::Nowhere), errors, sessions, has_password: true, provider: None };
+    keep("account", &account);
+    let errors = vec![FieldError::new("provider_password", "wrong", "is not the one that you sign in with")];
+    let account = admin::Account { errors, sessions: Vec::new(), provider: provider(false), ..account };
+    keep("account-link", &account);
+    let account = admin::Account { errors: Vec::new(), provider: provider(true), ..account };
+    keep("account-linked", &account);
+    keep("account-without-password", &admin::Account { has_password: false, ..account });
     let workspaces = admin::Workspaces {
         shell: shell("Workspaces", Here::Workspaces),
         list: vec![admin::WorkspaceLine { name: "analytics".into(), role: "admin".into(), created: "22 Nov 2026".into() }],
