@@ -65,6 +65,10 @@ const ROUTES: &[Route] = &[
     page("GET", "/", [303; 5]),
     page("GET", "/account", [200; 5]),
     page("POST", "/account", [422; 5]),
+    // This server has no sign-in provider. A link of before may go.
+    page("POST", "/account/link", [404; 5]),
+    page("POST", "/account/unlink", [422; 5]),
+    page("GET", "/sign-in/again", [403; 5]),
     page("POST", "/account/end", [404; 5]),
     page("POST", "/account/end-others", [303; 5]),
     page("GET", "/workspaces", [200; 5]),
@@ -75,8 +79,16 @@ const ROUTES: &[Route] = &[
 ];
 
 /// What is there for whoever comes.
-const OPEN: [&str; 6] =
-    ["GET /sign-in", "POST /sign-in", "POST /sign-out", "POST /link", "GET /link/{code}", "GET /assets/{file}"];
+const OPEN: [&str; 8] = [
+    "GET /sign-in",
+    "POST /sign-in",
+    "GET /sign-in/provider",
+    "GET /sign-in/callback",
+    "POST /sign-out",
+    "POST /link",
+    "GET /link/{code}",
+    "GET /assets/{file}",
+];
 
 /// Method and path of every route in `studio.rs`.
 fn in_the_source() -> BTreeSet<String> {

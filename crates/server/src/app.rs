@@ -28,6 +28,7 @@ use crate::{
     store::{self, Store, Write},
     tests::TestRunner,
     throttle::Throttle,
+    turns::Turns,
     under_way::UnderWay,
     uses::Uses,
 };
@@ -53,6 +54,7 @@ pub struct App {
     pub uses: Uses,
     /// Whose reads the job counts by workflow.
     pub named: Arc<Mutex<Named>>,
+    pub(crate) turns: Turns,
     pub under_way: UnderWay,
     pub tests: TestRunner,
     pub passwords: Passwords,
@@ -110,6 +112,7 @@ impl App {
             use_log,
             uses: Uses::default(),
             named: Arc::default(),
+            turns: Turns::default(),
             under_way: UnderWay::default(),
             tests: TestRunner::new(config.tests.clone(), metrics.clone()),
             passwords: Passwords::default(),

@@ -32,5 +32,6 @@ pub mod studio;
 pub mod tests;
 pub mod throttle;
 pub mod transit;
-pub mod under_way;
+mod turns;
+mod under_way;
 pub mod uses;

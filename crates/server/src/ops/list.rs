@@ -56,6 +56,8 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str, query: &ListQuery
     let terms = query_terms(query)?;
     let after = paging.after()?;
     let workspace_id = workspace.id.to_string();
+    // A page as it stands is a range of an index; what is searched for may be anywhere.
+    let _turn = if terms.is_empty() { None } else { Some(app.turns.take(&caller.identity()).await?) };
     let mut read = app.store.read().await?;
     let rows = match caller.narrowed_to() {
         Some(names) => named_rows(&mut read, (&workspace_id, names), query.sort, &terms, after.as_ref()).await?,
