@@ -154,9 +154,7 @@ async fn index_reads(app: &App) -> anyhow::Result<bool> {
     if hold(app, &mut write, &name).await?.is_some_and(|now| now.seq != row.seq) {
         return Ok(true); // Somebody else has indexed these lines since.
     }
-    for row in &rows {
-        store::count_reads(&mut write, row).await?;
-    }
+    store::count_reads(&mut write, &rows).await?;
     let now = app.clock.now();
     if keep {
         let lines = (row.seq + 1, number(read.end.head.line));

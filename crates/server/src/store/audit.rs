@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Handle, Result, Write, execute, fetch};
+use super::{Engine, Handle, Result, Write, execute, fetch, in_time};
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct AuditRow {
@@ -149,29 +149,43 @@ pub struct ReadsRow {
     pub run: Option<String>,
 }
 
-/// Adds `row.reads` to what is counted already.
-pub async fn count_reads(write: &mut Write, row: &ReadsRow) -> Result<()> {
-    execute!(
-        write,
-        "INSERT INTO audit_reads (id, workspace_id, connection, version, action, actor, actor_id, workflow_kind, workflow, at, last_at, \
-         reads, address, run) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
-         ON CONFLICT (id) DO UPDATE SET last_at = excluded.last_at, reads = audit_reads.reads + excluded.reads, \
-         address = excluded.address, run = excluded.run",
-        &row.id,
-        &row.workspace_id,
-        &row.connection,
-        row.version,
-        &row.action,
-        &row.actor,
-        &row.actor_id,
-        &row.workflow_kind,
-        &row.workflow,
-        row.at,
-        row.last_at,
-        row.reads,
-        row.address.as_deref(),
-        row.run.as_deref(),
-    )?;
+/// How many counts one statement brings: the statement, not the row, is what takes time.
+const COUNTS: usize = 50;
+
+/// Adds each row's `reads` to what is counted already. No two rows have the same id.
+pub async fn count_reads(write: &mut Write, rows: &[ReadsRow]) -> Result<()> {
+    macro_rules! count {
+        ($engine:ty, $rows:expr) => {{
+            let mut query = sqlx::QueryBuilder::<$engine>::new(
+                "INSERT INTO audit_reads (id, workspace_id, connection, version, action, actor, actor_id, workflow_kind, workflow, at, \
+                 last_at, reads, address, run) ",
+            );
+            query.push_values($rows, |mut values, row| {
+                values.push_bind(&row.id).push_bind(&row.workspace_id).push_bind(&row.connection).push_bind(row.version);
+                values.push_bind(&row.action).push_bind(&row.actor).push_bind(&row.actor_id);
+                values.push_bind(&row.workflow_kind).push_bind(&row.workflow);
+                values.push_bind(row.at).push_bind(row.last_at).push_bind(row.reads);
+                values.push_bind(row.address.as_deref()).push_bind(row.run.as_deref());
+            });
+            query.push(
+                " ON CONFLICT (id) DO UPDATE SET last_at = excluded.last_at, reads = audit_reads.reads + excluded.reads, \
+                 address = excluded.address, run = excluded.run",
+            );
+            query
+        }};
+    }
+    for rows in rows.chunks(COUNTS) {
+        // Only the statement of a whole piece comes again.
+        let is_whole = rows.len() == COUNTS;
+        match write.engine() {
+            Engine::Sqlite(connection) => {
+                count!(sqlx::Sqlite, rows).build().persistent(is_whole).execute(connection).await?;
+            }
+            Engine::Postgres(connection) => {
+                in_time(count!(sqlx::Postgres, rows).build().persistent(is_whole).execute(connection)).await?;
+            }
+        }
+    }
     Ok(())
 }
 
