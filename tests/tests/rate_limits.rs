@@ -253,6 +253,6 @@ fn honest_users_keep_their_latency_beside_a_token_that_floods() {
     assert!(of_beside <= 2 * quick + Duration::from_millis(10), "the quickest tenth {quick:?} and {of_beside:?}");
     if environment::soak() {
         let (alone, beside) = (p99(&alone), p99(&beside));
-        assert!(beside <= 2 * alone + Duration::from_millis(10), "{alone:?} and {beside:?}");
+        assert!(beside <= 2 * alone + Duration::from_millis(1), "{alone:?} and {beside:?}");
     }
 }

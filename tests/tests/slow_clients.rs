@@ -170,6 +170,7 @@ fn slow_clients_slow_nobody_else_down() {
         beside[SAMPLES / 2].as_secs_f64() * 1e3
     );
     assert!(most * 10 >= count * 9, "only {most} of {count} were open at a time");
-    // The slow ones run on the server's own machine here: what they take of it is not the server's doing.
-    assert!(p99(&beside) <= 2 * p99(&alone) + Duration::from_millis(10), "{:?} and {:?}", p99(&alone), p99(&beside));
+    // The slow ones run on the server's own machine here, beside other tests: what they take of it is not the server's doing.
+    let by_chance = Duration::from_millis(if environment::soak() { 1 } else { 10 });
+    assert!(p99(&beside) <= 2 * p99(&alone) + by_chance, "{:?} and {:?}", p99(&alone), p99(&beside));
 }
