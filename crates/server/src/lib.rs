@@ -27,6 +27,7 @@ pub mod passwords;
 pub mod recover;
 pub mod router;
 pub mod serve;
+mod shares;
 pub mod store;
 pub mod studio;
 pub mod tests;

@@ -26,6 +26,8 @@ use self::{
 };
 use crate::{clock::SECOND, outbound::ANSWER_WITHIN};
 
+/// Seconds by which the provider's clock may be off.
+pub const LEEWAY: i64 = 60;
 /// How long what the provider says of itself is believed without asking again.
 const REMEMBERED: i64 = 3600 * SECOND;
 /// A key that is not known is asked for no more often than this.

@@ -1,17 +1,14 @@
 //! Searches of one caller, some at a time: whatever he asks for at once, the processors and the store's sessions are there for others, too.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use anyhow::Context as _;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    shares::Shares,
+};
 
 /// Searches of one caller under way at once.
 const AT_ONCE: usize = 2;
@@ -21,25 +18,21 @@ const WAITING: usize = 16;
 const WAIT: Duration = Duration::from_secs(5);
 
 /// Who searches on this node now, and who waits to.
-#[derive(Debug, Default)]
-pub struct Turns {
-    lines: Mutex<HashMap<String, Line>>,
-}
-
 #[derive(Debug)]
-struct Line {
-    places: Arc<Semaphore>,
-    /// Those who search and those who wait.
-    there: usize,
+pub struct Turns {
+    places: Shares<String>,
+    /// Those who have a place and those who wait for one.
+    line: Shares<String>,
 }
 
 /// A search that may run until this is dropped.
 #[derive(Debug)]
-pub struct Turn<'t> {
-    turns: &'t Turns,
-    who: String,
-    /// `None` while it waits.
-    place: Option<OwnedSemaphorePermit>,
+pub struct Turn(#[expect(dead_code, reason = "held, not read")] [OwnedSemaphorePermit; 2]);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { places: Shares::of(AT_ONCE), line: Shares::of(AT_ONCE + WAITING) }
+    }
 }
 
 impl Turns {
@@ -47,39 +40,12 @@ impl Turns {
     ///
     /// # Errors
     /// `TooManyRequests`.
-    pub async fn take(&self, who: &str) -> Result<Turn<'_>> {
+    pub async fn take(&self, who: &str) -> Result<Turn> {
         const TOO_MANY: Error = Error::TooManyRequests("Too many searches of this token or account are under way.");
-        let places = {
-            let mut lines = self.lines();
-            let line =
-                lines.entry(who.to_owned()).or_insert_with(|| Line { places: Arc::new(Semaphore::new(AT_ONCE)), there: 0 });
-            if line.there >= AT_ONCE + WAITING {
-                return Err(TOO_MANY);
-            }
-            line.there += 1;
-            line.places.clone()
-        };
-        // From here on whoever lets go leaves the line.
-        let mut turn = Turn { turns: self, who: who.to_owned(), place: None };
-        let place = timeout(WAIT, places.acquire_owned()).await.map_err(|_| TOO_MANY)?;
-        turn.place = place.ok();
-        Ok(turn)
-    }
-
-    fn lines(&self) -> MutexGuard<'_, HashMap<String, Line>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let mut lines = self.turns.lines();
-        if let Some(line) = lines.get_mut(&self.who) {
-            line.there = line.there.saturating_sub(1);
-            if line.there == 0 {
-                lines.remove(&self.who);
-            }
-        }
+        let in_line = self.line.of_key(who.to_owned()).try_acquire_owned().map_err(|_| TOO_MANY)?;
+        let place = timeout(WAIT, self.places.of_key(who.to_owned()).acquire_owned()).await.map_err(|_| TOO_MANY)?;
+        let place = place.context("wait for a turn to search").map_err(Error::Internal)?;
+        Ok(Turn([place, in_line]))
     }
 }
 
@@ -104,6 +70,6 @@ mod tests {
         let next = waiting.remove(0).now_or_never().expect("its turn");
         assert!(next.is_ok(), "{next:?}");
         drop((held, waiting, next));
-        assert!(turns.lines().is_empty(), "who searches no more is forgotten");
+        assert_eq!((turns.places.held(), turns.line.held()), (0, 0), "who searches no more is forgotten");
     }
 }

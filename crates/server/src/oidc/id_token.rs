@@ -5,10 +5,8 @@ use dataflow_vault::SignatureAlgorithm;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::keys::SigningKey;
+use super::{LEEWAY, keys::SigningKey};
 
-/// Seconds by which the provider's clock may be off.
-const LEEWAY: i64 = 60;
 /// Longest subject, in bytes (OpenID Connect Core 1.0, section 2).
 const SUBJECT_MAX: usize = 255;
 

@@ -23,14 +23,14 @@ use crate::{
     audit::{self, Event},
     clock::SECOND,
     error::{Error, NotLetIn, Result},
-    oidc::{Asked, Identity, Oidc},
+    oidc::{self, Asked, Identity, Oidc},
     store::{self, Handle, IdentityRow, PersonRow, StoreError, Write},
 };
 
 /// How long somebody may take at the provider.
 const FLOW_LIVES: i64 = 10 * 60 * SECOND;
 /// By how much the provider's clock may be off.
-const LEEWAY: i64 = 60 * SECOND;
+const LEEWAY: i64 = oidc::LEEWAY * SECOND;
 /// What the MAC of a flow is made for.
 const FLOW: &str = "sign-in flows";
 /// Longest path of this server that signing in leads to: the browser keeps it in a cookie.

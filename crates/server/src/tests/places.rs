@@ -1,18 +1,12 @@
 //! Where tests may run: a bounded number of places, of which hosts that do not answer never keep those that the next test begins in.
 
-use std::{
-    collections::HashMap,
-    hash::Hash,
-    pin::pin,
-    sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use dataflow_model::PublicFields;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
-use crate::config::TestBounds;
+use crate::{config::TestBounds, shares::Shares};
 
 /// A test that is under way for longer is slow. One within reach takes 8 ms (`make bench`), across an ocean some 500 ms; a host that drops
 /// what it is sent takes all of the ten seconds.
@@ -76,29 +70,6 @@ impl Place {
     }
 }
 
-/// As many permits for each key; keys that nobody holds or waits for take no memory.
-struct Shares<K> {
-    each: usize,
-    of: Mutex<HashMap<K, Weak<Semaphore>>>,
-}
-
-impl<K: Eq + Hash> Shares<K> {
-    fn of(each: usize) -> Self {
-        Self { each, of: Mutex::default() }
-    }
-
-    fn of_key(&self, key: K) -> Arc<Semaphore> {
-        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(held) = of.get(&key).and_then(Weak::upgrade) {
-            return held;
-        }
-        of.retain(|_, share| share.strong_count() > 0);
-        let share = Arc::new(Semaphore::new(self.each));
-        of.insert(key, Arc::downgrade(&share));
-        share
-    }
-}
-
 async fn both([first, second]: [Arc<Semaphore>; 2]) -> [OwnedSemaphorePermit; 2] {
     [permit(first).await, permit(second).await]
 }
@@ -146,7 +117,7 @@ mod tests {
         drop((first, second, third));
         assert!(is_free(&places, theirs, "d").await);
         assert!(is_free(&places, ours, "a").await, "what was given back is free");
-        let known = places.addresses.of.lock().expect("not poisoned").len();
+        let known = places.addresses.known();
         assert!(known <= 1, "{known} addresses are remembered though nobody is there");
     }
 
