@@ -47,6 +47,14 @@ fn is_asked() -> io::Result<bool> {
     Ok(poll(&mut asked, Some(&Timespec::default()))? > 0)
 }
 
+/// Waits until the parent lets go of the request's pipe: the report has gone where it was asked for, and what is left holds nobody up.
+fn until_heard() {
+    let input = io::stdin();
+    // At most as long as the goodbye itself may take.
+    let most = Timespec { tv_sec: 1, tv_nsec: 0 };
+    let _ = poll(&mut [PollFd::new(&input, PollFlags::IN)], Some(&most));
+}
+
 /// The request; `None` if the parent went away without one.
 fn read() -> io::Result<Option<Asked>> {
     let mut length = Length::default();
@@ -92,6 +100,7 @@ async fn run(asked: Asked, roots: SystemRoots) -> io::Result<()> {
         Ok(Ok((Outcome { status, server_version }, farewell))) => {
             steps.skip_rest();
             tell(&Line::End(End { status, server_version, error: None }))?;
+            until_heard();
             farewell.await;
             return Ok(());
         }

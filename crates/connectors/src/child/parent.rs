@@ -12,7 +12,7 @@ use dataflow_model::{Step, StepName, StepStatus, TestReport};
 use time::{OffsetDateTime, macros::format_description};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    process::{Child, Command},
+    process::{Child, ChildStdin, Command},
     sync::mpsc::Sender,
 };
 
@@ -27,6 +27,9 @@ use crate::{
 
 /// How long a child may take to say goodbye to its server.
 const LEAVING: Duration = Duration::from_secs(1);
+/// What a test leaves to be done, the goodbye and the next child, begins only then: it would take the processor from the report's answer,
+/// which may be 2 ms where PostgreSQL ends a session.
+const ASIDE: Duration = Duration::from_millis(2);
 /// How long a child that was killed may take to be gone: 1 ms on an idle machine.
 const DYING: Duration = Duration::from_secs(1);
 
@@ -105,7 +108,10 @@ impl Drop for Refill {
         // In a task of its own, so that the report does not wait for it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let pool = self.0.clone();
-            runtime.spawn(async move { pool.warm() });
+            runtime.spawn(async move {
+                tokio::time::sleep(ASIDE).await;
+                pool.warm();
+            });
         }
     }
 }
@@ -148,8 +154,11 @@ impl Conversation {
     async fn hold(mut self, child: io::Result<Child>, request: &TestRequest, held: impl Send + 'static) -> TestReport {
         let end = match child {
             Ok(mut child) => match tokio::time::timeout(request.deadline, self.converse(&mut child, request)).await {
-                Ok(Ok(end)) => {
+                Ok(Ok((end, input))) => {
                     tokio::spawn(async move {
+                        tokio::time::sleep(ASIDE).await;
+                        // It waits for that.
+                        drop(input);
                         let _ = tokio::time::timeout(LEAVING, child.wait()).await;
                         drop((child, held));
                     });
@@ -176,8 +185,8 @@ impl Conversation {
         }
     }
 
-    /// The error says in words what broke.
-    async fn converse(&mut self, child: &mut Child, request: &TestRequest) -> Result<End, String> {
+    /// The end, and the pipe that the child waits at before it takes leave. The error says in words what broke.
+    async fn converse(&mut self, child: &mut Child, request: &TestRequest) -> Result<(End, ChildStdin), String> {
         let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err("its process has no pipes".to_owned());
         };
@@ -189,7 +198,7 @@ impl Conversation {
         while let Ok(Some(line)) = lines.next_line().await {
             match serde_json::from_str(&line) {
                 Ok(Line::Step(step)) if self.steps.len() < StepName::ALL.len() => self.pass_on(step),
-                Ok(Line::End(end)) => return Ok(end),
+                Ok(Line::End(end)) => return Ok((end, input)),
                 Ok(Line::Step(_)) | Err(_) => return Err("its process said something that cannot be understood".to_owned()),
             }
         }

@@ -28,19 +28,31 @@ const LINES: usize = 20_000;
 
 /// Brings both chains up to now.
 pub async fn advance(app: &App) -> anyhow::Result<()> {
+    advance_changes(app).await?;
+    advance_reads(app).await
+}
+
+/// Gives each change its number and link.
+pub async fn advance_changes(app: &App) -> anyhow::Result<()> {
     // What is left from here on counts anew.
     app.store.unchained.store(false, Ordering::Release);
     let advanced = async {
         while chain_changes(app).await? {}
-        while index_reads(app).await? {}
         Ok(())
     };
     advanced.await.inspect_err(|_| app.store.unchained.store(true, Ordering::Release))
 }
 
-/// Whether this process has left events that are in no chain yet.
-pub fn is_behind(app: &App) -> bool {
-    app.store.unchained.load(Ordering::Acquire) || !app.use_log.is_indexed()
+/// Brings the index of this node's reads up to now.
+pub async fn advance_reads(app: &App) -> anyhow::Result<()> {
+    let _alone = app.use_log.indexing.lock().await;
+    while index_reads(app).await? {}
+    Ok(())
+}
+
+/// Whether this process has left changes that are in no chain yet.
+pub fn has_unchained(app: &App) -> bool {
+    app.store.unchained.load(Ordering::Acquire)
 }
 
 /// Puts the row of the chain of changes into a store that has never had one.
@@ -137,12 +149,20 @@ async fn index_reads(app: &App) -> anyhow::Result<bool> {
         None if last == 0 => return Ok(false),
         None => first(app)?,
     };
+    let (after, counted, end) = app.use_log.take_counts();
+    let until = end.head.line;
+    let keep = app.store.is_shared();
     // On disk first: what the store has seen must not be missing after a power cut.
-    let until = app.use_log.sync().await?;
-    let (folder, from, keep) = (app.use_log.folder().to_owned(), row.clone(), app.store.is_shared());
-    let named = app.named.clone();
-    let read = move || read(&folder, &from, until, keep, &named);
-    let read = tokio::task::spawn_blocking(read).await.context("read the audit segment")??;
+    app.use_log.sync().await?;
+    let read = match counted {
+        // Nobody else has indexed any of it, and the lines themselves stay in their segment.
+        Some(tally) if number(after) == row.seq && !keep => Read { tally, kept: Vec::new(), end },
+        _ => {
+            let (folder, from, named) = (app.use_log.folder().to_owned(), row.clone(), app.named.clone());
+            let read = move || read(&folder, &from, until, keep, &named);
+            tokio::task::spawn_blocking(read).await.context("read the audit segment")??
+        }
+    };
     let mut rows = Vec::new();
     for (key, counted) in read.tally.counts() {
         let workspace = app.workspace(&key.workspace).await.map_err(|error| anyhow!(error.describe().2))?;
@@ -208,7 +228,7 @@ fn read(folder: &std::path::Path, from: &ChainRow, until: u64, keep: bool, named
         segments::read(&path, place, |line, place| {
             let (event, link) = segments::split(line).with_context(|| format!("{} has a line that is none", path.display()))?;
             if Begin::read(event).is_none() {
-                read.tally.add(event, &mut named)?;
+                read.tally.read(event, &mut named)?;
             }
             if keep {
                 read.kept.extend_from_slice(line);

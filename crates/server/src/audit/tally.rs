@@ -3,12 +3,14 @@
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
+    net::IpAddr,
 };
 
 use anyhow::Context;
 use dataflow_vault::Vault;
 use serde::Deserialize;
 
+use super::use_event::UseEvent;
 use crate::{clock::SECOND, store::ReadsRow};
 
 const MINUTE: i64 = 60 * SECOND;
@@ -51,10 +53,20 @@ pub struct Tally {
 
 impl Tally {
     /// Counts the event of a line.
-    pub fn add(&mut self, event: &[u8], named: &mut Named) -> anyhow::Result<()> {
+    pub fn read(&mut self, event: &[u8], named: &mut Named) -> anyhow::Result<()> {
         // Checked for UTF-8 once, and not each text of it.
         let event = std::str::from_utf8(event).context("read a line of the audit segment")?;
-        let mut line: Line<'_> = serde_json::from_str(event).context("read a line of the audit segment")?;
+        let line = serde_json::from_str(event).context("read a line of the audit segment")?;
+        self.count(line, named);
+        Ok(())
+    }
+
+    /// Counts an event that is appended now.
+    pub fn add(&mut self, event: &UseEvent<'_>, named: &mut Named) {
+        self.count(Line::of(event), named);
+    }
+
+    fn count(&mut self, mut line: Line<'_>, named: &mut Named) {
         line.key(&mut self.key);
         if line.workflow.is_some() && !named.admits(&line.actor_id, line.minute(), &self.key) {
             line.workflow = None;
@@ -64,7 +76,6 @@ impl Tally {
             Some((_, counted)) => counted.add(&line),
             None => drop(self.counted.insert(self.key.clone(), line.begin())),
         }
-        Ok(())
     }
 
     /// Whether it is time to store them.
@@ -96,7 +107,7 @@ pub struct Counted {
     last_at: i64,
     reads: i64,
     actor: String,
-    address: Option<String>,
+    address: Option<IpAddr>,
     run: Option<String>,
 }
 
@@ -127,7 +138,7 @@ impl Key {
             at: counted.at,
             last_at: counted.last_at,
             reads: counted.reads,
-            address: counted.address.clone(),
+            address: counted.address.map(|address| address.to_string()),
             run: counted.run.clone(),
         }
     }
@@ -148,8 +159,7 @@ struct Line<'l> {
     actor: Cow<'l, str>,
     #[serde(borrow)]
     actor_id: Cow<'l, str>,
-    #[serde(borrow)]
-    address: Option<Cow<'l, str>>,
+    address: Option<IpAddr>,
     #[serde(borrow)]
     workflow: Option<Workflow<'l>>,
 }
@@ -164,7 +174,26 @@ struct Workflow<'l> {
     run: Option<Cow<'l, str>>,
 }
 
-impl Line<'_> {
+impl<'l> Line<'l> {
+    fn of(event: &'l UseEvent<'l>) -> Self {
+        let workflow = event.workflow.map(|workflow| Workflow {
+            kind: workflow.kind.as_str().into(),
+            name: workflow.name.as_str().into(),
+            run: workflow.run.as_deref().map(Cow::Borrowed),
+        });
+        Self {
+            at: event.at,
+            action: event.action.into(),
+            workspace: event.workspace.into(),
+            connection: event.connection.into(),
+            version: event.version,
+            actor: event.actor.into(),
+            actor_id: event.actor_id.into(),
+            address: event.address,
+            workflow,
+        }
+    }
+
     fn minute(&self) -> i64 {
         self.at.div_euclid(MINUTE)
     }
@@ -197,9 +226,8 @@ impl Line<'_> {
             action: self.action.into_owned(),
             actor_id: self.actor_id.into_owned(),
         };
-        let (address, run) =
-            (self.address.map(Cow::into_owned), self.workflow.and_then(|workflow| workflow.run).map(Cow::into_owned));
-        (key, Counted { at: self.at, last_at: self.at, reads: 1, actor: self.actor.into_owned(), address, run })
+        let run = self.workflow.and_then(|workflow| workflow.run).map(Cow::into_owned);
+        (key, Counted { at: self.at, last_at: self.at, reads: 1, actor: self.actor.into_owned(), address: self.address, run })
     }
 }
 
@@ -207,14 +235,41 @@ impl Counted {
     fn add(&mut self, line: &Line<'_>) {
         self.reads += 1;
         self.last_at = line.at;
-        replace(&mut self.address, line.address.as_deref());
-        replace(&mut self.run, line.workflow.as_ref().and_then(|workflow| workflow.run.as_deref()));
+        self.address = line.address;
+        let run = line.workflow.as_ref().and_then(|workflow| workflow.run.as_deref());
+        if self.run.as_deref() != run {
+            self.run = run.map(str::to_owned);
+        }
     }
 }
 
-fn replace(known: &mut Option<String>, now: Option<&str>) {
-    if known.as_deref() != now {
-        *known = now.map(str::to_owned);
+/// What was appended since it was last taken, added up: the index need not read it again.
+#[derive(Debug, Default)]
+pub struct Recent {
+    /// The line that it begins after.
+    pub after: u64,
+    /// Nothing, where there was more than it has room for.
+    tally: Option<Tally>,
+    named: Named,
+}
+
+impl Recent {
+    pub fn after(line: u64) -> Self {
+        Self { after: line, tally: Some(Tally::default()), named: Named::default() }
+    }
+
+    pub fn add(&mut self, event: &UseEvent<'_>) {
+        if let Some(tally) = self.tally.take_if(|tally| tally.is_full()) {
+            drop(tally);
+        }
+        if let Some(tally) = &mut self.tally {
+            tally.add(event, &mut self.named);
+        }
+    }
+
+    /// Takes what there is up to this line, and goes on after it. With it comes the line that it begins after.
+    pub fn take(&mut self, line: u64) -> (u64, Option<Tally>) {
+        (std::mem::replace(&mut self.after, line), self.tally.replace(Tally::default()))
     }
 }
 
@@ -239,15 +294,15 @@ mod tests {
         let (mut tally, mut named) = (Tally::default(), Named::default());
         let made_up = 2 * NAMED;
         for number in 0..made_up {
-            tally.add(&event(1, "eve", &format!("made-up-{number}")), &mut named).expect("a line");
+            tally.read(&event(1, "eve", &format!("made-up-{number}")), &mut named).expect("a line");
         }
         for at in 1..4 {
-            tally.add(&event(at, "ada", "daily"), &mut named).expect("a line");
+            tally.read(&event(at, "ada", "daily"), &mut named).expect("a line");
         }
         // A later piece of the same minute.
         let mut later = Tally::default();
-        later.add(&event(2, "eve", "made-up-0"), &mut named).expect("a line");
-        later.add(&event(2, "eve", "another"), &mut named).expect("a line");
+        later.read(&event(2, "eve", "made-up-0"), &mut named).expect("a line");
+        later.read(&event(2, "eve", "another"), &mut named).expect("a line");
         let of = |tally: &Tally, actor: &str, named: bool| -> Vec<i64> {
             let mine = tally.counts().filter(|(key, _)| key.actor_id == actor && key.workflow.is_empty() != named);
             mine.map(|(_, counted)| counted.reads).collect()
@@ -257,7 +312,7 @@ mod tests {
         assert_eq!(of(&tally, "ada", true), [3], "another caller has his own");
         assert_eq!((of(&later, "eve", true), of(&later, "eve", false)), (vec![1], vec![1]));
         let mut next = Tally::default();
-        next.add(&event(MINUTE + 1, "eve", "another"), &mut named).expect("a line");
+        next.read(&event(MINUTE + 1, "eve", "another"), &mut named).expect("a line");
         assert_eq!(of(&next, "eve", true), [1], "the next minute is another one");
     }
 
@@ -265,14 +320,14 @@ mod tests {
     fn what_differs_in_any_part_is_counted_apart() {
         let (mut tally, mut named) = (Tally::default(), Named::default());
         for (actor, workflow) in [("ab", "c"), ("a", "bc"), ("ab", ""), ("ab", "c")] {
-            tally.add(&event(5, actor, workflow), &mut named).expect("a line");
+            tally.read(&event(5, actor, workflow), &mut named).expect("a line");
         }
         let mut reads: Vec<_> = tally.counts().map(|(_, counted)| counted.reads).collect();
         reads.sort_unstable();
         assert_eq!(reads, [1, 1, 2]);
         for number in 3..ROWS {
             assert!(!tally.is_full());
-            tally.add(&event(5, &number.to_string(), ""), &mut named).expect("a line");
+            tally.read(&event(5, &number.to_string(), ""), &mut named).expect("a line");
         }
         assert!(tally.is_full());
     }

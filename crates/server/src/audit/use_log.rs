@@ -16,9 +16,10 @@ use tokio::{sync::watch, time::timeout};
 
 use super::{
     NO_LINK,
-    segment::{End, Segment},
+    segment::{End, Position, Segment},
     segments::{self, Head},
     sync,
+    tally::{Recent, Tally},
     use_event::UseEvent,
 };
 use crate::metrics::Metrics;
@@ -41,6 +42,8 @@ pub struct UseLog {
     pub(super) metrics: Arc<Metrics>,
     /// The number of the last line that the store has.
     pub(super) indexed: AtomicU64,
+    /// Held by who brings the index up to now: of two the second finds it done.
+    pub(super) indexing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -48,6 +51,7 @@ pub struct State {
     pub segment: Segment,
     /// While there is a reason nothing is appended.
     pub closed: Option<Closed>,
+    recent: Recent,
 }
 
 /// Why nothing is appended to a segment.
@@ -102,16 +106,18 @@ impl UseLog {
                 (random_uuid().to_string(), Segment::open(&folder, 1, None, &End::default(), head)?)
             }
         };
-        let progress = Progress { synced: segment.head().line, ..Progress::default() };
+        let last = segment.head().line;
+        let progress = Progress { synced: last, ..Progress::default() };
         let log = Arc::new(Self {
             folder,
             chain,
             is_strict,
-            state: Mutex::new(State { segment, closed: None }),
+            state: Mutex::new(State { segment, closed: None, recent: Recent::after(last) }),
             progress: watch::Sender::new(progress),
             thread: OnceLock::new(),
             metrics,
             indexed: AtomicU64::new(0),
+            indexing: tokio::sync::Mutex::default(),
         });
         let syncs = Arc::downgrade(&log);
         let thread = std::thread::Builder::new().name("audit-sync".to_owned()).spawn(move || sync::forever(&syncs));
@@ -143,7 +149,9 @@ impl UseLog {
                     state.closed = Some(Closed::Full);
                 }
                 if state.closed.is_none() {
-                    break (state.segment.append(vault, &self.chain, event.at, line)?, seen);
+                    let number = state.segment.append(vault, &self.chain, event.at, line)?;
+                    state.recent.add(event);
+                    break (number, seen);
                 }
                 seen
             };
@@ -196,6 +204,14 @@ impl UseLog {
         let ended = progress.wait_for(|now| has_come(now) || now.failures > seen.failures);
         let now = *timeout(PATIENCE, ended).await.context("the audit segment was not synced in time")??;
         if has_come(&now) { Ok(now) } else { Err(anyhow!("the audit segment could not be synced")) }
+    }
+
+    /// Takes what was counted as it was appended: after which line that begins, the counts unless they were too many, and where it ends.
+    pub(super) fn take_counts(&self) -> (u64, Option<Tally>, Position) {
+        let mut state = self.state();
+        let end = state.segment.position();
+        let (after, tally) = state.recent.take(end.head.line);
+        (after, tally, end)
     }
 
     /// The number of the last line, on disk or not.

@@ -11,6 +11,7 @@ mod lists;
 mod passwords;
 mod purge;
 mod races;
+mod reads;
 mod search;
 mod second_look;
 mod sessions;
