@@ -1,4 +1,4 @@
-//! `GET …/credentials` with everything on, beside the bare server.
+//! `GET …/credentials` with everything on, beside the bare server, and beside the product without its audit.
 
 use std::{fmt::Write as _, path::Path, process::Command};
 
@@ -16,27 +16,28 @@ use crate::{
 
 /// Connections that are asked for in turn.
 pub const NAMES: u32 = 1_000;
+/// Where the product answers.
+const ADDRESS: &str = "/api/v1/workspaces/default/connections/name_%d/credentials";
 /// Tokens that ask.
 const TOKENS: usize = 100;
 /// Runs of each server, one after the other by turns.
 const ROUNDS: usize = 5;
 
-/// What a slowest of 100 requests may take longer than the bare server's, in milliseconds. The bare server writes no audit; so what the
-/// product's audit costs is less than that.
+/// What a slowest of 100 requests may take longer than without the audit, in milliseconds.
 const SLOWER: f64 = 1.0;
 
-/// Requests per second through the product and through the bare server, by turns, and the slowest of them; the ratio is of the medians.
+/// Requests per second through the product, through the bare server and through the product without its audit, by turns, and the slowest of
+/// them; what is compared is the medians.
 pub fn measure() -> anyhow::Result<Vec<Line>> {
-    let server = Server::start()?;
-    let mut editor = server.client("editor")?;
-    for number in 0..NAMES {
-        create(&mut editor, &sample(number))?;
-    }
-    let mut admin = server.client("admin")?;
-    let tokens = (0..TOKENS).map(|number| user_token(&mut admin, number)).collect::<anyhow::Result<Vec<_>>>()?;
     let scripts = TempDir::new()?;
+    let server = Server::start()?;
+    let tokens = fill(&server)?;
     let ours = scripts.path().join("ours.lua");
-    std::fs::write(&ours, script("/api/v1/workspaces/default/connections/name_%d/credentials", &tokens))?;
+    std::fs::write(&ours, script(ADDRESS, &tokens))?;
+
+    let unaudited = Server::start_unaudited()?;
+    let without = scripts.path().join("unaudited.lua");
+    std::fs::write(&without, script(ADDRESS, &fill(&unaudited)?))?;
 
     let folder = TempDir::new()?;
     bare::prepare(folder.path())?;
@@ -46,22 +47,32 @@ pub fn measure() -> anyhow::Result<Vec<Line>> {
     let theirs = scripts.path().join("bare.lua");
     std::fs::write(&theirs, script("/name_%d", &tokens))?;
 
-    let (mut product, mut comparison) = (Vec::new(), Vec::new());
+    let (mut product, mut comparison, mut off) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         comparison.push(load::run(&format!("http://127.0.0.1:{port}"), &theirs)?);
         product.push(load::run(&server.url(), &ours)?);
+        off.push(load::run(&unaudited.url(), &without)?);
     }
     let median_of = |loads: &[Load], what: fn(&Load) -> f64| median(loads.iter().map(what).collect());
     let rate = |loads: &[Load]| median_of(loads, |load| load.per_second);
     let p99 = |loads: &[Load]| median_of(loads, |load| load.p99);
     let beside = format!("bare axum {:.0} /s; {CONNECTIONS} connections of wrk", rate(&comparison));
     let what = format!("GET …/credentials, audit on, {NAMES} names, {TOKENS} tokens");
-    let slow = p99(&comparison);
+    let beside_off = format!("audit off {:.2} ms, {:.0} /s; bare axum {:.2} ms", p99(&off), rate(&off), p99(&comparison));
     Ok(vec![
         Line::new(what, rate(&product), "/s", beside).promise_beside(rate(&comparison), Promise::AtLeast(0.6)),
-        Line::new("the same, p99", p99(&product), "ms", format!("bare axum {slow:.2} ms"))
-            .promise(Promise::AtMost(slow + SLOWER)),
+        Line::new("the same, p99", p99(&product), "ms", beside_off).promise(Promise::AtMost(p99(&off) + SLOWER)),
     ])
+}
+
+/// Makes the connections, and gives the tokens that ask for them.
+fn fill(server: &Server) -> anyhow::Result<Vec<String>> {
+    let mut editor = server.client("editor")?;
+    for number in 0..NAMES {
+        create(&mut editor, &sample(number))?;
+    }
+    let mut admin = server.client("admin")?;
+    (0..TOKENS).map(|number| user_token(&mut admin, number)).collect()
 }
 
 fn path(path: &Path) -> anyhow::Result<&str> {

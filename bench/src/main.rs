@@ -13,6 +13,7 @@ mod report;
 mod rest;
 mod sdk;
 mod server;
+mod unaudited;
 
 use std::{
     io::Write as _,
@@ -39,9 +40,9 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[String]) -> anyhow::Result<()> {
     if let [mode, folder, port] = arguments
-        && mode == "bare"
+        && let Some(serve) = comparison(mode)
     {
-        return bare::serve(Path::new(folder), port.parse().context("read the port")?);
+        return serve(Path::new(folder), port.parse().context("read the port")?);
     }
     let (mut json, mut python, mut parts) = (None, None, Vec::new());
     let mut arguments = arguments.iter();
@@ -56,6 +57,15 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
     // It is run from another folder.
     let python = std::path::absolute::<PathBuf>(python.context(USAGE)?)?;
     measure(&python, json, if parts.is_empty() { &PARTS } else { &parts })
+}
+
+/// What is measured beside the product, in a process of its own.
+fn comparison(mode: &str) -> Option<fn(&Path, u16) -> anyhow::Result<()>> {
+    match mode {
+        "bare" => Some(bare::serve),
+        "unaudited" => Some(unaudited::serve),
+        _ => None,
+    }
 }
 
 fn measure(python: &Path, json: Option<PathBuf>, parts: &[&str]) -> anyhow::Result<()> {

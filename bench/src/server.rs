@@ -65,6 +65,18 @@ pub fn free_port() -> anyhow::Result<u16> {
 impl Server {
     /// Sets a store up and serves it.
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_by(serve)
+    }
+
+    /// The same, with no audit of machine reads.
+    pub fn start_unaudited() -> anyhow::Result<Self> {
+        Self::start_by(|folder, port| {
+            let mut command = Command::new(std::env::current_exe()?);
+            Running::start(command.arg("unaudited").arg(folder.join("data")).arg(port.to_string()))
+        })
+    }
+
+    fn start_by(serve: impl FnOnce(&Path, u16) -> anyhow::Result<Running>) -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
         shell(folder.path(), &["setup", "--email", EMAIL, "--password-stdin"], PASSWORD)?;
         let port = free_port()?;

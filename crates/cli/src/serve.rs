@@ -46,6 +46,7 @@ pub fn run(arguments: Serve) -> anyhow::Result<()> {
                 (None, true) => Some(Sink::Syslog(PathBuf::from(SYSLOG))),
                 (None, false) => None,
             },
+            ..AuditConfig::default()
         },
         rates: RateConfig::with(&arguments.limit),
         oidc: arguments.oidc.or_else(oidc_file),

@@ -100,7 +100,7 @@ impl App {
             write.commit_quietly().await?;
         }
         let metrics = Arc::new(Metrics::new().context("prepare the metrics")?);
-        let use_log = UseLog::open(&config.node_folder, &vault, config.audit.is_strict, metrics.clone())?;
+        let use_log = UseLog::open(&config.node_folder, &vault, config.audit.clone(), metrics.clone())?;
         let app = Self {
             node: dataflow_vault::random_uuid().to_string(),
             store,

@@ -97,6 +97,8 @@ pub struct AuditConfig {
     pub is_strict: bool,
     /// Where checkpoints go, if anywhere.
     pub checkpoints: Option<checkpoint::Sink>,
+    /// Leaves machine reads out, which is what the bench holds the product beside. Nothing that anybody can set leads here.
+    pub is_off: bool,
 }
 
 /// So many in a second, and so many at once after a rest: `100:1000`.

@@ -22,7 +22,7 @@ use super::{
     tally::{Recent, Tally},
     use_event::UseEvent,
 };
-use crate::metrics::Metrics;
+use crate::{config::AuditConfig, metrics::Metrics};
 
 /// How long somebody waits for the disk before he is refused, as for the store.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,8 +33,7 @@ const LINE: usize = 512;
 pub struct UseLog {
     pub(super) folder: PathBuf,
     chain: String,
-    /// Whether an event is on disk before its answer.
-    is_strict: bool,
+    config: AuditConfig,
     state: Mutex<State>,
     pub(super) progress: watch::Sender<Progress>,
     /// Syncs, follows and replaces segments: nothing else does.
@@ -76,7 +75,7 @@ pub struct Progress {
 impl UseLog {
     /// Opens the segments in `folder/audit`, or makes the first. What a process that was killed has written in part is cut off: it had no
     /// answer. What is there and does not follow is set aside before the next event, and told in the log.
-    pub fn open(folder: &Path, vault: &Vault, is_strict: bool, metrics: Arc<Metrics>) -> anyhow::Result<Arc<Self>> {
+    pub fn open(folder: &Path, vault: &Vault, config: AuditConfig, metrics: Arc<Metrics>) -> anyhow::Result<Arc<Self>> {
         let folder = folder.join("audit");
         std::fs::create_dir_all(&folder).with_context(|| format!("make the folder {}", folder.display()))?;
         let mut segments = segments::list(&folder)?;
@@ -111,7 +110,7 @@ impl UseLog {
         let log = Arc::new(Self {
             folder,
             chain,
-            is_strict,
+            config,
             state: Mutex::new(State { segment, closed: None, recent: Recent::after(last) }),
             progress: watch::Sender::new(progress),
             thread: OnceLock::new(),
@@ -139,6 +138,9 @@ impl UseLog {
 
     /// Appends one event; once this returns the kernel has it, and in strict mode the disk. An error means: do not answer.
     pub async fn append(&self, vault: &Vault, event: &UseEvent<'_>) -> anyhow::Result<()> {
+        if self.config.is_off {
+            return Ok(());
+        }
         let mut line = Vec::with_capacity(LINE);
         serde_json::to_writer(&mut line, event)?;
         let (number, seen) = loop {
@@ -158,7 +160,7 @@ impl UseLog {
             // Boxed: it is rare, and its states would be moved about with every request.
             Box::pin(self.until(seen, |now| now.openings > seen.openings)).await?;
         };
-        if self.is_strict {
+        if self.config.is_strict {
             Box::pin(self.until(seen, |now| now.synced >= number)).await?;
         }
         Ok(())
@@ -251,7 +253,8 @@ mod tests {
     }
 
     fn open(folder: &Path, vault: &Vault, is_strict: bool) -> Arc<UseLog> {
-        UseLog::open(folder, vault, is_strict, Arc::new(Metrics::new().expect("metrics"))).expect("it opens")
+        let config = AuditConfig { is_strict, ..AuditConfig::default() };
+        UseLog::open(folder, vault, config, Arc::new(Metrics::new().expect("metrics"))).expect("it opens")
     }
 
     fn event(at: i64) -> UseEvent<'static> {
