@@ -12,13 +12,14 @@ use crate::{
 const CODE: &str = "{code}";
 
 /// The route as the server's source writes it, and the addresses by which the walks take it.
-pub const PAGES: [(&str, &[&str]); 19] = [
+pub const PAGES: [(&str, &[&str]); 20] = [
     ("/", &["/"]),
     ("/sign-in", &["/sign-in"]),
     ("/sign-in/callback", &["/sign-in/callback"]),
     ("/link/{code}", &["/link/{code}"]),
     ("/account", &["/account"]),
     ("/workspaces", &["/workspaces"]),
+    ("/workspaces/{workspace}/delete", &["/workspaces/default/delete", "/workspaces/empty/delete"]),
     ("/settings", &["/settings"]),
     ("/w/{workspace}/connections", &["/w/default/connections", "/w/default/connections?q=nothing", "/w/empty/connections"]),
     (

@@ -28,6 +28,7 @@ fn every_change_has_its_event(#[case] engine: Engine) {
     stored.admin("PUT", "/members/eve@example.org").json(&json!({"roles": ["viewer"]})).send().expect(200);
     stored.admin("DELETE", "/members/eve@example.org").send().expect(204);
     stored.create_workspace("theirs");
+    Shell::new(["workspace", "delete", "--yes", "theirs"]).args(stored.data_arguments()).run().stdout();
     let rows = stored.sql("SELECT actor, action, object FROM audit_events ORDER BY at, id");
     let expected = [
         "shell|person.create|admin@example.org",
@@ -43,6 +44,7 @@ fn every_change_has_its_event(#[case] engine: Engine) {
         "token admin|member.put|eve@example.org",
         "token admin|member.remove|eve@example.org",
         "shell|workspace.create|theirs",
+        "shell|workspace.delete|theirs",
     ];
     let (mut rows, mut expected): (Vec<_>, _) = (rows.lines().collect(), expected);
     // Events of one transaction share their time.
@@ -117,6 +119,9 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
     let claims = "SELECT object, detail FROM audit_events WHERE action = 'member.claims' ORDER BY at";
     let given = ["{\"roles\":\"viewer\",\"before\":\"\"}", "{\"roles\":\"\",\"before\":\"viewer\"}"];
     assert_eq!(stored.sql(claims), given.map(|detail| format!("admin@example.org|{detail}")).join("\n"));
+
+    stored.create_workspace("theirs");
+    owner.submit("/workspaces/theirs/delete", "confirm=theirs&etag=%220.0.0%22").expect(303);
 
     owner.submit("/settings/retention", "etag=%22retention.1%22&check_days=90").expect(303);
     let settings = stored.sql("SELECT actor, object, detail FROM audit_events WHERE action = 'settings.change'");

@@ -200,6 +200,17 @@ fn workspaces_beside_a_server_and_without_one() {
         run(&["workspace", "list"]).stdout().split_whitespace().collect::<Vec<_>>(),
         ["NAME", "alone", "beside", "default"]
     );
+    says(&run(&["workspace", "delete", "absent", "--yes"]), &["no such workspace"]);
+    says(&run(&["workspace", "delete", "alone"]), &["Nobody can be asked here", "--yes"]);
+    for (running, name) in [(false, "alone"), (true, "beside")] {
+        if running {
+            stored.server.restart();
+        }
+        let deleted = run(&["workspace", "delete", name, "--yes"]);
+        assert_eq!((deleted.stdout(), deleted.stderr.trim().to_owned()), ("", format!("Deleted “{name}”.")));
+    }
+    says(&run(&["workspace", "delete", "default", "--yes"]), &["the only workspace", "Make another one first"]);
+    assert_eq!(stored.sql("SELECT name FROM workspaces"), "default");
 }
 
 #[test]

@@ -65,6 +65,29 @@ fn a_change_of_where_a_secret_goes_asks_for_it_again() {
 }
 
 #[test]
+fn deleting_a_workspace_says_what_goes_and_asks_for_the_name() {
+    let stored = Stored::start(Engine::Sqlite);
+    stored.create_workspace("theirs");
+    let words = ["token", "create", "--role", "user", "--name", "robot", "--workspace", "theirs"];
+    Shell::new(words).args(stored.data_arguments()).run().stdout();
+    let ask = || Shell::new(["workspace", "delete", "theirs"]).args(stored.data_arguments()).at_a_terminal();
+    for (keys, words) in [("default\r", "That is another name. Nothing was deleted."), (CTRL_C, "Nothing was changed.")] {
+        let mut terminal = ask();
+        terminal.shows("0 connections, 0 members and 1 token go with");
+        terminal.presses(keys);
+        terminal.shows(words);
+        ends(terminal, 1);
+        assert_eq!(stored.sql("SELECT count(*) FROM workspaces"), "2");
+    }
+    let mut terminal = ask();
+    terminal.shows("Type the name to delete it:");
+    terminal.types("theirs");
+    terminal.shows("Deleted “theirs”.");
+    ends(terminal, 0);
+    assert_eq!(stored.sql("SELECT count(*) FROM workspaces"), "1");
+}
+
+#[test]
 fn deleting_asks_for_the_name() {
     let stored = Stored::start(Engine::Sqlite);
     let home = Home::signed_in(&stored.server);

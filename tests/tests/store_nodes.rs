@@ -49,6 +49,34 @@ impl Remote {
 }
 
 #[test]
+fn every_node_forgets_a_deleted_workspace() {
+    let stored = Stored::start(Engine::Postgres);
+    stored.create_workspace("theirs");
+    let token = stored.server.token("theirs", "admin", "robot");
+    let connections = "/workspaces/theirs/connections";
+    let sample = dataflow_tests::stored::sample("sales", "planted");
+    stored.request(&token, "POST", connections).json(&sample).send().expect(201);
+    let node = Remote::start(&stored);
+    let port = node.port.number();
+    let ask = |path: &str| Request::new(port, "GET", format!("/api/v1{connections}/sales{path}")).token(&token).send();
+    ask("/credentials").expect(200);
+
+    Shell::new(["workspace", "delete", "theirs", "--yes"]).args(stored.data_arguments()).run().stdout();
+    let deleted = Instant::now();
+    let own = stored.request(&token, "GET", &format!("{connections}/sales/credentials")).send();
+    own.refused(401, "unauthenticated");
+    while ask("/credentials").status != 401 {
+        assert!(deleted.elapsed() < Duration::from_secs(5), "still served {:?} after it was deleted", deleted.elapsed());
+        thread::sleep(Duration::from_millis(50));
+    }
+    // Another one of its name knows nothing of it.
+    stored.create_workspace("theirs");
+    ask("").refused(401, "unauthenticated");
+    let stranger = stored.server.token("theirs", "admin", "robot");
+    stored.request(&stranger, "GET", &format!("{connections}/sales/credentials")).send().refused(404, "not_found");
+}
+
+#[test]
 fn a_node_that_the_database_left_serves_no_secret_to_a_revoked_token() {
     let stored = Stored::start(Engine::Postgres);
     stored.create("sales", "planted");

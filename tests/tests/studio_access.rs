@@ -73,6 +73,8 @@ const ROUTES: &[Route] = &[
     page("POST", "/account/end-others", [303; 5]),
     page("GET", "/workspaces", [200; 5]),
     page("POST", "/workspaces", [403, 403, 403, 403, 422]),
+    page("GET", "/workspaces/{workspace}/delete", [403, 403, 403, 403, 200]),
+    page("POST", "/workspaces/{workspace}/delete", [403, 403, 403, 403, 422]),
     page("GET", "/settings", [403, 403, 403, 403, 200]),
     page("POST", "/settings/addresses", [403, 403, 403, 403, 412]),
     page("POST", "/settings/retention", [403, 403, 403, 403, 412]),

@@ -89,6 +89,19 @@ async fn workspaces(browser: &Browser) {
     browser.click("Workspace: finance").await;
     browser.click("default").await;
     browser.arrives(LIST).await;
+
+    // And takes it away again, with its name typed below what goes with it.
+    browser.open("/workspaces").await;
+    browser.click("Delete finance").await;
+    browser.sees("Delete the workspace “finance”?").await;
+    browser.until("/0 connections.*0 members.*0 tokens/.test(flat(place.textContent))").await;
+    browser.until("document.querySelector('dialog [data-wakes]').disabled").await;
+    browser.fill("Type finance to confirm", "finance").await;
+    browser.click("Delete workspace").await;
+    browser.arrives("/workspaces?done=deleted").await;
+    browser.sees("Deleted, with its keys and all that was in it.").await;
+    browser.until("!shown('a').some((link) => said(link) === 'Delete default')").await;
+    browser.open(LIST).await;
 }
 
 /// A person's lost password is made anew by an owner; a known one by its person.

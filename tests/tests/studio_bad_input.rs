@@ -110,6 +110,7 @@ const ROUTES: &[Route] = &[
     route("/w/{workspace}/access/link", "/w/default/access/link", ADA, 201),
     route("/w/{workspace}/access/remove", "/w/default/access/remove", ADA, 303),
     route("/workspaces", "/workspaces", &[("name", "finance")], 303),
+    route("/workspaces/{workspace}/delete", "/workspaces/theirs/delete", &[("confirm", "theirs"), ("etag", "\"0.0.0\"")], 303),
     route(
         "/settings/addresses",
         "/settings/addresses",
@@ -321,6 +322,7 @@ fn no_form_is_a_failure_and_a_refused_one_changes_nothing(#[case] engine: Engine
     let sales = json!({"name": "sales", "type": "postgres", "host": "127.0.0.1", "port": 1, "username": "u", "password": "p"});
     let etag = stored.admin("POST", "/connections").json(&sales).send().expect(201).header("etag").to_owned();
     stored.add_member("ada@example.org");
+    stored.create_workspace("theirs");
     let session = Session::start(&stored.server);
     let link = session.submit("/w/default/access", "email=bob%40example.org&roles=viewer").expect(201).text();
     let code = link.split("/link/").nth(1).and_then(|rest| rest.split('<').next()).expect("a link").to_owned();

@@ -2,6 +2,7 @@
 
 use dataflow_tests::{
     browser::{Browser, WIDE},
+    session::Session,
     studio::{LIST, PASSWORD, Studio},
 };
 use serde_json::json;
@@ -156,6 +157,8 @@ async fn browser_every_stop_of_the_list_is_seen() {
 #[tokio::test]
 async fn browser_every_stop_of_the_other_pages_is_seen() {
     let studio = studio();
+    // Of more than one each has a way to delete it.
+    Session::start(&studio.server).submit("/workspaces", "name=other").expect(303);
     let browser = studio.browser().await;
     let connections =
         ["/w/default/new", "/w/default/new/postgres", "/w/default/connections/crm", "/w/default/connections/crm/edit"];

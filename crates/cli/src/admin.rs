@@ -163,6 +163,35 @@ pub fn workspace(arguments: Workspace) -> anyhow::Result<()> {
             }
             _ => Err(unexpected()),
         },
+        WorkspaceCommand::Delete { data, name, yes } => delete_workspace(&data_config(data)?, &name, yes),
+    }
+}
+
+fn delete_workspace(data: &DataConfig, name: &str, yes: bool) -> anyhow::Result<()> {
+    let AdminAnswer::Contents(seen) = ask_at(data, AdminRequest::WorkspaceContents { name: name.to_owned() })? else {
+        return Err(unexpected());
+    };
+    if !yes {
+        if !output::is_terminal() {
+            bail!("Nobody can be asked here. Say --yes to delete “{name}” without a question.");
+        }
+        let counted = |count: i64, noun: &str| if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") };
+        let question = format!(
+            "{}, {} and {} go with “{name}”, and its keys: nothing of it comes back but from a backup. Type the name to delete it:",
+            counted(seen.connections, "connection"),
+            counted(seen.members, "member"),
+            counted(seen.tokens, "token"),
+        );
+        if output::answered(inquire::Text::new(&question).prompt())? != name {
+            bail!("That is another name. Nothing was deleted.");
+        }
+    }
+    match ask_at(data, AdminRequest::DeleteWorkspace { name: name.to_owned(), seen })? {
+        AdminAnswer::Done => {
+            output::say(&format!("Deleted “{name}”."));
+            Ok(())
+        }
+        _ => Err(unexpected()),
     }
 }
 

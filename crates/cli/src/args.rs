@@ -50,7 +50,7 @@ pub enum Command {
     Keys(Keys),
     /// Make, list and revoke API tokens on the server's machine
     Token(Token),
-    /// Make and list workspaces on the server's machine
+    /// Make, list and delete workspaces on the server's machine
     Workspace(Workspace),
     /// Check that no audit event was changed, taken out or put in
     Audit(Audit),
@@ -214,6 +214,15 @@ pub enum WorkspaceCommand {
         data: DataArguments,
         #[arg(long, value_enum, default_value_t = Output::Table)]
         output: Output,
+    },
+    /// Delete a workspace with its keys and all that is in it; nothing of it comes back but from a backup
+    Delete {
+        #[command(flatten)]
+        data: DataArguments,
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 

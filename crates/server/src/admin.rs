@@ -4,6 +4,7 @@
 //! the first has that name, and each other one `DIR/nodes/N/admin.sock`; a shell asks the first that listens.
 
 pub mod backup;
+mod slot;
 
 use std::{
     fs::Permissions,
@@ -15,28 +16,29 @@ use std::{
 
 use anyhow::{Context, bail};
 use dataflow_connectors::policy::DialPolicy;
-use dataflow_model::{FieldError, Secret};
+use dataflow_model::Secret;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
 };
 
+pub use self::slot::NewSlot;
 use crate::{
     app::App,
     audit::{checkpoint::Checkpoint, verify::Report},
     clock::rfc3339,
     config::{DataConfig, NODES_MAX},
     error::{Error, Problem, Result},
-    keys::{KeySource, Passphrase},
     ops::{
         Caller, Roles, activity,
         backup::Taken,
+        connections::Precondition,
         keys::{self, KeysStatus},
         links::{self, LinkKind},
-        people, setup, tokens, workspaces,
+        people, setup, tokens,
+        workspaces::{self, Contents},
     },
-    transit::Transit,
 };
 
 /// Longest request line, in bytes.
@@ -85,6 +87,15 @@ pub enum AdminRequest {
         name: String,
     },
     ListWorkspaces,
+    /// What would go with it.
+    WorkspaceContents {
+        name: String,
+    },
+    /// `seen` is what the shell's user was told would go with it.
+    DeleteWorkspace {
+        name: String,
+        seen: Contents,
+    },
     /// What the server says of itself.
     Status,
     /// Answered in another form: see [`backup`].
@@ -104,36 +115,6 @@ pub enum AdminRequest {
     RenewRecoveryKey,
 }
 
-/// A key for one more slot of the key ring.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NewSlot {
-    /// An absolute path on the server's machine.
-    KeyFile(PathBuf),
-    Passphrase(Clear),
-    /// The file that says which Transit key, an absolute path on the server's machine.
-    Transit(PathBuf),
-}
-
-impl NewSlot {
-    fn source(self) -> Result<KeySource> {
-        Ok(match self {
-            Self::KeyFile(path) => KeySource::File(path),
-            Self::Passphrase(Clear(text)) => {
-                let refused = |error: dataflow_vault::VaultError| {
-                    Error::Invalid(vec![FieldError::new("passphrase", "invalid", error.to_string())])
-                };
-                KeySource::Passphrase(Arc::new(Passphrase::new(text).map_err(refused)?))
-            }
-            Self::Transit(path) => {
-                let refused =
-                    |error: anyhow::Error| Error::Invalid(vec![FieldError::new("transit", "invalid", format!("{error:#}"))]);
-                KeySource::Transit(Arc::new(Transit::read(&path).map_err(refused)?))
-            }
-        })
-    }
-}
-
 /// What it gets.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -147,6 +128,7 @@ pub enum AdminAnswer {
     Tokens(Vec<TokenLine>),
     /// Their names.
     Workspaces(Vec<String>),
+    Contents(Contents),
     /// Its pieces come next.
     BackupFollows,
     BackedUp(Taken),
@@ -252,6 +234,11 @@ async fn act(app: &App, request: AdminRequest) -> Result<AdminAnswer> {
         }
         AdminRequest::ListWorkspaces => {
             AdminAnswer::Workspaces(workspaces::list_all(app, &caller).await?.into_iter().map(|row| row.name).collect())
+        }
+        AdminRequest::WorkspaceContents { name } => AdminAnswer::Contents(workspaces::contents(app, &caller, &name).await?),
+        AdminRequest::DeleteWorkspace { name, seen } => {
+            workspaces::delete(app, &caller, &name, &Precondition::Tags(vec![seen.etag()])).await?;
+            AdminAnswer::Done
         }
         AdminRequest::Status => {
             // Whoever asks wants to know whether it can do its work.

@@ -53,6 +53,7 @@ pub const ACTIONS: &[(&str, &str)] = &[
     ("person.unlink_provider", "Account unlinked from the sign-in provider"),
     ("person.password", "Password chosen"),
     ("workspace.create", "Workspace created"),
+    ("workspace.delete", "Workspace deleted"),
     ("settings.change", "Settings changed"),
     ("audit.expired", "Old events dropped"),
     ("keys.recover", "Key replaced with the recovery key"),

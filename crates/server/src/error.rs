@@ -78,6 +78,7 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(_) | StoreError::KeyEnded => Self::Unavailable(error.into()),
+            StoreError::Gone(_) => Self::NotFound("workspace"),
             _ => Self::Internal(error.into()),
         }
     }

@@ -82,6 +82,7 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/account/end", post(account::end))
         .route("/account/end-others", post(account::end_others))
         .route("/workspaces", get(workspaces::show).post(workspaces::create))
+        .route("/workspaces/{workspace}/delete", get(workspaces::ask).post(workspaces::delete))
         .route("/settings", get(settings::show))
         .route("/settings/addresses", post(settings::set_addresses))
         .route("/settings/retention", post(settings::set_retention))

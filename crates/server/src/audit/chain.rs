@@ -165,6 +165,10 @@ async fn index_reads(app: &App) -> anyhow::Result<bool> {
     };
     let mut rows = Vec::new();
     for (key, counted) in read.tally.counts() {
+        if let Some(id) = key.workspace_id {
+            rows.push(key.row(&app.vault, &id.to_string(), counted));
+            continue;
+        }
         let workspace = app.workspace(&key.workspace).await.map_err(|error| anyhow!(error.describe().2))?;
         rows.extend(workspace.map(|workspace| key.row(&app.vault, &workspace.id.to_string(), counted)));
     }

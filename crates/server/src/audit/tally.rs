@@ -8,7 +8,8 @@ use std::{
 
 use anyhow::Context;
 use dataflow_vault::Vault;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
+use uuid::Uuid;
 
 use super::use_event::UseEvent;
 use crate::{clock::SECOND, store::ReadsRow};
@@ -92,6 +93,8 @@ impl Tally {
 #[derive(Debug)]
 pub struct Key {
     pub workspace: String,
+    /// Events of before have none.
+    pub workspace_id: Option<Uuid>,
     minute: i64,
     connection: String,
     version: i64,
@@ -152,6 +155,8 @@ struct Line<'l> {
     action: Cow<'l, str>,
     #[serde(borrow)]
     workspace: Cow<'l, str>,
+    #[serde(default, deserialize_with = "id")]
+    workspace_id: Option<Uuid>,
     #[serde(borrow)]
     connection: Cow<'l, str>,
     version: i64,
@@ -174,6 +179,11 @@ struct Workflow<'l> {
     run: Option<Cow<'l, str>>,
 }
 
+fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
+    let text = Cow::<str>::deserialize(deserializer)?;
+    Uuid::parse_str(&text).map(Some).map_err(D::Error::custom)
+}
+
 impl<'l> Line<'l> {
     fn of(event: &'l UseEvent<'l>) -> Self {
         let workflow = event.workflow.map(|workflow| Workflow {
@@ -185,6 +195,7 @@ impl<'l> Line<'l> {
             at: event.at,
             action: event.action.into(),
             workspace: event.workspace.into(),
+            workspace_id: Some(event.workspace_id),
             connection: event.connection.into(),
             version: event.version,
             actor: event.actor.into(),
@@ -208,6 +219,7 @@ impl<'l> Line<'l> {
         key.extend_from_slice(&self.minute().to_be_bytes());
         key.extend_from_slice(&self.version.to_be_bytes());
         let (kind, workflow) = self.workflow();
+        key.extend_from_slice(self.workspace_id.unwrap_or_default().as_bytes());
         for part in [&*self.workspace, &*self.connection, &*self.action, &*self.actor_id, kind, workflow] {
             key.extend_from_slice(&part.len().to_be_bytes());
             key.extend_from_slice(part.as_bytes());
@@ -221,6 +233,7 @@ impl<'l> Line<'l> {
             workflow_kind: kind.to_owned(),
             workflow: workflow.to_owned(),
             workspace: self.workspace.into_owned(),
+            workspace_id: self.workspace_id,
             connection: self.connection.into_owned(),
             version: self.version,
             action: self.action.into_owned(),

@@ -262,6 +262,7 @@ mod tests {
             at,
             action: "credentials.read",
             workspace: "default",
+            workspace_id: uuid::Uuid::nil(),
             connection: "sales",
             version: 1,
             actor: "robot",

@@ -117,6 +117,7 @@ async fn audit_use(app: &App, caller: &Caller, workspace: &Workspace, name: &str
         at: app.clock.now(),
         action: "connection.test",
         workspace: &workspace.name,
+        workspace_id: workspace.id,
         connection: name,
         version,
         actor: &caller.label(),

@@ -82,6 +82,7 @@ pub async fn resolve(app: &App, caller: &Caller, workspace: &str, name: &str, ho
                 at,
                 action: if body.is_some() { "credentials.read" } else { "credentials.unchanged" },
                 workspace: &workspace.name,
+                workspace_id: workspace.id,
                 connection: name,
                 version: connection.version,
                 actor: &actor,

@@ -14,13 +14,18 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnersAct {
     CreateWorkspaces,
+    DeleteWorkspaces,
     MakeLinks,
     ChangeSettings,
 }
 
 /// The table: each act, and whether it takes a second look.
-pub const OWNERS: &[(OwnersAct, Look)] =
-    &[(OwnersAct::CreateWorkspaces, Look::None), (OwnersAct::MakeLinks, Look::Lately), (OwnersAct::ChangeSettings, Look::Lately)];
+pub const OWNERS: &[(OwnersAct, Look)] = &[
+    (OwnersAct::CreateWorkspaces, Look::None),
+    (OwnersAct::DeleteWorkspaces, Look::Lately),
+    (OwnersAct::MakeLinks, Look::Lately),
+    (OwnersAct::ChangeSettings, Look::Lately),
+];
 
 impl OwnersAct {
     /// The act in the sentence “Only an owner of this server may …”.
@@ -28,6 +33,7 @@ impl OwnersAct {
     pub fn words(self) -> &'static str {
         match self {
             Self::CreateWorkspaces => "create workspaces",
+            Self::DeleteWorkspaces => "delete workspaces",
             Self::MakeLinks => "make a link for somebody",
             Self::ChangeSettings => "change the settings of this server",
         }

@@ -165,7 +165,6 @@ pub async fn finish(app: &App, device: &Device, (kept, returned): (Option<&str>,
     let finished = finish_flow(app, device, (kept, returned)).await;
     match &finished {
         Ok(_) => attempt.succeeded(),
-        Err(Error::NotLetIn(NotLetIn::Away(_)) | Error::Unavailable(_) | Error::Internal(_)) => attempt.never_was(),
         Err(_) => {}
     }
     finished

@@ -88,7 +88,10 @@ pub use self::{
         token_by_hash, touch_token,
     },
     uses::{UseRow, list_uses, record_use},
-    workspaces::{WorkspaceRow, insert_workspace, workspace, workspace_by_name, workspaces, workspaces_of},
+    workspaces::{
+        WorkspaceRow, count_in_workspace, delete_workspace, hold_whole_workspace, hold_workspaces, insert_workspace, workspace,
+        workspace_by_name, workspaces, workspaces_of,
+    },
     write::Write,
 };
 
@@ -121,6 +124,9 @@ pub enum StoreError {
     /// A key was rotated while a change was under way that had sealed something under its old version. Nothing was changed.
     #[error("a key ended while the change was under way")]
     KeyEnded,
+    /// What the row belongs to is gone: only the end of a whole workspace takes away what others refer to.
+    #[error("the store refused a row of a workspace that is gone")]
+    Gone(#[source] sqlx::Error),
     #[error("the store failed")]
     Query(#[source] sqlx::Error),
 }
@@ -129,6 +135,7 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(database) if database.is_unique_violation() => Self::Unique(error),
+            sqlx::Error::Database(database) if database.is_foreign_key_violation() => Self::Gone(error),
             sqlx::Error::Database(database) if is_damage(database.code().as_deref().unwrap_or_default()) => {
                 Self::Refused { sentence: DAMAGED.to_owned(), source: error.into() }
             }
@@ -314,7 +321,7 @@ impl Store {
     /// A write that begins once every change under way is over, and holds up every other until it ends: for what must be the first.
     pub async fn write_alone(&self) -> Result<Write> {
         let mut write = self.write().await?;
-        instance::advance_clock(&mut write).await?;
+        write.alone().await?;
         Ok(write)
     }
 

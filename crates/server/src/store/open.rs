@@ -67,6 +67,8 @@ pub(super) fn sqlite_options(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5))
         .pragma("trusted_schema", "OFF")
+        // What is deleted or replaced is overwritten: a key that is gone is not to be found in the file.
+        .pragma("secure_delete", "ON")
         .pragma("cache_size", CACHE_SIZE)
 }
 
@@ -234,6 +236,7 @@ mod tests {
                 ("PRAGMA synchronous", "2"),
                 ("PRAGMA foreign_keys", "1"),
                 ("PRAGMA trusted_schema", "0"),
+                ("PRAGMA secure_delete", "1"),
             ] {
                 use sqlx::{Row as _, ValueRef as _};
                 let row = sqlx::query(pragma).fetch_one(&mut **session).await.expect("it answers");

@@ -1,6 +1,17 @@
 //! Deleting what nobody needs any more, in batches, and whose turn it is to do so.
 
-use super::{Handle, Result, Write, execute, fetch};
+use super::{Db, Handle, Result, Store, Write, execute, fetch};
+
+impl Store {
+    /// Takes out of the log of the embedded store what was deleted or replaced in it; `false` if somebody who still reads an older state
+    /// needs it there.
+    pub async fn empty_log(&self) -> Result<bool> {
+        let Db::Sqlite { writer, .. } = &self.db else { return Ok(true) };
+        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let (is_busy, _, _): (i64, i64, i64) = sqlx::query_as(sql).fetch_one(writer).await?;
+        Ok(is_busy == 0)
+    }
+}
 
 /// Moves the time of a job's last run on to `now`; `false` if it ran after `before` already, on any node.
 pub async fn take_turn(write: &mut Write, job: &str, now: i64, before: i64) -> Result<bool> {

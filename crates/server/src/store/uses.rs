@@ -14,11 +14,12 @@ pub struct UseRow {
     pub used_by: String,
 }
 
-/// Adds `row.uses` to what is known of this workflow.
+/// Adds `row.uses` to what is known of this workflow; nothing of a connection that is gone with its workspace.
 pub async fn record_use(write: &mut Write, row: &UseRow) -> Result<()> {
     execute!(
         write,
-        "INSERT INTO uses (connection_id, kind, name, first_at, last_at, uses, version, used_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+        "INSERT INTO uses (connection_id, kind, name, first_at, last_at, uses, version, used_by) \
+         SELECT c.id, $2, $3, $4, $5, $6, $7, $8 FROM connections c WHERE c.id = $1 \
          ON CONFLICT (connection_id, kind, name) DO UPDATE SET last_at = excluded.last_at, uses = uses.uses + excluded.uses, \
          version = excluded.version, used_by = excluded.used_by",
         &row.connection_id,

@@ -50,6 +50,11 @@ impl Write {
         self.oldest_mac = Some(self.oldest_mac.map_or(version, |oldest| oldest.min(version)));
     }
 
+    /// Waits until every change under way is over, and holds up every other until this one ends.
+    pub async fn alone(&mut self) -> Result<()> {
+        instance::advance_clock(self).await.map(drop)
+    }
+
     /// Has `act` done as soon as the change is durable and before [`Write::commit`] returns: this is where a cache forgets what it holds.
     pub fn once_committed(&mut self, act: impl FnOnce() + Send + 'static) {
         self.then.push(Box::new(act));

@@ -47,8 +47,8 @@ fn page() -> String {
     page + "\nBesides, everybody lists the workspaces that he is in and the connection types, and changes his own password (a second look \
             each time).\n\n\
             - A second look asks the person of a session for his own password again, since whoever comes by an open browser or its cookie \
-            has the session:\n  after ten minutes without it before what grants or directs something, and each time where a stored secret \
-            goes elsewhere. Nobody is asked to take\n  rights away from himself, to revoke a token or to sign out. Tokens and shells have no \
+            has the session:\n  after ten minutes without it before what grants or directs something or ends a workspace, and each time where a \
+            stored secret goes elsewhere. Nobody is asked to take\n  rights away from himself, to revoke a token or to sign out. Tokens and shells have no \
             session and are not asked: a token was made after such\n  a look, or by one that was, and ends by itself; and who is in a shell \
             is for the operating system to say.\n\
             - Whoever may not see something gets the answer of what is not there: 404, with the same bytes. What he sees and may not do is \

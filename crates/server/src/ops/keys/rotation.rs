@@ -258,36 +258,44 @@ async fn keyed_workspaces(app: &App) -> Result<Vec<Keyed>> {
 
 /// Stores a workspace's keys as `change` makes them. Another node that did so first is no error: the next step sees what it did.
 async fn exchange(app: &App, keyed: Keyed, change: impl FnOnce(WorkspaceKey) -> WorkspaceKey) -> Result<()> {
-    let write = app.store.write().await?;
-    exchange_in(app, write, keyed, change).await
-}
-
-async fn exchange_in(
-    app: &App,
-    mut write: store::Write,
-    keyed: Keyed,
-    change: impl FnOnce(WorkspaceKey) -> WorkspaceKey,
-) -> Result<()> {
-    let key = change(keyed.key);
-    let wrapped_key = app.vault.seal_workspace_key(&key).context("seal a workspace's keys").map_err(Error::Internal)?;
-    let before = keyed.row.wrapped_key.clone();
-    let row = WorkspaceRow { wrapped_key, ..keyed.row }.sealed(&app.vault);
-    if store::exchange_workspace_key(&mut write, &row, i64::from(key.oldest()), &before).await? {
-        let caches = app.caches.clone();
-        write.once_committed(move || caches.forget_all());
+    let mut write = app.store.write().await?;
+    if exchange_in(app, &mut write, keyed, change).await? {
         write.commit().await?;
     }
     Ok(())
 }
 
-/// Ends a workspace's old keys, unless something came to lie under one. No change can be committed meanwhile, and one that has sealed
-/// something under an old key fails after it.
+/// The same in a transaction; `false` if the workspace has other keys by now, or is gone.
+async fn exchange_in(
+    app: &App,
+    write: &mut store::Write,
+    keyed: Keyed,
+    change: impl FnOnce(WorkspaceKey) -> WorkspaceKey,
+) -> Result<bool> {
+    let key = change(keyed.key);
+    let wrapped_key = app.vault.seal_workspace_key(&key).context("seal a workspace's keys").map_err(Error::Internal)?;
+    let before = keyed.row.wrapped_key.clone();
+    let row = WorkspaceRow { wrapped_key, ..keyed.row }.sealed(&app.vault);
+    let is_done = store::exchange_workspace_key(write, &row, i64::from(key.oldest()), &before).await?;
+    let caches = app.caches.clone();
+    write.once_committed(move || caches.forget_all());
+    Ok(is_done)
+}
+
+/// Ends a workspace's old keys, unless something came to lie under one. While that is looked at no change can be committed, and one that has
+/// sealed something under an old key fails after it.
 async fn retire(app: &App, keyed: Keyed) -> Result<()> {
-    let mut write = app.store.write_alone().await?;
-    if store::count_under_older_keys(&mut write, &keyed.row.id, i64::from(keyed.key.version())).await? > 0 {
+    let (id, active) = (keyed.row.id.clone(), i64::from(keyed.key.version()));
+    let mut write = app.store.write().await?;
+    // The row before the clock, as who deletes the workspace takes them: the other way round each would wait for the other.
+    if !exchange_in(app, &mut write, keyed, WorkspaceKey::retired).await? {
         return Ok(());
     }
-    exchange_in(app, write, keyed, WorkspaceKey::retired).await
+    write.alone().await?;
+    if store::count_under_older_keys(&mut write, &id, active).await? == 0 {
+        write.commit().await?;
+    }
+    Ok(())
 }
 
 /// Seals every secret of a workspace that is under an old key anew; how many versions that were, and how many it could not.

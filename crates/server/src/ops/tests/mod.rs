@@ -5,6 +5,7 @@ mod accounts;
 mod carry;
 mod changes;
 mod dropped;
+mod ended_workspaces;
 mod expiry;
 mod keys;
 mod lists;

@@ -49,6 +49,7 @@ async fn no_read_is_counted_twice_or_not_at_all() {
     let before = sums(&fixture).await.1;
 
     // And what was more than is kept in memory.
+    let workspace_id = fixture.app.workspace(WORKSPACE).await.expect("read").expect("there").id;
     let append = async |number: usize| {
         let run = Workflow { kind: WorkflowKind::Script, name: "daily".to_owned(), run: None };
         let actor = number.to_string();
@@ -56,6 +57,7 @@ async fn no_read_is_counted_twice_or_not_at_all() {
             at: fixture.app.clock.now(),
             action: "credentials.read",
             workspace: WORKSPACE,
+            workspace_id,
             connection: "sales",
             version: 1,
             actor: &actor,

@@ -24,6 +24,7 @@ use crate::{
         settings,
         tokens::{self, NewToken},
         users::{self, Users},
+        workspaces,
     },
     store,
 };
@@ -52,6 +53,7 @@ const ACTS: &[(&str, Under)] = &[
     ("create with insecure_auth", Table(Action::SetAdminFields)),
     ("set insecure_auth", Table(Action::SetAdminFields)),
     ("make a link", Owners(OwnersAct::MakeLinks)),
+    ("delete a workspace", Owners(OwnersAct::DeleteWorkspaces)),
     ("change settings", Owners(OwnersAct::ChangeSettings)),
     ("remove a member", Table(Action::ManagePeople)),
 ];
@@ -116,6 +118,7 @@ async fn act(fixture: &Fixture, caller: &Caller, name: &str) -> Result<()> {
             connections::edit(app, caller, WORKSPACE, "sales", change).await.map(drop)
         }
         "make a link" => links::create_link(app, caller, EMAIL, LinkKind::Password).await.map(drop),
+        "delete a workspace" => workspaces::delete(app, caller, "theirs", &Precondition::Any).await.map(drop),
         "change settings" => settings::change(app, caller, &Precondition::Any, AddressLists::default()).await.map(drop),
         "remove a member" => people::remove_member(app, caller, WORKSPACE, EMAIL).await,
         other => panic!("no act is called “{other}”"),
@@ -140,6 +143,7 @@ fn with_password(caller: &Caller, text: &str) -> Caller {
 async fn owners(fixture: &Fixture) -> (Caller, Caller) {
     fixture.sign_up(EMAIL, &[Role::User]).await;
     connections::create(&fixture.app, &Caller::shell(), WORKSPACE, sample("sales")).await.expect("created");
+    workspaces::create(&fixture.app, &Caller::shell(), "theirs").await.expect("made");
     let old = fixture.owner().await;
     fixture.app.clock.advance(CONFIRMED_FOR + SECOND);
     let new = fixture.owner().await;

@@ -10,7 +10,7 @@ use super::{Answer, Browser, EMAIL, HOST, PASSWORD};
 use crate::{
     clock::SECOND,
     fixture::TestApp,
-    ops::{Caller, Role, Roles, people, second_look::CONFIRMED_FOR, setup},
+    ops::{Caller, Role, Roles, people, second_look::CONFIRMED_FOR, setup, workspaces},
     router, store,
 };
 
@@ -62,6 +62,12 @@ const FORMS: &[Form] = &[
         &[("etag", "{etag}"), ("check_days", "91"), ("version_days", ""), ("change_days", "365"), ("read_days", "")],
         StatusCode::SEE_OTHER,
     ),
+    (
+        "/workspaces/theirs/delete",
+        "/workspaces/theirs/delete",
+        &[("etag", "{etag}"), ("confirm", "theirs")],
+        StatusCode::SEE_OTHER,
+    ),
 ];
 
 /// Routes that take POST and are never answered with that page.
@@ -94,7 +100,8 @@ fn every_route_that_takes_a_form_is_asked_about_or_not() {
     let posts =
         source.split(".route(\"").skip(1).filter(|call| call.split(".route(").next().is_some_and(|call| call.contains("post(")));
     let routes: BTreeSet<_> = posts.filter_map(|call| call.split('"').next()).collect();
-    let at = |form: &Form| form.1.replace("/w/default", "/w/{workspace}").replace("/sales/", "/{name}/");
+    let places = [("/w/default", "/w/{workspace}"), ("/sales/", "/{name}/"), ("/theirs/", "/{workspace}/")];
+    let at = |form: &Form| places.iter().fold(form.1.to_owned(), |path, (here, any)| path.replace(here, any));
     let known: Vec<_> = FORMS.iter().map(at).chain(OTHERS.iter().map(|route| (*route).to_owned())).collect();
     assert_eq!(
         known.iter().map(String::as_str).collect::<BTreeSet<_>>(),
@@ -133,6 +140,7 @@ async fn tick(browser: &Browser) -> (i64, i64) {
 async fn with_sales() -> Browser {
     let mut browser = Browser::signed_in().await;
     browser.make_sales().await;
+    workspaces::create(&browser.app, &Caller::shell(), "theirs").await.expect("made");
     let roles = Roles::of(&[Role::Viewer]);
     people::put_member(&browser.app, &Caller::shell(), "default", "bo@example.org", roles).await.expect("added");
     browser

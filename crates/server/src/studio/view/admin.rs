@@ -187,6 +187,13 @@ pub struct Workspaces {
     pub error: Option<String>,
 }
 
+impl Workspaces {
+    /// The only one there is stays.
+    fn may_delete(&self) -> bool {
+        self.shell.may.manage_workspaces && self.list.len() > 1
+    }
+}
+
 #[derive(Debug)]
 pub struct WorkspaceLine {
     pub name: String,

@@ -1,9 +1,9 @@
-//! The dialog that shows what a delete will break, before it can be done.
+//! The dialogs that show what a delete will break, before it can be done.
 
 use askama::Template;
 
-use super::Shell;
-use crate::ops::connections::REASON_MAX;
+use super::{Shell, parts::plural};
+use crate::ops::{connections::REASON_MAX, workspaces::Contents};
 
 #[derive(Debug, Template)]
 #[template(path = "delete.html")]
@@ -45,5 +45,28 @@ impl Delete {
     #[must_use]
     pub fn more(&self) -> usize {
         self.total.saturating_sub(self.shown.len())
+    }
+}
+
+#[derive(Debug, Template)]
+#[template(path = "delete_workspace.html")]
+pub struct DeleteWorkspace {
+    pub shell: Shell,
+    pub name: String,
+    pub contents: Contents,
+    /// Whether programs that name no workspace look in it.
+    pub is_default: bool,
+    pub error: Option<&'static str>,
+}
+
+impl DeleteWorkspace {
+    /// What goes with it, each with the name of its drawing and what that does to people.
+    fn goes(&self) -> [(&'static str, String, &'static str); 3] {
+        let Contents { connections, members, tokens } = self.contents;
+        [
+            ("plug", plural(connections, "connection"), "with every version and secret"),
+            ("users", plural(members, "member"), "their accounts stay"),
+            ("key", plural(tokens, "token"), "programs that use them fail at once"),
+        ]
     }
 }

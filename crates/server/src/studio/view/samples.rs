@@ -15,6 +15,7 @@ use super::{
     parts::{Here, May, Pages, asset},
     words::Status,
 };
+use crate::ops::workspaces::Contents;
 
 /// Pages of all kinds hold these, to show that a text stays a text.
 pub(super) const SHARP: &str = "a <b>sharp</b> \"name\" & 'more'";
@@ -322,6 +323,16 @@ fn dialogs() {
     ];
     keep("delete", &page(known, 11, None));
     keep("delete-unused", &page(Vec::new(), 0, Some("The name does not match.".into())));
+    let workspace = delete::DeleteWorkspace {
+        shell: shell("Delete finance", Here::Workspaces),
+        name: "finance".into(),
+        contents: Contents { connections: 12, members: 1, tokens: 0 },
+        is_default: false,
+        error: None,
+    };
+    keep("delete-workspace", &workspace);
+    let refused = delete::DeleteWorkspace { is_default: true, error: Some("The name does not match."), ..workspace };
+    keep("delete-workspace-refused", &refused);
 }
 
 #[test]
@@ -452,9 +463,11 @@ fn administration() {
     let account = admin::Account { errors: Vec::new(), provider: provider(true), ..account };
     keep("account-linked", &account);
     keep("account-without-password", &admin::Account { has_password: false, ..account });
+    let workspace =
+        |name: &str| admin::WorkspaceLine { name: name.into(), role: "admin".into(), created: "22 Nov 2026".into() };
     let workspaces = admin::Workspaces {
         shell: shell("Workspaces", Here::Workspaces),
-        list: vec![admin::WorkspaceLine { name: "analytics".into(), role: "admin".into(), created: "22 Nov 2026".into() }],
+        list: ["analytics", "finance"].map(workspace).into(),
         name: String::new(),
         error: None,
     };
