@@ -323,6 +323,18 @@ impl Trip {
         self.end_with(&self.nonce, &self.state)
     }
 
+    /// Comes back to a browser in which `session` is signed in. Its cookie does not come along from the provider's site, but from the page
+    /// that this leads to.
+    ///
+    /// # Panics
+    /// If it leads nowhere.
+    pub fn end_in(&self, session: &Session) -> Answer {
+        let came = self.end();
+        let text = came.expect(200).text().replace("&#38;", "&");
+        let next = text.split("0;url=").nth(1).and_then(|rest| rest.split('"').next()).expect("it goes on");
+        session.and(&self.cookie).get(next)
+    }
+
     /// Comes back with this code and this state.
     pub fn end_with(&self, code: &str, state: &str) -> Answer {
         self.browser.with(&self.cookie).get(&format!("/sign-in/callback?code={code}&state={state}"))

@@ -44,6 +44,12 @@ impl Session {
         Self { cookie: cookies.to_owned(), ..self.clone() }
     }
 
+    /// The same with another cookie besides.
+    #[must_use]
+    pub fn and(&self, cookie: &str) -> Self {
+        self.with(&[self.cookie.as_str(), cookie].join("; "))
+    }
+
     /// A page.
     pub fn get(&self, path: &str) -> Answer {
         self.request("GET", path).header("accept", "text/html").send()

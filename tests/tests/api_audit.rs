@@ -114,7 +114,7 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
 
     let own = "provider_password=correct+horse+battery+staple";
     provider.says(json!({"groups": ["engineers"]}));
-    Trip::of(&owner.submit("/account/link", own), Session::nobody(&stored.server)).end().expect(200);
+    Trip::of(&owner.submit("/account/link", own), Session::nobody(&stored.server)).end_in(&owner).expect(200);
     owner.submit("/account/unlink", own).expect(303);
     let claims = "SELECT object, detail FROM audit_events WHERE action = 'member.claims' ORDER BY at";
     let given = ["{\"roles\":\"viewer\",\"before\":\"\"}", "{\"roles\":\"\",\"before\":\"viewer\"}"];

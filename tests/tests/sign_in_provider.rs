@@ -150,7 +150,18 @@ fn an_account_with_a_password_is_linked_by_its_owner_alone(#[case] engine: Engin
     }
     assert_eq!(stored.sql("SELECT count(*) FROM identities"), "0");
     let trip = Trip::of(admin.submit("/account/link", OWN_PASSWORD).expect(200), Session::nobody(server));
-    assert!(trip.end().expect(200).text().contains("0;url=/account"), "it leads back to the account");
+    // Whoever sits at the browser by then is not linked to this account, and the provider is not asked who it is.
+    let asked = provider.asked("/token");
+    let page = admin.submit("/w/default/access", "email=eve%40example.org&roles=viewer").expect(201).text();
+    let code = page.split("/link/").nth(1).and_then(|rest| rest.split('<').next()).expect("a link");
+    let eve = Session::nobody(server).submit("/link", &format!("code={code}&password=another+long+password"));
+    let eve = session(eve.expect(303), server).expect("a session");
+    for (who, browser) in [("another", eve), ("nobody", Session::nobody(server)), ("he, anew", Session::start(server))] {
+        let came = trip.end_in(&browser);
+        assert!(came.expect(403).text().contains("Somebody else is signed in here"), "{who}: {}", came.text());
+    }
+    assert_eq!((stored.sql("SELECT count(*) FROM identities").as_str(), provider.asked("/token")), ("0", asked));
+    assert!(trip.end_in(&admin).expect(200).text().contains("0;url=/account"), "it leads back to the account");
     let own = admin.get("/account").expect(200).text();
     assert!(own.contains("Your account is linked"), "{own}");
     // From here on both open it.
@@ -158,9 +169,9 @@ fn an_account_with_a_password_is_linked_by_its_owner_alone(#[case] engine: Engin
     by_provider.get("/settings").expect(200);
     // It is linked once, and to nobody else's.
     let again = Trip::of(admin.submit("/account/link", OWN_PASSWORD).expect(200), Session::nobody(server));
-    refused(&again.end(), 409, "linked already");
+    refused(&again.end_in(&admin), 409, "linked already");
     provider.says(json!({"sub": "u-2", "email": "admin@example.org"}));
-    refused(&again.end(), 409, "linked already");
+    refused(&again.end_in(&admin), 409, "linked already");
     refused(&Trip::begin(server, "/").end(), 403, "and it has a password");
 
     admin.submit("/account/unlink", "provider_password=wrong+wrong+wrong").expect(422);

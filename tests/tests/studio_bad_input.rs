@@ -364,7 +364,7 @@ fn good_forms(stored: &Stored, session: &Session, code: &str) {
             form = form.replace(NO_SESSION, id);
         }
         if route.path == "/account/unlink" {
-            Trip::of(&session.submit("/account/link", &form), Session::nobody(&stored.server)).end().expect(200);
+            Trip::of(&session.submit("/account/link", &form), Session::nobody(&stored.server)).end_in(session).expect(200);
             before = effect();
         }
         let answer = session.submit(&place, &form);

@@ -28,6 +28,8 @@ pub enum NotLetIn {
     IsOther,
     /// He was, and the provider did not ask him.
     NotAsked,
+    /// To be linked: he is not in the session any more that it was begun in.
+    OtherSession,
     /// To be linked: his account is linked already, or the one at the provider is.
     Linked,
 }
@@ -111,6 +113,12 @@ impl NotLetIn {
                 Code::Forbidden,
                 "The sign-in provider did not ask you again who you are, or does not say when it did.",
                 "Sign out there and try again. For the operator: it has to heed “max_age”, and say “auth_time”.",
+            ),
+            Self::OtherSession => (
+                S::FORBIDDEN,
+                Code::Forbidden,
+                "Somebody else is signed in here than when this was begun, or nobody; nothing was linked.",
+                "Sign in, and link your account under your name at the foot of the sidebar.",
             ),
             Self::Linked => (
                 S::CONFLICT,

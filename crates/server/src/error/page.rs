@@ -120,6 +120,7 @@ mod tests {
             Error::NotLetIn(NotLetIn::NoAccess),
             Error::NotLetIn(NotLetIn::IsOther),
             Error::NotLetIn(NotLetIn::NotAsked),
+            Error::NotLetIn(NotLetIn::OtherSession),
             Error::NotLetIn(NotLetIn::Linked),
             Error::SecretUnreadable(anyhow!("x")),
             Error::SettingsUnreadable(anyhow!("x")),

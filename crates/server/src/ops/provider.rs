@@ -16,7 +16,7 @@ use super::{
     people::{NewPerson, hold_unchanged, insert_person, read_email},
     rows::Sealed as _,
     second_look,
-    sessions::{Device, as_caller, begin_session_of},
+    sessions::{Device, as_caller, begin_session_of, session},
 };
 use crate::{
     app::App,
@@ -50,9 +50,9 @@ struct Flow {
 enum Purpose {
     /// Leads to this path afterwards.
     SignIn { next: String },
-    /// Links the account of this person, who has just given his password.
-    Link { person_id: String },
-    /// Shows again who this person is, whose session it is by its hash in hexadecimal digits.
+    /// Links the account of this person, who has just given his password. His session goes by its hash in hexadecimal digits.
+    Link { person_id: String, session: String },
+    /// Shows again who this person is.
     Confirm { person_id: String, session: String },
 }
 
@@ -70,6 +70,10 @@ pub struct Returned {
     pub state: Option<String>,
     pub issuer: Option<String>,
     pub error: Option<String>,
+    /// The cookie of whoever is signed in in that browser. From the provider's site it does not come along.
+    pub session: Option<Secret>,
+    /// Whether it comes from a page of this server.
+    pub is_here: bool,
 }
 
 /// What it came to.
@@ -80,6 +84,8 @@ pub enum Finished {
         next: String,
     },
     Linked,
+    /// Nothing yet: it takes the session's cookie, so it is to come once more, from a page of this server.
+    GoesOn,
     /// Acts that take a second look may be done now.
     Confirmed,
 }
@@ -101,8 +107,9 @@ pub async fn begin(app: &App, next: &str) -> Result<Begun> {
 pub async fn begin_link(app: &App, caller: &Caller, own_password: &Secret) -> Result<Begun> {
     let Who::Person(person) = &caller.who else { return Err(Error::Forbidden("link an account")) };
     oidc(app)?;
+    let session = person.session.as_ref().map(|session| hex::encode(&session.hash)).ok_or(Error::Unauthenticated)?;
     let person = second_look::each_time(app, caller, person, own_password).await?;
-    begin_flow(app, Purpose::Link { person_id: person.id }).await
+    begin_flow(app, Purpose::Link { person_id: person.id, session }).await
 }
 
 /// Begins to have the caller show at the provider again who he is, for acts that take a second look: in place of a password, which he has
@@ -164,6 +171,9 @@ pub async fn finish(app: &App, device: &Device, (kept, returned): (Option<&str>,
     let attempt = app.attempts.begin_at(device.address, app.clock.now())?;
     let finished = finish_flow(app, device, (kept, returned)).await;
     match &finished {
+        Ok(Finished::GoesOn) | Err(Error::NotLetIn(NotLetIn::Away(_)) | Error::Unavailable(_) | Error::Internal(_)) => {
+            attempt.never_was();
+        }
         Ok(_) => attempt.succeeded(),
         Err(_) => {}
     }
@@ -174,6 +184,14 @@ async fn finish_flow(app: &App, device: &Device, (kept, returned): (Option<&str>
     let flow = kept.and_then(|kept| Flow::read(app, kept, returned.state.as_deref()));
     let flow = flow.ok_or(Error::NotLetIn(NotLetIn::FlowGone))?;
     let (None, Some(code)) = (returned.error, returned.code) else { return Err(Error::NotLetIn(NotLetIn::Denied)) };
+    if let Purpose::Link { session, .. } = &flow.purpose {
+        // Somebody else may have sat down at this browser since, and it is he whom the provider knows.
+        match signed_in_as(app, returned.session.as_ref()).await? {
+            Some(own) if own == *session => {}
+            None if !returned.is_here => return Ok(Finished::GoesOn),
+            _ => return Err(Error::NotLetIn(NotLetIn::OtherSession)),
+        }
+    }
     let proof = (flow.verifier.clone(), flow.nonce.clone());
     let identified = oidc(app)?.identify((code, returned.issuer), proof, app.clock.now()).await;
     let identity = identified.map_err(|fault| Error::NotLetIn(fault.into()))?;
@@ -182,7 +200,7 @@ async fn finish_flow(app: &App, device: &Device, (kept, returned): (Option<&str>
             let session = sign_in(app, device, &flow, &identity).await?;
             Ok(Finished::SignedIn { session, next: next.clone() })
         }
-        Purpose::Link { person_id } => {
+        Purpose::Link { person_id, .. } => {
             link(app, person_id, &flow, &identity).await?;
             Ok(Finished::Linked)
         }
@@ -190,6 +208,16 @@ async fn finish_flow(app: &App, device: &Device, (kept, returned): (Option<&str>
             confirm(app, (person_id, session), &flow, &identity).await?;
             Ok(Finished::Confirmed)
         }
+    }
+}
+
+/// The session of a cookie by its hash, if it goes on.
+async fn signed_in_as(app: &App, cookie: Option<&Secret>) -> Result<Option<String>> {
+    let Some(cookie) = cookie else { return Ok(None) };
+    match session(app, cookie.expose_secret()).await {
+        Ok(person) => Ok(person.session.as_ref().map(|session| hex::encode(&session.hash))),
+        Err(Error::Unauthenticated) => Ok(None),
+        Err(other) => Err(other),
     }
 }
 

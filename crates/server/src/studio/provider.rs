@@ -57,6 +57,9 @@ fn lead(headers: &HeaderMap, begun: &Begun) -> PageResult {
     Ok((keep, [(header::CACHE_CONTROL, "no-store")], Redirect::to(&begun.url)).into_response())
 }
 
+/// In the query of the address below: from a page of this server, and not from the provider.
+const HERE: &str = "here";
+
 /// Where the provider sends the browser back to.
 pub async fn finish(
     State(app): State<Arc<App>>,
@@ -64,9 +67,17 @@ pub async fn finish(
     headers: HeaderMap,
     RawQuery(asked): RawQuery,
 ) -> PageResult {
-    let asked = Fields::parse(asked.unwrap_or_default().as_bytes());
+    let query = asked.unwrap_or_default();
+    let asked = Fields::parse(query.as_bytes());
     let given = |name: &str| asked.get(name).map(|value| value.expose_secret().to_owned());
-    let returned = Returned { code: given("code"), state: given("state"), issuer: given("iss"), error: given("error") };
+    let returned = Returned {
+        code: given("code"),
+        state: given("state"),
+        issuer: given("iss"),
+        error: given("error"),
+        session: session::read(&headers).map(|cookie| Secret::new(cookie.to_owned())),
+        is_here: given(HERE).is_some(),
+    };
     let finished = Box::pin(provider::finish(&app, &device, (session::read_flow(&headers), returned))).await;
     let mut answer = match finished {
         Ok(Finished::SignedIn { session, next }) => {
@@ -76,6 +87,7 @@ pub async fn finish(
             answer
         }
         Ok(Finished::Linked) => onward("/account"),
+        Ok(Finished::GoesOn) => return Ok(onward(&format!("/sign-in/callback?{query}&{HERE}="))),
         Ok(Finished::Confirmed) => page(StatusCode::OK, &Confirmed),
         Err(Error::NotLetIn(why)) => not_let_in(&app, why),
         Err(other) => PageError::from(other).into_response(),
