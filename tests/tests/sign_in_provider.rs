@@ -279,6 +279,23 @@ fn who_has_no_password_shows_again_at_the_provider_who_he_is(#[case] engine: Eng
     // Whoever shows it as he signs in, has shown it.
     let fresh = session(&Trip::begin(server, "/").end(), server).expect("a session");
     fresh.submit("/w/default/tokens", "name=second&role=user&days=30&connections=").expect(201);
+    // What takes a password each time takes a sign-in each time.
+    stored.create("sales", "planted");
+    stored.admin("PUT", "/members/grace@example.org").json(&json!({"roles": ["admin"]})).send().expect(200);
+    let carry = |host: &str| {
+        let etag = stored.show("sales").header("etag").replace('"', "%22");
+        let same = "name=sales&port=5432&database=sales&username=analytics&tls.mode=verify-full&password=&keep%3Apassword=carry";
+        grace.submit("/w/default/connections/sales/edit", &format!("etag={etag}&host={host}&{same}"))
+    };
+    again().expect(200);
+    carry("replica.example.org").expect(303);
+    let page = carry("elsewhere.example.org").expect(422).text();
+    assert!(page.contains("has to be shown again at the sign-in provider") && page.contains("href=\"/sign-in/again\""), "{page}");
+    assert!(!page.contains("type=\"password\" autocomplete=\"current-password\""), "she has none: {page}");
+    again().expect(200);
+    carry("elsewhere.example.org").expect(303);
+    let fields = stored.credentials("sales").json()["fields"].clone();
+    assert_eq!((&fields["host"], &fields["password"]), (&json!("elsewhere.example.org"), &json!("planted")));
     // A password is what is asked for where there is one.
     refused(&Session::start(server).get("/sign-in/again"), 403, "You have a password");
     assert!(Session::nobody(server).get("/sign-in/again").expect(303).header("location").starts_with("/sign-in?"));

@@ -205,6 +205,7 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
     let event =
         |action, detail| Event { at: now, workspace_id: Some(row.workspace_id.clone()), action, object: &row.name, detail };
     if !carried.is_empty() {
+        second_look::use_up(app, &mut write, caller).await?;
         let detail = serde_json::json!({"version": next, "fields": moved_fields(&changed, kind, &old), "secrets": carried});
         audit::record(&mut write, &app.vault, caller, event("connection.carry_secret", detail)).await?;
     }
@@ -220,8 +221,8 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
 pub struct Change {
     pub draft: Draft,
     pub precondition: Precondition,
-    /// The signed-in admin's own password, typed to keep the stored secrets although they will be sent elsewhere. From anybody else
-    /// it has no effect.
+    /// The signed-in admin's own password, typed to keep the stored secrets although they will be sent elsewhere; of one who has none,
+    /// empty. From anybody else it has no effect.
     pub own_password: Option<Secret>,
 }
 

@@ -22,14 +22,20 @@ use crate::{
 
 /// For how long it counts that a person has shown who he is: some acts one after another, each read before it is sent.
 pub const CONFIRMED_FOR: i64 = 10 * 60 * SECOND;
+/// The same for what takes a look each time, where somebody without a password shows at the sign-in provider who he is: as long as it takes to
+/// come back from there. It counts once.
+pub const CONFIRMED_FOR_ONE: i64 = 2 * 60 * SECOND;
 
 /// The person and his session, if what he asks for takes his password now.
 fn due<'c>(app: &App, caller: &'c Caller) -> Option<(&'c Arc<Person>, Option<&'c OpenSession>)> {
     let Who::Person(person) = &caller.who else { return None };
     let session = person.session.as_ref();
+    (!is_confirmed(app, session, CONFIRMED_FOR)).then_some((person, session))
+}
+
+fn is_confirmed(app: &App, session: Option<&OpenSession>, within: i64) -> bool {
     let confirmed_at = session.and_then(|session| session.confirmed_at);
-    let is_recent = confirmed_at.is_some_and(|at| (0..=CONFIRMED_FOR).contains(&(app.clock.now() - at)));
-    (!is_recent).then_some((person, session))
+    confirmed_at.is_some_and(|at| (0..=within).contains(&(app.clock.now() - at)))
 }
 
 /// Lets the caller do what takes a second look. Takes as long as hashing a password where he gave his: call it with no transaction open.
@@ -69,12 +75,17 @@ pub(super) async fn each_time(app: &App, caller: &Caller, person: &Person, own_p
     check(app, caller, person, own_password).await?.ok_or_else(wrong)
 }
 
-/// Whether the secrets that a change keeps may be sent elsewhere: for an admin who typed his password with it. No transaction is open.
+/// Whether the secrets that a change keeps may be sent elsewhere: for an admin who typed his password with it, or has none and showed just now at
+/// the provider who he is; then [`use_up`] has to follow. No transaction is open.
 ///
 /// # Errors
-/// Those of [`each_time`].
+/// Those of [`each_time`]; `SecondLook` where he has to show it there.
 pub(super) async fn may_carry(app: &App, caller: &Caller, workspace: &Workspace, own_password: Option<&Secret>) -> Result<bool> {
     match (own_password, &caller.who) {
+        (Some(_), Who::Person(person)) if !person.has_password && caller.may(Action::CarrySecrets, workspace.id) => {
+            let is_shown = is_confirmed(app, person.session.as_ref(), CONFIRMED_FOR_ONE);
+            if is_shown { Ok(true) } else { Err(Error::SecondLook) }
+        }
         (Some(password), Who::Person(person)) if caller.may(Action::CarrySecrets, workspace.id) => {
             each_time(app, caller, person, password).await?;
             if let Some(session) = &person.session {
@@ -83,6 +94,27 @@ pub(super) async fn may_carry(app: &App, caller: &Caller, workspace: &Workspace,
             Ok(true)
         }
         _ => Ok(false),
+    }
+}
+
+/// Has what somebody without a password showed at the provider count no more, in the transaction of what it counted for.
+///
+/// # Errors
+/// `SecondLook` if another act has used it up.
+pub(super) async fn use_up(app: &App, write: &mut store::Write, caller: &Caller) -> Result<()> {
+    let Who::Person(person) = &caller.who else { return Ok(()) };
+    let Some(session) = person.session.as_ref().filter(|_| !person.has_password) else { return Ok(()) };
+    loop {
+        let row = store::session(write, &session.hash).await?.ok_or(Error::Unauthenticated)?;
+        let row = row.checked(&app.vault).map_err(|error| refused("session", &person.id.to_string(), &error))?;
+        if row.confirmed_at != session.confirmed_at {
+            return Err(Error::SecondLook);
+        }
+        let before = row.mac.clone();
+        let row = SessionRow { confirmed_at: None, ..row }.sealed(&app.vault);
+        if store::update_session(write, &row, &before).await? {
+            return Ok(());
+        }
     }
 }
 

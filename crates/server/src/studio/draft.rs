@@ -41,12 +41,13 @@ pub fn read(fields: &Fields, kind: &ConnectionType, catalogue: &Catalogue) -> Dr
     draft
 }
 
-/// The person's own password, where he chose to keep a secret although it will be sent elsewhere.
+/// The person's own password, where he chose to keep a secret although it will be sent elsewhere; empty where the form asked for none.
 #[must_use]
 pub fn own_password(fields: &Fields, kind: &ConnectionType) -> Option<Secret> {
     let carries =
         kind.fields.iter().any(|field| field.secret && fields.text(&format!("keep:{}", field.path.as_str())) == "carry");
-    fields.get("own_password").filter(|_| carries).map(Secret::duplicate_secret)
+    let typed = || fields.get("own_password").map_or_else(|| Secret::new(String::new()), Secret::duplicate_secret);
+    carries.then(typed)
 }
 
 fn refuse(errors: &mut Vec<FieldError>, path: &str, message: &str) -> FieldInput {

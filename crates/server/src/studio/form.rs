@@ -149,7 +149,7 @@ pub async fn create(
     match connections::create(&app, &caller, &place.workspace.name, draft).await {
         Ok(saved) => Ok(go(&headers, &format!("{}/{}?done=created", place.shell.at("connections"), saved.row.name))),
         Err(error) => {
-            let refusal = Refusal::of(error)?;
+            let refusal = Refusal::of(error, &place)?;
             let status = refusal.status;
             let filled = Filled::new(kind, is_admin(&place)).refused(kind, &fields, refusal);
             Ok(page(status, &view(place, Purpose::New, kind, filled)))
@@ -193,7 +193,7 @@ pub async fn save(
     match connections::edit(&app, &caller, &place.workspace.name, &named.name, change).await {
         Ok(saved) => Ok(go(&headers, &format!("{}/{}?done=saved", place.shell.at("connections"), saved.row.name))),
         Err(error) => {
-            let refusal = Refusal::of(error)?;
+            let refusal = Refusal::of(error, &place)?;
             let status = refusal.status;
             let filled = Filled::stored(&connection, is_admin(&place)).refused(kind, &fields, refusal);
             Ok(page(status, &view(place, Purpose::Edit { name: named.name, etag }, kind, filled)))
@@ -244,7 +244,7 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn of(error: Error) -> Result<Self> {
+    fn of(error: Error, place: &Place) -> Result<Self> {
         let (status, ..) = error.describe();
         let (errors, text) = match error {
             Error::Invalid(errors) => (errors, None),
@@ -261,7 +261,9 @@ impl Refusal {
             }
             Error::SecondLook | Error::WrongOwnPassword => {
                 // With the status of a field, at which the page is drawn again and keeps in the browser what secrets were typed.
-                let text = if matches!(error, Error::SecondLook) {
+                let text = if place.shell.may.shows_at_provider {
+                    "has to be shown again at the sign-in provider"
+                } else if matches!(error, Error::SecondLook) {
                     "is needed again to set a field that is for admins: you gave it more than ten minutes ago"
                 } else {
                     "is not the one that you sign in with"

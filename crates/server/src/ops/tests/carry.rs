@@ -5,11 +5,16 @@ use serde_json::{Value, json};
 
 use super::{Fixture, PASSWORD, WORKSPACE, draft, sample};
 use crate::{
+    clock::SECOND,
     error::{Error, Result},
     ops::{
-        Caller, Role, checks,
+        Caller, Role, Roles, checks,
         connections::{self, Change, Connection, Precondition},
         credentials,
+        links::{self, LinkKind},
+        people,
+        second_look::CONFIRMED_FOR_ONE,
+        sessions::Device,
     },
     store,
 };
@@ -73,6 +78,50 @@ async fn an_admin_keeps_the_secret_with_his_own_password() {
     let [(carrier, action, detail), (_, edit, _)] = &events(&fixture).await[..] else { panic!("two events") };
     assert_eq!([carrier, action, edit], ["ada@example.org", "connection.carry_secret", "connection.edit"]);
     assert_eq!(detail, &json!({"version": 2, "fields": ["host", "port"], "secrets": ["password"]}));
+}
+
+/// An admin who has no password, in a session that he has just begun.
+async fn without_password(fixture: &Fixture) -> Caller {
+    let shell = Caller::shell();
+    people::put_member(&fixture.app, &shell, WORKSPACE, "grace@example.org", Roles::of(&[Role::Admin])).await.expect("added");
+    let code = links::create_link(&fixture.app, &shell, "grace@example.org", LinkKind::SignIn).await.expect("a link").code;
+    let cookie = links::follow_link(&fixture.app, &Device::default(), code.expose_secret(), None).await.expect("signed in");
+    fixture.person(&cookie).await.expect("signed in")
+}
+
+#[tokio::test]
+async fn who_has_no_password_carries_once_what_he_has_just_shown() {
+    let fixture = Fixture::new().await;
+    sales(&fixture).await;
+    let (other, moved) = (json!({"host": "db.example.org"}), json!({"host": ELSEWHERE}));
+    let grace = without_password(&fixture).await;
+    assert!(must_type_again(&save(&fixture, &grace, &moved, None).await), "nobody chose it");
+    let unmoved = save(&fixture, &grace, &json!({"description": "x"}), Some("")).await;
+    unmoved.expect("what sends nothing elsewhere uses nothing up");
+    save(&fixture, &grace, &moved, Some("")).await.expect("he has just shown it");
+    // As one that came at the same instant finds it.
+    let again = save(&fixture, &grace, &other, Some("")).await;
+    assert!(matches!(again, Err(Error::SecondLook)), "{again:?}");
+    assert_eq!(version(&fixture).await, 3);
+    let [(carrier, action, _), ..] = &events(&fixture).await[..] else { panic!("an event") };
+    assert_eq!([carrier, action], ["grace@example.org", "connection.carry_secret"]);
+
+    let grace = without_password(&fixture).await;
+    fixture.app.clock.advance(CONFIRMED_FOR_ONE + SECOND);
+    let late = save(&fixture, &grace, &other, Some("")).await;
+    assert!(matches!(late, Err(Error::SecondLook)), "{late:?}");
+    let grace = without_password(&fixture).await;
+    let typed = save(&fixture, &grace, &other, Some(PASSWORD)).await;
+    typed.expect("whatever is typed, he has just shown it");
+    // Who is no admin is not asked.
+    people::put_member(&fixture.app, &Caller::shell(), WORKSPACE, "grace@example.org", Roles::of(&[Role::Editor]))
+        .await
+        .expect("changed");
+    let code =
+        links::create_link(&fixture.app, &Caller::shell(), "grace@example.org", LinkKind::SignIn).await.expect("a link").code;
+    let cookie = links::follow_link(&fixture.app, &Device::default(), code.expose_secret(), None).await.expect("signed in");
+    let editor = fixture.person(&cookie).await.expect("signed in");
+    assert!(must_type_again(&save(&fixture, &editor, &moved, Some("")).await));
 }
 
 #[tokio::test]

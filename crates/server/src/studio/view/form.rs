@@ -325,7 +325,10 @@ impl Form {
         match error.field.as_str() {
             "name" => ("Connection Name".to_owned(), Some("field-name".to_owned())),
             "description" => ("Description".to_owned(), Some("field-description".to_owned())),
-            "own_password" => ("Your own password".to_owned(), Some("field-own-password".to_owned())),
+            "own_password" => {
+                let label = if self.shell.may.shows_at_provider { "Who you are" } else { "Your own password" };
+                (label.to_owned(), Some("field-own-password".to_owned()))
+            }
             "tags" => ("Tags".to_owned(), Some("field-tags".to_owned())),
             path => self
                 .all()
