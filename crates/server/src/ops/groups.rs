@@ -145,7 +145,7 @@ pub(super) async fn ids_of_people(
 }
 
 async fn id_of_person(app: &App, handle: &mut impl Handle, workspace: &Workspace, email: &str) -> Result<Option<String>> {
-    let Some(person) = store::person_by_email(handle, &email.to_lowercase()).await? else { return Ok(None) };
+    let Some(person) = store::person_in(handle, &workspace.id.to_string(), &email.to_lowercase()).await? else { return Ok(None) };
     let person = person.checked(&app.vault)?;
     Ok(is_here(app, handle, workspace, (&person.id, person.is_owner)).await?.then_some(person.id))
 }

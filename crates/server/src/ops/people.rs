@@ -76,8 +76,7 @@ pub async fn put_member(app: &App, caller: &Caller, workspace: &str, email: &str
     let email = read_email(email)?;
     let now = app.clock.now();
     let mut write = begin(app, caller).await?;
-    let existing = store::person_by_email(&mut write, &email.to_lowercase()).await?;
-    let existing = match existing.map(|person| person.checked(&app.vault)).transpose()? {
+    let existing = match known_person(app, &mut write, caller, (&workspace.id.to_string(), &email)).await? {
         Some(person) => Some(hold_unchanged(app, &mut write, &person).await?.ok_or(Error::VersionConflict)?),
         None => None,
     };
@@ -126,6 +125,23 @@ pub async fn put_member(app: &App, caller: &Caller, workspace: &str, email: &str
     Ok(link)
 }
 
+/// The person with this e-mail, as far as the caller may know of him: an owner of all, and whoever else of those in his workspace, and of owners.
+/// Whether anybody else has an account neither the answer tells nor the time that it takes.
+async fn known_person(
+    app: &App,
+    handle: &mut impl Handle,
+    caller: &Caller,
+    (workspace_id, email): (&str, &str),
+) -> Result<Option<PersonRow>> {
+    let email_key = email.to_lowercase();
+    let person = if caller.is_owner() {
+        store::person_by_email(handle, &email_key).await?
+    } else {
+        store::person_in(handle, workspace_id, &email_key).await?
+    };
+    person.map(|person| person.checked(&app.vault)).transpose()
+}
+
 /// Whether he is in the workspace, and stays in it until this write ends.
 async fn is_member(app: &App, write: &mut Write, workspace_id: &str, person: Option<&PersonRow>) -> Result<bool> {
     let Some(person) = person else { return Ok(false) };
@@ -157,8 +173,8 @@ pub async fn remove_member(app: &App, caller: &Caller, workspace: &str, email: &
     let workspace = authorise(app, caller, workspace, Action::ManagePeople).await?;
     let email = read_email(email).map_err(|_| Error::NotFound("person"))?;
     let mut write = begin(app, caller).await?;
-    let person =
-        store::person_by_email(&mut write, &email.to_lowercase()).await?.ok_or(Error::NotFound("person"))?.checked(&app.vault)?;
+    let person = known_person(app, &mut write, caller, (&workspace.id.to_string(), &email)).await?;
+    let person = person.ok_or(Error::NotFound("person"))?;
     refuse_last_admin(app, &mut write, &person).await?;
     // Without a provider nobody comes back by its claims.
     if app.oidc.is_some() && !claimed_roles(app, &mut write, &person.id, &workspace.id.to_string()).await?.is_empty() {

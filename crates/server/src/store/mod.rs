@@ -72,7 +72,7 @@ pub use self::{
     people::{
         LinkRow, MemberRow, PersonRow, SessionRow, delete_links_of, delete_other_sessions_of, delete_session, delete_session_of,
         delete_sessions_of, enabled_owners, hold_member, hold_person, insert_link, insert_person, insert_session, link, members,
-        memberships, people, people_of, person, person_by_email, put_member, remove_member, session, sessions_of, update_person,
+        memberships, people, people_of, person, person_by_email, person_in, put_member, remove_member, session, sessions_of, update_person,
         update_session, use_link,
     },
     purge::{

@@ -106,6 +106,19 @@ pub async fn person_by_email(handle: &mut impl Handle, email_key: &str) -> Resul
     )
 }
 
+/// The same among the members of a workspace, and owners. Of everybody else no more is read than of who is not there.
+pub async fn person_in(handle: &mut impl Handle, workspace_id: &str, email_key: &str) -> Result<Option<PersonRow>> {
+    fetch!(
+        handle,
+        fetch_optional,
+        PersonRow,
+        "SELECT p.id, p.email, p.email_key, p.password_hash, p.is_owner, p.disabled_at, p.created_at, p.created_by, p.mac FROM people p \
+         WHERE p.email_key = $2 AND (p.is_owner OR EXISTS (SELECT 1 FROM members m WHERE m.workspace_id = $1 AND m.person_id = p.id))",
+        workspace_id,
+        email_key
+    )
+}
+
 /// The owners who are not disabled, by id.
 pub async fn enabled_owners(handle: &mut impl Handle) -> Result<Vec<PersonRow>> {
     fetch!(

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{held_person, read_email, update_person};
+use super::{held_person, known_person, read_email, update_person};
 use crate::{
     app::App,
     audit::{self, Event},
@@ -24,7 +24,13 @@ pub async fn set_disabled(app: &App, caller: &Caller, workspace: &str, email: &s
     if disabled {
         hold_owners(&mut write).await?;
     }
-    let person = held_person(app, &mut write, &email).await?;
+    let workspace_id = workspace.id.to_string();
+    let person = loop {
+        let person = known_person(app, &mut write, caller, (&workspace_id, &email)).await?.ok_or(Error::NotFound("person"))?;
+        if store::hold_person(&mut write, &person.id, &person.mac).await? {
+            break person;
+        }
+    };
     let mut places = Vec::new();
     for member in store::memberships(&mut write, &person.id).await? {
         places.push(uuid(&member.checked(&app.vault)?.workspace_id)?);

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use dataflow_model::Secret;
 
-use super::{Fixture, OWNER, PASSWORD, WORKSPACE};
+use super::{Fixture, OWNER, PASSWORD, WORKSPACE, sample};
 use crate::{
-    error::Error,
+    error::{Error, Result},
     ops::{
         Caller, Role, Roles, Who,
         access::{OpenSession, Person},
+        connections::{self, Precondition},
+        groups,
         links::{self, LinkKind},
         paging::Paging,
         people::{NewPerson, enable_from_shell, insert_person, members, put_member, remove_member, set_disabled},
         sessions::{Device, as_caller, sign_in},
+        users::{self, Users},
         workspaces,
     },
     store,
@@ -172,6 +175,43 @@ async fn an_admin_makes_no_account_and_takes_none_in() {
         .expect("he is");
     assert!(put(&owner, EMAIL).await.expect("joined").is_none());
     assert!(put(&owner, "new@example.org").await.expect("made").is_some());
+}
+
+#[tokio::test]
+async fn of_an_account_elsewhere_no_more_is_read_than_of_none() {
+    let fixture = Fixture::new().await;
+    let (app, shell) = (&fixture.app, Caller::shell());
+    let admin = fixture.member("admin@example.org", &[Role::Admin]).await;
+    let token = fixture.by_token(&fixture.token(&admin, "own", Role::Admin).await).await.expect("it lives");
+    workspaces::create(app, &shell, "theirs").await.expect("made");
+    put_member(app, &shell, "theirs", "eve@example.org", Roles::of(&[Role::Viewer])).await.expect("an account elsewhere");
+    connections::create(app, &shell, WORKSPACE, sample("sales")).await.expect("created");
+    // Whoever reads the row of that account, or holds it, fails at it.
+    fixture.bend("UPDATE people SET mac = x'00' WHERE email = 'eve@example.org'").await;
+    let held =
+        "CREATE TRIGGER held BEFORE UPDATE ON people WHEN OLD.email = 'eve@example.org' BEGIN SELECT RAISE(ABORT, 'held'); END";
+    fixture.bend(held).await;
+    for caller in [&admin, &token] {
+        let mut told = Vec::new();
+        for email in ["eve@example.org", "ceo@example.org"] {
+            let people = vec![email.to_owned()];
+            let users = Some(Users { people: people.clone(), ..Users::default() });
+            let refused = [
+                put_member(app, caller, WORKSPACE, email, Roles::of(&[Role::Editor])).await.map(drop),
+                put_member(app, caller, WORKSPACE, email, Roles::NONE).await.map(drop),
+                remove_member(app, caller, WORKSPACE, email).await,
+                set_disabled(app, caller, WORKSPACE, email, true).await,
+                set_disabled(app, caller, WORKSPACE, email, false).await,
+                groups::put(app, caller, WORKSPACE, "finance", &people).await.map(drop),
+                users::set(app, caller, WORKSPACE, "sales", (users, Precondition::Any)).await.map(drop),
+            ];
+            let problem = |came_to: Result<()>| serde_json::to_string(&came_to.expect_err("he is not here").problem());
+            told.push(refused.map(|came_to| problem(came_to).expect("JSON").replace(email, "EMAIL")));
+        }
+        assert_eq!(told.first(), told.last(), "nobody learns who has an account elsewhere");
+    }
+    // An owner may know.
+    assert!(matches!(remove_member(app, &shell, WORKSPACE, "eve@example.org").await, Err(Error::SecretUnreadable(_))));
 }
 
 /// What a token of the owner's own stands for: its holder may be anybody.
