@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::{FieldPath, FieldValue};
+use crate::{FieldPath, FieldValue, PublicFields, settle::is_loopback};
 
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/catalog.rs"));
 
@@ -153,6 +153,18 @@ pub struct ConnectionType {
 }
 
 impl ConnectionType {
+    /// Settings by which a secret is less well protected on its way, with what was chosen. None is where that is the rule for a host that is
+    /// this machine: nobody stands on the way there.
+    pub fn weakened<'k>(&'k self, public: &'k PublicFields) -> impl Iterator<Item = (&'k Field, &'k Choice)> {
+        let stays_here = public.text("host").is_some_and(is_loopback);
+        self.fields.iter().filter(|field| field.kind == FieldKind::Choice).filter_map(move |field| {
+            let value = public.get(field.path.as_str())?;
+            let is_rule = stays_here && field.default_on_loopback.as_ref() == Some(value);
+            let chosen = field.choices.iter().find(|choice| public.text(field.path.as_str()) == Some(choice.value.as_str()))?;
+            (chosen.weak && !is_rule).then_some((field, chosen))
+        })
+    }
+
     #[must_use]
     pub fn field(&self, path: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.path.as_str() == path)

@@ -122,7 +122,7 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, draft: Draft) -
     let mut write = begin(app, caller).await?;
     store::insert_connection(&mut write, &row).await.map_err(taken(&row.name))?;
     store::insert_version(&mut write, &version).await?;
-    store::put_words(&mut write, &row, &search_words(&kind.label, &row, &content.settled.public)).await?;
+    store::put_words(&mut write, &row, &search_words(Some(kind), &row, &content.settled.public)).await?;
     let event = Event {
         at: now,
         workspace_id: Some(row.workspace_id.clone()),
@@ -367,7 +367,7 @@ pub(super) async fn replace_words(
     public: &PublicFields,
 ) -> Result<()> {
     let before = store::words_of(write, row).await?;
-    let after = search_words(&kind.label, row, public);
+    let after = search_words(Some(kind), row, public);
     for gone in before.iter().filter(|word| !after.contains(word)) {
         store::remove_word(write, row, gone).await?;
     }

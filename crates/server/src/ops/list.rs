@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context;
-use dataflow_model::{Catalogue, FieldError, PublicFields, Tag, name::TAG_MAX};
+use dataflow_model::{Catalogue, ConnectionType, FieldError, PublicFields, Tag, name::TAG_MAX};
 
 use super::{
     access::{Action, Caller, authorise},
@@ -31,6 +31,9 @@ const COUNTED: i64 = 20_000;
 const WORDS_EACH: usize = 8;
 /// Sorts after every name, which are ASCII.
 const AFTER_EVERY_NAME: &str = "\u{10FFFF}";
+
+/// What the words begin with that name a setting by which a connection's secret is less well protected.
+const WEAK: &str = ":weak:";
 
 /// What to list.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +67,16 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str, query: &ListQuery
         None => Search::new(&mut read, workspace_id, query.sort, terms).await?.page(&mut read, after.as_ref(), limit).await?,
     };
     paging.page(rows, |row| place_of(row, query.sort))
+}
+
+/// The settings by which the secrets of these rows of a list are less well protected, by name and path.
+pub async fn weakened(app: &App, caller: &Caller, workspace: &str, rows: &[ListedRow]) -> Result<BTreeSet<(String, String)>> {
+    let workspace = authorise(app, caller, workspace, Action::SeeConnections).await?;
+    let keys: Vec<_> = rows.iter().map(|row| row.name_key.as_str()).collect();
+    let words = Begins::with(WEAK);
+    let found = store::words_among(&mut app.store.read().await?, &workspace.id.to_string(), &keys, &words).await?;
+    let path = |word: &str| word.strip_prefix(WEAK).unwrap_or_default().to_owned();
+    Ok(found.into_iter().map(|(key, word)| (key, path(&word))).collect())
 }
 
 /// What a narrowed token sees of the list, after a place. Its names are few and the workspace is large: each is looked up.
@@ -250,9 +263,10 @@ fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The words that a connection is found by.
-/// `label` is the type's.
-pub(super) fn search_words(label: &str, row: &ConnectionRow, public: &PublicFields) -> Vec<String> {
+/// The words that a connection is found by, and those that its row in the list is marked by. A type that this build no longer has is found by
+/// its id.
+pub(super) fn search_words(kind: Option<&ConnectionType>, row: &ConnectionRow, public: &PublicFields) -> Vec<String> {
+    let label = kind.map_or(row.type_id.as_str(), |kind| kind.label.as_str());
     let tags: Vec<Tag> = serde_json::from_str(&row.tags).unwrap_or_default();
     let mut text = format!("{} {} {}", row.name, row.address, label);
     for part in tags.iter().map(Tag::as_str).chain(public.text("username")).chain([row.description.as_str()]) {
@@ -263,6 +277,8 @@ pub(super) fn search_words(label: &str, row: &ConnectionRow, public: &PublicFiel
     found.insert(format!(":type:{}", row.type_id));
     found.insert(status_word(row.check_status.as_deref()));
     found.extend(tags.iter().map(|tag| format!(":tag:{}", tag.key())));
+    let weakened = kind.into_iter().flat_map(|kind| kind.weakened(public));
+    found.extend(weakened.map(|(field, _)| format!("{WEAK}{}", field.path.as_str())));
     found.into_iter().collect()
 }
 
@@ -279,9 +295,7 @@ pub(crate) async fn index_all(write: &mut Write, catalogue: &Catalogue) -> anyho
         let mut all = Vec::new();
         for LiveRow { row, fields } in &page {
             let public = serde_json::from_str(fields).context("a version's fields do not parse")?;
-            // A type that this build no longer has is found by its id.
-            let label = catalogue.get(&row.type_id).map_or(row.type_id.as_str(), |kind| kind.label.as_str());
-            let words = search_words(label, row, &public).into_iter();
+            let words = search_words(catalogue.get(&row.type_id), row, &public).into_iter();
             all.extend(
                 words.map(|word| [&row.workspace_id, &row.name_key, &word].map(|text| Value::Text(Some(text.clone()))).to_vec()),
             );

@@ -22,6 +22,7 @@ macro_rules! steps {
             ("narrowing", include_str!(concat!("../../../../migrations/", $folder, "/0009_narrowing.sql"))),
             ("second look", include_str!(concat!("../../../../migrations/", $folder, "/0010_second_look.sql"))),
             ("identities", include_str!(concat!("../../../../migrations/", $folder, "/0011_identities.sql"))),
+            ("weak words", include_str!(concat!("../../../../migrations/", $folder, "/0012_weak_words.sql"))),
         ]
     };
 }

@@ -72,15 +72,15 @@ pub use self::{
     people::{
         LinkRow, MemberRow, PersonRow, SessionRow, delete_links_of, delete_other_sessions_of, delete_session, delete_session_of,
         delete_sessions_of, enabled_owners, hold_member, hold_person, insert_link, insert_person, insert_session, link, members,
-        memberships, people, people_of, person, person_by_email, person_in, put_member, remove_member, session, sessions_of, update_person,
-        update_session, use_link,
+        memberships, people, people_of, person, person_by_email, person_in, put_member, remove_member, session, sessions_of,
+        update_person, update_session, use_link,
     },
     purge::{
         Batch, connections_with_more_checks, connections_with_more_uses, connections_with_replaced, delete_batch, take_turn,
     },
     search::{
         Begins, ListSort, PageQuery, TERMS, Way, count_up_to, first_words, list_by_name, list_by_name_descending,
-        list_by_updated, put_words, remove_word, remove_words, replace_status, words_in_use, words_of,
+        list_by_updated, put_words, remove_word, remove_words, replace_status, words_among, words_in_use, words_of,
     },
     settings::{SettingRow, begin_setting, put_setting, setting},
     tokens::{

@@ -66,6 +66,39 @@ pub async fn words_of(handle: &mut impl Handle, row: &ConnectionRow) -> Result<V
     Ok(words.into_iter().map(|(word,)| word).collect())
 }
 
+/// Name keys that one statement takes: as many as a page of the Studio has rows.
+const AMONG: usize = 50;
+
+/// The words of a range that connections with these name keys have.
+pub async fn words_among(
+    handle: &mut impl Handle,
+    workspace_id: &str,
+    name_keys: &[&str],
+    range: &Begins,
+) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    for batch in name_keys.chunks(AMONG) {
+        let mut slots = [None; AMONG];
+        for (slot, key) in slots.iter_mut().zip(batch) {
+            *slot = Some(*key);
+        }
+        found.extend(fetch!(
+            handle,
+            fetch_all,
+            (String, String),
+            "SELECT name_key, word FROM search_words WHERE workspace_id = $1 AND word >= $2 AND word < $3 AND name_key IN \
+             ($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, \
+             $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, \
+             $49, $50, $51, $52, $53)",
+            workspace_id,
+            &range.from,
+            &range.to;
+            slots;
+        )?);
+    }
+    Ok(found)
+}
+
 /// Replaces a connection's one `:status:…` word.
 pub async fn replace_status(write: &mut Write, row: &ConnectionRow, status: &str) -> Result<()> {
     execute!(

@@ -6,9 +6,7 @@ use axum::{
     extract::{RawQuery, State},
     http::StatusCode,
 };
-use dataflow_model::{
-    ConnectionName, ConnectionType, Field, FieldKind, FieldValue, WorkspaceName, settle::is_loopback, snippets,
-};
+use dataflow_model::{ConnectionName, ConnectionType, Field, FieldKind, FieldValue, WorkspaceName, snippets};
 
 use super::{
     answer::{PageResult, page},
@@ -85,10 +83,13 @@ fn status_detail(row: &crate::store::ConnectionRow, ago: &str) -> String {
 
 /// Every public field that is set and every secret, in the catalogue's order.
 fn facts(kind: &ConnectionType, connection: &connections::Connection) -> Vec<Fact> {
-    kind.fields.iter().filter_map(|field| Some(Fact { label: field.label.clone(), value: fact(field, connection)? })).collect()
+    kind.fields
+        .iter()
+        .filter_map(|field| Some(Fact { label: field.label.clone(), value: fact(kind, field, connection)? }))
+        .collect()
 }
 
-fn fact(field: &Field, connection: &connections::Connection) -> Option<FactValue> {
+fn fact(kind: &ConnectionType, field: &Field, connection: &connections::Connection) -> Option<FactValue> {
     if field.secret {
         return Some(FactValue::Secret(connection.secrets.get(&field.path).copied().unwrap_or_default()));
     }
@@ -97,18 +98,14 @@ fn fact(field: &Field, connection: &connections::Connection) -> Option<FactValue
         (FieldKind::Certificate, value) => FactValue::Long(value.to_string()),
         (_, FieldValue::Boolean(on)) => FactValue::Text(if *on { "On" } else { "Off" }.to_owned()),
         (FieldKind::Choice, FieldValue::Text(value)) => match field.choices.iter().find(|choice| choice.value == *value) {
-            Some(choice) if choice.weak && !stays_here(field, connection) => FactValue::Weak(format!("{} (weak)", choice.label)),
+            Some(choice) if kind.weakened(&connection.public).any(|(weak, _)| weak.path == field.path) => {
+                FactValue::Weak(format!("{} (weak)", choice.label))
+            }
             Some(choice) => FactValue::Text(choice.label.clone()),
             None => FactValue::Text(value.clone()),
         },
         (_, value) => FactValue::Text(field.unit.as_ref().map_or_else(|| value.to_string(), |unit| format!("{value} {unit}"))),
     })
-}
-
-/// Whether what the field says is the rule for a host that is this machine: nobody stands on the way there.
-fn stays_here(field: &Field, connection: &connections::Connection) -> bool {
-    let value = connection.public.get(field.path.as_str());
-    value.is_some() && value == field.default_on_loopback.as_ref() && connection.public.text("host").is_some_and(is_loopback)
 }
 
 fn check_line(check: checks::Check, now: i64) -> CheckLine {

@@ -1,12 +1,12 @@
 //! `/w/{workspace}/connections`: the list.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
     extract::{RawQuery, State},
     http::{HeaderMap, StatusCode},
 };
-use dataflow_model::{Tag, TestStatus};
+use dataflow_model::{ConnectionType, Tag, TestStatus};
 
 use super::{
     answer::{PageResult, page},
@@ -67,6 +67,7 @@ pub async fn show(
         Err(other) => return Err(other.into()),
     };
     let now = app.clock.now();
+    let weakened = list::weakened(&app, &caller, &workspace, &found.rows).await?;
     let list = List {
         chips: chips(&counts, &filter),
         types: choices(&counts.types, &filter.type_id, |id| {
@@ -75,7 +76,7 @@ pub async fn show(
         tags: choices(&counts.tags, &filter.tag, ToOwned::to_owned),
         pages: Pages::of(&shell.at("connections"), &filter.query(), &cursor, found.next.as_deref()),
         steps: Waiting::all(),
-        rows: found.rows.into_iter().map(|row| line(&app, row, now)).collect(),
+        rows: found.rows.into_iter().map(|row| line(&app, row, &weakened, now)).collect(),
         problem,
         filter,
         shell,
@@ -127,7 +128,19 @@ pub(super) fn choices(counts: &[(String, i64)], chosen: &str, label: impl Fn(&st
     all
 }
 
-fn line(app: &App, row: ListedRow, now: i64) -> Row {
+/// What a row says of a setting by which its secret is less well protected.
+fn weak_words(kind: Option<&ConnectionType>, path: &str) -> String {
+    match path {
+        "tls.mode" => "TLS not verified".to_owned(),
+        "extra.insecure_auth" => "Weaker sign-in".to_owned(),
+        path => {
+            let label = kind.and_then(|kind| kind.field(path)).map_or(path, |field| field.label.as_str());
+            format!("{label} (weak)")
+        }
+    }
+}
+
+fn line(app: &App, row: ListedRow, weakened: &BTreeSet<(String, String)>, now: i64) -> Row {
     let kind = app.catalogue.get(&row.type_id);
     let status = row.check_status.as_deref().and_then(TestStatus::parse);
     let checks: Vec<(TestStatus, f64)> = serde_json::from_str(&row.recent_checks).unwrap_or_default();
@@ -143,6 +156,7 @@ fn line(app: &App, row: ListedRow, now: i64) -> Row {
         checked_at: row.checked_at.map(rfc3339).unwrap_or_default(),
         spark: Spark::new(&checks),
         tags: tags.into_iter().map(String::from).collect(),
+        weak: weakened.iter().filter(|(key, _)| *key == row.name_key).rev().map(|(_, path)| weak_words(kind, path)).collect(),
         name: row.name,
         description: row.description,
         address: row.address,

@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use axum::http::StatusCode;
 
 use super::{Browser, EMAIL, PASSWORD};
-use crate::ops::{
-    Caller, Role, Roles,
-    paging::PAGE_DEFAULT,
-    people,
-    tokens::{self, NewToken},
+use crate::{
+    ops::{
+        Caller, Role, Roles,
+        paging::PAGE_DEFAULT,
+        people,
+        tokens::{self, NewToken},
+    },
+    store,
 };
 
 const WORKSPACE: &str = "default";
@@ -182,6 +185,56 @@ async fn what_weakens_a_connection_is_marked_unless_it_stays_on_this_machine() {
         let page = browser.get(&format!("/w/default/connections/{name}")).await.html;
         assert!(page.contains(shown), "{name}: {page}");
     }
+    let require = [("name", "open"), ("host", "db.internal"), ("username", "u"), ("password", "x"), ("tls.mode", "require")];
+    let weak = [("name", "md5"), ("host", "db.internal"), ("username", "u"), ("password", "x"), ("extra.insecure_auth", "md5")];
+    for fields in [require, weak] {
+        browser.post("/w/default/new/postgres", &fields).await;
+    }
+    // A form with each says so beside the choice, and below it.
+    let form = browser.get("/w/default/connections/open/edit").await.html;
+    assert!(
+        form.contains("Encrypt, verify nothing (weak)") && form.contains("No TLS (weak)") && form.contains("MD5 (weak)"),
+        "{form}"
+    );
+    assert!(form.contains("TLS not verified") && form.contains("Weak: somebody on the way"), "{form}");
+    let listed = async |browser: &mut Browser, path: &str| {
+        let page = browser.get(path).await.html;
+        let row = |name: &str| {
+            let row = page.split(&format!("data-name=\"{name}\"")).nth(1).and_then(|rest| rest.split("</tr>").next());
+            row.unwrap_or_default().matches("class=\"desc warn\">").count()
+        };
+        ["near", "far", "open", "md5"].map(row)
+    };
+    for path in ["/w/default/connections", "/w/default/connections?sort=-updated", "/w/default/connections?q=db"] {
+        assert_eq!(listed(&mut browser, path).await, [0, 1, 1, 1], "{path}");
+    }
+    // Once it is verified, its mark is gone.
+    let etag = browser.get("/w/default/connections/open/edit").await.value("name=\"etag\"", "value");
+    let verified = [
+        ("etag", etag.as_str()),
+        ("name", "open"),
+        ("host", "db.internal"),
+        ("port", "5432"),
+        ("username", "u"),
+        ("tls.mode", "verify-full"),
+        ("keep:password", "set"),
+        ("password", "y"),
+    ];
+    let saved = browser.post("/w/default/connections/open/edit", &verified).await;
+    assert_eq!(saved.status, StatusCode::SEE_OTHER, "{}", saved.html);
+    assert_eq!(listed(&mut browser, "/w/default/connections").await, [0, 1, 0, 1]);
+    // As of before: the words are made anew by what brings a store up to this version.
+    let before = listed(&mut browser, "/w/default/connections").await;
+    let mut write = browser.app.store.write().await.expect("open");
+    let gone = store::execute!(&mut write, "DELETE FROM search_words WHERE word LIKE ':weak:%'").expect("deleted");
+    assert_eq!(gone, 2);
+    for sql in
+        include_str!("../../../../../migrations/sqlite/0012_weak_words.sql").split(';').filter(|sql| sql.contains("INSERT"))
+    {
+        store::execute!(&mut write, sql).expect("written");
+    }
+    write.commit().await.expect("committed");
+    assert_eq!(listed(&mut browser, "/w/default/connections").await, before);
 }
 
 #[tokio::test]

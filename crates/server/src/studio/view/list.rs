@@ -86,6 +86,8 @@ pub struct Row {
     pub type_label: String,
     pub glyph: Glyph,
     pub address: String,
+    /// By what its secret is less well protected on its way, in words.
+    pub weak: Vec<String>,
     pub status: Status,
     /// `12 ms · 3 min ago`; empty before the first check.
     pub detail: String,

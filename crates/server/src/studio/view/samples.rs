@@ -72,6 +72,7 @@ fn row(name: &str, description: &str, type_id: &str, address: &str, checks: &[(T
         type_label: kind.label.clone(),
         glyph: Glyph::from(kind),
         address: address.to_owned(),
+        weak: if name == "events" { vec!["TLS not verified".to_owned(), "Weaker sign-in".to_owned()] } else { Vec::new() },
         status: last.map_or_else(Status::untested, |(status, _)| Status::of(*status, Some(Cause::CredentialsRefused))),
         detail: last.map(|(status, ms)| list::detail(*status, Some(*ms), "3 min ago")).unwrap_or_default(),
         checked_at: last.map(|_| "2026-11-22T16:00:00Z".to_owned()).unwrap_or_default(),
@@ -463,8 +464,7 @@ fn administration() {
     let account = admin::Account { errors: Vec::new(), provider: provider(true), ..account };
     keep("account-linked", &account);
     keep("account-without-password", &admin::Account { has_password: false, ..account });
-    let workspace =
-        |name: &str| admin::WorkspaceLine { name: name.into(), role: "admin".into(), created: "22 Nov 2026".into() };
+    let workspace = |name: &str| admin::WorkspaceLine { name: name.into(), role: "admin".into(), created: "22 Nov 2026".into() };
     let workspaces = admin::Workspaces {
         shell: shell("Workspaces", Here::Workspaces),
         list: ["analytics", "finance"].map(workspace).into(),
