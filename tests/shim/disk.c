@@ -64,10 +64,11 @@ static int fails(int fd, int is_sync) {
   pthread_mutex_lock(&gate);
   long number = ++count;
   if (told) {
-    FILE *file = fopen(told, "w");
-    if (file) {
-      fprintf(file, "%ld\n", number);
-      fclose(file);
+    // Written over and never cut: the process may be killed at any moment.
+    int file = open(told, O_WRONLY | O_CREAT, 0600);
+    if (file >= 0) {
+      dprintf(file, "%019ld\n", number);
+      close(file);
     }
   }
   pthread_mutex_unlock(&gate);
