@@ -79,7 +79,12 @@ impl Stored {
             return postgres.psql(sql);
         }
         let file = self.server.data().join("store.db");
-        let done = Command::new("sqlite3").arg("-bail").arg(file).arg(sql).output().expect("sqlite3 runs; `make deps`");
+        let done = Command::new("sqlite3")
+            .args(["-bail", "-cmd", ".timeout 5000"])
+            .arg(file)
+            .arg(sql)
+            .output()
+            .expect("sqlite3 runs; `make deps`");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         String::from_utf8_lossy(&done.stdout).trim_end().to_owned()
     }
@@ -91,6 +96,17 @@ impl Stored {
              SELECT count(*) FROM audit_events; SELECT count(*) FROM tokens; SELECT count(*) FROM people; SELECT count(*) FROM members; \
              SELECT tick FROM change_clock",
         )
+    }
+
+    /// What SQL gives of events, each with its detail last: without the rows that it notes, which each does though there be none.
+    pub fn events(&self, sql: &str) -> String {
+        let line = |line: &str| {
+            let (rest, detail) = line.rsplit_once('|').expect("a detail");
+            let mut detail: serde_json::Map<String, Value> = serde_json::from_str(detail).expect("JSON");
+            assert!(detail.remove("rows").is_some_and(|rows| rows.is_array()), "{line}");
+            format!("{rest}|{}", Value::Object(detail))
+        };
+        self.sql(sql).lines().map(line).collect::<Vec<_>>().join("\n")
     }
 
     /// A request below the API's prefix, with a token.

@@ -94,7 +94,7 @@ fn a_new_person_gets_what_his_claims_say_and_loses_it_with_them(#[case] engine: 
     // Without the last one he is let in no more.
     stored.admin("DELETE", "/members/grace@example.org").send().expect(204);
     refused(&Trip::begin(server, "/").end(), 403, "nobody has given you access");
-    let events = stored.sql("SELECT action, detail FROM audit_events WHERE object = 'grace@example.org' ORDER BY at, action");
+    let events = stored.events("SELECT action, detail FROM audit_events WHERE object = 'grace@example.org' ORDER BY at, action");
     for event in [
         "person.create|{\"owner\":false}".to_owned(),
         format!("person.link_provider|{{\"issuer\":\"{}\",\"subject\":\"u-1\"}}", provider.issuer()),

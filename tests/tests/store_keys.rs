@@ -316,7 +316,7 @@ fn a_new_recovery_key_takes_the_place_of_the_old_one() {
     assert!(Path::new(&key_file).exists());
     stored.server.restart();
     assert_eq!(stored.credentials("sales").expect(200).json()["fields"]["password"], "planted");
-    let actions = stored.sql("SELECT actor, action, object, detail FROM audit_events WHERE action LIKE 'keys.%' ORDER BY at");
+    let actions = stored.events("SELECT actor, action, object, detail FROM audit_events WHERE action LIKE 'keys.%' ORDER BY at");
     let expected = [
         "shell|keys.recovery|recovery key|{}",
         "shell|keys.rotate|root key|{\"version\":2}",

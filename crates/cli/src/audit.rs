@@ -69,8 +69,22 @@ fn show(report: &Report) -> anyhow::Result<()> {
             output::say(&format!("{name}, chain {}: {problem}.", chain.chain));
         }
     }
+    let rows = report.rows.iter().flat_map(|rows| &rows.problems);
+    let others = report.rows.as_ref().map_or(0, |rows| rows.others);
+    for problem in rows {
+        output::say(&format!("Rights: {problem}."));
+    }
+    if others > 0 {
+        output::say(&format!("Rights: {others} other rows are not as their last events left them either."));
+    }
     if report.holds() {
-        output::say("No event was changed, taken out or put in.");
+        output::say("No event was changed, taken out or put in, and no row that grants was put back.");
+    } else if report.chains.iter().all(|chain| chain.problem.is_none()) {
+        output::say(
+            "No event was changed, taken out or put in; but somebody put these rows back as they once were, or changed them by other means. \
+             Do again what the events tell (revoke the token, remove the person, sign out everywhere, save what was saved), and find out who can \
+             write the store.",
+        );
     } else {
         output::say(
             "Nothing behind the first bad event of a chain was looked at. Keep the data folder as it is for who looks into it; a backup \

@@ -2,11 +2,13 @@
 //!
 //! Both are chains: each event has a number and a link, a MAC over the link before it and the event, so that none can be bent, taken out or
 //! put in without the key. Reads are chained as they are written ([`use_log`]), changes within a second after ([`chain`]); how far each chain
-//! has come stands in the store under a MAC, and in checkpoints that leave the machine ([`checkpoint`]). [`verify`] walks them.
+//! has come stands in the store under a MAC, and in checkpoints that leave the machine ([`checkpoint`]). [`verify`] walks them, and holds the
+//! rows that grant against the last event of each ([`rows`]).
 
 pub mod chain;
 pub mod checkpoint;
 pub mod expiry;
+pub mod rows;
 mod segment;
 mod segments;
 mod sync;
@@ -89,8 +91,9 @@ pub struct Event<'e> {
     pub detail: serde_json::Value,
 }
 
-/// Appends `event` to the transaction of the change that it is about.
-pub async fn record(write: &mut Write, vault: &Vault, caller: &Caller, event: Event<'_>) -> store::Result<()> {
+/// Appends `event` to the transaction of the change that it is about, after what that changes: it notes what is left of rows that grant.
+pub async fn record(write: &mut Write, vault: &Vault, caller: &Caller, mut event: Event<'_>) -> store::Result<()> {
+    rows::note(&mut event.detail, &write.take_marks());
     let mut row = AuditRow {
         id: random_uuid().to_string(),
         at: event.at,

@@ -66,7 +66,7 @@ pub use password::{hash_password, verify_absent_password, verify_password};
 pub use provider::{Kek, KekProvider, KeyFile, Passphrase, RecoveryKey, TransitParameters};
 pub use random::{random_bytes, random_uuid};
 pub use ring::{KeyRing, RootVersions, Slot, SlotKind};
-pub use vault::{Vault, row_mac_version};
+pub use vault::{Vault, row_mac_version, row_mark};
 pub use workspace::{SealContext, UnlockedSecret, WorkspaceKey};
 
 dataflow_model::never! {

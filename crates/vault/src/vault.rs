@@ -209,6 +209,22 @@ impl Vault {
         holds.then_some(()).ok_or_else(refused)
     }
 
+    /// Whether that is the [`row_mark`] of a row with these parts, under the root key of whichever time. One of a root key that this vault
+    /// does not know yet tells nothing against the row.
+    #[must_use]
+    pub fn row_mark_holds(&self, table: &str, parts: &[&[u8]], mark: &[u8]) -> bool {
+        let roots = self.roots();
+        let (version, begin) = match mark.split_at_checked(mark.len().saturating_sub(MARK_LENGTH)) {
+            Some((version, begin)) if !version.is_empty() => {
+                (version.try_into().map(u32::from_be_bytes).unwrap_or_default(), begin)
+            }
+            _ => (roots.oldest().version(), mark),
+        };
+        let Some(root) = roots.of(version) else { return true };
+        let mac = root.row_key.of_parts(row_parts(table, parts));
+        begin.len() == MARK_LENGTH && mac.get(..MARK_LENGTH).is_some_and(|own| mac::equal(own, begin))
+    }
+
     /// A keyed hash under which something is found again for as long as the ring lasts, whatever is rotated. It grants nothing.
     #[must_use]
     pub fn lookup_hash(&self, table: &str, parts: &[&[u8]]) -> [u8; MAC_LENGTH] {
@@ -255,6 +271,15 @@ impl Vault {
 }
 
 const VERSION_LENGTH: usize = 4;
+/// Bytes of a row's MAC that tell it from every other.
+const MARK_LENGTH: usize = 16;
+
+/// The beginning of a row's MAC, which an audit event keeps of the row that it left.
+#[must_use]
+pub fn row_mark(mac: &[u8]) -> &[u8] {
+    let version = if mac.len() == VERSION_LENGTH + MAC_LENGTH { VERSION_LENGTH } else { 0 };
+    mac.get(..version + MARK_LENGTH).unwrap_or(mac)
+}
 
 /// The version of the root key that a row's MAC names; `None` for the oldest one's, which name none.
 #[must_use]

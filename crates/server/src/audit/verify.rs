@@ -10,6 +10,7 @@ use super::{
     Link, canonical,
     chain::{CHANGES, checked, link, number},
     checkpoint::Checkpoint,
+    rows::{Left, RowsReport},
     segments::{self, Begin, Flow, Head, Step, Walk},
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// Events that are read at a time.
-const PAGE: i64 = 1_000;
+pub(super) const PAGE: i64 = 1_000;
 /// A change that no chain has after this long is told: within a second it should.
 const CHAINED_WITHIN: i64 = 60 * SECOND;
 
@@ -29,12 +30,15 @@ pub struct Report {
     pub chains: Vec<ChainReport>,
     /// Changes that wait for their place in the chain.
     pub waiting: u64,
+    /// Nothing if the chain of changes does not hold, which tells how they should be.
+    #[serde(default)]
+    pub rows: Option<RowsReport>,
 }
 
 impl Report {
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.chains.iter().all(|chain| chain.problem.is_none())
+        self.chains.iter().all(|chain| chain.problem.is_none()) && self.rows.iter().all(|rows| rows.problems.is_empty())
     }
 }
 
@@ -198,7 +202,7 @@ impl<'w> Walked<'w> {
 pub async fn verify(app: &App, checkpoints: &[Checkpoint]) -> anyhow::Result<Report> {
     let instance = app.vault.instance().to_string();
     let own: Vec<_> = checkpoints.iter().filter(|point| point.instance == instance).cloned().collect();
-    let mut report = Report { chains: Vec::new(), waiting: 0 };
+    let mut report = Report { chains: Vec::new(), waiting: 0, rows: None };
     let mut rows = store::chains(&mut app.store.read().await?).await?;
     for point in &own {
         if rows.iter().all(|row| row.name != point.chain) {
@@ -227,7 +231,10 @@ pub async fn verify(app: &App, checkpoints: &[Checkpoint]) -> anyhow::Result<Rep
         report.chains.push(if walked.report.problem.is_some() {
             walked.report
         } else if row.name == CHANGES {
-            changes(app, walked).await?
+            let mut left = Left::default();
+            let (chain, head) = changes(app, walked, &mut left).await?;
+            report.rows = if chain.problem.is_none() { left.check(app, head).await? } else { None };
+            chain
         } else {
             reads(app, &row, walked).await?
         });
@@ -237,7 +244,7 @@ pub async fn verify(app: &App, checkpoints: &[Checkpoint]) -> anyhow::Result<Rep
 }
 
 /// `event 17, connection.delete “sales” by ada@example.org at 2026-…`
-fn named(event: &AuditRow, seq: i64) -> String {
+pub(super) fn named(event: &AuditRow, seq: i64) -> String {
     format!("event {seq}, {} “{}” by {} at {}", event.action, event.object, event.actor, rfc3339(event.at))
 }
 
@@ -257,29 +264,31 @@ pub(super) fn follows(vault: &Vault, before: &Head, event: &AuditRow) -> Result<
     }
 }
 
-async fn changes(app: &App, mut walked: Walked<'_>) -> anyhow::Result<ChainReport> {
+async fn changes(app: &App, mut walked: Walked<'_>, left: &mut Left) -> anyhow::Result<(ChainReport, Head)> {
     if let Some(event) = store::event_before(&mut app.store.read().await?, walked.report.expired).await? {
         let told = named(&event, event.seq.unwrap_or_default());
         walked.fail(format!("{told}, stands before the beginning of the chain, which is after {}", walked.report.expired));
-        return Ok(walked.report);
+        return Ok((walked.report, walked.head));
     }
     loop {
         let after = number(walked.head.line);
         let events = store::events_after(&mut app.store.read().await?, after, PAGE).await?;
         if events.is_empty() {
-            return Ok(walked.end());
+            let head = walked.head;
+            return Ok((walked.end(), head));
         }
         for event in events {
             let head = match follows(&app.vault, &walked.head, &event) {
                 Ok(head) => head,
                 Err(problem) => {
                     walked.fail(problem);
-                    return Ok(walked.report);
+                    return Ok((walked.report, walked.head));
                 }
             };
             if !walked.pass(head, || Some(event.at)) {
-                return Ok(walked.report);
+                return Ok((walked.report, walked.head));
             }
+            left.take(&event);
         }
     }
 }

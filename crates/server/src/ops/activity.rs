@@ -12,6 +12,7 @@ use crate::{
     audit::{
         chain,
         checkpoint::Checkpoint,
+        rows,
         verify::{self, Report},
     },
     error::{Error, Result},
@@ -139,6 +140,8 @@ fn check(filter: &Filter) -> Result<()> {
 
 impl From<AuditRow> for Entry {
     fn from(row: AuditRow) -> Self {
+        let mut detail = serde_json::from_str(&row.detail).unwrap_or_default();
+        rows::without(&mut detail);
         Self {
             id: row.id,
             at: row.at,
@@ -150,7 +153,7 @@ impl From<AuditRow> for Entry {
             version: None,
             count: 1,
             address: None,
-            detail: serde_json::from_str(&row.detail).unwrap_or_default(),
+            detail,
         }
     }
 }

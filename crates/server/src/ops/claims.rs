@@ -28,11 +28,14 @@ pub(super) async fn leave(
     write: &mut Write,
     (workspace_id, person_id): (&str, &str),
 ) -> Result<bool> {
-    if !store::remove_member(write, workspace_id, person_id).await? {
+    // From here on he makes no token more.
+    if !store::hold_member(write, workspace_id, person_id).await? {
         return Ok(false);
     }
     tokens::revoke_of_person(app, caller, write, (workspace_id, person_id)).await?;
     users::forget_person(app, write, workspace_id, person_id).await?;
+    // Last, so that the event of this tells of it, and none of a token.
+    store::remove_member(write, workspace_id, person_id).await?;
     Ok(true)
 }
 

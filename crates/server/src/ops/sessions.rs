@@ -174,7 +174,7 @@ pub async fn end(app: &App, caller: &Caller, id: &str) -> Result<bool> {
 }
 
 /// Ends every session of the caller's own but the one that he asks in; how many.
-pub async fn end_others(app: &App, caller: &Caller, cookie: &str) -> Result<u64> {
+pub async fn end_others(app: &App, caller: &Caller, cookie: &str) -> Result<usize> {
     let person = signed_in(caller)?;
     let mut write = app.store.write().await?;
     let this = find(app, &mut write, cookie).await?.map(|session| session.hash).unwrap_or_default();
@@ -186,7 +186,7 @@ pub async fn end_others(app: &App, caller: &Caller, cookie: &str) -> Result<u64>
     Ok(ended)
 }
 
-async fn record_end(app: &App, write: &mut Write, caller: &Caller, sessions: u64) -> Result<()> {
+async fn record_end(app: &App, write: &mut Write, caller: &Caller, sessions: usize) -> Result<()> {
     let object = caller.label();
     let detail = serde_json::json!({"sessions": sessions});
     let event = Event { at: app.clock.now(), workspace_id: None, action: "person.end_sessions", object: &object, detail };

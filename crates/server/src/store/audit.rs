@@ -39,14 +39,38 @@ pub async fn append_audit(write: &mut Write, row: &AuditRow) -> Result<()> {
         &row.detail,
         &row.mac,
     )?;
+    write.events.push(row.id.clone());
     let unchained = write.unchained.clone();
     write.once_committed(move || unchained.store(true, Ordering::Release));
     Ok(())
 }
 
-/// Events that no chain has yet, oldest first.
+/// Gives the events of a change their numbers, in the order of commits: whoever waits for one of its rows has later ones. They are held until
+/// the change ends.
+pub(super) async fn number_events(write: &mut Write) -> Result<()> {
+    let ids = std::mem::take(&mut write.events);
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let count = i64::try_from(ids.len()).unwrap_or_default();
+    let sql = "UPDATE change_clock SET events = events + $1 WHERE id = 1 RETURNING events";
+    let (last,) = fetch!(write, fetch_one, (i64,), sql, count)?;
+    for (nth, id) in (last - count + 1..).zip(&ids) {
+        execute!(write, "UPDATE audit_events SET nth = $2 WHERE id = $1", id, nth)?;
+    }
+    Ok(())
+}
+
+/// Has a store that was filled number its events on after those that are in no chain yet.
+pub(super) async fn go_on_numbering(write: &mut Write) -> Result<()> {
+    let sql = "UPDATE change_clock SET events = (SELECT coalesce(max(nth), 0) FROM audit_events WHERE seq IS NULL) WHERE id = 1";
+    execute!(write, sql)?;
+    Ok(())
+}
+
+/// Events that no chain has yet, in the order of their commits.
 pub async fn unchained_events(handle: &mut impl Handle, limit: i64) -> Result<Vec<AuditRow>> {
-    fetch!(handle, fetch_all, AuditRow, "SELECT * FROM audit_events WHERE seq IS NULL ORDER BY at, id LIMIT $1", limit)
+    fetch!(handle, fetch_all, AuditRow, "SELECT * FROM audit_events WHERE seq IS NULL ORDER BY nth, at, id LIMIT $1", limit)
 }
 
 /// Gives an event its place in the chain.
@@ -220,103 +244,9 @@ pub async fn oldest_reads(handle: &mut impl Handle) -> Result<Option<i64>> {
     Ok(fetch!(handle, fetch_one, (Option<i64>,), "SELECT min(at) FROM audit_reads")?.0)
 }
 
-/// Which events to show. An empty text asks for all.
-#[derive(Debug, Clone, Copy)]
-pub struct ActivityQuery<'q> {
-    /// Empty: of changes, those that belong to no workspace; of reads none.
-    pub workspace_id: &'q str,
-    pub actor: &'q str,
-    pub connection: &'q str,
-    pub action: &'q str,
-    /// Of reads; changes have none.
-    pub workflow: &'q str,
-    pub since: i64,
-    /// The time and id of the last that was read.
-    pub before: (i64, &'q str),
-    pub limit: i64,
-}
-
-// One text for each filter that an index leads by: SQLite plans without looking at what is bound. It takes any workspace for a small one,
-// so that where a filter is to lead the workspace is compared as an expression, which no index has.
-macro_rules! events_sql {
-    ($workspace:literal, $by:literal) => {
-        concat!(
-            "SELECT * FROM audit_events WHERE ",
-            $workspace,
-            $by,
-            " AND ($4 = '' OR action = $4) AND at >= $5 AND (at, id) < ($6, $7) ORDER BY at DESC, id DESC LIMIT $8"
-        )
-    };
-}
-
-const EVENTS: &str = events_sql!("workspace_id = $1", " AND $2 = '' AND $3 = ''");
-const EVENTS_OF_NONE: &str = events_sql!("workspace_id IS NULL AND $1 = ''", " AND ($2 = '' OR actor = $2) AND $3 = ''");
-const EVENTS_BY_OBJECT: &str =
-    events_sql!("workspace_id || '' = $1", " AND object = $3 AND action LIKE 'connection.%' AND ($2 = '' OR actor = $2)");
-const EVENTS_BY_ACTOR: &str = events_sql!("workspace_id || '' = $1", " AND actor = $2 AND $3 = ''");
-
-/// Changes, newest first.
-pub async fn list_events(handle: &mut impl Handle, query: &ActivityQuery<'_>) -> Result<Vec<AuditRow>> {
-    let sql = match query {
-        ActivityQuery { workspace_id: "", .. } => EVENTS_OF_NONE,
-        ActivityQuery { connection: "", actor: "", .. } => EVENTS,
-        ActivityQuery { connection: "", .. } => EVENTS_BY_ACTOR,
-        _ => EVENTS_BY_OBJECT,
-    };
-    fetch!(
-        handle,
-        fetch_all,
-        AuditRow,
-        sql,
-        query.workspace_id,
-        query.actor,
-        query.connection,
-        query.action,
-        query.since,
-        query.before.0,
-        query.before.1,
-        query.limit
-    )
-}
-
-macro_rules! reads_sql {
-    ($workspace:literal, $by:literal) => {
-        concat!(
-            "SELECT * FROM audit_reads WHERE ",
-            $workspace,
-            $by,
-            " AND ($4 = '' OR action = $4) AND ($5 = '' OR workflow = $5) AND at >= $6 AND (at, id) < ($7, $8) \
-             ORDER BY at DESC, id DESC LIMIT $9"
-        )
-    };
-}
-
-const READS: &str = reads_sql!("workspace_id = $1", " AND $2 = '' AND $3 = ''");
-const READS_BY_CONNECTION: &str = reads_sql!("workspace_id || '' = $1", " AND connection = $3 AND ($2 = '' OR actor = $2)");
-const READS_BY_ACTOR: &str = reads_sql!("workspace_id || '' = $1", " AND actor = $2 AND $3 = ''");
-
-/// Reads by machines, newest first.
-pub async fn list_reads(handle: &mut impl Handle, query: &ActivityQuery<'_>) -> Result<Vec<ReadsRow>> {
-    let sql = match query {
-        ActivityQuery { connection: "", actor: "", .. } => READS,
-        ActivityQuery { connection: "", .. } => READS_BY_ACTOR,
-        _ => READS_BY_CONNECTION,
-    };
-    fetch!(
-        handle,
-        fetch_all,
-        ReadsRow,
-        sql,
-        query.workspace_id,
-        query.actor,
-        query.connection,
-        query.action,
-        query.workflow,
-        query.since,
-        query.before.0,
-        query.before.1,
-        query.limit
-    )
+/// A change by its id.
+pub async fn event(handle: &mut impl Handle, id: &str) -> Result<Option<AuditRow>> {
+    fetch!(handle, fetch_optional, AuditRow, "SELECT * FROM audit_events WHERE id = $1", id)
 }
 
 /// A change whose number stands before the beginning of what is kept.
@@ -328,32 +258,4 @@ pub async fn event_before(handle: &mut impl Handle, base: i64) -> Result<Option<
 pub async fn chain_without_row(handle: &mut impl Handle) -> Result<Option<String>> {
     let sql = "SELECT chain FROM audit_lines WHERE chain NOT IN (SELECT name FROM audit_chains) ORDER BY chain LIMIT 1";
     Ok(fetch!(handle, fetch_optional, (String,), sql)?.map(|(chain,)| chain))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{fixture::TestApp, store::Engine};
-
-    /// A busy workspace has millions of rows: each list is one range of the index that its filter leads by.
-    #[tokio::test]
-    async fn each_list_is_a_range_of_its_index() {
-        let app = TestApp::on_sqlite().await;
-        let mut read = app.store.read().await.expect("a session");
-        for (sql, index) in [
-            (EVENTS, "audit_events_workspace (workspace_id=? AND at>? AND (at,id)<(?,?))"),
-            (EVENTS_OF_NONE, "audit_events_workspace (workspace_id=? AND at>? AND (at,id)<(?,?))"),
-            (EVENTS_BY_OBJECT, "audit_events_object (object=? AND at>? AND (at,id)<(?,?))"),
-            (EVENTS_BY_ACTOR, "audit_events_actor (actor=? AND at>? AND (at,id)<(?,?))"),
-            (READS, "audit_reads_workspace (workspace_id=? AND at>? AND (at,id)<(?,?))"),
-            (READS_BY_CONNECTION, "audit_reads_connection (connection=? AND at>? AND (at,id)<(?,?))"),
-            (READS_BY_ACTOR, "audit_reads_actor (actor=? AND at>? AND (at,id)<(?,?))"),
-        ] {
-            let Engine::Sqlite(connection) = read.engine() else { unreachable!("it is SQLite") };
-            let explained = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
-            let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(explained).fetch_all(connection).await.expect("a plan");
-            let steps: Vec<_> = plan.iter().map(|(.., step)| step.as_str()).collect();
-            assert!(matches!(steps.as_slice(), [one] if one.ends_with(index)), "{sql}: {steps:?}");
-        }
-    }
 }

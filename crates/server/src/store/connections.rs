@@ -1,6 +1,6 @@
 //! Connections and their versions. A version is written once; the connection's row points to the current one.
 
-use super::{Handle, Result, Write, execute, fetch};
+use super::{Handle, MacTable as _, Result, Write, execute, fetch};
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct ConnectionRow {
@@ -101,7 +101,7 @@ pub struct VersionRow {
 }
 
 pub async fn insert_connection(write: &mut Write, row: &ConnectionRow) -> Result<()> {
-    write.bears(&row.mac);
+    write.leaves(row.mark());
     execute!(
         write,
         "INSERT INTO connections (id, workspace_id, name, name_key, version, type, description, tags, address, created_at, created_by, \
@@ -143,6 +143,9 @@ pub async fn update_connection(write: &mut Write, row: &ConnectionRow, from_vers
         &row.updated_by,
         &row.mac,
     )?;
+    if changed == 1 {
+        write.leaves(row.mark());
+    }
     Ok(changed == 1)
 }
 
@@ -157,6 +160,9 @@ pub async fn narrow_connection(write: &mut Write, row: &ConnectionRow) -> Result
         row.users.as_deref(),
         &row.mac,
     )?;
+    if changed == 1 {
+        write.leaves(row.mark());
+    }
     Ok(changed == 1)
 }
 
@@ -180,6 +186,9 @@ pub async fn delete_connection(write: &mut Write, row: &ConnectionRow) -> Result
         row.deleted_reason.as_deref(),
         &row.mac,
     )?;
+    if changed == 1 {
+        write.leaves(row.mark());
+    }
     Ok(changed == 1)
 }
 

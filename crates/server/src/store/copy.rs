@@ -109,7 +109,7 @@ pub const TABLES: &[Table] = tables! {
     settings [1] name Text, value Text, version Number, updated_at Number, updated_by Text, mac Bytes;
     idempotency_keys [1] hash Bytes, request_hash Bytes, at Number;
     audit_events [1] id Text, at Number, workspace_id Text, actor Text, action Text, object Text, detail Text, mac Bytes, actor_id Text,
-        seq Number, link Bytes;
+        seq Number, link Bytes, nth Number;
     audit_chains [1] name Text, node Text, seq Number, link Bytes, segment Number, place Number, base_seq Number, base_link Bytes, at Number,
         mac Bytes;
     audit_reads [1] id Text, workspace_id Text, connection Text, version Number, action Text, actor Text, actor_id Text, workflow_kind Text,

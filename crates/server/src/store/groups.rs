@@ -1,6 +1,6 @@
 //! Groups of people.
 
-use super::{Handle, Result, Write, execute, fetch};
+use super::{Handle, MacTable as _, Mark, Result, Write, execute, fetch};
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct GroupRow {
@@ -17,7 +17,7 @@ pub struct GroupRow {
 
 /// Adds a group, or replaces who is in it.
 pub async fn put_group(write: &mut Write, row: &GroupRow) -> Result<()> {
-    write.bears(&row.mac);
+    write.leaves(row.mark());
     execute!(
         write,
         "INSERT INTO people_groups (id, workspace_id, name, name_key, members, changed_at, changed_by, mac) \
@@ -37,6 +37,7 @@ pub async fn put_group(write: &mut Write, row: &GroupRow) -> Result<()> {
 
 /// Whether there was one.
 pub async fn remove_group(write: &mut Write, id: &str) -> Result<bool> {
+    write.leaves(Mark::gone("people_groups", &[&id]));
     Ok(execute!(write, "DELETE FROM people_groups WHERE id = $1", id)? > 0)
 }
 

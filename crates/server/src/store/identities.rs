@@ -1,6 +1,6 @@
 //! Who a person is at a sign-in provider.
 
-use super::{Handle, Result, Write, execute, fetch};
+use super::{Handle, MacTable as _, Mark, Result, Write, execute, fetch};
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct IdentityRow {
@@ -15,7 +15,7 @@ pub struct IdentityRow {
 
 /// Links a subject to a person; one that is linked already is [`super::StoreError::Unique`].
 pub async fn insert_identity(write: &mut Write, row: &IdentityRow) -> Result<()> {
-    write.bears(&row.mac);
+    write.leaves(row.mark());
     execute!(
         write,
         "INSERT INTO identities (issuer, subject, person_id, linked_at, linked_by, mac) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -59,6 +59,11 @@ pub async fn linked_people(handle: &mut impl Handle, workspace_id: &str) -> Resu
 }
 
 /// Ends every way by which a person signs in with a provider; how many there were.
-pub async fn delete_identities_of(write: &mut Write, person_id: &str) -> Result<u64> {
-    execute!(write, "DELETE FROM identities WHERE person_id = $1", person_id)
+pub async fn delete_identities_of(write: &mut Write, person_id: &str) -> Result<usize> {
+    let sql = "DELETE FROM identities WHERE person_id = $1 RETURNING issuer, subject";
+    let ended = fetch!(write, fetch_all, (String, String), sql, person_id)?;
+    for (issuer, subject) in &ended {
+        write.leaves(Mark::gone("identities", &[issuer, subject]));
+    }
+    Ok(ended.len())
 }

@@ -125,11 +125,61 @@ pub async fn reseal_version(write: &mut Write, row: &VersionRow, before: &[u8]) 
     Ok(changed == 1)
 }
 
+/// What a change leaves of a row that grants or directs: the row's MAC, or that it is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    pub table: &'static str,
+    /// The primary key in words, with a space between its columns.
+    pub key: String,
+    pub mac: Option<Vec<u8>>,
+}
+
+impl Mark {
+    pub(super) fn gone(table: &'static str, key: &[&dyn KeyPart]) -> Self {
+        Self { table, key: in_words(key), mac: None }
+    }
+}
+
+/// A column of a primary key.
+pub(super) trait KeyPart {
+    fn word(&self) -> String;
+}
+
+impl KeyPart for String {
+    fn word(&self) -> String {
+        self.clone()
+    }
+}
+
+impl KeyPart for &str {
+    fn word(&self) -> String {
+        (*self).to_owned()
+    }
+}
+
+/// A hash, of which some bytes tell it from every other.
+impl KeyPart for Vec<u8> {
+    fn word(&self) -> String {
+        hex::encode(self.first_chunk::<16>().map_or(self.as_slice(), |begin| begin.as_slice()))
+    }
+}
+
+impl KeyPart for i64 {
+    fn word(&self) -> String {
+        self.to_string()
+    }
+}
+
+fn in_words(key: &[&dyn KeyPart]) -> String {
+    key.iter().map(|part| part.word()).collect::<Vec<_>>().join(" ")
+}
+
 /// A table whose rows bear MACs, as a rotation walks through it. `root` is the version that their MACs should name, as its four bytes.
 pub trait MacTable: Sized + Send {
     type Place: Default + Send + Sync;
     fn place(&self) -> Self::Place;
-    /// Rows under another root key, in their order from after a place.
+    fn mark(&self) -> Mark;
+    /// Rows under another root key, in their order from after a place. Every row is under another than none (`&[]`).
     fn under_others(
         handle: &mut impl Handle,
         root: &[u8],
@@ -152,6 +202,10 @@ macro_rules! mac_tables {
 
             fn place(&self) -> Self::Place {
                 ($(self.$key.clone(),)+)
+            }
+
+            fn mark(&self) -> Mark {
+                Mark { table: $table, key: in_words(&[$(&self.$key),+]), mac: Some(self.mac.clone()) }
             }
 
             async fn under_others(handle: &mut impl Handle, root: &[u8], after: &Self::Place, limit: i64) -> Result<Vec<Self>> {

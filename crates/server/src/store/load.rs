@@ -13,7 +13,7 @@ use sqlx::{
 };
 
 use super::{
-    Location, OpenTransaction, OwnTicks, Result, StoreError, Write,
+    Location, OpenTransaction, OwnTicks, Result, StoreError, Write, audit,
     copy::{LEFT_OUT, TABLES},
     migrations, open,
 };
@@ -107,7 +107,8 @@ impl Loading {
             OpenTransaction::Sqlite(transaction) => migrations::sqlite().run(&mut **transaction).await,
             OpenTransaction::Postgres(transaction) => migrations::postgres().run(&mut **transaction).await,
         }
-        .map_err(not_migrated)
+        .map_err(not_migrated)?;
+        audit::go_on_numbering(&mut self.write).await
     }
 
     /// Makes it durable. PostgreSQL's is the live store from here on; gives the schema that the old tables are in.
@@ -136,6 +137,8 @@ fn write(transaction: OpenTransaction) -> Write {
         unchained: Arc::default(),
         oldest_mac: None,
         saved: Vec::new(),
+        marks: Vec::new(),
+        events: Vec::new(),
         #[cfg(test)]
         crash: super::crash::Crash::default(),
     }

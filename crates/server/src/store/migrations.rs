@@ -23,6 +23,7 @@ macro_rules! steps {
             ("second look", include_str!(concat!("../../../../migrations/", $folder, "/0010_second_look.sql"))),
             ("identities", include_str!(concat!("../../../../migrations/", $folder, "/0011_identities.sql"))),
             ("weak words", include_str!(concat!("../../../../migrations/", $folder, "/0012_weak_words.sql"))),
+            ("order", include_str!(concat!("../../../../migrations/", $folder, "/0013_order.sql"))),
         ]
     };
 }

@@ -3,6 +3,7 @@
 //! Every function takes a [`Handle`]: a [`Read`] session or the one [`Write`] door. Rows come out as they are stored: whether a MAC
 //! holds or a caller may see a row is decided in `ops`.
 
+mod activity;
 mod audit;
 mod checks;
 mod connections;
@@ -47,10 +48,11 @@ use tokio::time::timeout;
 use self::write::OpenTransaction;
 
 pub use self::{
+    activity::{ActivityQuery, list_events, list_reads},
     audit::{
-        ActivityQuery, AuditRow, ChainRow, ReadsRow, append_audit, chain, chain_event, chain_without_row, chains, count_reads,
-        drop_events, drop_lines, event_before, event_time, events_after, hold_chain, keep_lines, kept_lines, list_events,
-        list_reads, oldest_reads, put_chain, unchained_events,
+        AuditRow, ChainRow, ReadsRow, append_audit, chain, chain_event, chain_without_row, chains, count_reads,
+        drop_events, drop_lines, event, event_before, event_time, events_after, hold_chain, keep_lines, kept_lines,
+        oldest_reads, put_chain, unchained_events,
     },
     checks::{CheckRow, insert_check, list_checks},
     connections::{
@@ -64,7 +66,7 @@ pub use self::{
     identities::{IdentityRow, delete_identities_of, identities_of, identity, insert_identity, linked_people},
     instance::{InstanceRow, insert_instance, instance, replace_key_ring, tick},
     keys::{
-        MacTable, NodeRow, beat, count_under_older_keys, end_row_macs, exchange_key_ring, exchange_workspace_key, nodes,
+        MacTable, Mark, NodeRow, beat, count_under_older_keys, end_row_macs, exchange_key_ring, exchange_workspace_key, nodes,
         remove_node, reseal_version, versions_under_older_keys,
     },
     load::{Fill, Loading, fold_log, is_empty},
@@ -304,6 +306,8 @@ impl Store {
             unchained: self.unchained.clone(),
             oldest_mac: None,
             saved: Vec::new(),
+            marks: Vec::new(),
+            events: Vec::new(),
             #[cfg(test)]
             crash: self.crash.clone(),
         })

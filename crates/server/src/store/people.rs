@@ -1,6 +1,6 @@
 //! People, their memberships, sessions, and one-time links.
 
-use super::{Handle, Result, Write, execute, fetch};
+use super::{Handle, MacTable as _, Mark, Result, Write, execute, fetch};
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct PersonRow {
@@ -52,7 +52,7 @@ pub struct LinkRow {
 }
 
 pub async fn insert_person(write: &mut Write, row: &PersonRow) -> Result<()> {
-    write.bears(&row.mac);
+    write.leaves(row.mark());
     execute!(
         write,
         "INSERT INTO people (id, email, email_key, password_hash, is_owner, disabled_at, created_at, created_by, mac) \
@@ -83,6 +83,9 @@ pub async fn update_person(write: &mut Write, row: &PersonRow, before: &[u8]) ->
         &row.mac,
         before,
     )?;
+    if changed == 1 {
+        write.leaves(row.mark());
+    }
     Ok(changed == 1)
 }
 
@@ -163,7 +166,7 @@ pub async fn hold_person(write: &mut Write, id: &str, mac: &[u8]) -> Result<bool
 
 /// Adds a membership or replaces its roles.
 pub async fn put_member(write: &mut Write, row: &MemberRow) -> Result<()> {
-    write.bears(&row.mac);
+    write.leaves(row.mark());
     execute!(
         write,
         "INSERT INTO members (workspace_id, person_id, roles, added_at, added_by, mac, claimed_roles) VALUES ($1, $2, $3, $4, $5, $6, $7) \
@@ -190,6 +193,9 @@ pub async fn hold_member(write: &mut Write, workspace_id: &str, person_id: &str)
 /// Whether there was one.
 pub async fn remove_member(write: &mut Write, workspace_id: &str, person_id: &str) -> Result<bool> {
     let gone = execute!(write, "DELETE FROM members WHERE workspace_id = $1 AND person_id = $2", workspace_id, person_id)?;
+    if gone > 0 {
+        write.leaves(Mark::gone("members", &[&workspace_id, &person_id]));
+    }
     Ok(gone > 0)
 }
 
@@ -263,12 +269,16 @@ pub async fn sessions_of(
 
 /// Ends one session of a person; `false` if he has none of this hash.
 pub async fn delete_session_of(write: &mut Write, person_id: &str, hash: &[u8]) -> Result<bool> {
-    Ok(execute!(write, "DELETE FROM sessions WHERE person_id = $1 AND hash = $2", person_id, hash)? > 0)
+    let sql = "DELETE FROM sessions WHERE person_id = $1 AND hash = $2 RETURNING hash";
+    let ended = fetch!(write, fetch_all, (Vec<u8>,), sql, person_id, hash)?;
+    Ok(have_ended(write, "sessions", &ended) > 0)
 }
 
 /// Ends all sessions of a person but one; how many.
-pub async fn delete_other_sessions_of(write: &mut Write, person_id: &str, kept: &[u8]) -> Result<u64> {
-    execute!(write, "DELETE FROM sessions WHERE person_id = $1 AND hash <> $2", person_id, kept)
+pub async fn delete_other_sessions_of(write: &mut Write, person_id: &str, kept: &[u8]) -> Result<usize> {
+    let sql = "DELETE FROM sessions WHERE person_id = $1 AND hash <> $2 RETURNING hash";
+    let ended = fetch!(write, fetch_all, (Vec<u8>,), sql, person_id, kept)?;
+    Ok(have_ended(write, "sessions", &ended))
 }
 
 /// Writes when a session was seen and confirmed; `false` if it has ended, or its row's MAC is no longer `before`.
@@ -287,13 +297,15 @@ pub async fn update_session(write: &mut Write, row: &SessionRow, before: &[u8]) 
 }
 
 pub async fn delete_session(write: &mut Write, hash: &[u8]) -> Result<()> {
-    execute!(write, "DELETE FROM sessions WHERE hash = $1", hash)?;
+    let ended = fetch!(write, fetch_all, (Vec<u8>,), "DELETE FROM sessions WHERE hash = $1 RETURNING hash", hash)?;
+    have_ended(write, "sessions", &ended);
     Ok(())
 }
 
 /// Signs a person out everywhere.
 pub async fn delete_sessions_of(write: &mut Write, person_id: &str) -> Result<()> {
-    execute!(write, "DELETE FROM sessions WHERE person_id = $1", person_id)?;
+    let ended = fetch!(write, fetch_all, (Vec<u8>,), "DELETE FROM sessions WHERE person_id = $1 RETURNING hash", person_id)?;
+    have_ended(write, "sessions", &ended);
     Ok(())
 }
 
@@ -317,12 +329,21 @@ pub async fn link(handle: &mut impl Handle, hash: &[u8]) -> Result<Option<LinkRo
 
 /// Uses a link up: it is gone. `false` if it was used already.
 pub async fn use_link(write: &mut Write, hash: &[u8]) -> Result<bool> {
-    let used = execute!(write, "DELETE FROM links WHERE hash = $1", hash)?;
-    Ok(used == 1)
+    let used = fetch!(write, fetch_all, (Vec<u8>,), "DELETE FROM links WHERE hash = $1 RETURNING hash", hash)?;
+    Ok(have_ended(write, "links", &used) == 1)
 }
 
 /// Ends every link of a person.
 pub async fn delete_links_of(write: &mut Write, person_id: &str) -> Result<()> {
-    execute!(write, "DELETE FROM links WHERE person_id = $1", person_id)?;
+    let ended = fetch!(write, fetch_all, (Vec<u8>,), "DELETE FROM links WHERE person_id = $1 RETURNING hash", person_id)?;
+    have_ended(write, "links", &ended);
     Ok(())
+}
+
+/// Notes for the event of the change that these are gone; how many. That they were there it does not: their hashes are never used again.
+fn have_ended(write: &mut Write, table: &'static str, hashes: &[(Vec<u8>,)]) -> usize {
+    for (hash,) in hashes {
+        write.leaves(Mark::gone(table, &[hash]));
+    }
+    hashes.len()
 }

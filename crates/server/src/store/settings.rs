@@ -1,6 +1,6 @@
 //! What an owner sets for the whole server.
 
-use super::{Handle, Result, Write, execute, fetch};
+use super::{Handle, MacTable as _, Result, Write, execute, fetch};
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct SettingRow {
@@ -26,7 +26,11 @@ pub async fn begin_setting(write: &mut Write, row: &SettingRow) -> Result<()> {
 
 /// Replaces a setting; `false`, and nothing done, if it is not at the version before the row's. One that is gone is put back.
 pub async fn put_setting(write: &mut Write, row: &SettingRow) -> Result<bool> {
-    put(write, row, row.version - 1).await
+    let put = put(write, row, row.version - 1).await?;
+    if put {
+        write.leaves(row.mark());
+    }
+    Ok(put)
 }
 
 async fn put(write: &mut Write, row: &SettingRow, from: i64) -> Result<bool> {

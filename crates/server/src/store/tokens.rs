@@ -1,6 +1,6 @@
 //! API tokens: their hashes, never themselves.
 
-use super::{Handle, Result, Write, execute, fetch};
+use super::{Handle, MacTable as _, Result, Write, execute, fetch};
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct TokenRow {
@@ -26,7 +26,7 @@ pub struct TokenRow {
 }
 
 pub async fn insert_token(write: &mut Write, row: &TokenRow) -> Result<()> {
-    write.bears(&row.mac);
+    write.leaves(row.mark());
     execute!(
         write,
         "INSERT INTO tokens (id, workspace_id, name, name_key, hash, roles, connections, created_at, created_by, made_by, person_id, \
@@ -118,6 +118,9 @@ pub async fn revoke_token(write: &mut Write, row: &TokenRow) -> Result<bool> {
         row.revoked_at,
         &row.mac
     )?;
+    if revoked == 1 {
+        write.leaves(row.mark());
+    }
     Ok(revoked == 1)
 }
 

@@ -6,7 +6,7 @@ use sqlx::{Postgres, Sqlite, Transaction};
 
 #[cfg(test)]
 use super::crash::{Crash, CrashAt};
-use super::{Engine, Handle, OwnTicks, Result, StoreError, in_time, instance, keys};
+use super::{Engine, Handle, Mark, OwnTicks, Result, StoreError, audit, in_time, instance, keys};
 
 /// The one door for writes: a transaction. Dropped before [`Write::commit`] is called it leaves nothing behind; from then on it is carried
 /// out whole, whoever still waits for it.
@@ -19,6 +19,10 @@ pub struct Write {
     pub(super) oldest_mac: Option<i64>,
     /// The versions of connections that it saves, by id and number.
     pub(super) saved: Vec<(String, i64)>,
+    /// What it leaves of rows that grant, until an event tells it.
+    pub(super) marks: Vec<Mark>,
+    /// Its events, by id.
+    pub(super) events: Vec<String>,
     #[cfg(test)]
     pub(super) crash: Crash,
 }
@@ -55,6 +59,19 @@ impl Write {
         instance::advance_clock(self).await.map(drop)
     }
 
+    /// Notes what is left of a row that grants or directs, for the event that tells of the change.
+    pub(super) fn leaves(&mut self, mark: Mark) {
+        if let Some(mac) = &mark.mac {
+            self.bears(mac);
+        }
+        self.marks.push(mark);
+    }
+
+    /// What the change has left of rows since this was last asked.
+    pub fn take_marks(&mut self) -> Vec<Mark> {
+        std::mem::take(&mut self.marks)
+    }
+
     /// Has `act` done as soon as the change is durable and before [`Write::commit`] returns: this is where a cache forgets what it holds.
     pub fn once_committed(&mut self, act: impl FnOnce() + Send + 'static) {
         self.then.push(Box::new(act));
@@ -86,6 +103,8 @@ impl Write {
                     return Err(StoreError::KeyEnded);
                 }
             }
+            // The last lock that it takes: whoever has the next number commits later.
+            audit::number_events(&mut self).await?;
             #[cfg(test)]
             let crash = self.crash.at_commit();
             #[cfg(test)]

@@ -77,7 +77,9 @@ async fn an_admin_keeps_the_secret_with_his_own_password() {
     assert_eq!((&body["fields"]["password"], &body["fields"]["host"]), (&json!("planted"), &json!(ELSEWHERE)));
     let [(carrier, action, detail), (_, edit, _)] = &events(&fixture).await[..] else { panic!("two events") };
     assert_eq!([carrier, action, edit], ["ada@example.org", "connection.carry_secret", "connection.edit"]);
-    assert_eq!(detail, &json!({"version": 2, "fields": ["host", "port"], "secrets": ["password"]}));
+    let mut detail = detail.clone();
+    crate::audit::rows::without(&mut detail);
+    assert_eq!(detail, json!({"version": 2, "fields": ["host", "port"], "secrets": ["password"]}));
 }
 
 /// An admin who has no password, in a session that he has just begun.

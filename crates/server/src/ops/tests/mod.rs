@@ -11,6 +11,7 @@ mod keys;
 mod lists;
 mod passwords;
 mod purge;
+mod put_back;
 mod races;
 mod reads;
 mod search;

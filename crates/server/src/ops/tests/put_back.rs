@@ -1,0 +1,346 @@
+//! Rows that were in force once, put back by somebody who can write the store and kept a copy. Each bears a sound MAC.
+
+use dataflow_connectors::AddressLists;
+use dataflow_model::Secret;
+
+use super::{Fixture, OWNER, PASSWORD, WORKSPACE, sample};
+use crate::{
+    audit::{self, Event, rows::RowsReport},
+    fixture::TestApp,
+    ops::{
+        Caller, Role, Roles, activity,
+        connections::{self, Precondition, Removal},
+        groups,
+        keys::{self, rotation::Rotation},
+        links::{self, LinkKind},
+        people::{put_member, remove_member, set_disabled},
+        provider,
+        rows::Sealed as _,
+        sessions::{self, Device},
+        settings::{self, Retention},
+        tokens,
+        users::{self, Users},
+    },
+    store::{self, IdentityRow},
+};
+
+const ADA: &str = "ada@example.org";
+const BOB: &str = "bob@example.org";
+
+async fn rows(app: &TestApp) -> RowsReport {
+    let report = activity::verify(app, &Caller::shell(), &[]).await.expect("walked");
+    assert!(report.chains.iter().all(|chain| chain.problem.is_none()), "{report:?}");
+    let holds = report.holds();
+    let rows = report.rows.expect("the chain of changes holds");
+    assert_eq!(holds, rows.problems.is_empty(), "{rows:?}");
+    rows
+}
+
+/// All rows that are there are told of, but for what needs no event, and are as it tells.
+async fn all_hold(app: &TestApp, when: &str) -> RowsReport {
+    let report = rows(app).await;
+    assert!(report.problems.is_empty() && report.others == 0, "{when}: {report:?}");
+    let mut read = app.store.read().await.expect("open");
+    // Sessions, links, and a setting that nobody has saved.
+    let sql = "SELECT (SELECT count(*) FROM sessions) + (SELECT count(*) FROM links) + (SELECT count(*) FROM settings WHERE version = 1)";
+    let (untold,): (i64,) = store::fetch!(&mut read, fetch_one, (i64,), sql).expect("counted");
+    assert_eq!(i64::try_from(report.untold).expect("few"), untold, "{when}: {report:?}");
+    report
+}
+
+async fn own_token(fixture: &Fixture, name: &str) -> String {
+    let all = tokens::list_all(&fixture.app, &Caller::shell(), WORKSPACE).await.expect("listed");
+    all.into_iter().find(|token| token.row.name == name).expect("there").row.id
+}
+
+fn password() -> Secret {
+    Secret::new(PASSWORD.to_owned())
+}
+
+/// What is in force before, of each kind something.
+struct Before {
+    code: Secret,
+    cookie: Secret,
+}
+
+async fn begin(fixture: &Fixture) -> Before {
+    let (app, shell) = (&fixture.app, Caller::shell());
+    for name in ["sales", "stock", "gone", "old"] {
+        connections::create(app, &shell, WORKSPACE, sample(name)).await.expect("created");
+    }
+    fixture.sign_up(ADA, &[Role::User, Role::Editor]).await;
+    let cookie = fixture.sign_up(BOB, &[Role::User]).await;
+    for name in ["nightly", "weekly"] {
+        fixture.token(&shell, name, Role::User).await;
+    }
+    let bob = fixture.person(&cookie).await.expect("signed in");
+    fixture.token(&bob, "bobs", Role::User).await;
+    for group in ["finance", "crowd"] {
+        groups::put(app, &shell, WORKSPACE, group, &[ADA.to_owned(), BOB.to_owned()]).await.expect("made");
+    }
+    let all = Users { people: vec![BOB.to_owned()], tokens: vec!["weekly".to_owned()], groups: vec!["finance".to_owned()] };
+    users::set(app, &shell, WORKSPACE, "sales", (Some(all), Precondition::Any)).await.expect("narrowed");
+    settings::change(app, &shell, &Precondition::Any, AddressLists::default()).await.expect("saved");
+    let person = store::person_by_email(&mut app.store.read().await.expect("open"), OWNER).await.expect("read").expect("there");
+    let row = IdentityRow {
+        issuer: "https://sso.example.org".to_owned(),
+        subject: "subject 7".to_owned(),
+        person_id: person.id.clone(),
+        linked_at: app.clock.now(),
+        linked_by: OWNER.to_owned(),
+        mac: Vec::new(),
+    };
+    let mut write = app.store.write().await.expect("open");
+    store::insert_identity(&mut write, &row.sealed(&app.vault)).await.expect("linked");
+    let event = Event {
+        at: app.clock.now(),
+        workspace_id: None,
+        action: "person.link_provider",
+        object: OWNER,
+        detail: serde_json::json!({}),
+    };
+    audit::record(&mut write, &app.vault, &shell, event).await.expect("told");
+    write.commit().await.expect("committed");
+    let code = links::create_link(app, &shell, OWNER, LinkKind::SignIn).await.expect("a link").code;
+    Before { code, cookie }
+}
+
+/// Takes all of it back.
+async fn end(fixture: &Fixture, before: Before) {
+    let (app, shell) = (&fixture.app, Caller::shell());
+    let id = own_token(fixture, "nightly").await;
+    tokens::revoke(app, &shell, WORKSPACE, &id).await.expect("revoked");
+    users::set(app, &shell, WORKSPACE, "sales", (Some(Users::default()), Precondition::Any)).await.expect("narrowed");
+    users::set(app, &shell, WORKSPACE, "stock", (Some(Users::default()), Precondition::Any)).await.expect("narrowed");
+    fixture.describe("old", "newer").await;
+    let removal = Removal { precondition: Precondition::Any, reason: None };
+    connections::delete(app, &shell, WORKSPACE, "gone", removal).await.expect("deleted");
+    groups::put(app, &shell, WORKSPACE, "finance", &[ADA.to_owned()]).await.expect("changed");
+    put_member(app, &shell, WORKSPACE, ADA, Roles::of(&[Role::User])).await.expect("changed");
+    sessions::sign_out(app, before.cookie.expose_secret()).await.expect("signed out");
+    remove_member(app, &shell, WORKSPACE, BOB).await.expect("removed");
+    groups::remove(app, &shell, WORKSPACE, "crowd").await.expect("removed");
+    set_disabled(app, &shell, WORKSPACE, ADA, true).await.expect("disabled");
+    let addresses = AddressLists { deny: vec!["10.0.0.0/8".parse().expect("a range")], ..AddressLists::default() };
+    settings::change(app, &shell, &Precondition::Any, addresses).await.expect("saved");
+    let session = links::follow_link(app, &Device::default(), before.code.expose_secret(), None).await.expect("signed in");
+    let owner = fixture.person(&session).await.expect("signed in");
+    provider::unlink(app, &owner, &password()).await.expect("unlinked");
+    sessions::sign_in(app, &Device::default(), OWNER, &password()).await.expect("signed in");
+    sessions::end_others(app, &owner, session.expose_secret()).await.expect("ended");
+}
+
+const TABLES: [&str; 9] =
+    ["people", "members", "identities", "sessions", "links", "people_groups", "tokens", "connections", "settings"];
+
+/// Copies of the tables, as somebody takes them.
+async fn copy(fixture: &Fixture, name: &str) {
+    for table in TABLES {
+        run(fixture, format!("CREATE TABLE {name}_{table} AS SELECT * FROM {table}")).await;
+    }
+}
+
+async fn run(fixture: &Fixture, sql: String) {
+    let mut write = fixture.app.store.write().await.expect("the store is free");
+    store::execute!(&mut write, sqlx::AssertSqlSafe(sql.clone())).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    write.commit().await.expect("committed");
+    fixture.app.caches.forget_all();
+}
+
+/// Ways to put a row back, and what is to be said of it.
+const WAYS: [(&str, &str, &str); 12] = [
+    (
+        "tokens",
+        "UPDATE tokens SET revoked_at = NULL, hash = K.hash, mac = K.mac FROM kept_tokens K WHERE K.id = tokens.id AND tokens.name = 'nightly'",
+        "token.revoke “nightly”",
+    ),
+    (
+        "tokens",
+        "UPDATE tokens SET revoked_at = NULL, hash = K.hash, mac = K.mac FROM kept_tokens K WHERE K.id = tokens.id AND tokens.name = 'bobs'",
+        "token.revoke “bobs”",
+    ),
+    (
+        "members",
+        "UPDATE members SET roles = K.roles, mac = K.mac FROM kept_members K WHERE K.person_id = members.person_id",
+        "member.put “ada@example.org”",
+    ),
+    (
+        "members",
+        "INSERT INTO members SELECT * FROM kept_members WHERE person_id NOT IN (SELECT person_id FROM members)",
+        "member.remove “bob@example.org”",
+    ),
+    (
+        "people",
+        "UPDATE people SET disabled_at = NULL, mac = K.mac FROM kept_people K WHERE K.id = people.id",
+        "person.disable “ada@example.org”",
+    ),
+    (
+        "people_groups",
+        "UPDATE people_groups SET members = K.members, mac = K.mac FROM kept_people_groups K WHERE K.id = people_groups.id",
+        "of people_groups is not as it was left by event",
+    ),
+    ("people_groups", "INSERT INTO people_groups SELECT * FROM kept_people_groups WHERE name = 'crowd'", "group.remove “crowd”"),
+    (
+        "connections",
+        "UPDATE connections SET users = K.users, mac = K.mac FROM kept_connections K WHERE K.id = connections.id AND connections.name = 'sales'",
+        "of connections is not as it was left by event",
+    ),
+    (
+        "connections",
+        "UPDATE connections SET users = NULL, mac = K.mac FROM kept_connections K WHERE K.id = connections.id AND connections.name = 'stock'",
+        "connection.narrow “stock”",
+    ),
+    (
+        "connections",
+        "UPDATE connections SET version = K.version, deleted_at = NULL, deleted_by = NULL, deleted_reason = NULL, mac = K.mac FROM kept_connections K WHERE K.id = connections.id AND connections.name IN ('gone', 'old')",
+        "connection.delete “gone”",
+    ),
+    (
+        "settings",
+        "UPDATE settings SET value = K.value, version = K.version, updated_at = K.updated_at, updated_by = K.updated_by, mac = K.mac FROM kept_settings K WHERE K.name = settings.name",
+        "settings.change “addresses”",
+    ),
+    ("identities", "INSERT INTO identities SELECT * FROM kept_identities", "person.unlink_provider “owner@example.org”"),
+];
+
+async fn each_is_named(fixture: Fixture) {
+    let app = &fixture.app;
+    let before = begin(&fixture).await;
+    all_hold(app, "begun").await;
+    copy(&fixture, "kept").await;
+    end(&fixture, before).await;
+    all_hold(app, "ended").await;
+    copy(&fixture, "now").await;
+    let ways = WAYS.iter().copied().chain([
+        (
+            "sessions",
+            "INSERT INTO sessions SELECT * FROM kept_sessions WHERE hash NOT IN (SELECT hash FROM sessions)",
+            "of sessions is there, and was taken out by event",
+        ),
+        (
+            "links",
+            "INSERT INTO links SELECT * FROM kept_links WHERE hash NOT IN (SELECT hash FROM links)",
+            "person.sign_in “owner@example.org”",
+        ),
+    ]);
+    let mut kinds = 0;
+    for (table, sql, words) in ways {
+        run(&fixture, sql.to_owned()).await;
+        let report = rows(app).await;
+        assert!(report.problems.iter().any(|problem| problem.contains(words)), "{sql} is to be “{words}”: {report:?}");
+        assert!(report.problems.iter().all(|problem| problem.contains(table)), "and nothing else: {report:?}");
+        put_now(&fixture, table).await;
+        all_hold(app, sql).await;
+        kinds += 1;
+    }
+    println!("promise: rows that were in force once: {kinds} ways to put one back: each named, and none that was not");
+}
+
+/// Has a table be what it was, though others refer to it.
+async fn put_now(fixture: &Fixture, table: &str) {
+    let (key, columns) = match table {
+        "tokens" => ("id", "revoked_at = K.revoked_at, hash = K.hash, mac = K.mac"),
+        "people" => ("id", "disabled_at = K.disabled_at, mac = K.mac"),
+        "connections" => (
+            "id",
+            "version = K.version, users = K.users, deleted_at = K.deleted_at, deleted_by = K.deleted_by, deleted_reason = K.deleted_reason, mac = K.mac",
+        ),
+        _ => {
+            run(fixture, format!("DELETE FROM {table}")).await;
+            run(fixture, format!("INSERT INTO {table} SELECT * FROM now_{table}")).await;
+            return;
+        }
+    };
+    run(fixture, format!("UPDATE {table} SET {columns} FROM now_{table} K WHERE K.{key} = {table}.{key}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_put_back_is_named() {
+    Box::pin(each_is_named(Fixture::new().await)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_on_postgres() {
+    Box::pin(each_is_named(Fixture::on_postgres().await)).await;
+}
+
+/// A rotation signs every row anew; a row of before it is told from the one of now all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_of_the_keys_changes_no_row() {
+    let fixture = Fixture::new().await;
+    let before = begin(&fixture).await;
+    let shell = Caller::shell();
+    keys::renew_recovery_key(&fixture.app, &shell).await.expect("renewed");
+    keys::rotate(&fixture.app, &shell).await.expect("begun");
+    Rotation::to_the_end(&fixture.app).await.expect("rotated");
+    all_hold(&fixture.app, "rotated").await;
+    run(&fixture, "CREATE TABLE kept AS SELECT * FROM people_groups".to_owned()).await;
+    end(&fixture, before).await;
+    all_hold(&fixture.app, "ended").await;
+    run(
+        &fixture,
+        "UPDATE people_groups SET members = K.members, mac = K.mac FROM kept K WHERE K.id = people_groups.id".to_owned(),
+    )
+    .await;
+    assert_eq!(rows(&fixture.app).await.problems.len(), 1);
+}
+
+/// Writers of the same rows, on sessions that do not queue: the chain has their events in the order of their commits, whatever their times.
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_that_meet_leave_what_the_last_event_tells() {
+    let fixture = Fixture::on_postgres().await;
+    let app = &fixture.app;
+    begin(&fixture).await;
+    let write = async |turn: usize| {
+        let shell = Caller::shell();
+        for round in 0..3 {
+            let people = if (round + turn).is_multiple_of(2) { vec![ADA.to_owned()] } else { Vec::new() };
+            // A change that meets another may be refused, and then leaves nothing.
+            drop(groups::put(app, &shell, WORKSPACE, "finance", &people).await);
+            drop(
+                put_member(app, &shell, WORKSPACE, BOB, Roles::of(&[if people.is_empty() { Role::User } else { Role::Viewer }]))
+                    .await,
+            );
+            drop(set_disabled(app, &shell, WORKSPACE, ADA, people.is_empty()).await);
+        }
+        drop(sessions::sign_in(app, &Device::default(), OWNER, &password()).await);
+    };
+    tokio::join!(write(0), write(1), write(2));
+    assert!(activity::verify(app, &Caller::shell(), &[]).await.expect("walked").holds());
+}
+
+/// Clocks of nodes differ, and one may be set back: what was committed last is the last all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_time_of_an_event_tells_which_is_the_last() {
+    let fixture = Fixture::new().await;
+    let (app, shell) = (&fixture.app, Caller::shell());
+    begin(&fixture).await;
+    rows(app).await;
+    for people in [vec![ADA.to_owned()], Vec::new(), vec![BOB.to_owned()]] {
+        groups::put(app, &shell, WORKSPACE, "finance", &people).await.expect("changed");
+        app.clock.advance(-3_600 * crate::clock::SECOND);
+    }
+    all_hold(app, "each an hour before the one before it").await;
+}
+
+/// Events that are kept no longer, and such as note nothing, say nothing against a row.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_event_tells_is_no_alarm() {
+    let fixture = Fixture::new().await;
+    let (app, shell) = (&fixture.app, Caller::shell());
+    let retention = Retention { change_days: Some(90), ..Retention::default() };
+    settings::change(app, &shell, &Precondition::Any, retention).await.expect("saved");
+    let before = begin(&fixture).await;
+    run(&fixture, "CREATE TABLE kept AS SELECT * FROM people_groups".to_owned()).await;
+    end(&fixture, before).await;
+    run(
+        &fixture,
+        "UPDATE people_groups SET members = K.members, mac = K.mac FROM kept K WHERE K.id = people_groups.id".to_owned(),
+    )
+    .await;
+    assert_eq!(rows(app).await.problems.len(), 1, "as long as the event is kept");
+    app.clock.advance(100 * crate::clock::DAY);
+    audit::expiry::expire(app, Some(audit::expiry::before(app.clock.now(), 90)), None).await.expect("dropped");
+    let report = rows(app).await;
+    assert!(report.problems.is_empty() && report.hold == 0 && report.untold > 5, "{report:?}");
+}
