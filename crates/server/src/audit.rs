@@ -74,6 +74,9 @@ pub fn words(action: &str) -> &str {
     ACTIONS.iter().find(|(name, _)| *name == action).map_or(action, |(_, words)| words)
 }
 
+/// Who did what nobody asked for.
+const SERVER: &str = "server";
+
 /// A link: 32 bytes.
 pub type Link = [u8; 32];
 
@@ -92,14 +95,28 @@ pub struct Event<'e> {
 }
 
 /// Appends `event` to the transaction of the change that it is about, after what that changes: it notes what is left of rows that grant.
-pub async fn record(write: &mut Write, vault: &Vault, caller: &Caller, mut event: Event<'_>) -> store::Result<()> {
+pub async fn record(write: &mut Write, vault: &Vault, caller: &Caller, event: Event<'_>) -> store::Result<()> {
+    record_by(write, vault, (&caller.label(), &caller.identity()), event).await
+}
+
+/// The same of what the server does by itself.
+async fn record_own(write: &mut Write, vault: &Vault, event: Event<'_>) -> store::Result<()> {
+    record_by(write, vault, (SERVER, SERVER), event).await
+}
+
+async fn record_by(
+    write: &mut Write,
+    vault: &Vault,
+    (actor, actor_id): (&str, &str),
+    mut event: Event<'_>,
+) -> store::Result<()> {
     rows::note(&mut event.detail, &write.take_marks());
     let mut row = AuditRow {
         id: random_uuid().to_string(),
         at: event.at,
         workspace_id: event.workspace_id,
-        actor: caller.label().into_owned(),
-        actor_id: Some(caller.identity().into_owned()),
+        actor: actor.to_owned(),
+        actor_id: Some(actor_id.to_owned()),
         action: event.action.to_owned(),
         object: event.object.to_owned(),
         detail: event.detail.to_string(),

@@ -42,7 +42,7 @@ pub struct ActivityAnswer {
     /// When it was, or when the first of the reads was.
     pub at: String,
     pub last_at: String,
-    /// An e-mail, `token NAME` or `shell`.
+    /// An e-mail, `token NAME`, `shell`, or `server` for what it did by itself.
     pub actor: String,
     pub action: String,
     /// The name of what was acted on.

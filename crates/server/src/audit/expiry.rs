@@ -8,14 +8,14 @@ use serde_json::json;
 use super::{
     Event,
     chain::{CHANGES, checked, hold, link, number},
-    record,
+    record_own,
     segments::{self, Begin, Flow, Head},
     verify::{Walked, follows},
 };
 use crate::{
     app::App,
     clock::{DAY, rfc3339},
-    ops::{Caller, rows::Sealed as _},
+    ops::rows::Sealed as _,
     store::{self, ChainRow, Write},
 };
 
@@ -78,7 +78,7 @@ async fn drop_changes(app: &App, before: i64) -> anyhow::Result<bool> {
 
 async fn tell(app: &App, write: &mut Write, object: &str, detail: serde_json::Value) -> anyhow::Result<()> {
     let event = Event { at: app.clock.now(), workspace_id: None, action: EXPIRED, object, detail };
-    Ok(record(write, &app.vault, &Caller::shell(), event).await?)
+    Ok(record_own(write, &app.vault, event).await?)
 }
 
 /// The beginning of a chain of reads that may go, up to the end of a segment.
