@@ -57,6 +57,7 @@ pub const ACTIONS: &[(&str, &str)] = &[
     ("workspace.create", "Workspace created"),
     ("workspace.delete", "Workspace deleted"),
     ("settings.change", "Settings changed"),
+    ("audit.begin", "Record of reads begun on a node"),
     ("audit.expired", "Old events dropped"),
     ("keys.recover", "Key replaced with the recovery key"),
     ("keys.rotate", "Rotation of the keys begun"),

@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow, bail};
 use dataflow_vault::Vault;
 
 use super::{
-    Link, NO_LINK, canonical,
+    Event, Link, NO_LINK, canonical, record_own,
     segment::Position,
     segments::{self, Begin, Flow, Head},
     tally::{Named, Tally},
@@ -22,6 +22,8 @@ use crate::{
 
 /// The name of the chain of changes.
 pub const CHANGES: &str = "changes";
+/// The action of the event that a chain of reads leaves when the store first has its row; its object is the chain.
+pub(super) const BEGIN: &str = "audit.begin";
 /// Changes that one transaction chains, and lines that one indexes.
 const EVENTS: i64 = 500;
 const LINES: usize = 20_000;
@@ -147,7 +149,10 @@ async fn index_reads(app: &App) -> anyhow::Result<bool> {
         ),
         Some(row) => row,
         None if last == 0 => return Ok(false),
-        None => first(app)?,
+        None if is_gone(app, &name).await? => bail!(
+            "The row of the audit chain of this node's reads is gone from the store: “dataflow audit verify” tells more"
+        ),
+        None => first(app)?.0,
     };
     let (after, counted, end) = app.use_log.take_counts();
     let until = end.head.line;
@@ -184,6 +189,11 @@ async fn index_reads(app: &App) -> anyhow::Result<bool> {
         let lines = (row.seq + 1, number(read.end.head.line));
         store::keep_lines(&mut write, &name, lines, now, &read.kept).await?;
     }
+    if row.at == 0 {
+        let detail = serde_json::json!({"node": row.node});
+        let event = Event { at: now, workspace_id: None, action: BEGIN, object: &row.name, detail };
+        record_own(&mut write, &app.vault, event).await?;
+    }
     (row.seq, row.link) = (number(read.end.head.line), read.end.head.link.to_vec());
     (row.segment, row.place) = (number(read.end.segment), number(read.end.place));
     row.at = now;
@@ -193,8 +203,21 @@ async fn index_reads(app: &App) -> anyhow::Result<bool> {
     Ok(read.end.head.line < until)
 }
 
-/// The row of this node's chain before its first line is indexed.
-fn first(app: &App) -> anyhow::Result<ChainRow> {
+/// Whether a chain of which there is no row has had one: it left an event then. Of this node's, the segments tell that, too, once their
+/// beginning has gone for its age.
+pub(super) async fn is_gone(app: &App, name: &str) -> anyhow::Result<bool> {
+    let mut read = app.store.read().await?;
+    if store::chain(&mut read, name).await?.is_some() {
+        return Ok(false);
+    }
+    if store::has_event(&mut read, BEGIN, name).await? {
+        return Ok(true);
+    }
+    Ok(name == app.use_log.chain() && app.use_log.last_line() > 0 && first(app)?.1 != NO_LINK)
+}
+
+/// The row of this node's chain before its first line is indexed, and the link that its first segment follows.
+fn first(app: &App) -> anyhow::Result<(ChainRow, Link)> {
     let folder = app.use_log.folder();
     let segment = *segments::list(folder)?.first().context("a chain with lines has a segment")?;
     let mut after = None;
@@ -205,7 +228,8 @@ fn first(app: &App) -> anyhow::Result<ChainRow> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let node = folder.parent().and_then(|folder| folder.file_name()).unwrap_or_default().to_string_lossy();
     let node = format!("{}, node {node}", host.trim());
-    Ok(fresh(app.use_log.chain(), &node, number(segment) - 1, after.unwrap_or(NO_LINK)))
+    let after = after.unwrap_or(NO_LINK);
+    Ok((fresh(app.use_log.chain(), &node, number(segment) - 1, after), after))
 }
 
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Link, canonical,
-    chain::{CHANGES, checked, link, number},
+    chain::{self, CHANGES, checked, link, number},
     checkpoint::Checkpoint,
     rows::{Left, RowsReport},
     segments::{self, Begin, Flow, Head, Step, Walk},
@@ -214,7 +214,14 @@ pub async fn verify(app: &App, checkpoints: &[Checkpoint]) -> anyhow::Result<Rep
         let problem = "its row is gone from the store, which has had one from its beginning".to_owned();
         report.chains.push(ChainReport::broken(CHANGES, problem));
     }
-    if let Some(chain) = store::chain_without_row(&mut app.store.read().await?).await? {
+    for chain in begun(app).await? {
+        if chain::is_gone(app, &chain).await? {
+            let problem = "its row is gone from the store, which has had one since its first line".to_owned();
+            report.chains.push(ChainReport::broken(&chain, problem));
+        }
+    }
+    let found = store::chain_without_row(&mut app.store.read().await?).await?;
+    if let Some(chain) = found.filter(|chain| report.chains.iter().all(|known| known.chain != *chain)) {
         report.chains.push(ChainReport::broken(&chain, "its row is gone from the store, and lines of it are there".to_owned()));
     }
     rows.sort_by_key(|row| row.name != CHANGES);
@@ -241,6 +248,15 @@ pub async fn verify(app: &App, checkpoints: &[Checkpoint]) -> anyhow::Result<Rep
     }
     waiting(app, &mut report).await?;
     Ok(report)
+}
+
+/// The chains of reads that have begun, as far as events and this node know.
+async fn begun(app: &App) -> anyhow::Result<Vec<String>> {
+    let mut chains = store::objects_of(&mut app.store.read().await?, chain::BEGIN).await?;
+    chains.push(app.use_log.chain().to_owned());
+    chains.sort_unstable();
+    chains.dedup();
+    Ok(chains)
 }
 
 /// `event 17, connection.delete “sales” by ada@example.org at 2026-…`

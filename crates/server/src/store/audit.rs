@@ -249,6 +249,19 @@ pub async fn event(handle: &mut impl Handle, id: &str) -> Result<Option<AuditRow
     fetch!(handle, fetch_optional, AuditRow, "SELECT * FROM audit_events WHERE id = $1", id)
 }
 
+/// Whether there is a change of this action to this object.
+pub async fn has_event(handle: &mut impl Handle, action: &str, object: &str) -> Result<bool> {
+    let sql = "SELECT count(*) FROM audit_events WHERE object = $1 AND action = $2";
+    let (count,) = fetch!(handle, fetch_one, (i64,), sql, object, action)?;
+    Ok(count > 0)
+}
+
+/// What changes of this action were to.
+pub async fn objects_of(handle: &mut impl Handle, action: &str) -> Result<Vec<String>> {
+    let rows = fetch!(handle, fetch_all, (String,), "SELECT object FROM audit_events WHERE action = $1", action)?;
+    Ok(rows.into_iter().map(|(object,)| object).collect())
+}
+
 /// A change whose number stands before the beginning of what is kept.
 pub async fn event_before(handle: &mut impl Handle, base: i64) -> Result<Option<AuditRow>> {
     fetch!(handle, fetch_optional, AuditRow, "SELECT * FROM audit_events WHERE seq <= $1 ORDER BY seq LIMIT 1", base)

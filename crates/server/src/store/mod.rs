@@ -51,8 +51,8 @@ pub use self::{
     activity::{ActivityQuery, list_events, list_reads},
     audit::{
         AuditRow, ChainRow, ReadsRow, append_audit, chain, chain_event, chain_without_row, chains, count_reads,
-        drop_events, drop_lines, event, event_before, event_time, events_after, hold_chain, keep_lines, kept_lines,
-        oldest_reads, put_chain, unchained_events,
+        drop_events, drop_lines, event, event_before, has_event, event_time, events_after, hold_chain, keep_lines, kept_lines,
+        objects_of, oldest_reads, put_chain, unchained_events,
     },
     checks::{CheckRow, insert_check, list_checks},
     connections::{

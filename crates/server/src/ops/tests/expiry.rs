@@ -150,6 +150,26 @@ async fn the_same_on_postgres() {
     Box::pin(goes_and_the_rest_holds(Fixture::on_postgres().await)).await;
 }
 
+/// The segments tell that there was one, though the event of it went for its age.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_taken_out_is_missed_once_its_beginning_is_old() {
+    let fixture = Fixture::new().await;
+    aged(&fixture).await;
+    let app = &fixture.app;
+    purge(app).await;
+    app.clock.advance(EVERY);
+    purge(app).await;
+    assert_eq!(files(app).len(), 2);
+    app.clock.advance(200 * DAY);
+    let before = Some(expiry::before(app.clock.now(), 90));
+    expiry::expire(app, before, None).await.expect("dropped");
+    assert_eq!(count(app, "SELECT count(*) FROM audit_events WHERE action = 'audit.begin'").await, 0);
+    assert!(verify(app, &[]).await.holds());
+    fixture.bend("DELETE FROM audit_chains WHERE name <> 'changes'").await;
+    let report = verify(app, &[]).await;
+    assert!(problems(&report).contains("its row is gone"), "{report:?}");
+}
+
 /// A chain whose node is gone ends as a whole: where the store is shared with its lines.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_of_a_lost_node_goes_too() {

@@ -2,8 +2,13 @@
 
 use super::{Fixture, WORKSPACE, sample};
 use crate::{
-    audit::{chain, verify::verify},
-    ops::{Caller, connections},
+    audit::{
+        chain,
+        verify::{Report, verify},
+    },
+    fixture::TestApp,
+    ops::{Caller, activity, connections, credentials},
+    store::fetch,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,4 +43,45 @@ async fn of_two_pasts_the_end_of_one_does_not_fit_the_other() {
     let report = verify(app, &[]).await.expect("walked");
     let problem = report.chains.first().and_then(|chain| chain.problem.clone()).unwrap_or_default();
     assert!(problem.contains("is not the one that the store has seen"), "{report:?}");
+}
+
+async fn number(app: &TestApp, sql: &'static str) -> i64 {
+    let (number,): (i64,) = fetch!(&mut app.store.read().await.expect("open"), fetch_one, (i64,), sql).expect("read");
+    number
+}
+
+/// Without the row the chain of this node's reads would begin anew, and count each of them once more.
+async fn a_row_of_reads_is_missed(fixture: Fixture) {
+    let (app, shell) = (&fixture.app, Caller::shell());
+    connections::create(app, &shell, WORKSPACE, sample("sales")).await.expect("created");
+    for _ in 0..3 {
+        credentials::resolve(app, &shell, WORKSPACE, "sales", |_| false).await.expect("it resolves");
+        chain::advance(app).await.expect("counted");
+    }
+    let told = "SELECT count(*) FROM audit_events WHERE action = 'audit.begin' AND actor = 'server'";
+    assert_eq!(number(app, told).await, 1, "its beginning is told once");
+    let read = async || activity::verify(app, &shell, &[]).await.expect("walked");
+    assert!(read().await.holds());
+    fixture.bend("DELETE FROM audit_chains WHERE name <> 'changes'").await;
+    let gone = |report: &Report| {
+        let mine = report.chains.iter().filter(|chain| chain.chain == app.use_log.chain());
+        let problems: Vec<_> = mine.filter_map(|chain| chain.problem.clone()).collect();
+        problems.len() == 1 && problems.iter().all(|problem| problem.contains("its row is gone from the store"))
+    };
+    let report = read().await;
+    assert!(gone(&report), "{report:?}");
+    credentials::resolve(app, &shell, WORKSPACE, "sales", |_| false).await.expect("it resolves");
+    chain::advance(app).await.expect_err("it is not begun anew");
+    assert!(gone(&read().await));
+    assert_eq!(number(app, "SELECT CAST(sum(reads) AS BIGINT) FROM audit_reads").await, 3, "and nothing is counted twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_row_of_a_nodes_reads_is_missed() {
+    Box::pin(a_row_of_reads_is_missed(Fixture::new().await)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_on_postgres() {
+    Box::pin(a_row_of_reads_is_missed(Fixture::on_postgres().await)).await;
 }
