@@ -103,6 +103,37 @@ fn what_happened_is_found_by_person_workflow_connection_and_action(#[case] engin
     on_the_page(&stored);
 }
 
+/// Whoever can write the store bends what is shown: the page and the export say so of that event, and show the others.
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn an_event_that_was_bent_is_shown_as_that(#[case] engine: Engine) {
+    let stored = Stored::start(engine);
+    for name in ["sales", "stock", "crm"] {
+        stored.create(name, "planted");
+    }
+    assert!(ask(&stored, "").iter().all(|entry| entry["authentic"] == json!(true)));
+    let owner = Session::start(&stored.server);
+    let words = "Changed outside of this program";
+    assert!(!owner.get("/w/default/activity").expect(200).text().contains(words));
+    let mut ways = vec!["actor = 'eve@example.org'", "detail = '[no JSON'", "detail = '[7]'", "at = at - 1", "at = 9000000000000000000"];
+    if matches!(engine, Engine::Sqlite) {
+        ways.extend(["actor = X'FF00'", "object = 7", "detail = X'FF'", "mac = 'no bytes'", "seq = 'none'"]);
+    }
+    for way in ways {
+        stored.sql("CREATE TABLE kept AS SELECT * FROM audit_events");
+        stored.sql(&format!("UPDATE audit_events SET {way} WHERE action = 'connection.create' AND object = 'stock'"));
+        let bent: Vec<_> = ask(&stored, "").into_iter().filter(|entry| entry["authentic"] == json!(false)).collect();
+        assert_eq!(bent.len(), usize::from(way != "seq = 'none'"), "{way}: {bent:?}");
+        assert_eq!(ask(&stored, "").len(), 4, "{way}");
+        let shown = owner.get("/w/default/activity").expect(200).text();
+        assert_eq!(shown.matches(words).count(), bent.len(), "{way}");
+        let export = stored.admin("GET", "/activity/export").send().expect(200).text();
+        assert_eq!(export.matches("\"authentic\":false").count(), bent.len(), "{way}: {export}");
+        stored.sql("DELETE FROM audit_events; INSERT INTO audit_events SELECT * FROM kept; DROP TABLE kept");
+    }
+}
+
 /// An owner sees beside it what belongs to no workspace.
 fn on_the_page(stored: &Stored) {
     let owner = Session::start(&stored.server);

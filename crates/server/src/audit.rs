@@ -129,6 +129,12 @@ async fn record_by(
     store::append_audit(write, &row).await
 }
 
+/// Whether an event is what this program wrote.
+#[must_use]
+pub fn is_authentic(vault: &Vault, row: &AuditRow) -> bool {
+    vault.audit_mac_holds(canonical(row).as_bytes(), &row.mac)
+}
+
 /// What an event's MAC and link are over. Events of before have no `actor_id`, and end before it.
 fn canonical(row: &AuditRow) -> String {
     let parts = match &row.actor_id {

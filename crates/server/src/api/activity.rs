@@ -35,7 +35,7 @@ use crate::{
 #[schema(example = json!({
     "id": "4f1c02b7a9e55d409f0a2f6c1b7a9e55", "at": "2026-11-03T02:00:00.120000Z", "last_at": "2026-11-03T02:00:45.310000Z", "actor": "token nightly",
     "action": "credentials.unchanged", "object": "sales", "workflow": {"kind": "pipeline", "name": "daily_sales", "run": "2026-11-03"},
-    "version": 4, "count": 9, "address": "10.4.2.17", "detail": {}
+    "version": 4, "count": 9, "address": "10.4.2.17", "detail": {}, "authentic": null
 }))]
 pub struct ActivityAnswer {
     pub id: String,
@@ -57,6 +57,9 @@ pub struct ActivityAnswer {
     /// What else is known of a change, never a secret.
     #[schema(value_type = Object)]
     pub detail: Value,
+    /// Whether a change is what this program wrote: of what was changed in the store by other means nothing here is to be believed. `null` for
+    /// reads, whose counts “dataflow audit verify” holds against the events themselves.
+    pub authentic: Option<bool>,
 }
 
 /// Who asked, as the client told it.
@@ -82,6 +85,7 @@ impl From<Entry> for ActivityAnswer {
             count: entry.count,
             address: entry.address,
             detail: entry.detail,
+            authentic: entry.is_authentic,
         }
     }
 }

@@ -78,7 +78,9 @@ async fn chain_changes(app: &App) -> anyhow::Result<bool> {
         let link = app.vault.audit_link(&link(&row.link)?, canonical(event).as_bytes());
         row.seq += 1;
         row.link = link.to_vec();
-        store::chain_event(&mut write, &event.id, row.seq, &link).await?;
+        if !store::chain_event(&mut write, &event.id, row.seq, &link).await? {
+            bail!("An audit event that waits for its place is none of this program's: “dataflow audit verify” tells more");
+        }
     }
     row.at = app.clock.now();
     store::put_chain(&mut write, &row.sealed(&app.vault)).await?;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    canonical,
+    is_authentic,
     segments::Head,
     verify::{PAGE, follows, named},
 };
@@ -100,8 +100,8 @@ impl Left {
             }
         }
         let waiting = store::unchained_events(&mut snapshot, PAGE).await?;
-        let is_sound = |event: &AuditRow| app.vault.audit_mac_holds(canonical(event).as_bytes(), &event.mac);
-        if waiting.len() >= usize::try_from(PAGE).unwrap_or_default() || !waiting.iter().all(is_sound) {
+        let are_sound = waiting.iter().all(|event| is_authentic(&app.vault, event));
+        if waiting.len() >= usize::try_from(PAGE).unwrap_or_default() || !are_sound {
             return Ok(None);
         }
         for event in &waiting {

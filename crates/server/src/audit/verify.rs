@@ -7,7 +7,7 @@ use dataflow_vault::Vault;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Link, canonical,
+    Link, canonical, is_authentic,
     chain::{self, CHANGES, checked, link, number},
     checkpoint::Checkpoint,
     rows::{Left, RowsReport},
@@ -316,7 +316,7 @@ async fn waiting(app: &App, report: &mut Report) -> anyhow::Result<()> {
     let late = app.clock.now() - CHAINED_WITHIN;
     let problem = events.iter().find_map(|event| {
         let told = format!("{} “{}” by {} at {}", event.action, event.object, event.actor, rfc3339(event.at));
-        if !app.vault.audit_mac_holds(canonical(event).as_bytes(), &event.mac) {
+        if !is_authentic(&app.vault, event) {
             return Some(format!("an event that waits, {told}, was changed or was not written by this program"));
         }
         (event.at < late).then(|| format!("an event waits since long to be chained, {told}: does a server run?"))

@@ -1,6 +1,7 @@
 //! Activity: who did what in a workspace, and which code used which connection.
 
 use dataflow_model::FieldError;
+use dataflow_vault::Vault;
 use serde_json::Value;
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
 use crate::{
     app::App,
     audit::{
-        chain,
+        self, chain,
         checkpoint::Checkpoint,
         rows,
         verify::{self, Report},
@@ -54,6 +55,8 @@ pub struct Entry {
     pub address: Option<String>,
     /// What else is known of a change; public facts only.
     pub detail: Value,
+    /// Whether a change is what this program wrote. Reads are counts, which have no MAC.
+    pub is_authentic: Option<bool>,
 }
 
 /// A page of what happened, newest first. Owners see beside it what belongs to no workspace: accounts, sign-ins, keys.
@@ -75,10 +78,11 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str, filter: &Filter, 
     let mut read = app.store.read().await?;
     let mut entries: Vec<_> = store::list_reads(&mut read, &query).await?.into_iter().map(Entry::from).collect();
     if filter.workflow.is_empty() {
-        entries.extend(store::list_events(&mut read, &query).await?.into_iter().map(Entry::from));
+        let of = |row| Entry::of(row, &app.vault);
+        entries.extend(store::list_events(&mut read, &query).await?.into_iter().map(of));
         if caller.is_owner() && filter.connection.is_empty() {
             let query = ActivityQuery { workspace_id: "", ..query };
-            entries.extend(store::list_events(&mut read, &query).await?.into_iter().map(Entry::from));
+            entries.extend(store::list_events(&mut read, &query).await?.into_iter().map(of));
         }
     }
     entries.sort_unstable_by(|one, other| (other.at, &other.id).cmp(&(one.at, &one.id)));
@@ -138,9 +142,10 @@ fn check(filter: &Filter) -> Result<()> {
     if errors.is_empty() { Ok(()) } else { Err(Error::Invalid(errors)) }
 }
 
-impl From<AuditRow> for Entry {
-    fn from(row: AuditRow) -> Self {
-        let mut detail = serde_json::from_str(&row.detail).unwrap_or_default();
+impl Entry {
+    fn of(row: AuditRow, vault: &Vault) -> Self {
+        let is_authentic = audit::is_authentic(vault, &row);
+        let mut detail = serde_json::from_str(&row.detail).ok().filter(Value::is_object).unwrap_or_else(|| serde_json::json!({}));
         rows::without(&mut detail);
         Self {
             id: row.id,
@@ -154,6 +159,7 @@ impl From<AuditRow> for Entry {
             count: 1,
             address: None,
             detail,
+            is_authentic: Some(is_authentic),
         }
     }
 }
@@ -172,6 +178,7 @@ impl From<ReadsRow> for Entry {
             count: row.reads,
             address: row.address,
             detail: Value::Object(serde_json::Map::new()),
+            is_authentic: None,
         }
     }
 }

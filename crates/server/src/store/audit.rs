@@ -5,7 +5,34 @@ use std::sync::atomic::Ordering;
 
 use super::{Engine, Handle, Result, Write, execute, fetch, in_time};
 
-#[derive(Debug, Clone, sqlx::FromRow)]
+/// Reads rows of which a column that cannot be read is empty. SQLite keeps text where a number belongs, if somebody puts it there: what then
+/// does not hold is to be shown as that, and hinders nothing else.
+macro_rules! lenient {
+    ($row:ident: $($column:ident),+) => {
+        impl<'r, R> sqlx::FromRow<'r, R> for $row
+        where
+            R: sqlx::Row,
+            &'static str: sqlx::ColumnIndex<R>,
+            String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+            Option<String>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+            i64: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+            Option<i64>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+            Vec<u8>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+            Option<Vec<u8>>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+        {
+            fn from_row(row: &'r R) -> sqlx::Result<Self> {
+                Ok(Self { $($column: row.try_get(stringify!($column)).unwrap_or_default()),+ })
+            }
+        }
+    };
+}
+
+lenient!(AuditRow: id, at, workspace_id, actor, actor_id, action, object, detail, mac, seq, link);
+lenient!(
+    ReadsRow: id, workspace_id, connection, version, action, actor, actor_id, workflow_kind, workflow, at, last_at, reads, address, run
+);
+
+#[derive(Debug, Clone)]
 pub struct AuditRow {
     pub id: String,
     pub at: i64,
@@ -73,10 +100,9 @@ pub async fn unchained_events(handle: &mut impl Handle, limit: i64) -> Result<Ve
     fetch!(handle, fetch_all, AuditRow, "SELECT * FROM audit_events WHERE seq IS NULL ORDER BY nth, at, id LIMIT $1", limit)
 }
 
-/// Gives an event its place in the chain.
-pub async fn chain_event(write: &mut Write, id: &str, seq: i64, link: &[u8]) -> Result<()> {
-    execute!(write, "UPDATE audit_events SET seq = $2, link = $3 WHERE id = $1 AND seq IS NULL", id, seq, link)?;
-    Ok(())
+/// Gives an event its place in the chain; `false` if there is none of this id that waits for it.
+pub async fn chain_event(write: &mut Write, id: &str, seq: i64, link: &[u8]) -> Result<bool> {
+    Ok(execute!(write, "UPDATE audit_events SET seq = $2, link = $3 WHERE id = $1 AND seq IS NULL", id, seq, link)? == 1)
 }
 
 /// Chained events after `seq`, in the chain's order.
@@ -153,7 +179,7 @@ pub async fn put_chain(write: &mut Write, row: &ChainRow) -> Result<()> {
 }
 
 /// Reads of one connection by one caller for one workflow within a minute.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct ReadsRow {
     /// A hash of what is counted together.
     pub id: String,

@@ -121,6 +121,7 @@ fn line(entry: Entry, now: i64) -> Line {
         facts: facts.join(" · "),
         object: entry.object,
         is_connection,
+        is_bent: entry.is_authentic == Some(false),
         workflow: entry.workflow.map(|(kind, name, _)| (kind, name)),
     }
 }

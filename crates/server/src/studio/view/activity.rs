@@ -68,6 +68,8 @@ pub struct Line {
     pub object: String,
     /// Whether there may be a page of it.
     pub is_connection: bool,
+    /// Whether it is not what this program wrote.
+    pub is_bent: bool,
     /// Kind and name.
     pub workflow: Option<(String, String)>,
 }

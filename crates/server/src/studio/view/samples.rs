@@ -514,6 +514,7 @@ fn activity() {
         facts: facts.into(),
         object: object.into(),
         is_connection: workflow.is_some(),
+        is_bent: facts == SHARP,
         workflow: workflow.map(|(kind, name)| (kind.to_owned(), name.to_owned())),
     };
     let page = activity::Activity {
