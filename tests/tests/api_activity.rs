@@ -112,11 +112,12 @@ fn an_event_that_was_bent_is_shown_as_that(#[case] engine: Engine) {
     for name in ["sales", "stock", "crm"] {
         stored.create(name, "planted");
     }
-    assert!(ask(&stored, "").iter().all(|entry| entry["authentic"] == json!(true)));
+    let all = ask(&stored, "");
+    assert!(all.len() > 3 && all.iter().all(|entry| entry["authentic"] == json!(true)), "{all:?}");
     let owner = Session::start(&stored.server);
     let words = "Changed outside of this program";
     assert!(!owner.get("/w/default/activity").expect(200).text().contains(words));
-    let mut ways = vec!["actor = 'eve@example.org'", "detail = '[no JSON'", "detail = '[7]'", "at = at - 1", "at = 9000000000000000000"];
+    let mut ways = vec!["actor = 'eve@example.org'", "detail = '[no JSON'", "detail = '[7]'", "at = at - 1", "at = 9000000000000000000", "at = -9000000000000000000"];
     if matches!(engine, Engine::Sqlite) {
         ways.extend(["actor = X'FF00'", "object = 7", "detail = X'FF'", "mac = 'no bytes'", "seq = 'none'"]);
     }
@@ -125,7 +126,7 @@ fn an_event_that_was_bent_is_shown_as_that(#[case] engine: Engine) {
         stored.sql(&format!("UPDATE audit_events SET {way} WHERE action = 'connection.create' AND object = 'stock'"));
         let bent: Vec<_> = ask(&stored, "").into_iter().filter(|entry| entry["authentic"] == json!(false)).collect();
         assert_eq!(bent.len(), usize::from(way != "seq = 'none'"), "{way}: {bent:?}");
-        assert_eq!(ask(&stored, "").len(), 4, "{way}");
+        assert_eq!(ask(&stored, "").len(), all.len(), "{way}");
         let shown = owner.get("/w/default/activity").expect(200).text();
         assert_eq!(shown.matches(words).count(), bent.len(), "{way}");
         let export = stored.admin("GET", "/activity/export").send().expect(200).text();

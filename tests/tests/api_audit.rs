@@ -52,9 +52,39 @@ fn every_change_has_its_event(#[case] engine: Engine) {
     expected.sort_unstable();
     assert_eq!(rows, expected);
     let detail = stored.sql("SELECT detail FROM audit_events WHERE action = 'connection.edit'");
-    let detail: Value = serde_json::from_str(&detail).expect("JSON");
+    let mut detail: Value = serde_json::from_str(&detail).expect("JSON");
+    let rows = detail.as_object_mut().and_then(|members| members.remove("rows"));
+    assert!(rows.is_some_and(|rows| rows[0][0] == "connections"), "it notes the row that it left");
     assert_eq!(detail, json!({"version": 2, "fields": ["extra.timezone", "password"]}));
     assert_eq!(stored.sql("SELECT count(*) FROM audit_events WHERE length(mac) <> 32 OR workspace_id = ''"), "0");
+}
+
+/// A save that leaves the protection of a secret weak says so, each time.
+#[test]
+fn what_weakens_a_connection_is_in_its_events() {
+    let stored = Stored::start(Engine::Sqlite);
+    stored.create("sales", "planted");
+    let of = |name: &str| -> Vec<Value> {
+        let list = stored.admin("GET", &format!("/activity?connection={name}")).send().expect(200).json();
+        list["items"].as_array().expect("a list").iter().map(|entry| entry["detail"]["weak"].clone()).collect()
+    };
+    let weak = json!({"tls": {"mode": "require"}, "extra": {"insecure_auth": "md5"}, "password": "planted"});
+    stored.edit("sales", &weak).expect(200);
+    stored.edit("sales", &json!({"description": "x"})).expect(200);
+    stored.edit("sales", &json!({"tls": {"mode": "verify-full"}, "extra": {"insecure_auth": null}, "password": "planted"})).expect(200);
+    let both = json!(["tls.mode=require", "extra.insecure_auth=md5"]);
+    let none = Value::Null;
+    let told = of("sales");
+    assert_eq!(told, [none.clone(), both.clone(), both, none.clone()], "newest first");
+    let page = Session::start(&stored.server).get("/w/default/activity").expect(200).text();
+    assert_eq!(page.matches("weak: tls.mode=require, extra.insecure_auth=md5").count(), 2, "{page}");
+    for (name, host, weak) in [("far", "db.example.org", json!(["tls.mode=disable"])), ("near", "127.0.0.1", none)] {
+        let mut body = dataflow_tests::stored::sample(name, "planted");
+        body["host"] = json!(host);
+        body["tls"] = json!({"mode": "disable"});
+        stored.admin("POST", "/connections").json(&body).send().expect(201);
+        assert_eq!(of(name), [weak], "{name}");
+    }
 }
 
 /// Words like `person.disable` in the rules: those of events, and nothing else.

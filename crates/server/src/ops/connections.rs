@@ -12,7 +12,7 @@ use super::{
     list::search_words,
     rows::{Sealed as _, VersionContent, taken},
     second_look,
-    versions::{Earlier, Sealing, changed_fields, is_same, json, moved_fields, read_content, sets_admin_fields, version_row},
+    versions::{Earlier, Sealing, changed_fields, is_same, json, moved_fields, note_weak, read_content, sets_admin_fields, version_row},
 };
 use crate::{
     app::{App, Workspace},
@@ -123,13 +123,10 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, draft: Draft) -
     store::insert_connection(&mut write, &row).await.map_err(taken(&row.name))?;
     store::insert_version(&mut write, &version).await?;
     store::put_words(&mut write, &row, &search_words(Some(kind), &row, &content.settled.public)).await?;
-    let event = Event {
-        at: now,
-        workspace_id: Some(row.workspace_id.clone()),
-        action: "connection.create",
-        object: &row.name,
-        detail: serde_json::json!({"type": kind.id, "version": 1}),
-    };
+    let mut detail = serde_json::json!({"type": kind.id, "version": 1});
+    note_weak(&mut detail, kind, &content.settled.public);
+    let workspace_id = Some(row.workspace_id.clone());
+    let event = Event { at: now, workspace_id, action: "connection.create", object: &row.name, detail };
     audit::record(&mut write, &app.vault, caller, event).await?;
     app.caches.forget_connection(&mut write, workspace.id, &row.name);
     write.commit().await.map_err(taken(&row.name))?;
@@ -209,7 +206,8 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
         let detail = serde_json::json!({"version": next, "fields": moved_fields(&changed, kind, &old), "secrets": carried});
         audit::record(&mut write, &app.vault, caller, event("connection.carry_secret", detail)).await?;
     }
-    let detail = serde_json::json!({"version": next, "fields": changed});
+    let mut detail = serde_json::json!({"version": next, "fields": changed});
+    note_weak(&mut detail, kind, &content.settled.public);
     audit::record(&mut write, &app.vault, caller, event("connection.edit", detail)).await?;
     app.caches.forget_connection(&mut write, workspace.id, &row.name);
     write.commit().await?;

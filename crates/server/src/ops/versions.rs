@@ -98,6 +98,14 @@ fn input(value: &FieldValue) -> FieldInput {
     }
 }
 
+/// Adds to the detail of a save's event what in it weakens the protection of its secrets: `tls.mode=require`, `extra.insecure_auth=md5`.
+pub(super) fn note_weak(detail: &mut serde_json::Value, kind: &ConnectionType, public: &PublicFields) {
+    let weak: Vec<_> = kind.weakened(public).map(|(field, choice)| format!("{}={}", field.path.as_str(), choice.value)).collect();
+    if let (false, Some(members)) = (weak.is_empty(), detail.as_object_mut()) {
+        members.insert("weak".to_owned(), weak.into());
+    }
+}
+
 /// Whether a save sets a field that is for admins to another value than before.
 pub(super) fn sets_admin_fields(kind: &ConnectionType, before: &PublicFields, after: &PublicFields) -> bool {
     let mut for_admins = kind.fields.iter().filter(|field| field.admin).map(|field| field.path.as_str());
