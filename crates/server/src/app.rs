@@ -23,7 +23,9 @@ use crate::{
     firsts, keys,
     metrics::Metrics,
     oidc::Oidc,
-    ops::{access::TokenIdentity, counts::KnownCounts, credentials::Servable, rows::Sealed as _},
+    ops::{
+        access::TokenIdentity, counts::KnownCounts, credentials::Servable, rows::Sealed as _, sign_in_failures::SignInFailures,
+    },
     passwords::Passwords,
     store::{self, Store, Write},
     tests::TestRunner,
@@ -59,6 +61,7 @@ pub struct App {
     pub tests: TestRunner,
     pub passwords: Passwords,
     pub attempts: Attempts,
+    pub sign_in_failures: SignInFailures,
     pub throttle: Throttle,
     pub metrics: Arc<Metrics>,
     /// Where the folders of this machine's nodes are.
@@ -117,6 +120,7 @@ impl App {
             tests: TestRunner::new(config.tests.clone(), metrics.clone()),
             passwords: Passwords::default(),
             attempts: Attempts::default(),
+            sign_in_failures: SignInFailures::default(),
             throttle: Throttle::new(config.rates.clone(), metrics.clone()),
             metrics,
             data_folder: config.data.folder.clone(),

@@ -46,6 +46,7 @@ pub const ACTIONS: &[(&str, &str)] = &[
     ("person.disable", "Account disabled"),
     ("person.enable", "Account enabled"),
     ("person.sign_in", "Signed in"),
+    ("person.sign_in_failed", "Sign-in failed"),
     ("person.sign_out", "Signed out"),
     ("person.confirm", "Own password given again"),
     ("person.confirm_failed", "Wrong password given for the own one"),
@@ -101,7 +102,7 @@ pub async fn record(write: &mut Write, vault: &Vault, caller: &Caller, event: Ev
 }
 
 /// The same of what the server does by itself.
-async fn record_own(write: &mut Write, vault: &Vault, event: Event<'_>) -> store::Result<()> {
+pub(crate) async fn record_own(write: &mut Write, vault: &Vault, event: Event<'_>) -> store::Result<()> {
     record_by(write, vault, (SERVER, SERVER), event).await
 }
 

@@ -19,7 +19,7 @@ use crate::{
     jobs::{self, follow_changes},
     listen::{self, ListenConfig, Tls, TlsFiles},
     oidc::{Oidc, OidcConfig},
-    ops::{keys, setup},
+    ops::{keys, setup, sign_in_failures},
     router, store,
 };
 
@@ -172,11 +172,13 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
         leave(&app).await;
     }
     let flushed = app.uses.flush(&app.store).await;
+    let told = sign_in_failures::tell(&app, true).await;
     let chained = chain::advance(&app).await;
     app.store.close().await;
     let _ = std::fs::remove_file(socket);
     drop(locks);
     chained.context("bring the audit's chains up to the end")?;
+    told.map_err(|error| anyhow!(error.describe().2)).context("tell of failed sign-ins")?;
     flushed.context("write the last use counts")
 }
 

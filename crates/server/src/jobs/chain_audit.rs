@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::Stop;
-use crate::{app::App, audit::chain};
+use crate::{app::App, audit::chain, ops::sign_in_failures};
 
 const EVERY: Duration = Duration::from_millis(500);
 /// How long it is between two writes of the index, where the store is this node's alone. Reads are chained as they are appended, and who looks at the index has it brought up to
@@ -23,6 +23,10 @@ pub async fn run(app: Arc<App>, mut stop: Stop) {
     let index_every = if app.store.is_shared() { EVERY } else { INDEX_EVERY };
     while stop.pause(rest).await {
         rest = EVERY;
+        if let Err(error) = sign_in_failures::tell(&app, false).await {
+            let cause = error.cause().map(|cause| format!("{cause:#}")).unwrap_or_default();
+            tracing::warn!(error.cause = cause, "failed sign-ins are not in the audit yet");
+        }
         let is_due = |last: Option<Instant>, every| last.is_none_or(|last| last.elapsed() >= every);
         let (looks, counts) = (is_due(looked, LOOK_EVERY), is_due(indexed, index_every));
         let mut advanced = Ok(());

@@ -27,6 +27,7 @@ pub mod second_look;
 pub mod sessions;
 pub mod settings;
 pub mod setup;
+pub mod sign_in_failures;
 #[cfg(test)]
 mod tests;
 pub mod tokens;

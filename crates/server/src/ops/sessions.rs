@@ -53,8 +53,14 @@ pub async fn sign_in(app: &App, device: &Device, email: &str, password: &Secret)
         Ok(email) => store::person_by_email(&mut app.store.read().await?, &email).await?,
         Err(_) => None,
     };
+    let known = row.as_ref().map(|row| row.email.clone());
     let row = row.filter(|row| row.disabled_at.is_none()).map(|row| row.checked(&app.vault)).transpose()?;
-    let row = verify(app, (device.address, &email), row, password).await?.ok_or(Error::Unauthenticated)?;
+    let Some(row) = verify(app, (device.address, &email), row, password).await? else {
+        if let Some(known) = known {
+            app.sign_in_failures.note(&known, device.address, app.clock.now());
+        }
+        return Err(Error::Unauthenticated);
+    };
     let mut write = app.store.write().await?;
     let session = begin_session(app, &mut write, &row, device).await?;
     write.commit_quietly().await?;

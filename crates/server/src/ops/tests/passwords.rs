@@ -8,8 +8,9 @@ use crate::{
     ops::{
         Caller, Role, Roles,
         links::{self, LinkKind, follow_link},
-        people::{change_own_password, put_member, set_password},
+        people::{change_own_password, put_member, set_disabled, set_password},
         sessions::{Device, begin_session, sign_in},
+        sign_in_failures::tell,
     },
     store,
 };
@@ -138,4 +139,50 @@ async fn a_password_over_another_one_that_was_chosen_meanwhile_is_a_conflict() {
     let mut write = app.store.write().await.expect("open");
     let came_to = set_password(app, &mut write, None, read, String::new()).await;
     assert!(matches!(came_to, Err(Error::VersionConflict)), "no outage");
+}
+
+/// What the events of failed sign-ins say, oldest first.
+async fn failures(fixture: &Fixture) -> Vec<(String, String)> {
+    let sql = "SELECT object, detail FROM audit_events WHERE action = 'person.sign_in_failed' AND actor = 'server' ORDER BY at";
+    store::fetch!(&mut fixture.app.store.read().await.expect("open"), fetch_all, (String, String), sql).expect("read")
+}
+
+/// One event a minute and account, whatever is tried, and none of an account that there is not.
+#[tokio::test]
+async fn failed_sign_ins_are_told_once_a_minute_and_of_accounts_alone() {
+    let fixture = Fixture::new().await;
+    let app = &fixture.app;
+    fixture.sign_up(EMAIL, &[Role::User]).await;
+    let device = Device { address: "192.0.2.7".parse().ok(), agent: None };
+    let fails = async |email: &str, times: usize| {
+        for _ in 0..times {
+            let refused = sign_in(app, &device, email, &secret(NEW)).await;
+            assert!(matches!(refused, Err(Error::Unauthenticated)), "{refused:?}");
+        }
+        tell(app, false).await.expect("told");
+    };
+    let attempts = async || -> Vec<(String, i64)> {
+        let of = |detail: &str| serde_json::from_str::<serde_json::Value>(detail).expect("JSON")["attempts"].as_i64().expect("a number");
+        failures(&fixture).await.iter().map(|(email, detail)| (email.clone(), of(detail))).collect()
+    };
+    fails("nobody@example.org", 3).await;
+    assert_eq!(attempts().await, []);
+    // As it is typed, and told as it is called.
+    fails(" ADA@example.org", 2).await;
+    assert_eq!(attempts().await, [(EMAIL.to_owned(), 2)]);
+    assert!(failures(&fixture).await[0].1.contains("\"address\":\"192.0.2.7\""));
+    fails(EMAIL, 2).await;
+    fails(OWNER, 1).await;
+    assert_eq!(attempts().await, [(EMAIL.to_owned(), 2), (OWNER.to_owned(), 1)], "the others wait for the minute to end");
+    app.clock.advance(60 * crate::clock::SECOND);
+    tell(app, false).await.expect("told");
+    let mut told = attempts().await;
+    told.sort();
+    assert_eq!(told, [(EMAIL.to_owned(), 2), (EMAIL.to_owned(), 2), (OWNER.to_owned(), 1)]);
+    // Nor is he let in who is disabled, with whatever password.
+    set_disabled(app, &Caller::shell(), WORKSPACE, EMAIL, true).await.expect("disabled");
+    let refused = sign_in(app, &device, EMAIL, &secret(PASSWORD)).await;
+    assert!(matches!(refused, Err(Error::Unauthenticated)), "{refused:?}");
+    tell(app, true).await.expect("told");
+    assert_eq!(attempts().await.len(), 4);
 }

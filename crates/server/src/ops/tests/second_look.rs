@@ -82,6 +82,8 @@ const FREE: &[(&str, &str)] = &[
     ("keys.add_slot", "a shell's"),
     ("keys.remove_slot", "a shell's"),
     ("keys.recovery", "a shell's"),
+    ("audit.begin", "the server's own"),
+    ("person.sign_in_failed", "nobody's who is signed in"),
     ("audit.expired", "the server's own, by a setting that took one"),
     ("backup.take", "a shell's"),
     ("backup.restore", "a shell's"),
