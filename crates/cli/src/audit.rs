@@ -77,18 +77,21 @@ fn show(report: &Report) -> anyhow::Result<()> {
     if others > 0 {
         output::say(&format!("Rights: {others} other rows are not as their last events left them either."));
     }
+    if let Some(counts) = &report.counts {
+        output::say(&format!("Counts: {counts}. What the page Activity shows there was changed in the store; the events are as they were."));
+    }
     if report.holds() {
         output::say("No event was changed, taken out or put in, and no row that grants was put back.");
-    } else if report.chains.iter().all(|chain| chain.problem.is_none()) {
+    } else if report.chains.iter().any(|chain| chain.problem.is_some()) {
+        output::say(
+            "Nothing behind the first bad event of a chain was looked at. Keep the data folder as it is for who looks into it; a backup \
+             tells what stood there before.",
+        );
+    } else if report.rows.iter().any(|rows| !rows.problems.is_empty()) {
         output::say(
             "No event was changed, taken out or put in; but somebody put these rows back as they once were, or changed them by other means. \
              Do again what the events tell (revoke the token, remove the person, sign out everywhere, save what was saved), and find out who can \
              write the store.",
-        );
-    } else {
-        output::say(
-            "Nothing behind the first bad event of a chain was looked at. Keep the data folder as it is for who looks into it; a backup \
-             tells what stood there before.",
         );
     }
     Ok(())

@@ -8,6 +8,7 @@
 pub mod chain;
 pub mod checkpoint;
 pub mod expiry;
+mod recount;
 pub mod rows;
 mod segment;
 mod segments;

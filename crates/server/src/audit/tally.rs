@@ -11,10 +11,13 @@ use dataflow_vault::Vault;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use uuid::Uuid;
 
-use super::use_event::UseEvent;
-use crate::{clock::SECOND, store::ReadsRow};
+use super::{recount::Total, use_event::UseEvent};
+use crate::{
+    clock::SECOND,
+    store::{ReadsRow, WorkspaceRow},
+};
 
-const MINUTE: i64 = 60 * SECOND;
+pub(super) const MINUTE: i64 = 60 * SECOND;
 /// Counts of a caller in a minute that bear the name of a workflow. What a program says of itself is its own: whoever makes up a workflow for
 /// each read fills the store with this many, and the rest are counted without it. The segments have each as it came.
 const NAMED: usize = 500;
@@ -55,10 +58,7 @@ pub struct Tally {
 impl Tally {
     /// Counts the event of a line.
     pub fn read(&mut self, event: &[u8], named: &mut Named) -> anyhow::Result<()> {
-        // Checked for UTF-8 once, and not each text of it.
-        let event = std::str::from_utf8(event).context("read a line of the audit segment")?;
-        let line = serde_json::from_str(event).context("read a line of the audit segment")?;
-        self.count(line, named);
+        self.count(Line::read(event)?, named);
         Ok(())
     }
 
@@ -149,7 +149,7 @@ impl Key {
 
 /// A line of a segment, as far as it is counted.
 #[derive(Debug, Deserialize)]
-struct Line<'l> {
+pub(super) struct Line<'l> {
     at: i64,
     #[serde(borrow)]
     action: Cow<'l, str>,
@@ -205,7 +205,38 @@ impl<'l> Line<'l> {
         }
     }
 
-    fn minute(&self) -> i64 {
+    pub(super) fn read(event: &'l [u8]) -> anyhow::Result<Self> {
+        // Checked for UTF-8 once, and not each text of it.
+        let event = std::str::from_utf8(event).context("read a line of the audit segment")?;
+        serde_json::from_str(event).context("read a line of the audit segment")
+    }
+
+    /// The id of its workspace, if that is there; of events of before by its name, unless one made later bears it.
+    pub(super) fn workspace_id(&self, workspaces: &[WorkspaceRow]) -> Option<String> {
+        let id = self.workspace_id.map(|id| id.to_string());
+        let is_it = |row: &&WorkspaceRow| match &id {
+            Some(id) => row.id == *id,
+            None => row.name == self.workspace && row.created_at <= self.at,
+        };
+        workspaces.iter().find(is_it).map(|row| row.id.clone())
+    }
+
+    pub(super) fn total<'t>(&'t self, workspace_id: &'t str) -> Total<'t> {
+        Total {
+            workspace_id,
+            minute: self.minute(),
+            connection: &self.connection,
+            version: self.version,
+            action: &self.action,
+            actor_id: &self.actor_id,
+        }
+    }
+
+    pub(super) fn in_words(&self) -> String {
+        format!("{} of “{}” by {}", self.action, self.connection, self.actor)
+    }
+
+    pub(super) fn minute(&self) -> i64 {
         self.at.div_euclid(MINUTE)
     }
 

@@ -10,6 +10,7 @@ use super::{
     Link, canonical, is_authentic,
     chain::{self, CHANGES, checked, link, number},
     checkpoint::Checkpoint,
+    recount,
     rows::{Left, RowsReport},
     segments::{self, Begin, Flow, Head, Step, Walk},
 };
@@ -33,12 +34,16 @@ pub struct Report {
     /// Nothing if the chain of changes does not hold, which tells how they should be.
     #[serde(default)]
     pub rows: Option<RowsReport>,
+    /// The first count of reads that is not what the chains have, which hold.
+    #[serde(default)]
+    pub counts: Option<String>,
 }
 
 impl Report {
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.chains.iter().all(|chain| chain.problem.is_none()) && self.rows.iter().all(|rows| rows.problems.is_empty())
+        let are_as_left = self.rows.iter().all(|rows| rows.problems.is_empty());
+        self.chains.iter().all(|chain| chain.problem.is_none()) && are_as_left && self.counts.is_none()
     }
 }
 
@@ -202,7 +207,7 @@ impl<'w> Walked<'w> {
 pub async fn verify(app: &App, checkpoints: &[Checkpoint]) -> anyhow::Result<Report> {
     let instance = app.vault.instance().to_string();
     let own: Vec<_> = checkpoints.iter().filter(|point| point.instance == instance).cloned().collect();
-    let mut report = Report { chains: Vec::new(), waiting: 0, rows: None };
+    let mut report = Report { chains: Vec::new(), waiting: 0, rows: None, counts: None };
     let mut rows = store::chains(&mut app.store.read().await?).await?;
     for point in &own {
         if rows.iter().all(|row| row.name != point.chain) {
@@ -247,6 +252,9 @@ pub async fn verify(app: &App, checkpoints: &[Checkpoint]) -> anyhow::Result<Rep
         });
     }
     waiting(app, &mut report).await?;
+    if report.chains.iter().all(|chain| chain.chain == CHANGES || chain.problem.is_none()) {
+        report.counts = recount::first_difference(app).await.context("count the reads anew")?;
+    }
     Ok(report)
 }
 

@@ -265,6 +265,12 @@ pub async fn drop_lines(write: &mut Write, chain: &str, last: i64) -> Result<()>
     Ok(())
 }
 
+/// Counts of reads of which the first was between two times, by that; at most `limit`.
+pub async fn reads_between(handle: &mut impl Handle, (from, until): (i64, i64), limit: i64) -> Result<Vec<ReadsRow>> {
+    let sql = "SELECT * FROM audit_reads WHERE at >= $1 AND at < $2 ORDER BY at LIMIT $3";
+    fetch!(handle, fetch_all, ReadsRow, sql, from, until, limit)
+}
+
 /// When the first of the reads was that are counted still.
 pub async fn oldest_reads(handle: &mut impl Handle) -> Result<Option<i64>> {
     Ok(fetch!(handle, fetch_one, (Option<i64>,), "SELECT min(at) FROM audit_reads")?.0)

@@ -52,7 +52,7 @@ pub use self::{
     audit::{
         AuditRow, ChainRow, ReadsRow, append_audit, chain, chain_event, chain_without_row, chains, count_reads,
         drop_events, drop_lines, event, event_before, has_event, event_time, events_after, hold_chain, keep_lines, kept_lines,
-        objects_of, oldest_reads, put_chain, unchained_events,
+        objects_of, oldest_reads, reads_between, put_chain, unchained_events,
     },
     checks::{CheckRow, insert_check, list_checks},
     connections::{
