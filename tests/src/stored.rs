@@ -93,7 +93,7 @@ impl Stored {
     pub fn state(&self) -> String {
         self.sql(
             "SELECT id, version, description, updated_at, deleted_at FROM connections ORDER BY id; SELECT count(*) FROM connection_versions; \
-             SELECT count(*) FROM audit_events; SELECT count(*) FROM tokens; SELECT count(*) FROM people; SELECT count(*) FROM members; \
+             SELECT count(*) FROM audit_events WHERE actor <> 'server'; SELECT count(*) FROM tokens; SELECT count(*) FROM people; SELECT count(*) FROM members; \
              SELECT tick FROM change_clock",
         )
     }

@@ -117,7 +117,14 @@ fn an_event_that_was_bent_is_shown_as_that(#[case] engine: Engine) {
     let owner = Session::start(&stored.server);
     let words = "Changed outside of this program";
     assert!(!owner.get("/w/default/activity").expect(200).text().contains(words));
-    let mut ways = vec!["actor = 'eve@example.org'", "detail = '[no JSON'", "detail = '[7]'", "at = at - 1", "at = 9000000000000000000", "at = -9000000000000000000"];
+    let mut ways = vec![
+        "actor = 'eve@example.org'",
+        "detail = '[no JSON'",
+        "detail = '[7]'",
+        "at = at - 1",
+        "at = 9000000000000000000",
+        "at = -9000000000000000000",
+    ];
     if matches!(engine, Engine::Sqlite) {
         ways.extend(["actor = X'FF00'", "object = 7", "detail = X'FF'", "mac = 'no bytes'", "seq = 'none'"]);
     }

@@ -71,7 +71,9 @@ fn what_weakens_a_connection_is_in_its_events() {
     let weak = json!({"tls": {"mode": "require"}, "extra": {"insecure_auth": "md5"}, "password": "planted"});
     stored.edit("sales", &weak).expect(200);
     stored.edit("sales", &json!({"description": "x"})).expect(200);
-    stored.edit("sales", &json!({"tls": {"mode": "verify-full"}, "extra": {"insecure_auth": null}, "password": "planted"})).expect(200);
+    stored
+        .edit("sales", &json!({"tls": {"mode": "verify-full"}, "extra": {"insecure_auth": null}, "password": "planted"}))
+        .expect(200);
     let both = json!(["tls.mode=require", "extra.insecure_auth=md5"]);
     let none = Value::Null;
     let told = of("sales");

@@ -78,7 +78,9 @@ fn show(report: &Report) -> anyhow::Result<()> {
         output::say(&format!("Rights: {others} other rows are not as their last events left them either."));
     }
     if let Some(counts) = &report.counts {
-        output::say(&format!("Counts: {counts}. What the page Activity shows there was changed in the store; the events are as they were."));
+        output::say(&format!(
+            "Counts: {counts}. What the page Activity shows there was changed in the store; the events are as they were."
+        ));
     }
     if report.holds() {
         output::say("No event was changed, taken out or put in, and no row that grants was put back.");

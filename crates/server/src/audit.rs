@@ -107,12 +107,7 @@ pub(crate) async fn record_own(write: &mut Write, vault: &Vault, event: Event<'_
     record_by(write, vault, (SERVER, SERVER), event).await
 }
 
-async fn record_by(
-    write: &mut Write,
-    vault: &Vault,
-    (actor, actor_id): (&str, &str),
-    mut event: Event<'_>,
-) -> store::Result<()> {
+async fn record_by(write: &mut Write, vault: &Vault, (actor, actor_id): (&str, &str), mut event: Event<'_>) -> store::Result<()> {
     rows::note(&mut event.detail, &write.take_marks());
     let mut row = AuditRow {
         id: random_uuid().to_string(),

@@ -151,9 +151,9 @@ async fn index_reads(app: &App) -> anyhow::Result<bool> {
         ),
         Some(row) => row,
         None if last == 0 => return Ok(false),
-        None if is_gone(app, &name).await? => bail!(
-            "The row of the audit chain of this node's reads is gone from the store: “dataflow audit verify” tells more"
-        ),
+        None if is_gone(app, &name).await? => {
+            bail!("The row of the audit chain of this node's reads is gone from the store: “dataflow audit verify” tells more")
+        }
         None => first(app)?.0,
     };
     let (after, counted, end) = app.use_log.take_counts();

@@ -7,10 +7,10 @@ use dataflow_vault::Vault;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Link, canonical, is_authentic,
+    Link, canonical,
     chain::{self, CHANGES, checked, link, number},
     checkpoint::Checkpoint,
-    recount,
+    is_authentic, recount,
     rows::{Left, RowsReport},
     segments::{self, Begin, Flow, Head, Step, Walk},
 };

@@ -12,7 +12,9 @@ use super::{
     list::search_words,
     rows::{Sealed as _, VersionContent, taken},
     second_look,
-    versions::{Earlier, Sealing, changed_fields, is_same, json, moved_fields, note_weak, read_content, sets_admin_fields, version_row},
+    versions::{
+        Earlier, Sealing, changed_fields, is_same, json, moved_fields, note_weak, read_content, sets_admin_fields, version_row,
+    },
 };
 use crate::{
     app::{App, Workspace},

@@ -41,8 +41,7 @@ impl SignInFailures {
     /// Notes that somebody could not sign in to an account that there is.
     pub(super) fn note(&self, email: &str, address: Option<IpAddr>, now: i64) {
         let mut accounts = self.accounts();
-        let failures =
-            accounts.entry(email.to_owned()).or_insert(Failures { untold: 0, last: now, address, told_at: i64::MIN });
+        let failures = accounts.entry(email.to_owned()).or_insert(Failures { untold: 0, last: now, address, told_at: i64::MIN });
         *failures = Failures { untold: failures.untold.saturating_add(1), last: now, address, ..*failures };
     }
 
@@ -82,8 +81,7 @@ pub async fn tell(app: &App, at_the_end: bool) -> Result<()> {
         let mut write = app.store.write().await?;
         for (email, failures) in &due {
             let detail = serde_json::json!({"attempts": failures.untold, "address": failures.address});
-            let event =
-                Event { at: failures.last, workspace_id: None, action: "person.sign_in_failed", object: email, detail };
+            let event = Event { at: failures.last, workspace_id: None, action: "person.sign_in_failed", object: email, detail };
             audit::record_own(&mut write, &app.vault, event).await?;
         }
         write.commit_quietly().await?;

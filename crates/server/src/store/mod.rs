@@ -50,9 +50,9 @@ use self::write::OpenTransaction;
 pub use self::{
     activity::{ActivityQuery, list_events, list_reads},
     audit::{
-        AuditRow, ChainRow, ReadsRow, append_audit, chain, chain_event, chain_without_row, chains, count_reads,
-        drop_events, drop_lines, event, event_before, has_event, event_time, events_after, hold_chain, keep_lines, kept_lines,
-        objects_of, oldest_reads, reads_between, put_chain, unchained_events,
+        AuditRow, ChainRow, ReadsRow, append_audit, chain, chain_event, chain_without_row, chains, count_reads, drop_events,
+        drop_lines, event, event_before, event_time, events_after, has_event, hold_chain, keep_lines, kept_lines, objects_of,
+        oldest_reads, put_chain, reads_between, unchained_events,
     },
     checks::{CheckRow, insert_check, list_checks},
     connections::{

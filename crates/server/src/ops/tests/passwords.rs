@@ -162,7 +162,9 @@ async fn failed_sign_ins_are_told_once_a_minute_and_of_accounts_alone() {
         tell(app, false).await.expect("told");
     };
     let attempts = async || -> Vec<(String, i64)> {
-        let of = |detail: &str| serde_json::from_str::<serde_json::Value>(detail).expect("JSON")["attempts"].as_i64().expect("a number");
+        let of = |detail: &str| {
+            serde_json::from_str::<serde_json::Value>(detail).expect("JSON")["attempts"].as_i64().expect("a number")
+        };
         failures(&fixture).await.iter().map(|(email, detail)| (email.clone(), of(detail))).collect()
     };
     fails("nobody@example.org", 3).await;

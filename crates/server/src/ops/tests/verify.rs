@@ -113,15 +113,24 @@ async fn counts_are_held_against_the_lines(fixture: Fixture) {
     assert_eq!(read().await.counts, None);
     fixture.bend("CREATE TABLE kept AS SELECT * FROM audit_reads").await;
     for (way, words) in [
-        ("UPDATE audit_reads SET reads = reads + 1 WHERE id = (SELECT id FROM audit_reads ORDER BY at, id LIMIT 1)", "are counted, and the chains have"),
-        ("UPDATE audit_reads SET reads = 1 WHERE at = (SELECT max(at) FROM audit_reads WHERE connection = 'sales')", "1 are counted, and the chains have 3"),
+        (
+            "UPDATE audit_reads SET reads = reads + 1 WHERE id = (SELECT id FROM audit_reads ORDER BY at, id LIMIT 1)",
+            "are counted, and the chains have",
+        ),
+        (
+            "UPDATE audit_reads SET reads = 1 WHERE at = (SELECT max(at) FROM audit_reads WHERE connection = 'sales')",
+            "1 are counted, and the chains have 3",
+        ),
         ("DELETE FROM audit_reads WHERE connection = 'stock'", "credentials.read of “stock” by shell"),
         ("DELETE FROM audit_reads WHERE workflow = 'made-up-7'", "credentials.read of “sales” by shell"),
         ("UPDATE audit_reads SET connection = 'other' WHERE connection = 'stock'", "and the chains have"),
         ("UPDATE audit_reads SET actor_id = 'token 7'", "and the chains have"),
         ("UPDATE audit_reads SET at = at + 60000000 WHERE connection = 'stock'", "and the chains have"),
         ("DELETE FROM audit_reads", "0 are counted"),
-        ("INSERT INTO audit_reads SELECT 'new', workspace_id, connection, version, action, actor, actor_id, '', '', at - 86400000000, last_at, 1, NULL, NULL FROM kept ORDER BY at LIMIT 1", "1 are counted, and the chains have 0"),
+        (
+            "INSERT INTO audit_reads SELECT 'new', workspace_id, connection, version, action, actor, actor_id, '', '', at - 86400000000, last_at, 1, NULL, NULL FROM kept ORDER BY at LIMIT 1",
+            "1 are counted, and the chains have 0",
+        ),
     ] {
         fixture.bend(way).await;
         let report = read().await;
