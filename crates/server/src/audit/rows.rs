@@ -23,6 +23,9 @@ use crate::{
 
 /// Where an event's detail has them.
 const ROWS: &str = "rows";
+const WORKSPACES: &str = "workspaces";
+/// The action of the event that a workspace's end leaves. Its detail has the id.
+pub const WORKSPACE_DELETE: &str = "workspace.delete";
 /// Rows that a report names.
 const NAMED: usize = 20;
 
@@ -38,6 +41,21 @@ pub struct RowsReport {
     pub others: u64,
 }
 
+impl RowsReport {
+    /// Names a row that is not as the last event left it.
+    async fn tell(&mut self, snapshot: &mut Snapshot, table: &str, key: &str, last: &Last) -> anyhow::Result<()> {
+        if self.problems.len() >= NAMED {
+            self.others += 1;
+            return Ok(());
+        }
+        let event = store::event(snapshot, &last.event).await?;
+        let event = event.map(|event| named(&event, event.seq.unwrap_or_default())).unwrap_or_default();
+        let is = if last.mark.is_some() { "is not as it was left by" } else { "is there, and was taken out by" };
+        self.problems.push(format!("the row {key} of {table} {is} {event}"));
+        Ok(())
+    }
+}
+
 /// Adds to an event's detail what its change left of rows. Events of before this was kept have no such member; every one since has it.
 pub(super) fn note(detail: &mut Value, marks: &[Mark]) {
     let rows = marks.iter().map(|mark| (mark.table, mark.key.as_str(), mark.mac.as_deref().map(row_mark).map(hex::encode)));
@@ -51,6 +69,15 @@ pub fn without(detail: &mut Value) {
     if let Value::Object(members) = detail {
         members.remove(ROWS);
     }
+}
+
+/// The id of the workspace that an event says was deleted.
+fn ended_workspace(event: &AuditRow) -> Option<String> {
+    if event.action != WORKSPACE_DELETE {
+        return None;
+    }
+    let detail: Value = serde_json::from_str(&event.detail).ok()?;
+    detail.get("id").and_then(Value::as_str).map(str::to_owned)
 }
 
 #[derive(Deserialize)]
@@ -80,6 +107,9 @@ impl Left {
         for (table, key, mark) in rows {
             let mark = mark.and_then(|mark| hex::decode(mark).ok());
             self.0.insert((table, key), Last { mark, event: event.id.clone() });
+        }
+        if let Some(id) = ended_workspace(event) {
+            self.0.insert((WORKSPACES.to_owned(), id), Last { mark: None, event: event.id.clone() });
         }
     }
 
@@ -114,6 +144,12 @@ impl Left {
             };
         }
         hold!(PersonRow, IdentityRow, SessionRow, LinkRow, MemberRow, GroupRow, TokenRow, ConnectionRow, SettingRow);
+        // A rotation changes their rows and leaves no event for each; and what is in one that has ended grants nothing without it.
+        for workspace in store::workspaces(&mut snapshot).await? {
+            if let Some(last) = self.0.get(&(WORKSPACES.to_owned(), workspace.id.clone())) {
+                report.tell(&mut snapshot, WORKSPACES, &workspace.id, last).await?;
+            }
+        }
         Ok(Some(report))
     }
 
@@ -133,13 +169,7 @@ impl Left {
                 match self.0.get(&(table.to_owned(), key.clone())) {
                     None => report.untold += 1,
                     Some(Last { mark: Some(mark), .. }) if holds(vault, &row, mark) => report.hold += 1,
-                    Some(_) if report.problems.len() >= NAMED => report.others += 1,
-                    Some(Last { mark, event }) => {
-                        let event = store::event(snapshot, event).await?;
-                        let event = event.map(|event| named(&event, event.seq.unwrap_or_default())).unwrap_or_default();
-                        let is = if mark.is_some() { "is not as it was left by" } else { "is there, and was taken out by" };
-                        report.problems.push(format!("the row {key} of {table} {is} {event}"));
-                    }
+                    Some(last) => report.tell(snapshot, table, &key, last).await?,
                 }
             }
         }

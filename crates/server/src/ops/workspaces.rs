@@ -132,7 +132,7 @@ pub async fn delete(app: &App, caller: &Caller, name: &str, precondition: &Preco
         at: app.clock.now(),
         // Of the whole server: its owners go on seeing it.
         workspace_id: None,
-        action: "workspace.delete",
+        action: audit::rows::WORKSPACE_DELETE,
         object: &row.name,
         detail: serde_json::json!({"id": row.id, "connections": connections, "members": members, "tokens": tokens}),
     };

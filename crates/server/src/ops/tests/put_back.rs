@@ -20,6 +20,7 @@ use crate::{
         settings::{self, Retention},
         tokens,
         users::{self, Users},
+        workspaces,
     },
     store::{self, IdentityRow},
 };
@@ -133,6 +134,21 @@ async fn end(fixture: &Fixture, before: Before) {
 const TABLES: [&str; 9] =
     ["people", "members", "identities", "sessions", "links", "people_groups", "tokens", "connections", "settings"];
 
+/// The keys of a deleted workspace are in a copy of its row.
+async fn ends(fixture: &Fixture) {
+    let (app, shell) = (&fixture.app, Caller::shell());
+    workspaces::create(app, &shell, "closed").await.expect("made");
+    run(fixture, "CREATE TABLE kept_workspaces AS SELECT * FROM workspaces WHERE name = 'closed'".to_owned()).await;
+    workspaces::delete(app, &shell, "closed", &Precondition::Any).await.expect("deleted");
+    all_hold(app, "a workspace ended").await;
+    run(fixture, "INSERT INTO workspaces SELECT * FROM kept_workspaces".to_owned()).await;
+    let report = rows(app).await;
+    let is_told = |problem: &String| {
+        problem.contains("of workspaces is there, and was taken out by") && problem.contains("workspace.delete “closed”")
+    };
+    assert!(report.problems.len() == 1 && report.problems.iter().all(is_told), "{report:?}");
+}
+
 /// Copies of the tables, as somebody takes them.
 async fn copy(fixture: &Fixture, name: &str) {
     for table in TABLES {
@@ -233,6 +249,8 @@ async fn each_is_named(fixture: Fixture) {
         all_hold(app, sql).await;
         kinds += 1;
     }
+    Box::pin(ends(&fixture)).await;
+    kinds += 1;
     println!("promise: rows that were in force once: {kinds} ways to put one back: each named, and none that was not");
 }
 
