@@ -150,6 +150,12 @@ fn each_defect_of_the_files_is_found() {
     stored.sql(newer);
     finds(&store, &[], ("schema", "problem"), &["9999", "newer version"]);
     stored.sql("DELETE FROM _sqlx_migrations WHERE version = 9999");
+    stored.sql("CREATE TABLE kept AS SELECT * FROM change_clock; DELETE FROM change_clock");
+    finds(&store, &[], ("change clock", "problem"), &["is gone", "dataflow restore --replace"]);
+    stored.sql("INSERT INTO change_clock SELECT * FROM kept; DROP TABLE kept; CREATE TABLE kept AS SELECT * FROM instance");
+    stored.sql("DELETE FROM instance");
+    finds(&store, &[], ("key ring", "problem"), &["It is gone", "dataflow restore --replace"]);
+    stored.sql("INSERT INTO instance SELECT * FROM kept");
     stored.sql("UPDATE instance SET key_ring = substr(key_ring, 1, 60)");
     let (_, report) = doctor(&store, &[], "");
     assert!(report["key ring"].0 == "problem" && report["key ring"].1.contains("damaged"), "{report:#?}");

@@ -9,9 +9,9 @@ use dataflow_tests::stored::{Engine, Stored};
 use rstest::rstest;
 use serde_json::json;
 
-/// More rows of each kind than are kept, and than one transaction deletes.
+/// More rows of each kind than are kept, and than one transaction deletes; and jobs of which nothing is known, as after damage.
 const PLANT: &str = "
-    UPDATE jobs SET ran_at = 0;
+    DELETE FROM jobs;
     INSERT INTO checks (id, connection_id, version, status, report, checked_at, checked_by)
       WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1600)
       SELECT c.name || i, c.id, 1, 'ok', '{}', i, 'x' FROM n, connections c WHERE c.name = 'sales' OR i <= 7;

@@ -90,6 +90,14 @@ pub struct PublicConfig {
     pub trusted_proxies: Vec<Cidr>,
 }
 
+impl PublicConfig {
+    /// Whether people reach it over TLS, be it this server's own or a proxy's.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.tls.is_some() || self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
+    }
+}
+
 /// How the audit is kept.
 #[derive(Debug, Clone, Default)]
 pub struct AuditConfig {
@@ -213,7 +221,8 @@ impl RateConfig {
     }
 }
 
-/// Most tests of connections at a time in one workspace, and on one node.
+/// Most tests of connections that begin at a time for one caller, in one workspace, and on one node.
+pub const TESTS_PER_CALLER: usize = 2;
 pub const TESTS_PER_WORKSPACE: usize = 4;
 pub const TESTS_PER_NODE: usize = 16;
 
@@ -236,6 +245,9 @@ impl Default for TestConfig {
 /// How many tests may be under way at a time. Each is a process that needs about 10 MiB of memory and is refused more than 64.
 #[derive(Debug, Clone)]
 pub struct TestBounds {
+    /// Of one caller, and of his that are under way, have moved aside or wait.
+    pub per_caller: usize,
+    pub line_per_caller: usize,
     /// In one workspace, and on this node.
     pub per_workspace: usize,
     pub per_node: usize,
@@ -249,6 +261,8 @@ pub struct TestBounds {
 impl Default for TestBounds {
     fn default() -> Self {
         Self {
+            per_caller: TESTS_PER_CALLER,
+            line_per_caller: 8,
             per_workspace: TESTS_PER_WORKSPACE,
             per_node: TESTS_PER_NODE,
             slow_per_workspace: 12,

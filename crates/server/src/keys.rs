@@ -8,12 +8,12 @@ use std::{
 
 use anyhow::{Context, bail};
 pub use dataflow_vault::Passphrase;
-use dataflow_vault::{Kek, KekProvider, KeyFile, KeyRing, SlotKind, Vault};
+use dataflow_vault::{Kek, KekProvider, KeyFile, KeyRing, SlotKind, Vault, VaultError};
 
 use crate::{
     clock::Clock,
     firsts,
-    store::{self, Store},
+    store::{self, Store, StoreError},
     transit::Transit,
 };
 
@@ -125,7 +125,7 @@ impl KeySource {
 }
 
 impl NewKey {
-    fn of(provider: &dyn KekProvider, is_made: bool) -> Result<Self, dataflow_vault::VaultError> {
+    fn of(provider: &dyn KekProvider, is_made: bool) -> Result<Self, VaultError> {
         Ok(Self { kind: provider.kind(), enrolled: provider.enroll()?, is_made })
     }
 }
@@ -133,17 +133,21 @@ impl NewKey {
 /// Opens the store's key ring, or makes it where the store is empty. Where rows are left and the ring is gone, none is made: what is sealed
 /// under the old one would be lost for good.
 pub async fn open_vault(store: &Store, source: &KeySource, clock: &Clock) -> anyhow::Result<Vault> {
-    let existing = store::instance(&mut store.read().await?).await?;
+    let mut session = store.read().await?;
+    // Asked first: another node that sets the store up at this moment brings the ring with all else.
+    let is_new = store::is_new(&mut session).await?;
+    let existing = store::instance(&mut session).await?;
+    drop(session);
     if let Some(instance) = existing {
-        let ring = KeyRing::from_bytes(&instance.key_ring).context("read the key ring")?;
+        let ring = KeyRing::from_bytes(&instance.key_ring).map_err(unreadable)?;
         // Stretching a passphrase and asking a key service take their time.
         let source = source.clone();
         return tokio::task::spawn_blocking(move || source.open(&ring)).await.context("open the key ring")?;
     }
-    if !store::workspaces(&mut store.read().await?).await?.is_empty() {
+    if !is_new {
         bail!(
-            "The store holds workspaces and its key ring is gone: it was damaged, or changed outside of this program. No new key is made \
-             over what lies under the old one. Restore a backup with “dataflow restore --replace”."
+            "The store is in use and its key ring is gone: it was damaged, or changed outside of this program. No new key is made over \
+             what lies under the old one. Restore a backup with “dataflow restore --replace”."
         );
     }
     let fresh = match source {
@@ -174,6 +178,14 @@ pub async fn open_vault(store: &Store, source: &KeySource, clock: &Clock) -> any
     firsts::begin(&mut write, &vault, clock.now()).await?;
     write.commit().await?;
     Ok(vault)
+}
+
+/// Bytes that are no ring say what to do, as any other damage of the store does.
+fn unreadable(error: VaultError) -> anyhow::Error {
+    match error {
+        VaultError::Damaged { .. } => StoreError::damaged(error).into(),
+        error => anyhow::Error::new(error).context("read the key ring"),
+    }
 }
 
 /// A credential is never made here: nobody would find it at the next start.

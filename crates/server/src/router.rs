@@ -24,6 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::{
     api::{self, extract::authenticate},
     app::App,
+    config::PublicConfig,
     error::Error,
     faults,
     hosts::HostAllowlist,
@@ -46,8 +47,12 @@ fn described() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(api::openapi::description()).merge(api::openapi::routes())
 }
 
-/// Every address that the server answers, to requests for a host that `hosts` admits; `None`: for any or none, as tests ask.
-pub fn router(app: Arc<App>, hosts: Option<HostAllowlist>) -> Router {
+/// For how long a browser that was here over TLS comes back in no other way: a year, to this host alone and no other of its domain
+/// (RFC 6797). Browsers heed it over TLS only.
+const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// Every address that the server answers, to requests for a host that `public` admits; `None`: for any or none, as tests ask.
+pub fn router(app: Arc<App>, public: Option<&PublicConfig>) -> Router {
     let (api, _) = described().split_for_parts();
     let description = Arc::new(OnceLock::new());
     let routes = Router::new()
@@ -58,13 +63,17 @@ pub fn router(app: Arc<App>, hosts: Option<HostAllowlist>) -> Router {
         .route("/readyz", get(ready))
         .fallback(studio::nowhere)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed);
-    behind_the_door(routes, Door { app, hosts })
+    behind_the_door(
+        routes,
+        Door { app, hosts: public.map(HostAllowlist::of), is_https: public.is_some_and(PublicConfig::is_https) },
+    )
 }
 
 /// What stands before every route. One layer for all that is done there: axum clones each layer, and all below it, for each request.
 struct Door {
     app: Arc<App>,
     hosts: Option<HostAllowlist>,
+    is_https: bool,
 }
 
 fn behind_the_door(routes: Router<Arc<App>>, door: Door) -> Router {
@@ -79,6 +88,7 @@ async fn pass(State(door): State<Arc<Door>>, mut request: Request, next: Next) -
     let method = request.method().clone();
     // Reads of the API write nothing that bears a MAC.
     let may_write = !method.is_safe() || !request.uri().path().starts_with("/api/");
+    let keeps_to_tls = door.is_https && !is_this_machine(&request);
     let _under_way = may_write.then(|| door.app.under_way.begin());
     let mut response = match door.hosts.as_ref().map_or(Ok(()), |hosts| hosts.admit(&mut request)) {
         Ok(()) => match timeout(HANDLER, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
@@ -88,10 +98,19 @@ async fn pass(State(door): State<Arc<Door>>, mut request: Request, next: Next) -
         Err(error) => error.into_response(),
     };
     response.headers_mut().entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    if keeps_to_tls {
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT);
+    }
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     door.app.metrics.request(&method, route, response.status(), began.elapsed());
     faults::log(&response, &method, route);
     response
+}
+
+/// Whether it is asked for as `localhost`, the one name that other programs of whoever asks have, too.
+fn is_this_machine(request: &Request) -> bool {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    host.split(':').next().is_some_and(|name| name.eq_ignore_ascii_case("localhost"))
 }
 
 /// The panic's own words went to standard error already.
@@ -168,11 +187,44 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_came_over_tls_comes_back_so() {
+        let app = TestApp::on_sqlite().await;
+        let public = |listen: &str, public_url: Option<&str>, tls: bool| PublicConfig {
+            listen: listen.parse().expect("an address"),
+            public_url: public_url.map(str::to_owned),
+            tls: tls.then(|| ("server.crt".into(), "server.key".into())),
+            trusted_proxies: Vec::new(),
+        };
+        for (public, host, expected) in [
+            (public("127.0.0.1:8080", None, false), "127.0.0.1", None),
+            (public("127.0.0.1:8080", Some("http://dataflow.example.org"), false), "dataflow.example.org", None),
+            (
+                public("127.0.0.1:8080", Some("https://dataflow.example.org"), false),
+                "dataflow.example.org",
+                Some("max-age=31536000"),
+            ),
+            (public("0.0.0.0:8443", None, true), "dataflow.example.org:8443", Some("max-age=31536000")),
+            (public("127.0.0.1:8443", None, true), "localhost:8443", None),
+        ] {
+            // A page, an answer of the API, a refusal.
+            for path in ["/sign-in", "/api/v1/openapi.json", "/api/v1/types", "/nowhere"] {
+                let request = Request::get(path).header("host", host).body(Body::empty()).expect("a request");
+                let answer = router(app.clone(), Some(&public)).oneshot(request).await.expect("an answer");
+                let told = answer.headers().get(header::STRICT_TRANSPORT_SECURITY).map(HeaderValue::as_bytes);
+                assert_eq!(told, expected.map(str::as_bytes), "{path} of {host} at {public:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn a_panic_is_a_failure_with_an_id_and_is_counted() {
         let app = TestApp::on_sqlite().await;
         let routes = Router::new().route("/of/{name}", get(async || -> StatusCode { panic!("planned") }));
         let request = Request::get("/of/planted").body(Body::empty()).expect("a request");
-        let response = behind_the_door(routes, Door { app: app.clone(), hosts: None }).oneshot(request).await.expect("an answer");
+        let response = behind_the_door(routes, Door { app: app.clone(), hosts: None, is_https: false })
+            .oneshot(request)
+            .await
+            .expect("an answer");
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(response.headers().contains_key(REQUEST_ID));
         let counted = "dataflow_http_requests_total{method=\"GET\",route=\"/of/{name}\",status=\"500\"} 1";

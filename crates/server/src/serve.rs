@@ -15,7 +15,7 @@ use crate::{
     app::{App, AppConfig},
     audit::chain,
     config::{AuditConfig, DataConfig, NODES_MAX, PublicConfig, RateConfig, TestConfig},
-    hosts::HostAllowlist,
+    error::Error,
     jobs::{self, follow_changes},
     listen::{self, ListenConfig, Tls, TlsFiles},
     oidc::{Oidc, OidcConfig},
@@ -146,8 +146,10 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
     if app.store.is_shared() {
         // From here on no key is used that this node does not know; what came before it told of itself, it looks for now.
         follow_changes::beat(&app, 0).await.context("tell the other nodes of this one")?;
-        keys::adopt(&app).await.map_err(|error| anyhow!(error.describe().2))?;
+        keys::adopt(&app).await.map_err(why)?;
     }
+    // Asked before anybody is told that it is ready: a damaged store may show only here.
+    let is_new = setup::is_needed(&app).await.map_err(why)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = config.public.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
     let socket = config.data.socket(locks.node);
@@ -156,14 +158,14 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
     let admin = tokio::spawn(admin::serve(app.clone(), admin_socket));
     let jobs = jobs::start(&app);
     tell(&format!("Dataflow Connections is ready at {url}"));
-    if setup::is_needed(&app).await.map_err(|error| anyhow!(error.describe().2))? {
-        let link = setup::create_link(&app).await.map_err(|error| anyhow!(error.describe().2))?;
+    if is_new {
+        let link = setup::create_link(&app).await.map_err(why)?;
         tell(&format!(
             "Nobody has an account yet. Make the first one here, within a day: {url}/link/{}",
             link.code.expose_secret()
         ));
     }
-    let router = router::router(app.clone(), Some(HostAllowlist::of(&config.public)));
+    let router = router::router(app.clone(), Some(&config.public));
     let trusted_proxies = config.public.trusted_proxies.clone();
     listen::serve(listener, ListenConfig { tls, trusted_proxies, ..ListenConfig::default() }, router, shutdown).await;
     admin.abort();
@@ -180,6 +182,15 @@ pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>, tell
     chained.context("bring the audit's chains up to the end")?;
     told.map_err(|error| anyhow!(error.describe().2)).context("tell of failed sign-ins")?;
     flushed.context("write the last use counts")
+}
+
+/// What stopped the start, for who starts it: of what has a cause that one.
+fn why(error: Error) -> anyhow::Error {
+    let text = error.describe().2;
+    match error {
+        Error::Internal(cause) | Error::Unavailable(cause) | Error::SecretUnreadable(cause) => cause,
+        _ => anyhow!(text),
+    }
 }
 
 /// The provider, which leads people back to where they open this server.
@@ -232,8 +243,7 @@ fn look_into(folder: &Path) -> anyhow::Result<()> {
 
 /// Passwords cross this listener: in the clear only on loopback, or behind a proxy that the operator names.
 fn refuse_clear_text(public: &PublicConfig) -> anyhow::Result<()> {
-    let behind_tls = public.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
-    if public.listen.ip().is_loopback() || public.tls.is_some() || behind_tls {
+    if public.listen.ip().is_loopback() || public.is_https() {
         return Ok(());
     }
     bail!(

@@ -7,7 +7,7 @@ use dataflow_connectors::scrub::printable;
 use super::Finding;
 use crate::{
     config::DataConfig,
-    store::{Location, Look},
+    store::{self, Location, Look, StoreError},
 };
 
 /// The first SQLite without the reset bug: <https://www.sqlite.org/wal.html#walresetbug>.
@@ -61,6 +61,9 @@ pub(super) async fn examine(look: &mut Look, data: &DataConfig, is_running: bool
         ),
         Err(error) => unanswered("schema", &error),
     });
+    if let Err(StoreError::Refused { sentence, source }) = store::tick(look).await {
+        findings.push(Finding::problem("change clock", format!("The store has none that can be read: {source}."), sentence));
+    }
     findings.push(match look.triggers().await {
         Ok(found) if found.is_empty() => Finding::ok("triggers", "none: nothing but this program acts on what is saved"),
         Ok(found) => Finding::problem(

@@ -10,11 +10,17 @@ pub(super) async fn examine(look: &mut Look, asked: &Examination<'_>) -> Vec<Fin
     let damaged = |error: &(dyn std::error::Error + 'static)| {
         vec![Finding::problem(RING, format!("It cannot be read: {}.", chain(error)), "Restore a backup with “dataflow restore”.")]
     };
-    let ring = match store::instance(look).await {
+    let instance = store::instance(look).await;
+    let is_new = matches!(store::is_new(look).await, Ok(true));
+    let ring = match instance {
         Ok(Some(instance)) => match KeyRing::from_bytes(&instance.key_ring) {
             Ok(ring) => ring,
             Err(error) => return damaged(&error),
         },
+        Ok(None) if !is_new => {
+            let hint = "Keep a copy of the store, and restore a backup with “dataflow restore --replace”.";
+            return vec![Finding::problem(RING, "It is gone from a store that is in use.", hint)];
+        }
         Ok(None) => {
             return vec![Finding::warning(RING, "There is none: nobody has started this store.", "“dataflow serve” makes it.")];
         }

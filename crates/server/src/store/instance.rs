@@ -1,6 +1,6 @@
 //! The instance: its id, its key ring, and the clock of changes.
 
-use super::{Handle, Result, Write, execute, fetch};
+use super::{Handle, Result, StoreError, Write, execute, fetch};
 
 #[derive(Debug, sqlx::FromRow)]
 pub struct InstanceRow {
@@ -24,12 +24,25 @@ pub async fn replace_key_ring(write: &mut Write, key_ring: &[u8]) -> Result<()> 
 
 /// The change clock: a number that grows with every committed change that a cache could hold.
 pub async fn tick(handle: &mut impl Handle) -> Result<i64> {
-    let (tick,) = fetch!(handle, fetch_one, (i64,), "SELECT tick FROM change_clock WHERE id = 1")?;
-    Ok(tick)
+    let sql = "SELECT tick FROM change_clock WHERE id = 1";
+    fetch!(handle, fetch_optional, (i64,), sql)?.map(|(tick,)| tick).ok_or_else(no_clock)
 }
 
 /// Where it stands once `write` is committed, and the oldest version of the root key whose row MACs hold then.
 pub(super) async fn advance_clock(write: &mut Write) -> Result<(i64, i64)> {
     let sql = "UPDATE change_clock SET tick = tick + 1 WHERE id = 1 RETURNING tick, rows_from";
-    fetch!(write, fetch_one, (i64, i64), sql)
+    fetch!(write, fetch_optional, (i64, i64), sql)?.ok_or_else(no_clock)
+}
+
+/// Its row comes with the table: none is put in later, since nodes that know another tick would take it for one that they have seen.
+pub(super) fn no_clock() -> StoreError {
+    StoreError::damaged("the row of its change clock is gone")
+}
+
+/// Whether a store has nothing yet of what comes with its key ring, or later.
+pub async fn is_new(handle: &mut impl Handle) -> Result<bool> {
+    let sql = "SELECT count(*) WHERE EXISTS (SELECT 1 FROM workspaces) OR EXISTS (SELECT 1 FROM people) \
+               OR EXISTS (SELECT 1 FROM audit_chains) OR EXISTS (SELECT 1 FROM audit_events)";
+    let (has_rows,) = fetch!(handle, fetch_one, (i64,), sql)?;
+    Ok(has_rows == 0)
 }

@@ -3,7 +3,7 @@
 
 use super::{
     ChainRow, ConnectionRow, GroupRow, Handle, IdentityRow, LinkRow, MemberRow, PersonRow, Result, SessionRow, SettingRow,
-    TokenRow, VersionRow, WorkspaceRow, Write, execute, fetch,
+    TokenRow, VersionRow, WorkspaceRow, Write, execute, fetch, instance::no_clock,
 };
 
 /// A node of a shared store.
@@ -53,8 +53,8 @@ pub async fn end_row_macs(write: &mut Write, rows_from: i64) -> Result<()> {
 }
 
 pub(super) async fn rows_from(write: &mut Write) -> Result<i64> {
-    let (from,) = fetch!(write, fetch_one, (i64,), "SELECT rows_from FROM change_clock WHERE id = 1")?;
-    Ok(from)
+    let sql = "SELECT rows_from FROM change_clock WHERE id = 1";
+    fetch!(write, fetch_optional, (i64,), sql)?.map(|(from,)| from).ok_or_else(no_clock)
 }
 
 /// Whether a version that this change saves has a secret under a key that was retired meanwhile.

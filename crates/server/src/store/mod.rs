@@ -10,6 +10,7 @@ mod connections;
 mod copy;
 #[cfg(test)]
 mod crash;
+mod error;
 mod groups;
 mod idempotency;
 mod identities;
@@ -61,10 +62,11 @@ pub use self::{
         record_check_on_connection, update_connection, version,
     },
     copy::{Kind, LiveRow, TABLES, Table, Value, live_connections, page, put_all_words, put_rows, schema},
+    error::{Result, StoreError},
     groups::{GroupRow, group, group_by_name, groups, put_group, remove_group},
     idempotency::{insert_key, key_request},
     identities::{IdentityRow, delete_identities_of, identities_of, identity, insert_identity, linked_people},
-    instance::{InstanceRow, insert_instance, instance, replace_key_ring, tick},
+    instance::{InstanceRow, insert_instance, instance, is_new, replace_key_ring, tick},
     keys::{
         MacTable, Mark, NodeRow, beat, count_under_older_keys, end_row_macs, exchange_key_ring, exchange_workspace_key, nodes,
         remove_node, reseal_version, versions_under_older_keys,
@@ -86,8 +88,8 @@ pub use self::{
     },
     settings::{SettingRow, begin_setting, put_setting, setting},
     tokens::{
-        TokenPage, TokenRow, hold_token, insert_token, list_tokens, live_token_by_name, live_tokens_of, revoke_token, token,
-        token_by_hash, touch_token,
+        TokenPage, TokenRow, hold_token, insert_token, list_tokens, live_token, live_token_by_name, live_tokens_of, revoke_token,
+        token, token_by_hash, touch_token,
     },
     uses::{UseRow, list_uses, record_use},
     workspaces::{
@@ -103,53 +105,6 @@ pub use self::{
     keys::MAC_TABLES,
 };
 
-/// What can go wrong between us and the database.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error("the store did not answer")]
-    Unavailable(#[source] sqlx::Error),
-    #[error("the store refused a row that must be unique")]
-    Unique(#[source] sqlx::Error),
-    /// What whoever named the store can mend; a sentence of what happened, and one of what to do.
-    #[error("{sentence}")]
-    Refused {
-        sentence: String,
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    #[error("the store could not {doing}")]
-    Open {
-        doing: &'static str,
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A key was rotated while a change was under way that had sealed something under its old version. Nothing was changed.
-    #[error("a key ended while the change was under way")]
-    KeyEnded,
-    /// What the row belongs to is gone: only the end of a whole workspace takes away what others refer to.
-    #[error("the store refused a row of a workspace that is gone")]
-    Gone(#[source] sqlx::Error),
-    #[error("the store failed")]
-    Query(#[source] sqlx::Error),
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::Database(database) if database.is_unique_violation() => Self::Unique(error),
-            sqlx::Error::Database(database) if database.is_foreign_key_violation() => Self::Gone(error),
-            sqlx::Error::Database(database) if is_damage(database.code().as_deref().unwrap_or_default()) => {
-                Self::Refused { sentence: DAMAGED.to_owned(), source: error.into() }
-            }
-            sqlx::Error::Database(database) if passes(database.code().as_deref().unwrap_or_default()) => Self::Unavailable(error),
-            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
-                Self::Unavailable(error)
-            }
-            _ => Self::Query(error),
-        }
-    }
-}
-
 /// How long a database beyond this process may take over one statement. A session whose line was cut says nothing: the kernel alone would
 /// wait for it for a quarter of an hour (`tcp_retries2` in tcp(7)).
 const STATEMENT: Duration = Duration::from_secs(10);
@@ -160,28 +115,6 @@ const CLOSE: Duration = Duration::from_secs(5);
 pub(crate) async fn in_time<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
     timeout(STATEMENT, statement).await.unwrap_or_else(|_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into())))
 }
-
-const DAMAGED: &str =
-    "The store is damaged. Stop every server on it, keep a copy of it, and restore a backup with “dataflow restore --replace”.";
-
-/// Whether the database says that what is stored is broken: SQLite's CORRUPT and NOTADB, PostgreSQL's `data_corrupted` and `index_corrupted`.
-fn is_damage(code: &str) -> bool {
-    if code.len() == 5 {
-        return matches!(code, "XX001" | "XX002");
-    }
-    code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 11 | 26))
-}
-
-/// Whether an error with this code may be over at the next try: PostgreSQL's classes 40 (deadlock, serialization), 53 (out of
-/// something) and 57P (going down, coming up), and 57014 (cancelled at `statement_timeout`); SQLite's BUSY, LOCKED, IOERR and FULL, which are the last byte of its extended codes.
-fn passes(code: &str) -> bool {
-    if code.len() == 5 {
-        return ["40", "53", "57P", "57014"].iter().any(|class| code.starts_with(class));
-    }
-    code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13))
-}
-
-pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// Where the rows are.
 #[derive(Debug, Clone)]
@@ -271,14 +204,17 @@ impl Store {
             Location::Sqlite(path) => open::sqlite(path).await?,
             Location::Postgres(url) => open::postgres(url.expose_secret()).await?,
         };
-        Ok(Self {
+        let store = Self {
             db,
             came_from,
             own_ticks: OwnTicks::default(),
             unchained: Arc::new(AtomicBool::new(true)),
             #[cfg(test)]
             crash: Crash::default(),
-        })
+        };
+        // Without it every node would serve what it once cached, and none would ever be ready.
+        tick(&mut store.read().await?).await?;
+        Ok(store)
     }
 
     /// Whether nodes on other machines may have the same store.

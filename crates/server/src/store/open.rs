@@ -28,10 +28,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long PostgreSQL works at a statement; less than [`super::STATEMENT`], so that it ends what nobody waits for.
 const STATEMENT_TIMEOUT: &str = "8s";
+/// How long it waits for a table or a row that another session keeps to itself.
+const LOCK_TIMEOUT: &str = "5s";
 /// How long a session that comes back to the pool may take to show that it is whole.
 const RELEASE: Duration = Duration::from_secs(2);
 
-const LAST_STEP: &str = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
+/// How many steps are noted, and the last of them.
+const STEPS: &str = "SELECT count(*), coalesce(max(version), 0) FROM _sqlx_migrations";
 
 /// Of each connection to SQLite, in KiB, taken as it is needed: a search among 100,000 connections reads its parts of the index from there.
 const CACHE_SIZE: &str = "-8192";
@@ -46,9 +49,11 @@ pub(super) async fn sqlite(path: &Path) -> Result<(Db, i64)> {
         // A transaction that SQLite itself rolled back, at a full disk for one, sqlx takes for open ever after: such a session begins no other.
         .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }));
     let writer = pool.clone().max_connections(1).connect_with(options.clone()).await?;
-    let has_any = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
-    let has_any: i64 = sqlx::query_scalar(has_any).fetch_one(&writer).await?;
-    let came_from = if has_any == 0 { 0 } else { sqlx::query_scalar(LAST_STEP).fetch_one(&writer).await? };
+    let has =
+        "SELECT count(*) FILTER (WHERE name = 'instance'), count(*) FILTER (WHERE name = '_sqlx_migrations') FROM sqlite_schema";
+    let (has_tables, has_any): (bool, bool) = sqlx::query_as(has).fetch_one(&writer).await?;
+    let steps = if has_any { sqlx::query_as(STEPS).fetch_one(&writer).await? } else { (0, 0) };
+    let came_from = last_step(has_tables, steps)?;
     migrations::sqlite().run(&writer).await.map_err(|error| match error {
         MigrateError::VersionMissing(_) => refusal::newer(error),
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
@@ -57,6 +62,15 @@ pub(super) async fn sqlite(path: &Path) -> Result<(Db, i64)> {
     let readers =
         pool.min_connections(1).max_connections(8).connect_with(options.read_only(true).create_if_missing(false)).await?;
     Ok((Db::Sqlite { readers, writer }, came_from))
+}
+
+/// The step that the tables have come to. Where the notes of steps are not whole, a step would be done again over what it made.
+fn last_step(has_tables: bool, (noted, last): (i64, i64)) -> Result<i64> {
+    let has_gap = noted != last && last <= migrations::last();
+    if has_gap || (has_tables && noted == 0) {
+        return Err(StoreError::damaged("of the steps that made its tables, some are not noted"));
+    }
+    Ok(last)
 }
 
 /// How every session of the embedded store is set.
@@ -78,9 +92,11 @@ pub(super) async fn postgres(url: &str) -> Result<(Db, i64)> {
     let asked = refusal::Asked::new(url, &options);
     // Alone without a limit of time: a migration may take long, and be waited for by other nodes.
     let mut connection = sign_in(&options, &asked).await?;
-    let has_any: bool =
-        sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut connection).await?;
-    let came_from = if has_any { sqlx::query_scalar(LAST_STEP).fetch_one(&mut connection).await? } else { 0 };
+    // Asked first: the first step's tables and its note come at once, perhaps from another node at this moment.
+    let has = "SELECT to_regclass('instance') IS NOT NULL, to_regclass('_sqlx_migrations') IS NOT NULL";
+    let (has_tables, has_any): (bool, bool) = sqlx::query_as(has).fetch_one(&mut connection).await?;
+    let steps = if has_any { sqlx::query_as(STEPS).fetch_one(&mut connection).await? } else { (0, 0) };
+    let came_from = last_step(has_tables, steps)?;
     migrations::postgres().run(&mut connection).await.map_err(|error| asked.not_migrated(error))?;
     connection.close().await.map_err(|error| asked.not_connected(&error))?;
     let pool = PgPoolOptions::new()
@@ -88,7 +104,7 @@ pub(super) async fn postgres(url: &str) -> Result<(Db, i64)> {
         .acquire_timeout(PATIENCE)
         // A session whose statement nobody waited for may be cut off; sqlx itself would keep its place in the pool until the kernel gives up.
         .after_release(|connection, _| Box::pin(async { answers(connection).await.map(|()| true) }))
-        .connect_lazy_with(options.options([("statement_timeout", STATEMENT_TIMEOUT)]));
+        .connect_lazy_with(options.options([("statement_timeout", STATEMENT_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)]));
     Ok((Db::Postgres(pool), came_from))
 }
 

@@ -70,18 +70,19 @@ pub async fn insert_person(write: &mut Write, row: &PersonRow) -> Result<()> {
     Ok(())
 }
 
-/// Replaces what can change of a person: password, ownership, disabled. `false` if his row's MAC is no longer `before`.
+/// Replaces what can change of a person: how his address is written, password, ownership, disabled. `false` if his row's MAC is no longer `before`.
 pub async fn update_person(write: &mut Write, row: &PersonRow, before: &[u8]) -> Result<bool> {
     write.bears(&row.mac);
     let changed = execute!(
         write,
-        "UPDATE people SET password_hash = $2, is_owner = $3, disabled_at = $4, mac = $5 WHERE id = $1 AND mac = $6",
+        "UPDATE people SET email = $7, password_hash = $2, is_owner = $3, disabled_at = $4, mac = $5 WHERE id = $1 AND mac = $6",
         &row.id,
         &row.password_hash,
         row.is_owner,
         row.disabled_at,
         &row.mac,
         before,
+        &row.email,
     )?;
     if changed == 1 {
         write.leaves(row.mark());

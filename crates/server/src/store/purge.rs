@@ -13,9 +13,11 @@ impl Store {
     }
 }
 
-/// Moves the time of a job's last run on to `now`; `false` if it ran after `before` already, on any node.
+/// Moves the time of a job's last run on to `now`; `false` if it ran after `before` already, on any node. One that is not known has never run.
 pub async fn take_turn(write: &mut Write, job: &str, now: i64, before: i64) -> Result<bool> {
-    let taken = execute!(write, "UPDATE jobs SET ran_at = $2 WHERE name = $1 AND ran_at <= $3", job, now, before)?;
+    let sql = "INSERT INTO jobs (name, ran_at) VALUES ($1, $2) \
+               ON CONFLICT (name) DO UPDATE SET ran_at = excluded.ran_at WHERE jobs.ran_at <= $3";
+    let taken = execute!(write, sql, job, now, before)?;
     Ok(taken == 1)
 }
 
