@@ -38,6 +38,7 @@ fn answers_and_tests_are_counted_and_nothing_is_named() {
         format!("dataflow_http_request_duration_seconds_count{{route=\"{route}\"}} 4"),
         "dataflow_connection_tests_total{connector=\"sqlite\",status=\"failed\"} 1".to_owned(),
         "dataflow_connection_test_duration_seconds_count{connector=\"sqlite\"} 1".to_owned(),
+        "dataflow_connection_test_wait_seconds_count 1".to_owned(),
     ] {
         assert!(text.lines().any(|found| found == line), "“{line}” is not in\n{text}");
     }

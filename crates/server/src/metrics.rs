@@ -17,6 +17,7 @@ const REQUESTS: &str = "dataflow_http_requests_total";
 const REQUEST_SECONDS: &str = "dataflow_http_request_duration_seconds";
 const TESTS: &str = "dataflow_connection_tests_total";
 const TEST_SECONDS: &str = "dataflow_connection_test_duration_seconds";
+const TEST_WAIT_SECONDS: &str = "dataflow_connection_test_wait_seconds";
 const LIMITED: &str = "dataflow_rate_limited_total";
 const AUDIT_SYNC_SECONDS: &str = "dataflow_audit_sync_duration_seconds";
 const AUDIT_FAILURES: &str = "dataflow_audit_failures_total";
@@ -33,6 +34,7 @@ pub struct Metrics {
     /// By the pattern that matched. Asking the recorder for a counter at each request made `GET …/credentials` a tenth slower.
     routes: RwLock<HashMap<String, Arc<Route>>>,
     limited: [Counter; Kind::ALL.len()],
+    test_waits: Histogram,
     audit_seconds: Histogram,
     audit_failures: Counter,
 }
@@ -56,6 +58,7 @@ impl Metrics {
             |name: &'static str, text: &'static str| recorder.describe_histogram(name.into(), Some(Unit::Seconds), text.into());
         describe(AUDIT_SYNC_SECONDS, "Time that a sync of the segments of machine reads took.");
         describe(REQUEST_SECONDS, "Time from a request's head to the head of its answer, by route.");
+        describe(TEST_WAIT_SECONDS, "Time that tests of connections waited for a place before they began.");
         describe(TEST_SECONDS, "Time that tests of connections took, their process included, by connector.");
         recorder.describe_gauge(BUILD.into(), None, "Always 1; its label is the version that runs.".into());
         let version = Label::new("version", env!("CARGO_PKG_VERSION"));
@@ -64,9 +67,10 @@ impl Metrics {
             let labels = vec![Label::new("kind", kind.as_str())];
             recorder.register_counter(&Key::from_parts(LIMITED, labels), &METADATA)
         });
+        let test_waits = recorder.register_histogram(&Key::from_name(TEST_WAIT_SECONDS), &METADATA);
         let audit_seconds = recorder.register_histogram(&Key::from_name(AUDIT_SYNC_SECONDS), &METADATA);
         let audit_failures = recorder.register_counter(&Key::from_name(AUDIT_FAILURES), &METADATA);
-        Ok(Self { recorder, routes: RwLock::default(), limited, audit_seconds, audit_failures })
+        Ok(Self { recorder, routes: RwLock::default(), limited, test_waits, audit_seconds, audit_failures })
     }
 
     /// Counts one answer. `route` is the pattern that matched, never the address itself.
@@ -112,6 +116,11 @@ impl Metrics {
     /// Counts that they could not be brought to disk.
     pub fn audit_sync_failed(&self) {
         self.audit_failures.increment(1);
+    }
+
+    /// Counts how long a test waited for its place.
+    pub fn test_waited(&self, took: Duration) {
+        self.test_waits.record(took.as_secs_f64());
     }
 
     /// Counts one test of a connection.

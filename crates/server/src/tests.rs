@@ -23,9 +23,6 @@ use crate::{
     metrics::Metrics,
 };
 
-/// How long a test waits for a place: somewhat longer than those before it may keep theirs.
-const WAIT: Duration = DEADLINE.saturating_add(Duration::from_secs(1));
-
 pub struct TestRunner {
     config: TestConfig,
     pool: Pool,
@@ -94,13 +91,13 @@ impl TestRunner {
         self.config.enabled
     }
 
-    /// Waits for a place. Whoever gets none is behind so many others that it is better told to come again.
+    /// Waits for a place, where one is to be hoped for.
     ///
     /// # Errors
-    /// `TestsDisabled`, at once; `TooManyRequests` after eleven seconds.
+    /// `TestsDisabled`; `TooManyRequests` of [`Places::take`].
     pub async fn plan(
         &self,
-        workspace: Uuid,
+        (caller, workspace): (&str, Uuid),
         connector: &str,
         clock: &Clock,
         fields: (PublicFields, SecretFields),
@@ -108,9 +105,9 @@ impl TestRunner {
         if !self.config.enabled {
             return Err(Error::TestsDisabled);
         }
-        let place = tokio::time::timeout(WAIT, self.places.take(workspace, &fields.0))
-            .await
-            .map_err(|_| Error::TooManyRequests("Too many tests of connections are under way."))?;
+        let asked = Instant::now();
+        let place = self.places.take(caller, workspace, &fields.0).await?;
+        self.metrics.test_waited(asked.elapsed());
         let (public, secrets) = fields;
         let request = TestRequest {
             connector: connector.to_owned(),

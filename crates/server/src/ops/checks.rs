@@ -107,7 +107,7 @@ async fn plan(
     fields: (PublicFields, SecretFields),
 ) -> Result<PlannedTest> {
     app.throttle.take(Kind::Tests, &*caller.identity(), app.clock.now())?;
-    let placed = app.tests.plan(workspace.id, connector, &app.clock, fields).await?;
+    let placed = app.tests.plan((&*caller.identity(), workspace.id), connector, &app.clock, fields).await?;
     Ok(placed.within(settings::in_force(app).await?))
 }
 

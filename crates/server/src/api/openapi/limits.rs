@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     api::extract::{BODY_MAX, IDEMPOTENCY_KEY_MAX},
-    config::{TESTS_PER_NODE, TESTS_PER_WORKSPACE},
+    config::{TESTS_PER_CALLER, TESTS_PER_NODE, TESTS_PER_WORKSPACE},
     jobs::purge::CHECKS_KEPT,
     listen::HEAD_MAX,
     ops::{
@@ -53,7 +53,10 @@ fn the_page_states_every_limit_as_it_is() {
         ("name and run of a workflow", format!("{}; longer ones are cut", characters(WORKFLOW_TEXT_MAX))),
         ("body of a request", format!("{} KiB", BODY_MAX / 1024)),
         ("head of a request", format!("{} KiB", HEAD_MAX / 1024)),
-        ("tests of connections at a time", format!("{TESTS_PER_WORKSPACE} in a workspace, {TESTS_PER_NODE} on a node")),
+        (
+            "tests of connections at a time",
+            format!("{TESTS_PER_CALLER} of a token or account, {TESTS_PER_WORKSPACE} in a workspace, {TESTS_PER_NODE} on a node"),
+        ),
         ("one test of a connection", format!("{} s", DEADLINE.as_secs())),
         ("checks that are kept of a connection", number(CHECKS_KEPT)),
         ("networks in each list of the page Settings", number(RANGES_MAX)),

@@ -126,10 +126,10 @@ async fn a_test_that_waited_is_under_no_older_rule() {
     let fixture = Fixture::new().await;
     let (app, shell) = (&fixture.app, Caller::shell());
     let workspace = app.workspace(WORKSPACE).await.expect("read").expect("there");
-    let held = |_| app.tests.plan(workspace.id, "postgres", &app.clock, (PublicFields::default(), SecretFields::default()));
     let mut places = Vec::new();
-    for place in 0..4 {
-        places.push(held(place).await.expect("a place"));
+    for caller in ["ada", "ada", "bob", "bob"] {
+        let fields = (PublicFields::default(), SecretFields::default());
+        places.push(app.tests.plan((caller, workspace.id), "postgres", &app.clock, fields).await.expect("a place"));
     }
     let waiting = checks::plan_unsaved(app, &shell, WORKSPACE, None, sample("x"));
     let change = async {

@@ -27,13 +27,17 @@ async function* events(response) {
 /** Runs one test; `watcher` is told of steps, then of one report or one refusal. */
 async function run(url, body, watcher, signal) {
   let reported = false;
+  // The answer begins once the test has a place; of a wait that nobody would notice nothing is said.
+  const waiting = setTimeout(() => watcher.waits?.(), 400);
   try {
     const response = await fetch(url, { method: "POST", body, signal, headers: { Accept: "text/event-stream" } });
+    clearTimeout(waiting);
     if (!response.ok) {
       const { message, hint, errors } = refusal(response.status, response.headers.get("content-type"), await response.text());
       watcher.refused(message, response.status === 401 ? signInAgain() : hint, errors);
       return;
     }
+    watcher.begins?.();
     for await (const { name, data } of events(response)) {
       if (name === "step") watcher.step(JSON.parse(data));
       if (name === "report") { reported = true; watcher.report(JSON.parse(data)); }
@@ -43,6 +47,8 @@ async function run(url, body, watcher, signal) {
     if (reported) return;
     if (error.name === "AbortError") watcher.cancelled();
     else watcher.refused("The server could not be reached.", "Look at the network, then try again.", []);
+  } finally {
+    clearTimeout(waiting);
   }
 }
 
@@ -85,6 +91,14 @@ class Panel {
     this.stopped = false;
     this.say("none busy", "Running");
     this.cancel.hidden = false;
+  }
+
+  waits() {
+    this.say("none busy", "Waiting for its turn");
+  }
+
+  begins() {
+    this.say("none busy", "Running");
   }
 
   end() {
