@@ -122,7 +122,7 @@ fn what_is_not_there_is_told_and_no_change_is_lost(#[case] engine: Engine) {
     group("Finance", json!([])).refused(409, "name_taken");
     stored.admin("DELETE", "/groups/Finance").send().refused(404, "not_found");
     let groups = stored.admin("GET", "/groups").send().expect(200).json();
-    assert_eq!(groups["items"], json!([{"name": "finance", "people": ["ada@example.org"]}]));
+    assert_eq!(groups["items"], json!([{"name": "finance", "people": ["ada@example.org"], "altered": false}]));
 
     let read = stored.admin("GET", USERS).send();
     let etag = read.expect(200).header("etag").to_owned();

@@ -2,6 +2,7 @@
 
 use dataflow_tests::{
     http::Request,
+    session::Session,
     stored::{Engine, Stored, sample},
 };
 use rstest::rstest;
@@ -143,4 +144,80 @@ fn a_bent_row_gives_no_right(#[case] engine: Engine) {
     answer.refused(500, "secret_unreadable");
     let open = Request::new(stored.server.port(), "GET", "/healthz").send();
     assert_eq!(open.expect(200).header("request-id"), "", "what is no failure bears none");
+}
+
+/// The entries of a list, each with whether it is marked, by a member that names them.
+fn marked(stored: &Stored, path: &str, name: &str) -> Vec<(String, bool)> {
+    let list = stored.admin("GET", path).send().expect(200).json();
+    let entries = list["items"].as_array().expect("a list").iter().map(|entry| {
+        if entry["altered"] == true {
+            for grants in ["roles", "claimed_roles", "people", "owner"] {
+                let granted = &entry[grants];
+                assert!(granted.is_null() || *granted == json!([]) || *granted == false, "it grants nothing: {entry}");
+            }
+        }
+        (entry[name].as_str().unwrap_or_default().to_owned(), entry["altered"] == true)
+    });
+    entries.collect()
+}
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn what_was_bent_is_marked_and_can_be_taken_away(#[case] engine: Engine) {
+    let mut stored = Stored::start(engine);
+    stored.create("sales", PLANTED);
+    let [ada, bob, eve] = ["ada@example.org", "bob@example.org", "eve@example.org"];
+    for email in [ada, bob, eve] {
+        stored.add_member(email);
+    }
+    stored.token("nightly", "viewer", None);
+    stored.admin("PUT", "/groups/finance").json(&json!({"people": [ada]})).send().expect(200);
+    let users = json!({"narrowed": true, "people": [ada, eve], "tokens": ["nightly"], "groups": ["finance"]});
+    stored.admin("PUT", "/connections/sales/users").header("if-match", "*").json(&users).send().expect(200);
+    // Eve makes herself an owner, Bob an admin, and so on.
+    tamper(
+        &mut stored,
+        "UPDATE people SET is_owner = TRUE WHERE email = 'eve@example.org'; UPDATE tokens SET roles = 'admin' WHERE name = 'nightly'; \
+         UPDATE members SET roles = 'admin' WHERE person_id = (SELECT id FROM people WHERE email = 'bob@example.org'); \
+         UPDATE people_groups SET members = '[\"x\"]' WHERE name = 'finance'",
+    );
+    let owner = "admin@example.org";
+    let is = |name: &str, marked: bool| (name.to_owned(), marked);
+    assert_eq!(marked(&stored, "/members", "email"), [is(ada, false), is(owner, false), is(bob, true), is(eve, true)]);
+    assert_eq!(marked(&stored, "/tokens", "name"), [is("nightly", true), is("admin", false)]);
+    assert_eq!(marked(&stored, "/groups", "name"), [is("finance", true)]);
+    let shown = stored.admin("GET", "/connections/sales/users").send().expect(200).json();
+    assert_eq!(shown, json!({"narrowed": true, "people": [ada], "tokens": [], "groups": []}));
+    assert_eq!(stored.credentials("sales").expect(200).json()["fields"]["password"], PLANTED);
+    let session = Session::start(&stored.server);
+    for page in ["access", "tokens", "groups"] {
+        let text = session.get(&format!("/w/default/{page}")).expect(200).text();
+        assert!(text.contains("Changed outside of this program"), "{page}: {text}");
+    }
+
+    // What gives something asks for a sound row; what takes away does not.
+    stored.admin("PUT", &format!("/members/{bob}")).json(&json!({"roles": ["user"]})).send().refused(500, "secret_unreadable");
+    stored.admin("PUT", "/groups/finance").json(&json!({"people": [ada]})).send().refused(500, "secret_unreadable");
+    stored.admin("POST", &format!("/members/{eve}/enable")).send().refused(500, "secret_unreadable");
+    stored.admin("POST", &format!("/members/{eve}/disable")).send().refused(403, "forbidden");
+    let id = stored.sql("SELECT id FROM tokens WHERE name = 'nightly'");
+    for path in [format!("/members/{bob}"), format!("/tokens/{id}"), "/groups/finance".to_owned()] {
+        stored.admin("DELETE", &path).send().expect(204);
+    }
+    session.submit("/w/default/access/disable", "email=eve%40example.org").expect(303);
+    assert_eq!(marked(&stored, "/members", "email"), [is(ada, false), is(owner, false)], "she is in no workspace any more");
+    assert_eq!(stored.sql("SELECT count(*) FROM people WHERE is_owner"), "1");
+
+    // Both come back as anybody else.
+    stored.admin("PUT", "/groups/finance").json(&json!({"people": [ada]})).send().expect(200);
+    for email in [bob, eve] {
+        session.submit("/w/default/access", &format!("email={}&roles=user", email.replace('@', "%40"))).expect(303);
+    }
+    stored.admin("POST", &format!("/members/{eve}/enable")).send().expect(204);
+    assert_eq!(marked(&stored, "/members", "email"), [ada, owner, bob, eve].map(|email| is(email, false)));
+    assert_eq!(stored.sql("SELECT count(*) FROM people WHERE is_owner"), "1");
+    println!(
+        "promise: bent rows, {engine:?}: an account, a membership, a token and a group: they grant nothing, are marked, and were taken away"
+    );
 }

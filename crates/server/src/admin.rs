@@ -262,6 +262,7 @@ async fn act(app: &App, request: AdminRequest) -> Result<AdminAnswer> {
 
 fn line(token: tokens::Token, now: i64) -> TokenLine {
     let state = match token.row.revoked_at {
+        _ if token.is_altered => "altered",
         Some(_) => "revoked",
         None if token.row.expires_at <= now => "expired",
         None => "live",
@@ -269,7 +270,7 @@ fn line(token: tokens::Token, now: i64) -> TokenLine {
     TokenLine {
         id: token.row.id,
         name: token.row.name,
-        roles: token.row.roles,
+        roles: token.roles.to_string(),
         created_by: token.row.created_by,
         expires_at: rfc3339(token.row.expires_at),
         last_used_at: token.row.last_used_at.map(rfc3339),

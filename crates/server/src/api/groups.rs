@@ -21,16 +21,18 @@ use crate::{
 
 /// A group of people in a workspace.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(example = json!({"name": "finance", "people": ["ada@example.org"]}))]
+#[schema(example = json!({"name": "finance", "people": ["ada@example.org"], "altered": false}))]
 pub struct GroupAnswer {
     pub name: String,
     /// E-mail addresses.
     pub people: Vec<String>,
+    /// Changed in the store outside of this program: it admits nobody. Remove it.
+    pub altered: bool,
 }
 
 impl From<Group> for GroupAnswer {
     fn from(group: Group) -> Self {
-        Self { name: group.name, people: group.people }
+        Self { name: group.name, people: group.people, altered: group.is_altered }
     }
 }
 
@@ -66,7 +68,7 @@ pub async fn put_group(
 ) -> Result<Json<GroupAnswer>> {
     let put = groups::put(&app, &caller, &named.workspace, &named.name, &request.people).await;
     match or_repeated(&app, &caller, put).await {
-        Err(Error::Repeated) => Ok(Json(GroupAnswer { name: named.name, people: request.people })),
+        Err(Error::Repeated) => Ok(Json(GroupAnswer { name: named.name, people: request.people, altered: false })),
         put => Ok(Json(put?.into())),
     }
 }

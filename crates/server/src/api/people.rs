@@ -20,8 +20,9 @@ use crate::{
 /// A person in a workspace.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(example = json!({
-    "email": "ada@example.org", "roles": ["viewer", "editor"], "claimed_roles": [], "owner": false, "disabled": false, "pending": false, "created_by": "admin@example.org"
+    "email": "ada@example.org", "roles": ["viewer", "editor"], "claimed_roles": [], "owner": false, "disabled": false, "pending": false, "altered": false, "created_by": "admin@example.org"
 }))]
+#[expect(clippy::struct_excessive_bools, reason = "each is true or not of a member, whatever the others are")]
 pub struct MemberAnswer {
     pub email: String,
     /// Those given by hand, which `PUT` replaces.
@@ -34,6 +35,9 @@ pub struct MemberAnswer {
     pub disabled: bool,
     /// Has not chosen a password yet, and does not sign in with a provider.
     pub pending: bool,
+    /// He, or his being in this workspace, was changed in the store outside of this program: it grants nothing. Remove him; an owner of the
+    /// server disables an account that was, on the Studio's page Access.
+    pub altered: bool,
     /// Who made the account.
     pub created_by: String,
 }
@@ -68,9 +72,10 @@ pub async fn list_members(
     Ok(listed(members, |member| MemberAnswer {
         roles: member.roles.iter().collect(),
         claimed_roles: member.claimed_roles.iter().collect(),
-        owner: member.person.is_owner,
+        owner: member.person.is_owner && member.altered.is_none(),
         disabled: member.person.disabled_at.is_some(),
         pending: member.person.password_hash.is_empty() && !member.is_linked,
+        altered: member.altered.is_some(),
         created_by: member.person.created_by,
         email: member.person.email,
     }))

@@ -25,7 +25,7 @@ use crate::{
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(example = json!({
     "id": "01939a1e-5b7c-7d40-9f0a-2f6c1b7a9e55", "name": "nightly", "roles": ["user"], "connections": ["sales"], "created_at": "2026-11-02T09:00:00Z",
-    "created_by": "ada@example.org", "expires_at": "2027-01-31T09:00:00Z", "revoked_at": null, "last_used_at": "2026-11-03T02:00:00Z"
+    "created_by": "ada@example.org", "expires_at": "2027-01-31T09:00:00Z", "revoked_at": null, "last_used_at": "2026-11-03T02:00:00Z", "altered": false
 }))]
 pub struct TokenAnswer {
     pub id: String,
@@ -38,13 +38,15 @@ pub struct TokenAnswer {
     pub expires_at: String,
     pub revoked_at: Option<String>,
     pub last_used_at: Option<String>,
+    /// Changed in the store outside of this program: it opens nothing. Revoke it.
+    pub altered: bool,
 }
 
 /// A new token, shown this once.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(example = json!({
     "token": "dfc_user_…", "id": "01939a1e-5b7c-7d40-9f0a-2f6c1b7a9e55", "name": "nightly", "roles": ["user"], "connections": null,
-    "created_at": "2026-11-02T09:00:00Z", "created_by": "ada@example.org", "expires_at": "2027-01-31T09:00:00Z", "revoked_at": null, "last_used_at": null
+    "created_at": "2026-11-02T09:00:00Z", "created_by": "ada@example.org", "expires_at": "2027-01-31T09:00:00Z", "revoked_at": null, "last_used_at": null, "altered": false
 }))]
 pub struct NewTokenAnswer {
     #[schema(example = "dfc_user_…")]
@@ -82,6 +84,7 @@ fn answer(token: Token) -> TokenAnswer {
         expires_at: rfc3339(token.row.expires_at),
         revoked_at: token.row.revoked_at.map(rfc3339),
         last_used_at: token.row.last_used_at.map(rfc3339),
+        altered: token.is_altered,
     }
 }
 

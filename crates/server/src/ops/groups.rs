@@ -27,6 +27,8 @@ pub const MEMBERS_MAX: usize = 500;
 #[derive(Debug)]
 pub struct Group {
     pub name: String,
+    /// Changed in the store outside of this program: it admits nobody, and can be removed.
+    pub is_altered: bool,
     /// E-mail addresses; of those who are still in the workspace.
     pub people: Vec<String>,
 }
@@ -40,9 +42,12 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str, paging: &Paging) 
     let page = paging.page(rows, |row| (row.name_key.clone(), String::new()))?;
     let mut groups = Vec::with_capacity(page.rows.len());
     for row in page.rows {
-        let row = row.checked(&app.vault)?;
-        let people = emails(app, &mut read, &workspace, &members(&row)?).await?;
-        groups.push(Group { name: row.name, people });
+        let name = row.name.clone();
+        let (is_altered, people) = match row.checked(&app.vault) {
+            Ok(row) => (false, emails(app, &mut read, &workspace, &members(&row)?).await?),
+            Err(_) => (true, Vec::new()),
+        };
+        groups.push(Group { name, is_altered, people });
     }
     Ok(Page { rows: groups, next: page.next })
 }
@@ -91,7 +96,7 @@ pub async fn put(app: &App, caller: &Caller, workspace: &str, name: &str, people
     audit::record(&mut write, &app.vault, caller, event).await?;
     app.caches.forget_connections(&mut write);
     write.commit().await?;
-    Ok(Group { name: row.name, people })
+    Ok(Group { name: row.name, is_altered: false, people })
 }
 
 /// Removes a group. Connections that were narrowed to it stay narrowed, to who else is named.
@@ -159,7 +164,7 @@ async fn is_here(app: &App, handle: &mut impl Handle, workspace: &Workspace, (id
     here.map(|member| member.checked(&app.vault)).transpose().map(|member| member.is_some())
 }
 
-/// The e-mail addresses of those of these people who are in the workspace.
+/// The e-mail addresses of those of these people who are in the workspace. Whose row was bent is nobody.
 pub(super) async fn emails(
     app: &App,
     handle: &mut impl Handle,
@@ -169,9 +174,11 @@ pub(super) async fn emails(
     let mut emails = Vec::new();
     for id in ids {
         let Some(person) = store::person(handle, id).await? else { continue };
-        let person = person.checked(&app.vault)?;
-        if is_here(app, handle, workspace, (&person.id, person.is_owner)).await? {
-            emails.push(person.email);
+        let Ok(person) = person.checked(&app.vault) else { continue };
+        match is_here(app, handle, workspace, (&person.id, person.is_owner)).await {
+            Ok(true) => emails.push(person.email),
+            Ok(false) | Err(Error::SecretUnreadable(_)) => {}
+            Err(error) => return Err(error),
         }
     }
     emails.sort_unstable();

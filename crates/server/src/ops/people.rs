@@ -33,11 +33,22 @@ pub const PASSWORD_MAX: usize = 1000;
 /// Longest e-mail address, in characters: what RFC 5321 (section 4.5.3.1.3) lets a path have, less the angle brackets.
 pub const EMAIL_MAX: usize = 254;
 
+/// What of a member was changed in the store outside of this program. It grants nothing, and stays in the way until somebody takes it away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Altered {
+    Account,
+    /// His being in this workspace.
+    Membership,
+}
+
 /// A member of a workspace, as admins see him.
 #[derive(Debug)]
 pub struct Member {
     pub person: PersonRow,
-    /// Those given by hand; all of an owner.
+    pub altered: Option<Altered>,
+    /// Or else he is listed as an owner.
+    pub is_member: bool,
+    /// Those given by hand; all of an owner, and none of what was altered.
     pub roles: Roles,
     /// Those that the sign-in provider gives him.
     pub claimed_roles: Roles,
@@ -52,17 +63,25 @@ pub async fn members(app: &App, caller: &Caller, workspace: &str, paging: &Pagin
     let after = paging.after()?.map(|(email_key, _)| email_key).unwrap_or_default();
     let mut read = app.store.read().await?;
     let people = store::people_of(&mut read, &workspace_id, &after, paging.rows_to_read()?).await?;
-    let mut roles = BTreeMap::new();
+    let mut memberships = BTreeMap::new();
     for member in store::members(&mut read, &workspace_id).await? {
-        let member = member.checked(&app.vault)?;
-        roles.insert(member.person_id, (Roles::parse(&member.roles), Roles::parse(&member.claimed_roles)));
+        let id = member.person_id.clone();
+        let sound = member.checked(&app.vault).ok();
+        memberships.insert(id, sound.map(|member| (Roles::parse(&member.roles), Roles::parse(&member.claimed_roles))));
     }
     let linked = store::linked_people(&mut read, &workspace_id).await?;
     let page = paging.page(people, |person| (person.email_key.clone(), String::new()))?;
     Ok(page.map(|person| {
-        let (by_hand, claimed_roles) = roles.get(&person.id).copied().unwrap_or_default();
-        let roles = if person.is_owner { Roles::all() } else { by_hand };
-        Member { roles, claimed_roles, is_linked: linked.contains(&person.id), person }
+        let membership = memberships.get(&person.id).copied();
+        let altered = match membership {
+            _ if person.clone().checked(&app.vault).is_err() => Some(Altered::Account),
+            Some(None) => Some(Altered::Membership),
+            _ => None,
+        };
+        let (by_hand, claimed_roles) = membership.flatten().filter(|_| altered.is_none()).unwrap_or_default();
+        let roles = if person.is_owner && altered.is_none() { Roles::all() } else { by_hand };
+        let is_linked = linked.contains(&person.id);
+        Member { altered, is_member: membership.is_some(), roles, claimed_roles, is_linked, person }
     }))
 }
 
@@ -127,19 +146,18 @@ pub async fn put_member(app: &App, caller: &Caller, workspace: &str, email: &str
 
 /// The person with this e-mail, as far as the caller may know of him: an owner of all, and whoever else of those in his workspace, and of owners.
 /// Whether anybody else has an account neither the answer tells nor the time that it takes.
-async fn known_person(
-    app: &App,
-    handle: &mut impl Handle,
-    caller: &Caller,
-    (workspace_id, email): (&str, &str),
-) -> Result<Option<PersonRow>> {
+async fn known_person(app: &App, handle: &mut impl Handle, caller: &Caller, who: (&str, &str)) -> Result<Option<PersonRow>> {
+    known_row(handle, caller, who).await?.map(|person| person.checked(&app.vault)).transpose()
+}
+
+/// The same, be the row sound or not: for what only takes away.
+async fn known_row(handle: &mut impl Handle, caller: &Caller, (workspace_id, email): (&str, &str)) -> Result<Option<PersonRow>> {
     let email_key = email.to_lowercase();
-    let person = if caller.is_owner() {
+    Ok(if caller.is_owner() {
         store::person_by_email(handle, &email_key).await?
     } else {
         store::person_in(handle, workspace_id, &email_key).await?
-    };
-    person.map(|person| person.checked(&app.vault)).transpose()
+    })
 }
 
 /// Whether he is in the workspace, and stays in it until this write ends.
@@ -173,11 +191,17 @@ pub async fn remove_member(app: &App, caller: &Caller, workspace: &str, email: &
     let workspace = authorise(app, caller, workspace, Action::ManagePeople).await?;
     let email = read_email(email).map_err(|_| Error::NotFound("person"))?;
     let mut write = begin(app, caller).await?;
-    let person = known_person(app, &mut write, caller, (&workspace.id.to_string(), &email)).await?;
-    let person = person.ok_or(Error::NotFound("person"))?;
-    refuse_last_admin(app, &mut write, &person).await?;
-    // Without a provider nobody comes back by its claims.
-    if app.oidc.is_some() && !claimed_roles(app, &mut write, &person.id, &workspace.id.to_string()).await?.is_empty() {
+    let person = known_row(&mut write, caller, (&workspace.id.to_string(), &email)).await?.ok_or(Error::NotFound("person"))?;
+    // By a row that was bent nobody is an admin, and by claims that were nobody comes back.
+    if let Ok(person) = person.clone().checked(&app.vault) {
+        refuse_last_admin(app, &mut write, &person).await?;
+    }
+    let claimed = match claimed_roles(app, &mut write, &person.id, &workspace.id.to_string()).await {
+        Err(Error::SecretUnreadable(_)) => String::new(),
+        claimed => claimed?,
+    };
+    // Without a provider nobody does, either.
+    if app.oidc.is_some() && !claimed.is_empty() {
         return Err(Error::NoRole(
             "The sign-in provider gives this person roles here, and would give them again; nothing was changed.",
             "Have them taken away at the provider, or disable the account.",

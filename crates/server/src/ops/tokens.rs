@@ -42,6 +42,8 @@ pub struct NewToken {
 #[derive(Debug)]
 pub struct Token {
     pub row: TokenRow,
+    /// Changed in the store outside of this program: it opens nothing, and can be revoked.
+    pub is_altered: bool,
     pub roles: Roles,
     pub connections: Option<Vec<String>>,
 }
@@ -111,7 +113,7 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, new: NewToken) 
         Event { at: now, workspace_id: Some(row.workspace_id.clone()), action: "token.create", object: &row.name, detail };
     audit::record(&mut write, &app.vault, caller, event).await?;
     write.commit().await?;
-    Ok((secret, Token { row, roles: new.roles, connections }))
+    Ok((secret, Token { row, is_altered: false, roles: new.roles, connections }))
 }
 
 /// When a new token expires: after the days asked for, and never after the token that makes it.
@@ -159,7 +161,11 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str, paging: &Paging) 
     let workspace_id = workspace.id.to_string();
     let page = TokenPage { workspace_id: &workspace_id, owner: &owner, before: (at, &id), limit: paging.rows_to_read()? };
     let rows = store::list_tokens(&mut app.store.read().await?, &page).await?;
-    Ok(paging.page(rows, |row| (row.created_at.to_string(), row.id.clone()))?.map(token_view))
+    Ok(paging.page(rows, |row| (row.created_at.to_string(), row.id.clone()))?.map(|row| {
+        let is_altered = row.clone().checked(&app.vault).is_err();
+        let token = token_view(row);
+        Token { is_altered, roles: if is_altered { Roles::NONE } else { token.roles }, ..token }
+    }))
 }
 
 /// All of them, for faces that show no pages.
@@ -172,15 +178,11 @@ pub async fn revoke(app: &App, caller: &Caller, workspace: &str, id: &str) -> Re
     let workspace = authorise(app, caller, workspace, Action::HaveTokens).await?;
     let all = caller.may(Action::ManageTokens, workspace.id);
     let id = Uuid::parse_str(id).map_err(|_| Error::NotFound("token"))?.to_string();
-    let owner = Some(owner(caller));
-    let is_own = |row: &TokenRow| row.made_by == owner || row.person_id == owner;
-    let mut write = begin(app, caller).await?;
-    let row = store::token(&mut write, &workspace.id.to_string(), &id)
-        .await?
-        .filter(|row| row.revoked_at.is_none() && (all || is_own(row)))
-        .ok_or(Error::NotFound("token"))?;
-    let made = format!("token {id}");
+    let owner = if all { String::new() } else { owner(caller) };
     let workspace_id = workspace.id.to_string();
+    let mut write = begin(app, caller).await?;
+    let row = store::live_token(&mut write, (&workspace_id, &id), &owner).await?.ok_or(Error::NotFound("token"))?;
+    let made = format!("token {id}");
     hold_made_by(&mut write, &workspace_id, &made, vec![id]).await?;
     if !revoke_row(app, caller, &mut write, row).await? {
         return Err(Error::NotFound("token"));
@@ -325,5 +327,5 @@ fn token_view(row: TokenRow) -> Token {
     let roles = Roles::parse(&row.roles);
     // A list that does not parse narrows to nothing, never to all.
     let connections = row.connections.as_deref().map(|names| serde_json::from_str(names).unwrap_or_default());
-    Token { row, roles, connections }
+    Token { row, is_altered: false, roles, connections }
 }

@@ -67,7 +67,11 @@ async fn view(app: &App, caller: &Caller, asked: &AskedPage) -> Result<Groups> {
     let shell = inside(app, caller, &asked.workspace, Here::Access, "Groups").await?.shell;
     let found = AskedPage::found(groups::list(app, caller, &asked.workspace, &asked.paging()).await)?;
     Ok(Groups {
-        groups: found.rows.into_iter().map(|group| GroupLine { name: group.name, people: group.people }).collect(),
+        groups: found
+            .rows
+            .into_iter()
+            .map(|group| GroupLine { name: group.name, people: group.people, is_altered: group.is_altered })
+            .collect(),
         pages: Pages::of(&shell.at("groups"), "", &asked.cursor, found.next.as_deref()),
         here: asked.query(),
         shell,

@@ -15,7 +15,7 @@ use super::{
     session::SignedIn,
     shell::{inside, words},
     view::{
-        admin::{FreshToken, TokenForm, TokenLine, Tokens},
+        admin::{ALTERED, FreshToken, TokenForm, TokenLine, Tokens},
         parts::{Here, Pages, ago, day},
         words::Status,
     },
@@ -111,13 +111,14 @@ async fn view(app: &App, caller: &Caller, asked: &AskedPage) -> Result<Tokens> {
 fn line(token: Token, now: i64) -> TokenLine {
     let row = token.row;
     let (tone, words_of_status, ends) = match row.revoked_at {
+        _ if token.is_altered => ("bad", ALTERED, "opens nothing".to_owned()),
         Some(at) => ("none", "Revoked", ago(now, at)),
         None if row.expires_at <= now => ("none", "Ended", ago(now, row.expires_at)),
         None if row.expires_at - now < ENDS_SOON => ("warn", "Ends soon", format!("ends {}", day(row.expires_at))),
         None => ("ok", "Live", format!("ends {}", day(row.expires_at))),
     };
     TokenLine {
-        live: row.revoked_at.is_none() && row.expires_at > now,
+        live: row.revoked_at.is_none() && (row.expires_at > now || token.is_altered),
         role: words(token.roles),
         connections: token.connections.unwrap_or_default(),
         status: Status { tone, words: words_of_status.to_owned() },

@@ -81,7 +81,8 @@ pub async fn set(
 
 async fn form(app: &App, caller: &Caller, named: &Named, etag: String) -> Result<UsersForm> {
     let shell = inside(app, caller, &named.workspace, Here::Connections, &format!("Users of {}", named.name)).await?.shell;
-    let known = groups::list_all(app, caller, &named.workspace).await?.into_iter().map(|group| group.name).collect();
+    let known = groups::list_all(app, caller, &named.workspace).await?.into_iter();
+    let known = known.filter(|group| !group.is_altered).map(|group| group.name).collect();
     Ok(UsersForm {
         shell,
         connection: named.name.clone(),

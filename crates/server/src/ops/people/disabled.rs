@@ -2,21 +2,25 @@
 
 use uuid::Uuid;
 
-use super::{held_person, known_person, read_email, update_person};
+use super::{held_person, known_row, read_email, update_person};
 use crate::{
     app::App,
     audit::{self, Event},
     error::{Error, Result},
     ops::{
         access::{Action, Caller, Who, authorise},
+        claims::leave,
         idempotency::begin,
         rows::{Sealed as _, uuid},
+        tokens,
     },
     store::{self, PersonRow, Write},
 };
 
 /// Disables a person or enables him again, in all workspaces at once: for who may manage people wherever he is. While he is disabled he
 /// cannot sign in, and his tokens do not work; his sessions end for good.
+///
+/// An account that was bent in the store is emptied for good: see [`empty`].
 pub async fn set_disabled(app: &App, caller: &Caller, workspace: &str, email: &str, disabled: bool) -> Result<()> {
     let workspace = authorise(app, caller, workspace, Action::ManagePeople).await?;
     let email = read_email(email).map_err(|_| Error::NotFound("person"))?;
@@ -25,17 +29,29 @@ pub async fn set_disabled(app: &App, caller: &Caller, workspace: &str, email: &s
         hold_owners(&mut write).await?;
     }
     let workspace_id = workspace.id.to_string();
-    let person = loop {
-        let person = known_person(app, &mut write, caller, (&workspace_id, &email)).await?.ok_or(Error::NotFound("person"))?;
-        if store::hold_person(&mut write, &person.id, &person.mac).await? {
-            break person;
+    let row = loop {
+        let row = known_row(&mut write, caller, (&workspace_id, &email)).await?.ok_or(Error::NotFound("person"))?;
+        if store::hold_person(&mut write, &row.id, &row.mac).await? {
+            break row;
         }
     };
-    let mut places = Vec::new();
+    let person = match row.clone().checked(&app.vault) {
+        Err(_) if disabled => {
+            empty(app, caller, &mut write, (row, workspace.id)).await?;
+            write.commit().await?;
+            return Ok(());
+        }
+        person => person?,
+    };
+    let (mut places, mut is_here) = (Vec::new(), person.is_owner);
     for member in store::memberships(&mut write, &person.id).await? {
-        places.push(uuid(&member.checked(&app.vault)?.workspace_id)?);
+        is_here |= member.workspace_id == workspace_id;
+        // One that was bent makes nobody a member, and somebody else's workspace no concern of his.
+        if let Ok(member) = member.checked(&app.vault) {
+            places.push(uuid(&member.workspace_id)?);
+        }
     }
-    if !person.is_owner && !places.contains(&workspace.id) {
+    if !is_here {
         return Err(Error::NotFound("person"));
     }
     if person.is_owner && !caller.is_owner() {
@@ -53,6 +69,25 @@ pub async fn set_disabled(app: &App, caller: &Caller, workspace: &str, email: &s
     put_disabled(app, caller, &mut write, (person, Some(workspace.id), disabled)).await?;
     write.commit().await?;
     Ok(())
+}
+
+/// Puts a disabled account that nothing opens and that has nothing in the place of one that was bent in the store. What stands in that row
+/// may be somebody else's: its address beside the rights of another, or an owner's mark. So nothing of it gets a MAC again but the address,
+/// by which he may be enabled and given roles as anybody else. An owner does it: the account is the server's.
+async fn empty(app: &App, caller: &Caller, write: &mut Write, (row, workspace_id): (PersonRow, Uuid)) -> Result<()> {
+    if !caller.is_owner() {
+        return Err(Error::OwnersOnly("disable an account that was changed in the store outside of this program"));
+    }
+    refuse_last_admin(app, write, &PersonRow { is_owner: true, ..row.clone() }).await?;
+    for workspace in store::workspaces(write).await? {
+        if !leave(app, caller, write, (&workspace.id, &row.id)).await? {
+            tokens::revoke_of_person(app, caller, write, (&workspace.id, &row.id)).await?;
+        }
+    }
+    store::delete_identities_of(write, &row.id).await?;
+    store::delete_links_of(write, &row.id).await?;
+    let person = PersonRow { email: row.email_key.clone(), password_hash: String::new(), is_owner: false, ..row };
+    put_disabled(app, caller, write, (person, Some(workspace_id), true)).await
 }
 
 /// Enables a person again, wherever he is. From a shell alone: the way back in where nobody is left who may enable him.

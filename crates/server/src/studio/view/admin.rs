@@ -4,7 +4,7 @@ use askama::Template;
 use dataflow_model::FieldError;
 
 use super::{Shell, parts::Pages, words::Status};
-use crate::ops::people::EMAIL_MAX;
+use crate::ops::people::{Altered, EMAIL_MAX};
 
 #[derive(Template)]
 #[template(path = "tokens.html")]
@@ -65,6 +65,9 @@ impl Tokens {
     }
 }
 
+/// What is said of a row that was.
+pub const ALTERED: &str = "Changed outside of this program";
+
 /// A role, its label, and what it may do; the one that programs need stands first.
 pub const ROLES: &[(&str, &str, &str)] = &[
     ("user", "User", "Sees connections, tests them, and uses them from code"),
@@ -118,6 +121,10 @@ pub struct PersonLine {
     pub since: String,
     /// May do everything in every workspace, whatever stands in `roles`.
     pub is_owner: bool,
+    /// In this workspace, and not listed as an owner alone.
+    pub is_member: bool,
+    /// Grants nothing, and can be taken away.
+    pub altered: Option<Altered>,
     /// The person who looks at the page.
     pub is_self: bool,
     /// Cannot sign in, and his tokens do not work.
@@ -133,6 +140,10 @@ pub struct PersonLine {
 }
 
 impl PersonLine {
+    fn is_account_altered(&self) -> bool {
+        self.altered == Some(Altered::Account)
+    }
+
     fn has(&self, role: &str) -> bool {
         self.roles.iter().any(|own| own == role)
     }
@@ -218,6 +229,7 @@ pub struct Groups {
 #[derive(Debug)]
 pub struct GroupLine {
     pub name: String,
+    pub is_altered: bool,
     pub people: Vec<String>,
 }
 

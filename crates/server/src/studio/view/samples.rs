@@ -15,7 +15,7 @@ use super::{
     parts::{Here, May, Pages, asset},
     words::Status,
 };
-use crate::ops::workspaces::Contents;
+use crate::ops::{people::Altered, workspaces::Contents};
 
 /// Pages of all kinds hold these, to show that a text stays a text.
 pub(super) const SHARP: &str = "a <b>sharp</b> \"name\" & 'more'";
@@ -406,6 +406,8 @@ fn administration() {
         roles: vec![role.to_owned()],
         since: "account of 22 Nov 2026 by you@example.org".into(),
         is_owner,
+        is_member: !is_owner,
+        altered: None,
         is_self,
         is_disabled: false,
         is_pending: false,
@@ -425,6 +427,8 @@ fn administration() {
                 stays: true,
                 ..person("linked@example.org", "viewer", false, false)
             },
+            admin::PersonLine { altered: Some(Altered::Account), ..person("bent@example.org", "", false, false) },
+            admin::PersonLine { altered: Some(Altered::Membership), ..person("bent-here@example.org", "", false, false) },
         ],
         pages: Pages::of("/w/analytics/access", "", "eA", None),
         here: "?cursor=eA".into(),
@@ -479,8 +483,9 @@ fn who_may_use_a_connection() {
     let groups = admin::Groups {
         shell: shell("Groups", Here::Access),
         groups: vec![
-            admin::GroupLine { name: "finance".into(), people: vec!["you@example.org".into(), SHARP.into()] },
-            admin::GroupLine { name: "nobody".into(), people: Vec::new() },
+            admin::GroupLine { name: "finance".into(), is_altered: false, people: vec!["you@example.org".into(), SHARP.into()] },
+            admin::GroupLine { name: "nobody".into(), is_altered: false, people: Vec::new() },
+            admin::GroupLine { name: "bent".into(), is_altered: true, people: Vec::new() },
         ],
         pages: Pages::default(),
         here: String::new(),
