@@ -33,6 +33,7 @@ pub mod planted;
 pub mod port;
 pub mod postgres;
 pub mod process;
+pub mod python;
 pub mod schema;
 pub mod scripted;
 pub mod scripted_http;

@@ -80,24 +80,26 @@ impl Postgres {
     /// # Panics
     /// If the SQL fails.
     pub fn psql_in(&self, database: &str, sql: &str) -> String {
-        let out = Spawn::new(program("psql"), Stop::Kill)
-            .args([
-                "-X",
-                "-q",
-                "-A",
-                "-t",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-U",
-                SUPERUSER,
-                "-d",
-                database,
-                "-p",
-                &self.port().to_string(),
-            ])
-            .args(["-h".into(), self.folder.path().as_os_str().to_owned(), "-c".into(), sql.into()])
-            .run();
-        out.trim_end().to_owned()
+        self.to_run(database, sql).run().trim_end().to_owned()
+    }
+
+    fn to_run(&self, database: &str, sql: &str) -> Spawn {
+        let port = self.port().to_string();
+        let words = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", SUPERUSER, "-d", database, "-p", &port];
+        let rest = ["-h".into(), self.folder.path().as_os_str().to_owned(), "-c".into(), sql.into()];
+        Spawn::new(program("psql"), Stop::Kill).args(words).args(rest)
+    }
+
+    /// Has another session keep tables of the database `postgres` to itself (`ACCESS EXCLUSIVE`) until what this gives is dropped.
+    ///
+    /// # Panics
+    /// If it does not get them.
+    pub fn lock(&self, tables: &str) -> Locked<'_> {
+        let sql = format!("BEGIN; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)");
+        let mut session = self.to_run("postgres", &sql).start(&self.folder.join("lock-log"));
+        let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        session.wait_until("a session with the tables locked", |_| self.psql(asleep) == "1");
+        Locked { postgres: self, _session: session }
     }
 
     /// Makes a role that may log in.
@@ -146,6 +148,20 @@ impl Postgres {
     /// The process, to be stopped or killed under a test.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
+    }
+}
+
+/// Tables that nobody else comes at.
+#[derive(Debug)]
+pub struct Locked<'p> {
+    postgres: &'p Postgres,
+    _session: Process,
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // Without its client it would sleep on.
+        self.postgres.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) fn compile(name: &str, library: &Path) {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// A clock that is ahead.
+/// A clock that is ahead, or behind.
 #[derive(Debug)]
 pub struct Clock {
     folder: TempDir,
@@ -29,8 +29,13 @@ impl Clock {
     }
 
     /// The environment of a program for which so many days have gone by.
-    pub fn ahead(&self, days: u64) -> Vec<(String, String)> {
+    pub fn ahead(&self, days: i64) -> Vec<(String, String)> {
         let library = self.folder.join("clock.so").display().to_string();
         vec![("LD_PRELOAD".to_owned(), library), ("CLOCK_AHEAD".to_owned(), (days * 86_400).to_string())]
+    }
+
+    /// The environment of a program for which so many days are still to come.
+    pub fn behind(&self, days: i64) -> Vec<(String, String)> {
+        self.ahead(-days)
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     http::{Answer, Request},
-    postgres::{Postgres, PostgresOptions},
+    postgres::{Locked, Postgres, PostgresOptions},
     server::{TestServer, TestServerOptions},
     shell::Shell,
 };
@@ -61,6 +61,23 @@ impl Stored {
     /// If the store is not PostgreSQL.
     pub fn stop_database(&self) -> Stopped {
         Stopped::new(self.postgres.as_ref().expect("on PostgreSQL").processes())
+    }
+
+    /// Keeps tables from everybody, until what this gives is dropped.
+    ///
+    /// # Panics
+    /// If the store is not PostgreSQL.
+    pub fn lock_tables(&self, tables: &str) -> Locked<'_> {
+        self.postgres.as_ref().expect("on PostgreSQL").lock(tables)
+    }
+
+    /// Adds copies of the one connection until there are `count`, while the server is stopped. Their MACs are another row's, which nobody looks
+    /// at in a store that is filled, listed or started.
+    ///
+    /// # Panics
+    /// If the SQL fails.
+    pub fn multiply(&self, count: u32) {
+        self.sql(&MULTIPLY.replace("COUNT", &(count - 1).to_string()));
     }
 
     /// `--data DIR` and, where there is one, `--database-url URL`.
@@ -173,6 +190,16 @@ impl Stored {
         answer.expect(201).json().get("token").and_then(Value::as_str).expect("a token").to_owned()
     }
 }
+
+const MULTIPLY: &str = "
+    INSERT INTO connections (id, workspace_id, name, name_key, version, type, description, tags, address, created_at, created_by, updated_at,
+        updated_by, recent_checks, mac)
+      WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < COUNT)
+      SELECT c.id || i, workspace_id, name || '-' || i, name_key || '-' || i, version, type, description || ' number ' || i, tags, address,
+        created_at, created_by, updated_at, updated_by, recent_checks, mac FROM n, connections c;
+    INSERT INTO connection_versions SELECT c.id, v.version, c.name, v.type, v.description, v.tags, v.fields, v.endpoint_paths, v.secrets,
+        v.fingerprint, v.saved_at, v.saved_by, v.mac, v.key_version FROM connections c, connection_versions v WHERE c.id <> v.connection_id;
+";
 
 /// Processes that stand still.
 #[derive(Debug)]

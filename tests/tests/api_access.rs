@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use dataflow_tests::{
     http::{Answer, Request},
     openapi::Operation,
+    shell::Shell,
+    shim::Clock,
     stored::{Engine, Stored, sample},
 };
 use rstest::rstest;
@@ -25,6 +27,9 @@ struct Route {
 const fn route(id: &'static str, by_role: [u16; 4], narrowed: u16) -> Route {
     Route { id, by_role, narrowed, open: false }
 }
+
+/// By somebody who may use, edit and see, and whom the connection is narrowed away from: what sends its secret is refused, and nothing else.
+const USES: [&str; 2] = ["resolve_credentials", "test_connection"];
 
 /// Every route. Requests are complete and would succeed, so that nothing but the right is missing.
 const ROUTES: &[Route] = &[
@@ -172,7 +177,8 @@ fn description(stored: &Stored) -> Value {
 #[case::sqlite(Engine::Sqlite)]
 #[case::postgres(Engine::Postgres)]
 fn every_route_by_every_caller(#[case] engine: Engine) {
-    let stored = Stored::start(engine);
+    let mut stored = Stored::start(engine);
+    let expired = expired(&mut stored);
     let operations = Operation::all(&description(&stored));
     let described: BTreeSet<_> = operations.iter().map(|operation| operation.id.as_str()).collect();
     let listed: BTreeSet<_> = ROUTES.iter().map(|route| route.id).collect();
@@ -185,10 +191,11 @@ fn every_route_by_every_caller(#[case] engine: Engine) {
 
     let roles = ["viewer", "user", "editor", "admin"].map(|role| (role, stored.token(&format!("a {role}"), role, None)));
     let narrowed = stored.token("narrowed", "admin", Some(&["other"]));
+    let left_out = left_out(&stored);
     let outsider = other_workspace(&stored);
     let revoked = revoked(&stored);
     for route in ROUTES {
-        for token in [None, Some(""), Some("nonsense"), Some(revoked.as_str())] {
+        for token in [None, Some(""), Some("nonsense"), Some(revoked.as_str()), Some(expired.as_str())] {
             let request = table.request(route.id, "default");
             let request = token.map_or_else(|| request.clone(), |token| request.clone().token(token));
             table.check("nobody", route.id, &request.send(), 401);
@@ -197,6 +204,13 @@ fn every_route_by_every_caller(#[case] engine: Engine) {
             table.check(role, route.id, &table.request(route.id, "default").token(token).send(), expected);
         }
         table.check("narrowed", route.id, &table.request(route.id, "default").token(&narrowed).send(), route.narrowed);
+        if USES.contains(&route.id) {
+            let request = table.request_of(route.id, "default", "closed");
+            table.check("left out", route.id, &request.token(&left_out).send(), 403);
+        } else if matches!(route.id, "show_connection" | "edit_connection" | "list_checks") {
+            let request = table.request_of(route.id, "default", "closed");
+            table.check("left out", route.id, &request.token(&left_out).send(), 200);
+        }
         table.absent(route, &roles);
         if !route.open {
             // A workspace of others looks like one that is not.
@@ -220,6 +234,28 @@ fn every_route_by_every_caller(#[case] engine: Engine) {
 fn told(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
     let headers = answer.headers.clone().into_iter().filter(|(name, _)| name != "date").collect();
     (answer.status, headers, answer.text())
+}
+
+/// A token of an admin that lived for a day, two days ago.
+fn expired(stored: &mut Stored) -> String {
+    stored.server.process().stop();
+    let (clock, mut mint) =
+        (Clock::build(), Shell::new(["token", "create", "--role", "admin", "--name", "expired", "--days", "1"]));
+    for (name, value) in clock.behind(2) {
+        mint = mint.variable(&name, value);
+    }
+    let token = mint.args(stored.data_arguments()).run().stdout().to_owned();
+    stored.server.restart();
+    token
+}
+
+/// A token of a user and editor, and the connection `closed`, which is narrowed to nobody.
+fn left_out(stored: &Stored) -> String {
+    stored.create("closed", "planted");
+    stored.admin("PUT", "/connections/closed/users").header("if-match", "*").json(&json!({"narrowed": true})).send().expect(200);
+    let body = json!({"name": "left out", "roles": ["user", "editor"]});
+    let made = stored.admin("POST", "/tokens").json(&body).send().expect(201).json();
+    made["token"].as_str().expect("a token").to_owned()
 }
 
 fn revoked(stored: &Stored) -> String {
@@ -328,7 +364,7 @@ fn no_token_adds_somebody(#[case] engine: Engine) {
 
     put(&stored.admin, "default", elsewhere).expect(200);
     let list = stored.admin("GET", "/members").send().expect(200).json();
-    let shown = json!({"email": elsewhere, "roles": ["editor"], "claimed_roles": [], "owner": false, "disabled": false, "pending": true, "created_by": "shell"});
+    let shown = json!({"email": elsewhere, "roles": ["editor"], "claimed_roles": [], "owner": false, "disabled": false, "pending": true, "altered": false, "created_by": "shell"});
     assert_eq!(list["items"][0], shown);
     assert_eq!(list["items"][1]["pending"], json!(false), "the first admin chose his");
 }
@@ -361,22 +397,4 @@ fn no_token_grants_more_than_it_has(stored: &Stored, narrowed: &str) {
         let list = stored.request(&own, "GET", "/workspaces/default/tokens").send().expect(200).json();
         assert_eq!(list["items"].as_array().map(Vec::len), Some(1), "{list}");
     }
-}
-
-#[rstest]
-#[case::sqlite(Engine::Sqlite)]
-#[case::postgres(Engine::Postgres)]
-fn fields_for_admins_are_set_by_admins(#[case] engine: Engine) {
-    let stored = Stored::start(engine);
-    let editor = stored.token("editor", "editor", None);
-    let mut body = sample("weak", "planted");
-    body["extra"] = json!({"insecure_auth": "md5"});
-    let by = |token: &str| stored.request(token, "POST", "/workspaces/default/connections").json(&body).send();
-    let problem = by(&editor).refused_field("invalid_fields", "extra.insecure_auth");
-    assert_eq!(problem["errors"][0]["code"], "admin_only");
-    by(&stored.admin).expect(201);
-    // What an admin set stays when an editor changes something else.
-    let edit = stored.request(&editor, "PATCH", "/workspaces/default/connections/weak").header("if-match", "*");
-    let edited = edit.json(&json!({"description": "x"})).send().expect(200).json();
-    assert_eq!(edited["extra"]["insecure_auth"], "md5");
 }

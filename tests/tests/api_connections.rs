@@ -318,3 +318,21 @@ fn what_was_tested_is_what_is_shown_as_tested(#[case] engine: Engine) {
     assert_eq!((last_check(), found(&stored, "status=untested")), (json!(null), vec!["sales".to_owned()]));
     assert!(found(&stored, "status=failed").is_empty());
 }
+
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn fields_for_admins_are_set_by_admins(#[case] engine: Engine) {
+    let stored = Stored::start(engine);
+    let editor = stored.token("editor", "editor", None);
+    let mut body = sample("weak", "planted");
+    body["extra"] = json!({"insecure_auth": "md5"});
+    let by = |token: &str| stored.request(token, "POST", "/workspaces/default/connections").json(&body).send();
+    let problem = by(&editor).refused_field("invalid_fields", "extra.insecure_auth");
+    assert_eq!(problem["errors"][0]["code"], "admin_only");
+    by(&stored.admin).expect(201);
+    // What an admin set stays when an editor changes something else.
+    let edit = stored.request(&editor, "PATCH", "/workspaces/default/connections/weak").header("if-match", "*");
+    let edited = edit.json(&json!({"description": "x"})).send().expect(200).json();
+    assert_eq!(edited["extra"]["insecure_auth"], "md5");
+}

@@ -11,7 +11,7 @@ pub mod expiry;
 mod recount;
 pub mod rows;
 mod segment;
-mod segments;
+pub(crate) mod segments;
 mod sync;
 pub mod tally;
 mod use_event;

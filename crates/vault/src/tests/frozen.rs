@@ -2,16 +2,13 @@
 //! from the same keys, salts and nonces; a second implementation in Python must open them too. A new format adds a file; none
 //! is ever edited.
 
-use std::{
-    ffi::OsStr,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::Path;
 
 use dataflow_model::{
     FieldPath, PublicFields, SecretFields,
     endpoint::{ENDPOINT_LIST_VERSION, Endpoint},
 };
+use dataflow_tests::python;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -195,30 +192,6 @@ fn fingerprints_macs_tokens_and_passwords_stay_the_same() {
 /// The salt in the frozen password's text.
 const SALT: [u8; 16] = [0x68, 0x99, 0xd0, 0x3d, 0xc1, 0xca, 0x13, 0x4c, 0x3f, 0xbc, 0xa5, 0xc1, 0x41, 0x8e, 0xdb, 0xb7];
 
-/// A Python that has `cryptography` with Argon2: the machine's, or one in an environment of its own that is made here.
-fn python() -> PathBuf {
-    let imports = |python: &Path| {
-        let tried = Command::new(python).args(["-c", "import cryptography.hazmat.primitives.kdf.argon2"]).output();
-        tried.is_ok_and(|output| output.status.success())
-    };
-    let run = |program: &Path, arguments: &[&OsStr]| {
-        let output = Command::new(program).args(arguments).output().expect("this test needs python3: install it");
-        let remedy = "this test needs cryptography 44 or newer: apt-get install python3-venv, or pip install 'cryptography>=44'";
-        assert!(output.status.success(), "{remedy}\n{}", String::from_utf8_lossy(&output.stderr));
-    };
-    let system = PathBuf::from("python3");
-    if imports(&system) {
-        return system;
-    }
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/venv/vault");
-    let own = folder.join("bin/python3");
-    if !imports(&own) {
-        run(&system, &["-m", "venv", "--clear"].map(OsStr::new).into_iter().chain([folder.as_os_str()]).collect::<Vec<_>>());
-        run(&own, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "cryptography>=44"].map(OsStr::new));
-    }
-    own
-}
-
 /// What the second implementation says of a frozen file that `bend` may have changed: its output, or else its complaint.
 pub(super) fn run_python(file: &str, bend: impl Fn(&mut Value)) -> Result<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
@@ -228,10 +201,7 @@ pub(super) fn run_python(file: &str, bend: impl Fn(&mut Value)) -> Result<String
     let scratch = tempfile::tempdir().expect("a folder");
     let read = scratch.path().join("frozen.json");
     std::fs::write(&read, frozen.to_string()).expect("written");
-    let output =
-        Command::new(python()).arg("-B").arg(folder.join("vault_open.py")).arg(read).output().expect("it ran just before");
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
+    python::run(&folder.join("vault_open.py"), &[&read])
 }
 
 #[test]

@@ -21,7 +21,7 @@ proptest! {
     fn texts_that_look_like_padding_come_back(zeros in 0_usize..200, tail in "[\u{0}\u{80}x]{0,70}") {
         let (key, endpoint) = (workspace_key_of(1), endpoint_at("db"));
         let context = SealContext { connection: Uuid::nil(), version: 1, field: "password", endpoint: &endpoint };
-        let text = "\0".repeat(zeros) + &tail;
+        let text = format!("{}{tail}", "\0".repeat(zeros));
         let opened = key.open(&context, &key.seal(&context, &secret(&text)).expect("sealed")).expect("opens");
         prop_assert_eq!(opened.expose_secret(), text);
     }

@@ -100,3 +100,55 @@ fn what_is_refused_is_told_apart() {
     let refused = read(&bytes, &another).expect_err("another key");
     assert!(refused.contains("another key"), "{refused}");
 }
+
+/// What this build writes is read by the one that froze it: nothing of the form has changed with the number staying the same.
+#[test]
+fn the_frozen_backup_and_its_audit_are_made_again() {
+    const BACKUP: &[u8] = include_bytes!("../../../../../tests/frozen/backup_1.dataflow");
+    const SEGMENT: &[u8] = include_bytes!("../../../../../tests/frozen/segment_1.jsonl");
+    let keys: serde_json::Value = serde_json::from_str(include_str!("../../../../../tests/frozen/backup_1.json")).expect("JSON");
+    let (folder, _) = key();
+    let path = folder.path().join("key");
+    std::fs::write(&path, keys["key_file"].as_str().expect("a text")).expect("own file");
+    let key = KeyFile::read(&path).expect("the frozen key file");
+
+    let sealed = Sealed::open(BACKUP).expect("the frozen backup");
+    let header = sealed.header.clone();
+    let ring = KeyRing::from_bytes(&header.key_ring).expect("the frozen ring");
+    let mut reader = sealed.prove(Vault::open(&ring, &key).expect("it opens")).expect("its first block");
+    let vault = Vault::open(&ring, &key).expect("it opens");
+    let (mut writer, mut kinds) = (Writer::begin(&vault, &header).expect("JSON"), Vec::new());
+    while let Some(block) = reader.next_block().expect("proven") {
+        for entry in block {
+            match entry {
+                Entry::Section(Section::End { .. }) => {}
+                Entry::Section(section) => {
+                    kinds = match &section {
+                        Section::Table { columns, .. } => columns.iter().map(|(_, kind)| *kind).collect(),
+                        _ => vec![Kind::Bytes],
+                    };
+                    writer.section(&section).expect("JSON");
+                }
+                Entry::Row(row) => {
+                    let values = kinds.iter().zip(row).map(|(kind, value)| Value::of(*kind, value).expect("of its kind"));
+                    writer.row(&values.collect::<Vec<_>>()).expect("JSON");
+                }
+            }
+        }
+    }
+    let (again, rows) = writer.end().expect("JSON").expect("one key");
+    assert!(again == BACKUP, "the form of backups has changed: give it another number");
+    assert_eq!(rows, 39);
+
+    let mut before = crate::audit::NO_LINK;
+    for line in SEGMENT.split_inclusive(|byte| *byte == b'\n') {
+        let (event, link) = crate::audit::segments::split(line.strip_suffix(b"\n").expect("a line")).expect("a line");
+        // Those of before the rotation bear links under the older root key, which makes none any more.
+        assert!(vault.audit_link_holds(&before, event, &link));
+        let (made, _) = crate::audit::segments::seal(&vault, &before, event.to_vec()).expect("hex");
+        let is_of_now = made == line;
+        let at = crate::audit::segments::time(event).expect("a time");
+        assert_eq!(is_of_now, at > 1_795_971_400_945_335, "{}", String::from_utf8_lossy(line));
+        before = link;
+    }
+}
