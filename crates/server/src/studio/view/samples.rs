@@ -374,6 +374,7 @@ fn entries() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one sample after another")]
 fn administration() {
     let shell = |title: &str, here| Shell { role: "admin".into(), ..shell(title, here) };
     let token = |name: &str, status: Status, live| admin::TokenLine {
