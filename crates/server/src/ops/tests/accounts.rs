@@ -211,7 +211,8 @@ async fn of_an_account_elsewhere_no_more_is_read_than_of_none() {
         assert_eq!(told.first(), told.last(), "nobody learns who has an account elsewhere");
     }
     // An owner may know.
-    assert!(matches!(remove_member(app, &shell, WORKSPACE, "eve@example.org").await, Err(Error::SecretUnreadable(_))));
+    let put = put_member(app, &shell, WORKSPACE, "eve@example.org", Roles::of(&[Role::Viewer])).await;
+    assert!(matches!(put, Err(Error::SecretUnreadable(_))), "{put:?}");
 }
 
 /// What a token of the owner's own stands for: its holder may be anybody.
