@@ -112,6 +112,7 @@ async fn counts_are_held_against_the_lines(fixture: Fixture) {
     let read = async || activity::verify(app, &shell, &[]).await.expect("walked");
     assert_eq!(read().await.counts, None);
     fixture.bend("CREATE TABLE kept AS SELECT * FROM audit_reads").await;
+    let mut ways = 0;
     for (way, words) in [
         (
             "UPDATE audit_reads SET reads = reads + 1 WHERE id = (SELECT id FROM audit_reads ORDER BY at, id LIMIT 1)",
@@ -139,7 +140,9 @@ async fn counts_are_held_against_the_lines(fixture: Fixture) {
         fixture.bend("DELETE FROM audit_reads").await;
         fixture.bend("INSERT INTO audit_reads SELECT * FROM kept").await;
         assert!(read().await.holds(), "{way}");
+        ways += 1;
     }
+    println!("promise: counts of reads: {ways} ways to bend, remove or add one: all named");
     // Who said it is no part of a total, and nor is which workflow of many had a count of its own.
     fixture.bend("UPDATE audit_reads SET workflow = 'another' WHERE workflow = 'made-up-7'").await;
     assert!(read().await.holds());
