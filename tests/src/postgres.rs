@@ -95,7 +95,9 @@ impl Postgres {
     /// # Panics
     /// If it does not get them.
     pub fn lock(&self, tables: &str) -> Locked<'_> {
-        let sql = format!("BEGIN; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)");
+        // Where both wait for each other, the other one gives way, which looks for that after a second.
+        let sql =
+            format!("SET deadlock_timeout = '100s'; BEGIN; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)");
         let mut session = self.to_run("postgres", &sql).start(&self.folder.join("lock-log"));
         let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
         session.wait_until("a session with the tables locked", |_| self.psql(asleep) == "1");
