@@ -24,6 +24,8 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The first argument of a process that is a test's child. Not for people: it is in no help text.
 const ARGUMENT: &str = "__test-connection";
+/// How long a child may take to say goodbye to its server.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// One test.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     admin::Running,
     attempts::Attempts,
-    audit::{UseLog, checkpoint, tally::Named},
+    audit::{UseLog, checkpoint},
     clock::Clock,
     config::{AuditConfig, DataConfig, RateConfig, TestConfig},
     error::Result,
@@ -54,8 +54,6 @@ pub struct App {
     pub counts: KnownCounts,
     pub use_log: Arc<UseLog>,
     pub uses: Uses,
-    /// Whose reads the job counts by workflow.
-    pub named: Arc<Mutex<Named>>,
     pub(crate) turns: Turns,
     pub under_way: UnderWay,
     pub tests: TestRunner,
@@ -103,7 +101,7 @@ impl App {
             write.commit_quietly().await?;
         }
         let metrics = Arc::new(Metrics::new().context("prepare the metrics")?);
-        let use_log = UseLog::open(&config.node_folder, &vault, config.audit.clone(), metrics.clone())?;
+        let use_log = UseLog::open(&config.node_folder, &vault, config.audit.clone(), !store.is_shared(), metrics.clone())?;
         let app = Self {
             node: dataflow_vault::random_uuid().to_string(),
             store,
@@ -114,7 +112,6 @@ impl App {
             counts: KnownCounts::default(),
             use_log,
             uses: Uses::default(),
-            named: Arc::default(),
             turns: Turns::default(),
             under_way: UnderWay::default(),
             tests: TestRunner::new(config.tests.clone(), metrics.clone()),

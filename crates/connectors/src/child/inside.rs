@@ -3,7 +3,7 @@
 use std::{
     io::{self, Read as _, Write as _},
     process::exit,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use dataflow_model::{SecretFields, TestError};
@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use zeroize::Zeroizing;
 
 use super::{
-    ARGUMENT, confine,
+    ARGUMENT, LEAVING, confine,
     wire::{Asked, End, Length, Line, REQUEST_MAX},
 };
 use crate::{Dialer, Outcome, Steps, Target, causes, connector, connector::CONNECT_TIMEOUT, tls::SystemRoots};
@@ -30,7 +30,7 @@ fn test() -> io::Result<()> {
     // What a child that was started ahead has done before its request is there.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let roots = SystemRoots::unread();
-    if !is_asked()? {
+    if !hears_within(Duration::ZERO)? {
         roots.read();
     }
     let Some(asked) = read()? else { return Ok(()) };
@@ -40,19 +40,11 @@ fn test() -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the request is there, or the parent has gone.
-fn is_asked() -> io::Result<bool> {
+/// Waits so long for the request, or for the parent to let go of its pipe; whether that came.
+fn hears_within(wait: Duration) -> io::Result<bool> {
     let input = io::stdin();
-    let mut asked = [PollFd::new(&input, PollFlags::IN)];
-    Ok(poll(&mut asked, Some(&Timespec::default()))? > 0)
-}
-
-/// Waits until the parent lets go of the request's pipe: the report has gone where it was asked for, and what is left holds nobody up.
-fn until_heard() {
-    let input = io::stdin();
-    // At most as long as the goodbye itself may take.
-    let most = Timespec { tv_sec: 1, tv_nsec: 0 };
-    let _ = poll(&mut [PollFd::new(&input, PollFlags::IN)], Some(&most));
+    let wait = Timespec::try_from(wait).map_err(io::Error::other)?;
+    Ok(poll(&mut [PollFd::new(&input, PollFlags::IN)], Some(&wait))? > 0)
 }
 
 /// The request; `None` if the parent went away without one.
@@ -100,7 +92,8 @@ async fn run(asked: Asked, roots: SystemRoots) -> io::Result<()> {
         Ok(Ok((Outcome { status, server_version }, farewell))) => {
             steps.skip_rest();
             tell(&Line::End(End { status, server_version, error: None }))?;
-            until_heard();
+            // The parent lets go once the report has gone where it was asked for: what is left holds nobody up then.
+            let _ = hears_within(LEAVING);
             farewell.await;
             return Ok(());
         }

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    ARGUMENT, TestRequest,
+    ARGUMENT, LEAVING, TestRequest,
     wire::{self, ANSWER_MAX, End, Line},
 };
 use crate::{
@@ -25,8 +25,6 @@ use crate::{
     steps::{milliseconds, next},
 };
 
-/// How long a child may take to say goodbye to its server.
-const LEAVING: Duration = Duration::from_secs(1);
 /// What a test leaves to be done, the goodbye and the next child, begins only then: it would take the processor from the report's answer,
 /// which may be 2 ms where PostgreSQL ends a session.
 const ASIDE: Duration = Duration::from_millis(2);

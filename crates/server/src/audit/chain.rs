@@ -3,7 +3,7 @@
 //! One chain of changes for the store, whichever node takes its turn, and not one for each node: so their order is one, and a node that is
 //! lost leaves none unchained. Reads are chained by the node that appends them.
 
-use std::sync::{Mutex, PoisonError, atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context, anyhow, bail};
 use dataflow_vault::Vault;
@@ -129,6 +129,10 @@ pub(super) fn link(bytes: &[u8]) -> anyhow::Result<Link> {
     bytes.try_into().context("a link of an audit chain has 32 bytes")
 }
 
+fn unsigned(line: i64) -> u64 {
+    u64::try_from(line).unwrap_or_default()
+}
+
 pub(super) fn number(line: u64) -> i64 {
     i64::try_from(line).unwrap_or(i64::MAX)
 }
@@ -156,19 +160,18 @@ async fn index_reads(app: &App) -> anyhow::Result<bool> {
         }
         None => first(app)?.0,
     };
-    let (after, counted, end) = app.use_log.take_counts();
+    let (counted, end) = app.use_log.take_counts(unsigned(row.seq));
     let until = end.head.line;
     let keep = app.store.is_shared();
     // On disk first: what the store has seen must not be missing after a power cut.
     app.use_log.sync().await?;
-    let read = match counted {
+    let read = if let Some(tally) = counted {
         // Nobody else has indexed any of it, and the lines themselves stay in their segment.
-        Some(tally) if number(after) == row.seq && !keep => Read { tally, kept: Vec::new(), end },
-        _ => {
-            let (folder, from, named) = (app.use_log.folder().to_owned(), row.clone(), app.named.clone());
-            let read = move || read(&folder, &from, until, keep, &named);
-            tokio::task::spawn_blocking(read).await.context("read the audit segment")??
-        }
+        Read { tally, kept: Vec::new(), end }
+    } else {
+        let (folder, from, named) = (app.use_log.folder().to_owned(), row.clone(), app.use_log.named.clone());
+        let read = move || read(&folder, &from, until, keep, &named);
+        tokio::task::spawn_blocking(read).await.context("read the audit segment")??
     };
     let mut rows = Vec::new();
     for (key, counted) in read.tally.counts() {
@@ -243,12 +246,10 @@ struct Read {
 }
 
 /// Counts the lines after `from`, and no further than `until`.
-fn read(folder: &std::path::Path, from: &ChainRow, until: u64, keep: bool, named: &Mutex<Named>) -> anyhow::Result<Read> {
-    let unsigned = |number: i64| u64::try_from(number).unwrap_or_default();
+fn read(folder: &std::path::Path, from: &ChainRow, until: u64, keep: bool, named: &Named) -> anyhow::Result<Read> {
     let head = Head { line: unsigned(from.seq), link: link(&from.link)? };
     let start = Position { segment: unsigned(from.segment), place: unsigned(from.place), head };
     let mut read = Read { tally: Tally::default(), kept: Vec::new(), end: start };
-    let mut named = named.lock().unwrap_or_else(PoisonError::into_inner);
     let mut lines = 0;
     let is_enough = |lines: usize, read: &Read| lines == LINES || read.tally.is_full() || read.end.head.line >= until;
     while !is_enough(lines, &read) {
@@ -258,7 +259,7 @@ fn read(folder: &std::path::Path, from: &ChainRow, until: u64, keep: bool, named
         segments::read(&path, place, |line, place| {
             let (event, link) = segments::split(line).with_context(|| format!("{} has a line that is none", path.display()))?;
             if Begin::read(event).is_none() {
-                read.tally.read(event, &mut named)?;
+                read.tally.read(event, named)?;
             }
             if keep {
                 read.kept.extend_from_slice(line);

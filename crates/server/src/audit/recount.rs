@@ -14,7 +14,7 @@ use anyhow::Context;
 use super::{
     chain::{CHANGES, checked, number},
     segments::{self, Begin, Flow},
-    tally::{Line, MINUTE},
+    tally::{Line, MINUTE, in_words},
 };
 use crate::{
     app::App,
@@ -261,7 +261,7 @@ impl Recount<'_> {
         for row in store::reads_between(snapshot, (minute * MINUTE, (minute * MINUTE).saturating_add(MINUTE)), i64::MAX).await? {
             if self.total(&Total::of(&row)) == total {
                 counted = counted.saturating_add(row.reads);
-                named.get_or_insert_with(|| format!("{} of “{}” by {}", row.action, row.connection, row.actor));
+                named.get_or_insert_with(|| in_words(&row.action, &row.connection, &row.actor));
             }
         }
         let differs = events != counted;

@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
     net::IpAddr,
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::Context;
@@ -25,23 +26,28 @@ const NAMED: usize = 500;
 /// minute, which asks for a thousand connections in turn, be a row that is written by itself.
 const ROWS: usize = 2_000;
 
-/// Which counts of the running minute bear a workflow's name, by caller.
+/// Which counts of the running minute bear a workflow's name, whether they were counted as they were appended or from their segment.
 #[derive(Debug, Default)]
-pub struct Named {
-    minute: i64,
+pub struct Named(Mutex<Minute>);
+
+#[derive(Debug, Default)]
+struct Minute {
+    at: i64,
+    /// By caller.
     of: HashMap<String, HashSet<Vec<u8>>>,
 }
 
 impl Named {
     /// Whether the count of this key, which has a workflow, may bear its name.
-    fn admits(&mut self, actor_id: &str, minute: i64, key: &[u8]) -> bool {
-        if self.minute != minute {
-            (self.minute, self.of) = (minute, HashMap::new());
+    fn admits(&self, actor_id: &str, at: i64, key: &[u8]) -> bool {
+        let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if minute.at != at {
+            *minute = Minute { at, of: HashMap::new() };
         }
-        if !self.of.contains_key(actor_id) {
-            self.of.insert(actor_id.to_owned(), HashSet::new());
+        if !minute.of.contains_key(actor_id) {
+            minute.of.insert(actor_id.to_owned(), HashSet::new());
         }
-        let Some(named) = self.of.get_mut(actor_id) else { return false };
+        let Some(named) = minute.of.get_mut(actor_id) else { return false };
         named.contains(key) || (named.len() < NAMED && named.insert(key.to_vec()))
     }
 }
@@ -57,17 +63,17 @@ pub struct Tally {
 
 impl Tally {
     /// Counts the event of a line.
-    pub fn read(&mut self, event: &[u8], named: &mut Named) -> anyhow::Result<()> {
+    pub fn read(&mut self, event: &[u8], named: &Named) -> anyhow::Result<()> {
         self.count(Line::read(event)?, named);
         Ok(())
     }
 
     /// Counts an event that is appended now.
-    pub fn add(&mut self, event: &UseEvent<'_>, named: &mut Named) {
+    pub fn add(&mut self, event: &UseEvent<'_>, named: &Named) {
         self.count(Line::of(event), named);
     }
 
-    fn count(&mut self, mut line: Line<'_>, named: &mut Named) {
+    fn count(&mut self, mut line: Line<'_>, named: &Named) {
         line.key(&mut self.key);
         if line.workflow.is_some() && !named.admits(&line.actor_id, line.minute(), &self.key) {
             line.workflow = None;
@@ -233,7 +239,7 @@ impl<'l> Line<'l> {
     }
 
     pub(super) fn in_words(&self) -> String {
-        format!("{} of “{}” by {}", self.action, self.connection, self.actor)
+        in_words(&self.action, &self.connection, &self.actor)
     }
 
     pub(super) fn minute(&self) -> i64 {
@@ -275,6 +281,10 @@ impl<'l> Line<'l> {
     }
 }
 
+pub(super) fn in_words(action: &str, connection: &str, actor: &str) -> String {
+    format!("{action} of “{connection}” by {actor}")
+}
+
 impl Counted {
     fn add(&mut self, line: &Line<'_>) {
         self.reads += 1;
@@ -291,29 +301,27 @@ impl Counted {
 #[derive(Debug, Default)]
 pub struct Recent {
     /// The line that it begins after.
-    pub after: u64,
+    after: u64,
     /// Nothing, where there was more than it has room for.
     tally: Option<Tally>,
-    named: Named,
 }
 
 impl Recent {
     pub fn after(line: u64) -> Self {
-        Self { after: line, tally: Some(Tally::default()), named: Named::default() }
+        Self { after: line, tally: Some(Tally::default()) }
     }
 
-    pub fn add(&mut self, event: &UseEvent<'_>) {
-        if let Some(tally) = self.tally.take_if(|tally| tally.is_full()) {
-            drop(tally);
-        }
+    pub fn add(&mut self, event: &UseEvent<'_>, named: &Named) {
+        self.tally.take_if(|tally| tally.is_full());
         if let Some(tally) = &mut self.tally {
-            tally.add(event, &mut self.named);
+            tally.add(event, named);
         }
     }
 
-    /// Takes what there is up to this line, and goes on after it. With it comes the line that it begins after.
-    pub fn take(&mut self, line: u64) -> (u64, Option<Tally>) {
-        (std::mem::replace(&mut self.after, line), self.tally.replace(Tally::default()))
+    /// Takes what there is up to line `until`, if it begins after line `after`, and goes on behind it.
+    pub fn take(&mut self, after: u64, until: u64) -> Option<Tally> {
+        let begins_after = std::mem::replace(&mut self.after, until);
+        self.tally.replace(Tally::default()).filter(|_| begins_after == after)
     }
 }
 
@@ -335,18 +343,18 @@ mod tests {
 
     #[test]
     fn one_caller_names_so_many_workflows_in_a_minute_and_all_his_reads_count() {
-        let (mut tally, mut named) = (Tally::default(), Named::default());
+        let (mut tally, named) = (Tally::default(), Named::default());
         let made_up = 2 * NAMED;
         for number in 0..made_up {
-            tally.read(&event(1, "eve", &format!("made-up-{number}")), &mut named).expect("a line");
+            tally.read(&event(1, "eve", &format!("made-up-{number}")), &named).expect("a line");
         }
         for at in 1..4 {
-            tally.read(&event(at, "ada", "daily"), &mut named).expect("a line");
+            tally.read(&event(at, "ada", "daily"), &named).expect("a line");
         }
         // A later piece of the same minute.
         let mut later = Tally::default();
-        later.read(&event(2, "eve", "made-up-0"), &mut named).expect("a line");
-        later.read(&event(2, "eve", "another"), &mut named).expect("a line");
+        later.read(&event(2, "eve", "made-up-0"), &named).expect("a line");
+        later.read(&event(2, "eve", "another"), &named).expect("a line");
         let of = |tally: &Tally, actor: &str, named: bool| -> Vec<i64> {
             let mine = tally.counts().filter(|(key, _)| key.actor_id == actor && key.workflow.is_empty() != named);
             mine.map(|(_, counted)| counted.reads).collect()
@@ -356,22 +364,22 @@ mod tests {
         assert_eq!(of(&tally, "ada", true), [3], "another caller has his own");
         assert_eq!((of(&later, "eve", true), of(&later, "eve", false)), (vec![1], vec![1]));
         let mut next = Tally::default();
-        next.read(&event(MINUTE + 1, "eve", "another"), &mut named).expect("a line");
+        next.read(&event(MINUTE + 1, "eve", "another"), &named).expect("a line");
         assert_eq!(of(&next, "eve", true), [1], "the next minute is another one");
     }
 
     #[test]
     fn what_differs_in_any_part_is_counted_apart() {
-        let (mut tally, mut named) = (Tally::default(), Named::default());
+        let (mut tally, named) = (Tally::default(), Named::default());
         for (actor, workflow) in [("ab", "c"), ("a", "bc"), ("ab", ""), ("ab", "c")] {
-            tally.read(&event(5, actor, workflow), &mut named).expect("a line");
+            tally.read(&event(5, actor, workflow), &named).expect("a line");
         }
         let mut reads: Vec<_> = tally.counts().map(|(_, counted)| counted.reads).collect();
         reads.sort_unstable();
         assert_eq!(reads, [1, 1, 2]);
         for number in 3..ROWS {
             assert!(!tally.is_full());
-            tally.read(&event(5, &number.to_string(), ""), &mut named).expect("a line");
+            tally.read(&event(5, &number.to_string(), ""), &named).expect("a line");
         }
         assert!(tally.is_full());
     }

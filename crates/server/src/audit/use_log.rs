@@ -19,7 +19,7 @@ use super::{
     segment::{End, Position, Segment},
     segments::{self, Head},
     sync,
-    tally::{Recent, Tally},
+    tally::{Named, Recent, Tally},
     use_event::UseEvent,
 };
 use crate::{config::AuditConfig, metrics::Metrics};
@@ -43,6 +43,7 @@ pub struct UseLog {
     pub(super) indexed: AtomicU64,
     /// Held by who brings the index up to now: of two the second finds it done.
     pub(super) indexing: tokio::sync::Mutex<()>,
+    pub(super) named: Arc<Named>,
 }
 
 #[derive(Debug)]
@@ -50,7 +51,8 @@ pub struct State {
     pub segment: Segment,
     /// While there is a reason nothing is appended.
     pub closed: Option<Closed>,
-    recent: Recent,
+    /// Where the store is its own: the index of a shared one keeps the lines themselves, and counts them as it reads them.
+    recent: Option<Recent>,
 }
 
 /// Why nothing is appended to a segment.
@@ -74,8 +76,15 @@ pub struct Progress {
 
 impl UseLog {
     /// Opens the segments in `folder/audit`, or makes the first. What a process that was killed has written in part is cut off: it had no
-    /// answer. What is there and does not follow is set aside before the next event, and told in the log.
-    pub fn open(folder: &Path, vault: &Vault, config: AuditConfig, metrics: Arc<Metrics>) -> anyhow::Result<Arc<Self>> {
+    /// answer. What is there and does not follow is set aside before the next event, and told in the log. With `counts` it adds up what is
+    /// appended, for the index.
+    pub fn open(
+        folder: &Path,
+        vault: &Vault,
+        config: AuditConfig,
+        counts: bool,
+        metrics: Arc<Metrics>,
+    ) -> anyhow::Result<Arc<Self>> {
         let folder = folder.join("audit");
         std::fs::create_dir_all(&folder).with_context(|| format!("make the folder {}", folder.display()))?;
         let mut segments = segments::list(&folder)?;
@@ -111,12 +120,13 @@ impl UseLog {
             folder,
             chain,
             config,
-            state: Mutex::new(State { segment, closed: None, recent: Recent::after(last) }),
+            state: Mutex::new(State { segment, closed: None, recent: counts.then(|| Recent::after(last)) }),
             progress: watch::Sender::new(progress),
             thread: OnceLock::new(),
             metrics,
             indexed: AtomicU64::new(0),
             indexing: tokio::sync::Mutex::default(),
+            named: Arc::default(),
         });
         let syncs = Arc::downgrade(&log);
         let thread = std::thread::Builder::new().name("audit-sync".to_owned()).spawn(move || sync::forever(&syncs));
@@ -152,7 +162,9 @@ impl UseLog {
                 }
                 if state.closed.is_none() {
                     let number = state.segment.append(vault, &self.chain, event.at, line)?;
-                    state.recent.add(event);
+                    if let Some(recent) = &mut state.recent {
+                        recent.add(event, &self.named);
+                    }
                     break (number, seen);
                 }
                 seen
@@ -208,12 +220,12 @@ impl UseLog {
         if has_come(&now) { Ok(now) } else { Err(anyhow!("the audit segment could not be synced")) }
     }
 
-    /// Takes what was counted as it was appended: after which line that begins, the counts unless they were too many, and where it ends.
-    pub(super) fn take_counts(&self) -> (u64, Option<Tally>, Position) {
+    /// Takes what was counted as it was appended after that line, unless there is none or they were too many; with it comes where it ends.
+    pub(super) fn take_counts(&self, line: u64) -> (Option<Tally>, Position) {
         let mut state = self.state();
         let end = state.segment.position();
-        let (after, tally) = state.recent.take(end.head.line);
-        (after, tally, end)
+        let taken = state.recent.as_mut().and_then(|recent| recent.take(line, end.head.line));
+        (taken, end)
     }
 
     /// The number of the last line, on disk or not.

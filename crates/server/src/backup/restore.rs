@@ -17,7 +17,7 @@ use dataflow_vault::{KeyRing, RecoveryKey, SlotKind, Vault, VaultError};
 use super::{
     format::{BackupError, Entry, Header, Reader, Sealed, Section},
     is_segment,
-    place::{Unfinished, put_segments, put_store, sync},
+    place::{Unfinished, put_segments, put_store, sync, unused},
 };
 use crate::{
     audit::{self, Event},
@@ -145,7 +145,7 @@ async fn into_place<R: std::io::BufRead>(
         let saved = store::replace_key_ring(loading.write(), &ring.to_bytes()).await;
         saved.inspect_err(|_| source.discard()).context("save the key ring")?;
     }
-    let aside = asked.data.folder.join(format!("before-{stamp}"));
+    let aside = unused(&asked.data.folder, &format!("before-{stamp}"));
     let placed = async {
         let detail = serde_json::json!({"taken_at": header.taken_at, "opened_with": opened_with(asked)});
         let event = Event { at: now, workspace_id: None, action: "backup.restore", object: &header.instance, detail };

@@ -127,7 +127,8 @@ pub(super) fn members(row: &GroupRow) -> Result<BTreeSet<String>> {
     serde_json::from_str(&row.members).context("a group's people do not parse").map_err(Error::Internal)
 }
 
-/// The ids of people of the workspace, by their e-mail addresses; or what is wrong with these.
+/// The ids of people of the workspace, by their e-mail addresses; or which of them is not there, by its place: what was sent may be a secret
+/// that stands in the wrong one.
 pub(super) async fn ids_of_people(
     app: &App,
     handle: &mut impl Handle,
@@ -135,14 +136,13 @@ pub(super) async fn ids_of_people(
     people: &[String],
 ) -> Result<std::result::Result<BTreeSet<String>, FieldError>> {
     let mut ids = BTreeSet::new();
-    for email in people {
+    for (at, email) in people.iter().enumerate() {
         let found = match read_email(email) {
             Ok(email) => id_of_person(app, handle, workspace, &email).await?,
             Err(_) => None,
         };
         let Some(id) = found else {
-            let message = format!("names “{email}”, who is not in this workspace");
-            return Ok(Err(FieldError::new("people", "not_found", message)));
+            return Ok(Err(FieldError::new(format!("people.{at}"), "not_found", "is not in this workspace")));
         };
         ids.insert(id);
     }

@@ -10,7 +10,7 @@ use dataflow_vault::random_bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    access::{Caller, Who},
+    access::{Caller, OpenSession, Who},
     claims::{granted, replace_claims},
     idempotency::begin as begin_change,
     people::{NewPerson, hold_unchanged, insert_person, read_email},
@@ -107,7 +107,7 @@ pub async fn begin(app: &App, next: &str) -> Result<Begun> {
 pub async fn begin_link(app: &App, caller: &Caller, own_password: &Secret) -> Result<Begun> {
     let Who::Person(person) = &caller.who else { return Err(Error::Forbidden("link an account")) };
     oidc(app)?;
-    let session = person.session.as_ref().map(|session| hex::encode(&session.hash)).ok_or(Error::Unauthenticated)?;
+    let session = person.session.as_ref().map(named).ok_or(Error::Unauthenticated)?;
     let person = second_look::each_time(app, caller, person, own_password).await?;
     begin_flow(app, Purpose::Link { person_id: person.id, session }).await
 }
@@ -121,8 +121,12 @@ pub async fn begin_confirm(app: &App, caller: &Caller) -> Result<Begun> {
         .as_ref()
         .filter(|_| !person.has_password)
         .ok_or(Error::NoRole("You have a password, which is what is asked for.", "Give it where it is asked for."))?;
-    let session = hex::encode(&session.hash);
-    begin_flow(app, Purpose::Confirm { person_id: person.id.to_string(), session }).await
+    begin_flow(app, Purpose::Confirm { person_id: person.id.to_string(), session: named(session) }).await
+}
+
+/// A session as a flow names it.
+fn named(session: &OpenSession) -> String {
+    hex::encode(&session.hash)
 }
 
 async fn begin_flow(app: &App, purpose: Purpose) -> Result<Begun> {
@@ -215,7 +219,7 @@ async fn finish_flow(app: &App, device: &Device, (kept, returned): (Option<&str>
 async fn signed_in_as(app: &App, cookie: Option<&Secret>) -> Result<Option<String>> {
     let Some(cookie) = cookie else { return Ok(None) };
     match session(app, cookie.expose_secret()).await {
-        Ok(person) => Ok(person.session.as_ref().map(|session| hex::encode(&session.hash))),
+        Ok(person) => Ok(person.session.as_ref().map(named)),
         Err(Error::Unauthenticated) => Ok(None),
         Err(other) => Err(other),
     }

@@ -198,7 +198,7 @@ async fn read(app: &App, handle: &mut impl Handle, workspace: &Workspace, users:
         Err(error) => errors.push(error),
     }
     let workspace_id = workspace.id.to_string();
-    for name in &users.tokens {
+    for (at, name) in users.tokens.iter().enumerate() {
         // PostgreSQL fails at a text with NUL, so what cannot be a name is not looked for.
         let found = if name.chars().any(char::is_control) {
             None
@@ -207,10 +207,10 @@ async fn read(app: &App, handle: &mut impl Handle, workspace: &Workspace, users:
         };
         match found.filter(|token| token.name == *name).map(|token| token.checked(&app.vault)).transpose()? {
             Some(token) => drop(ids.tokens.insert(token.id)),
-            None => errors.push(FieldError::new("tokens", "not_found", format!("names “{name}”, which is no live token here"))),
+            None => errors.push(FieldError::new(format!("tokens.{at}"), "not_found", "is no live token here")),
         }
     }
-    for name in &users.groups {
+    for (at, name) in users.groups.iter().enumerate() {
         let found = if name.chars().any(char::is_control) {
             None
         } else {
@@ -218,7 +218,7 @@ async fn read(app: &App, handle: &mut impl Handle, workspace: &Workspace, users:
         };
         match found.filter(|group| group.name == *name).map(|group| group.checked(&app.vault)).transpose()? {
             Some(group) => drop(ids.groups.insert(group.id)),
-            None => errors.push(FieldError::new("groups", "not_found", format!("names “{name}”, which is no group here"))),
+            None => errors.push(FieldError::new(format!("groups.{at}"), "not_found", "is no group here")),
         }
     }
     if errors.is_empty() { Ok(ids) } else { Err(Error::Invalid(errors)) }

@@ -14,7 +14,7 @@ use super::{
     second_look::Sent,
     session::SignedIn,
     shell::inside,
-    users::lines,
+    users::{as_typed, lines},
     view::{
         admin::{GroupLine, Groups},
         parts::{Here, Pages},
@@ -42,7 +42,7 @@ pub async fn put(
     let name = fields.text("name").trim().to_owned();
     let errors = match groups::put(&app, &caller, &asked.workspace, &name, &lines(fields, "people")).await {
         Ok(_) => return Ok(go(&headers, &asked.address("groups"))),
-        Err(Error::Invalid(errors)) => errors,
+        Err(Error::Invalid(errors)) => as_typed(errors, fields),
         Err(Error::NameTaken(_)) => vec![FieldError::new("name", "name_taken", "is taken by a group that is written otherwise")],
         Err(other) => return Err(sent.refused(&caller, other, &["name", "people"])),
     };

@@ -60,7 +60,7 @@ pub async fn set(
     let asked = (narrowed.then_some(users), Precondition::Tags(vec![etag.clone()]));
     let (status, etag, errors) = match users::set(&app, &caller, &named.workspace, &named.name, asked).await {
         Ok(_) => return Ok(go(&headers, &format!("/w/{}/connections/{}", named.workspace, named.name))),
-        Err(Error::Invalid(errors)) => (StatusCode::UNPROCESSABLE_ENTITY, etag, errors),
+        Err(Error::Invalid(errors)) => (StatusCode::UNPROCESSABLE_ENTITY, etag, as_typed(errors, fields)),
         Err(Error::VersionConflict) => {
             let now = users::show(&app, &caller, &named.workspace, &named.name).await?;
             let text = "Somebody changed this meanwhile. What you typed still stands below; save again to put it in place.";
@@ -97,6 +97,16 @@ async fn form(app: &App, caller: &Caller, named: &Named, etag: String) -> Result
 }
 
 /// The lines of a text that hold something.
+/// What was refused, told at the list that it stands in, as it was typed there.
+pub(super) fn as_typed(errors: Vec<FieldError>, fields: &Fields) -> Vec<FieldError> {
+    let typed = |error: FieldError| {
+        let (list, place) = error.field.split_once('.')?;
+        let entry = lines(fields, list).into_iter().nth(place.parse().ok()?)?;
+        Some(FieldError::new(list, &error.code, format!("“{entry}” {}", error.message)))
+    };
+    errors.into_iter().map(|error| typed(error.clone()).unwrap_or(error)).collect()
+}
+
 pub(super) fn lines(fields: &Fields, name: &str) -> Vec<String> {
     fields.text(name).lines().map(str::trim).filter(|line| !line.is_empty()).map(ToOwned::to_owned).collect()
 }

@@ -17,7 +17,7 @@ fn vault(folder: &Path) -> Vault {
 
 fn open(folder: &Path, vault: &Vault, is_strict: bool) -> Arc<UseLog> {
     let config = AuditConfig { is_strict, ..AuditConfig::default() };
-    UseLog::open(folder, vault, config, Arc::new(Metrics::new().expect("metrics"))).expect("it opens")
+    UseLog::open(folder, vault, config, true, Arc::new(Metrics::new().expect("metrics"))).expect("it opens")
 }
 
 fn event(at: i64) -> UseEvent<'static> {

@@ -492,7 +492,7 @@ fn who_may_use_a_connection() {
         here: String::new(),
         name: SHARP.into(),
         people: SHARP.into(),
-        errors: vec![FieldError::new("people", "not_found", "names “eve@example.org”, who is not in this workspace")],
+        errors: vec![FieldError::new("people", "not_found", "“eve@example.org” is not in this workspace")],
     };
     keep("groups", &groups);
     let users = admin::UsersForm {
