@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # make bench: builds in release and measures; prints a table and writes .cache/bench.json.
 #
-#   tools/bench.sh [start|credentials|tests|sdk|list]…
+#   tools/bench.sh [start|credentials|tests|sdk|list|scan]…
 #
 # PYTHON names the interpreter, if not python3.
 source "$(dirname "$0")/lib.sh"

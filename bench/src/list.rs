@@ -2,6 +2,7 @@
 
 use std::{
     io::Write as _,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -63,6 +64,20 @@ fn connection(number: u32) -> Value {
     })
 }
 
+/// A million pairs of a connection and a workflow that was seen using it: ten of each connection, and as many as are kept of one, [`BUSY`].
+const PAIRS: &str = "
+    CREATE TEMP TABLE n AS WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 9999) SELECT i FROM n;
+    INSERT INTO sightings (workspace_id, name_key, kind, workflow, first_at, last_at, uses, connection_id, version, used_by, used_by_id)
+    SELECT c.workspace_id, c.name_key, 'pipeline', 'nightly_' || n.i || '.load', 1, 1000000 + (n.i * 7919) % 10000, 5, c.id, 1, 'token etl', 'token 1'
+    FROM connections c JOIN n ON n.i < CASE WHEN c.name = 'sales_prod_000000' THEN 10000 ELSE 10 END;
+    INSERT INTO sighting_versions (workspace_id, name_key, kind, workflow, connection_id, version)
+    SELECT workspace_id, name_key, kind, workflow, connection_id, version FROM sightings;
+    INSERT INTO dependents (workspace_id, name_key, seen, found, changes)
+    SELECT workspace_id, name_key, count(*), 0, 1 FROM sightings GROUP BY workspace_id, name_key;
+    SELECT count(*) FROM sightings;
+";
+const BUSY: &str = "sales_prod_000000";
+
 /// The list, and starts and memory with as many connections.
 pub fn measure() -> anyhow::Result<Vec<Line>> {
     let mut server = Server::start()?;
@@ -75,11 +90,13 @@ pub fn measure() -> anyhow::Result<Vec<Line>> {
         "/s",
         format!("{NAMES} by {WRITERS} clients, {:.1} KiB each in the store", stored(&server)? / f64::from(NAMES) / 1024.0),
     )];
+    let pairs = depend(&server)?;
     let (studio, api) = ("/w/default/connections?q=", format!("{CONNECTIONS}?limit=50&search="));
     lines.push(searches("list page of 50 out of 100,000, Studio", &mut server.browser()?, studio)?);
     lines.push(worst(&mut server.browser()?, studio)?);
     lines.push(after_a_change(&server, &mut server.browser()?)?);
     lines.push(searches("list page of 50 out of 100,000, API", &mut server.client("viewer")?, &api)?);
+    lines.extend(dependents(&mut server.client("editor")?, pairs)?);
     lines.extend(rest::measure(&mut server, "100,000 connections", 1_000.0)?);
     Ok(lines)
 }
@@ -108,6 +125,28 @@ fn populate(server: &Server) -> anyhow::Result<()> {
             .collect();
         writers.into_iter().try_for_each(|writer| writer.join().map_err(|_| anyhow::anyhow!("a writer panicked"))?)
     })
+}
+
+/// Has workflows depend on every connection; gives how many pairs there are.
+fn depend(server: &Server) -> anyhow::Result<u64> {
+    let store = server.folder.path().join("data/store.db");
+    let done = Command::new("sqlite3").args(["-bail", "-cmd", ".timeout 5000"]).arg(store).arg(PAIRS).output()?;
+    ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    Ok(String::from_utf8_lossy(&done.stdout).trim().parse()?)
+}
+
+/// A page of dependents: of a connection with ten of them, and of one with as many as are kept.
+fn dependents(client: &mut Client, pairs: u64) -> anyhow::Result<Vec<Line>> {
+    let page = |name: &str| format!("{CONNECTIONS}/{name}/dependents?limit=50");
+    let (mut few, mut many) = (times(client, &page("billing_staging_000001"))?, times(client, &page(BUSY))?);
+    let beside = format!("{pairs} pairs of a connection and a workflow in the store");
+    let line = |what: &str, times: &mut Vec<f64>, beside: &str| {
+        Line::new(what, quantile(times, 0.5), "ms", beside).p99(quantile(times, 0.99)).promise(Promise::Below(5.0))
+    };
+    Ok(vec![
+        line("dependents of a connection that has 10", &mut few, &beside),
+        line("the same, of one that has 10,000", &mut many, "50 on a page"),
+    ])
 }
 
 /// Bytes of the store.

@@ -11,9 +11,10 @@ mod load;
 mod postgres;
 mod report;
 mod rest;
+mod scan;
 mod sdk;
 mod server;
-mod unaudited;
+mod without;
 
 use std::{
     io::Write as _,
@@ -25,8 +26,8 @@ use anyhow::{Context, bail, ensure};
 use postgres::Postgres;
 
 /// What can be measured alone, in the order of a whole run.
-const PARTS: [&str; 5] = ["start", "credentials", "tests", "sdk", "list"];
-const USAGE: &str = "usage: dataflow-bench --python PATH [--json PATH] [start|credentials|tests|sdk|list]…";
+const PARTS: [&str; 6] = ["start", "credentials", "tests", "sdk", "list", "scan"];
+const USAGE: &str = "usage: dataflow-bench --python PATH [--json PATH] [start|credentials|tests|sdk|list|scan]…";
 
 fn main() -> ExitCode {
     match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
@@ -63,7 +64,8 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
 fn comparison(mode: &str) -> Option<fn(&Path, u16) -> anyhow::Result<()>> {
     match mode {
         "bare" => Some(bare::serve),
-        "unaudited" => Some(unaudited::serve),
+        "unaudited" => Some(without::serve_unaudited),
+        "uncounted" => Some(without::serve_uncounted),
         _ => None,
     }
 }
@@ -78,7 +80,8 @@ fn measure(python: &Path, json: Option<PathBuf>, parts: &[&str]) -> anyhow::Resu
             "credentials" => credentials::measure()?,
             "tests" => connection_test::measure(&postgres)?,
             "sdk" => sdk::measure(python, &postgres)?,
-            _ => list::measure()?,
+            "list" => list::measure()?,
+            _ => scan::measure(python)?,
         });
     }
     report::print(&lines)?;

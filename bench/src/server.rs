@@ -51,7 +51,7 @@ pub struct Server {
 }
 
 /// The `dataflow` beside this program.
-fn binary() -> anyhow::Result<PathBuf> {
+pub fn binary() -> anyhow::Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name("dataflow");
     ensure!(path.exists(), "{} is not built", path.display());
     Ok(path)
@@ -68,11 +68,11 @@ impl Server {
         Self::start_by(serve)
     }
 
-    /// The same, with no audit of machine reads.
-    pub fn start_unaudited() -> anyhow::Result<Self> {
+    /// The same with something left out, which `main::comparison` calls `mode`.
+    pub fn start_without(mode: &str) -> anyhow::Result<Self> {
         Self::start_by(|folder, port| {
             let mut command = Command::new(std::env::current_exe()?);
-            Running::start(command.arg("unaudited").arg(folder.join("data")).arg(port.to_string()))
+            Running::start(command.arg(mode).arg(folder.join("data")).arg(port.to_string()))
         })
     }
 

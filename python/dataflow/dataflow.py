@@ -73,7 +73,8 @@ class Dataflow:
     """One workspace of one Dataflow server.
 
     What is not given is taken from `DATAFLOW_URL`, `DATAFLOW_TOKEN`, `DATAFLOW_WORKSPACE` and `DATAFLOW_WORKFLOW`, then from
-    the file that `dataflow login` wrote. Making one is cheap, and all of the same server share one cache and one set of engines.
+    the file that `dataflow login` wrote. A workflow is named as `pipeline:nightly load`; without one, `dataflow.workflow` finds
+    out who asks. Making one is cheap, and all of the same server share one cache and one set of engines.
     """
 
     __slots__ = ("_config", "_server", "_workflow")

@@ -45,11 +45,13 @@ class ConnectionDeleted(ConnectionNotFound):
         deleted_by: str | None = None,
         deleted_at: str | None = None,
         reason: str | None = None,
+        use_instead: str | None = None,
     ) -> None:
         super().__init__(message, name)
         self.deleted_by = deleted_by
         self.deleted_at = deleted_at
         self.reason = reason
+        self.use_instead = use_instead
 
 
 class ServerUnavailable(DataflowError):

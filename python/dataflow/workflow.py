@@ -1,89 +1,48 @@
-"""Who asks: the notebook, pipeline, app or script that this code runs in.
-
-Packages are only looked up in `sys.modules`, never imported to find out. Told, not proven; nothing here may raise.
-"""
+"""Who asks: the notebook, pipeline, app or script that this code runs in. Told, not proven; nothing here may raise."""
 
 from __future__ import annotations
 
-import os
-import sys
-from typing import Any, Callable, Optional
+from typing import Callable
 
-Workflow = tuple[str, str, Optional[str]]
-"""Kind (`pipeline`, `notebook`, `app`, `script`), name, run."""
+from dataflow.runners import Workflow, notebooks, programs, schedulers
+
+__all__ = ["Workflow", "current"]
+
+ORDER: tuple[Callable[[], Workflow | None], ...] = (
+    schedulers.airflow_task,
+    schedulers.airflow_trigger,
+    schedulers.airflow_child,
+    schedulers.ci_job,
+    schedulers.celery_task,
+    schedulers.dbt_node,
+    schedulers.own_process,
+    programs.streamlit_session,
+    notebooks.notebook,
+    programs.server,
+    programs.test,
+    programs.script,
+)
+"""Who has the word where several hold.
+
+What somebody schedules, and looks up when it fails, comes before what it runs: a notebook that a task of Airflow executes is that
+task's, and so is a program that the task starts. Airflow's own executor may be Celery, and its DAGs are tried in CI. A task of
+Celery or a node of dbt is more than the process that works on it, and a notebook more than the server that is tried out in it.
+"""
 
 
 def current() -> Workflow:
     """The workflow of the calling thread, now: a worker of Celery or Streamlit serves many, one after another."""
-    for module, find in _HOSTS:
-        loaded = sys.modules.get(module)
-        if loaded is None:
-            continue
+    for find in ORDER:
         try:
-            found = find(loaded)
-        except Exception:  # noqa: S112 - a host's insides differ between its versions, and a name is not worth a failure
+            found = find()
+            if found is not None and found[1]:
+                kind, name, run = found
+                return kind, _sendable(name), None if run is None else _sendable(run)
+        except Exception:  # noqa: S112 - a runner's insides differ between its versions, and a name is not worth a failure
             continue
-        if found is not None and found[1]:
-            return found
-    return _from_environment() or _script()
+    return "script", "interactive", None
 
 
-def _celery(celery_state: Any) -> Workflow | None:
-    task = celery_state.get_current_task()
-    return None if task is None else ("pipeline", str(task.name), _text(task.request.id))
-
-
-def _dbt(contextvars: Any) -> Workflow | None:
-    node = contextvars.get_node_info().get("unique_id")
-    if not node:
-        return None
-    invocation = sys.modules.get("dbt_common.invocation")
-    return "pipeline", str(node), _text(invocation.get_invocation_id()) if invocation else None
-
-
-def _streamlit(scriptrunner: Any) -> Workflow | None:
-    context = scriptrunner.get_script_run_ctx(suppress_warning=True)
-    return None if context is None else ("app", os.path.basename(context.main_script_path), None)
-
-
-def _vscode_notebook(ipython: Any) -> Workflow | None:
-    shell = ipython.get_ipython()
-    path = None if shell is None else shell.user_ns.get("__vsc_ipynb_file__")
-    return ("notebook", os.path.basename(path), None) if path else None
-
-
-_HOSTS: tuple[tuple[str, Callable[[Any], Workflow | None]], ...] = (
-    ("celery._state", _celery),
-    ("dbt_common.events.contextvars", _dbt),
-    ("streamlit.runtime.scriptrunner", _streamlit),
-    ("IPython", _vscode_notebook),
-)
-
-
-def _from_environment() -> Workflow | None:
-    environment = os.environ
-    dag = environment.get("AIRFLOW_CTX_DAG_ID")
-    if dag:
-        task = environment.get("AIRFLOW_CTX_TASK_ID")
-        return "pipeline", f"{dag}.{task}" if task else dag, _airflow_run(environment.get("AIRFLOW_CTX_DAG_RUN_ID"))
-    notebook = environment.get("JPY_SESSION_NAME", "")
-    if notebook.endswith(".ipynb"):
-        return "notebook", os.path.basename(notebook), None
-    test = environment.get("PYTEST_CURRENT_TEST")
-    return ("script", test.rsplit(" (", 1)[0], None) if test else None
-
-
-def _airflow_run(run: str | None) -> str | None:
-    attempt = os.environ.get("AIRFLOW_CTX_TRY_NUMBER")
-    return f"{run}#{attempt}" if run and attempt else run
-
-
-def _script() -> Workflow:
-    if "ipykernel" in sys.modules:
-        return "notebook", "notebook", None
-    main = getattr(sys.modules.get("__main__"), "__file__", None)
-    return "script", os.path.abspath(main) if main else "interactive", None
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+def _sendable(text: str) -> str:
+    """Without what UTF-8 cannot hold: half of a character, as a file's name of another encoding has it."""
+    return text if text.isascii() else text.encode(errors="replace").decode()

@@ -159,7 +159,7 @@ impl Client {
     }
 }
 
-/// Reads a workflow as a person names it: a bare name, or `kind=pipeline; name="nightly"; run="7"`.
+/// Reads a workflow as a person names it: `pipeline:nightly`, a bare name, or `kind=pipeline; name="nightly"; run="7"`.
 #[pyfunction]
 pub(crate) fn parse_workflow(text: &str) -> Option<Told> {
     config::parse_workflow(text).map(tell)
@@ -171,5 +171,5 @@ fn tell(workflow: Workflow) -> Told {
 
 fn read_told((kind, name, run): Told) -> PyResult<Workflow> {
     let kind = WorkflowKind::parse(&kind).ok_or_else(|| PyValueError::new_err("no such kind of workflow"))?;
-    Ok(Workflow { kind, name, run })
+    Ok(Workflow { run, ..Workflow::new(kind, name) })
 }

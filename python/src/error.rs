@@ -28,6 +28,7 @@ fn build(py: Python<'_>, error: &ClientError) -> PyResult<PyErr> {
             attributes.set_item("deleted_by", &tombstone.deleted_by)?;
             attributes.set_item("deleted_at", &tombstone.deleted_at)?;
             attributes.set_item("reason", &tombstone.reason)?;
+            attributes.set_item("use_instead", &tombstone.use_instead)?;
             "ConnectionDeleted"
         }
         ClientError::Unavailable { .. } | ClientError::CertificateRefused { .. } | ClientError::NotDataflow { .. } => {

@@ -19,8 +19,12 @@ from dataflow.drivers.base import Driver
 from fake_dataflow import TOKEN, FakeDataflow
 from mysql_servers import MariaDB, MySQL
 from postgres_server import Postgres
+from pretend import Place, forget
 from real_server import RealDataflow
 from servers import Server
+
+collect_ignore = [] if sys.version_info[:2] == (3, 11) else ["test_runners.py"]
+"""What it needs is installed for one interpreter; `pyproject.toml` says the same."""
 
 FRESH_FOR = 0.4
 """Seconds for which an answer is not asked for again, in tests that wait for it to go stale. The others have the default, 5."""
@@ -40,10 +44,28 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 terminalreporter.write_line(line)
 
 
+_LEFT_OUT = (
+    "DATAFLOW_",
+    "PG",
+    "AIRFLOW_",
+    "JPY_",
+    "CI",
+    "GITHUB_",
+    "GITLAB_",
+    "BUILD",
+    "JENKINS_",
+    "TF_BUILD",
+    "KUBERNETES_",
+    "OTEL_",
+    "HOSTNAME",
+)
+"""What begins with these says who runs the tests, or what they reach."""
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
-        if name.startswith(("DATAFLOW_", "PG", "AIRFLOW_", "JPY_")):
+        if name.startswith(_LEFT_OUT):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
@@ -63,6 +85,13 @@ def dataflow(server: FakeDataflow, monkeypatch: pytest.MonkeyPatch, sqlite_folde
     monkeypatch.setenv("DATAFLOW_TOKEN", TOKEN)
     monkeypatch.setenv("DATAFLOW_SQLITE_DIR", str(sqlite_folder))
     return package.Dataflow()
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """For a test that looks at who asks: it begins as a script does, with `place.begin()`."""
+    yield Place(monkeypatch)
+    forget()
 
 
 @pytest.fixture

@@ -79,8 +79,20 @@ class RealDataflow:
     def edit(self, name: str, **fields: Any) -> None:
         self._call("PATCH", f"{_CONNECTIONS}/{name}", fields)
 
-    def delete(self, name: str, reason: str) -> None:
-        self._call("DELETE", f"{_CONNECTIONS}/{name}?reason={reason}", None)
+    def dependents(self, name: str) -> dict[str, Any]:
+        return self._call("GET", f"{_CONNECTIONS}/{name}/dependents", None)
+
+    def delete(self, name: str, reason: str, use_instead: str | None = None) -> None:
+        """Knowing what it breaks."""
+        asked = {"reason": reason, "use_instead": use_instead, "impact_token": self.dependents(name)["impact_token"]}
+        query = urllib.parse.urlencode({key: value for key, value in asked.items() if value is not None})
+        self._call("DELETE", f"{_CONNECTIONS}/{name}?{query}", None)
+
+    def bring_back(self, name: str) -> None:
+        self._call("POST", f"{_CONNECTIONS}/{name}/restore", None)
+
+    def restore(self, name: str, version: int) -> None:
+        self._call("POST", f"{_CONNECTIONS}/{name}/versions/{version}/restore", None)
 
     def test(self, name: str) -> dict[str, Any]:
         return self._call("POST", f"{_CONNECTIONS}/{name}/test", None)

@@ -118,6 +118,28 @@ def test_a_password_rotated_while_a_loop_runs_reaches_no_query(real, program, sa
     assert report["status"] == "ok", report
 
 
+def test_a_restore_while_a_loop_runs_reaches_no_query(real, program, sales, postgres):
+    """Back to the password of before: the same fingerprint as then, and no session of the password in between is used on."""
+    with program.connection("sales") as session:
+        first = session.execute(text("SELECT pg_backend_pid()")).scalar()
+    before = program._server.client.credentials("sales", None)
+    with Loop(program, "sales") as loop:
+        postgres.set_password(USER, "second")
+        real.edit("sales", password="second")
+        time.sleep(FRESH_FOR + 1.5)
+        loop.goes_on()
+        postgres.set_password(USER, "first")
+        real.restore("sales", 1)
+        time.sleep(FRESH_FOR + 1.5)
+        loop.goes_on()
+    assert loop.failures == []
+    after = program._server.client.credentials("sales", None)
+    assert (after.version, after.fingerprint) == (3, before.fingerprint)
+    with program.connection("sales") as session:
+        assert session.execute(text("SELECT pg_backend_pid()")).scalar() != first
+    assert real.test("sales")["status"] == "ok"
+
+
 def test_new_sessions_follow_the_new_password_and_open_ones_stay(real, program, sales, postgres, go_stale):
     held = program.connection("sales")
     pid = held.execute(text("SELECT pg_backend_pid()")).scalar()
@@ -149,6 +171,33 @@ def test_a_deletion_says_who_and_when_and_a_replacement_mends_it(real, program, 
             break
         except ConnectionDeleted:
             assert time.monotonic() < deadline, "the replacement did not serve in time"
+            time.sleep(0.05)
+
+
+def test_a_deletion_that_is_taken_back_is_over_for_the_running_program(real, program, sales, go_stale):
+    real.create("warehouse", "sqlite", database="shop.db")
+    with program.connection("sales") as session:
+        session.execute(text("SELECT 1"))
+    seen = [each["seen"]["version"] for each in real.dependents("sales")["items"]]
+    assert seen == [1], "the program itself, which has asked once"
+    held = program.connection("sales")
+    held.execute(text("SELECT 1"))
+    real.delete("sales", "by mistake", use_instead="warehouse")
+    go_stale()
+    with pytest.raises(ConnectionDeleted, match="Use “warehouse” instead") as refused, program.connection("sales") as session:
+        session.execute(text("SELECT 1"))
+    assert refused.value.use_instead == "warehouse"
+    assert held.execute(text("SELECT 1")).scalar() == 1, "work in flight keeps its session"
+    held.close()
+    real.bring_back("sales")
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with program.connection("sales") as session:
+                assert session.execute(text("SELECT 1")).scalar() == 1
+            break
+        except ConnectionDeleted:
+            assert time.monotonic() < deadline, "it did not serve again in time"
             time.sleep(0.05)
 
 

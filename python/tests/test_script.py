@@ -50,7 +50,7 @@ def test_the_script_runs_as_it_stands(server, sqlite_folder):
     server.put("conn_id", "sqlite", database="shop.db")
     said = run(SCRIPT, DATAFLOW_URL=server.url, DATAFLOW_TOKEN=TOKEN, DATAFLOW_SQLITE_DIR=str(sqlite_folder))
     assert said == "(1,)\n"
-    assert server.requests[0]["headers"]["dataflow-workflow"] == 'kind=script; name="interactive"'
+    assert server.requests[0]["headers"]["dataflow-workflow"].startswith('kind=script; name="interactive"; host="')
 
 
 def test_importing_is_cheap():

@@ -134,7 +134,8 @@ fn bend_target(operation: &Operation, chance: &mut Chance, harm: &mut BTreeSet<&
             // What is gone would answer the same to everything from then on.
             "{name}" if operation.method == "DELETE" && chance.percent(70) => target.extend_from_slice(b"doomed"),
             "{name}" if chance.percent(70) => target.extend_from_slice(chance.pick(&[&b"sales"[..], b"crm", b"ada@example.org"])),
-            "{workspace}" | "{name}" => {
+            "{version}" if chance.percent(80) => target.push(b'1'),
+            "{workspace}" | "{name}" | "{version}" => {
                 harm.insert("name");
                 match chance.below(12) {
                     0 => target.extend("n".repeat(1 + chance.below(6_000)).into_bytes()),

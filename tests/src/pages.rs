@@ -12,7 +12,7 @@ use crate::{
 const CODE: &str = "{code}";
 
 /// The route as the server's source writes it, and the addresses by which the walks take it.
-pub const PAGES: [(&str, &[&str]); 20] = [
+pub const PAGES: [(&str, &[&str]); 25] = [
     ("/", &["/"]),
     ("/sign-in", &["/sign-in"]),
     ("/sign-in/callback", &["/sign-in/callback"]),
@@ -29,6 +29,22 @@ pub const PAGES: [(&str, &[&str]); 20] = [
     ("/w/{workspace}/connections/{name}/edit", &["/w/default/connections/crm/edit"]),
     ("/w/{workspace}/connections/{name}/duplicate", &["/w/default/connections/crm/duplicate"]),
     ("/w/{workspace}/connections/{name}/delete", &["/w/default/connections/crm/delete"]),
+    (
+        "/w/{workspace}/connections/{name}/dependents",
+        &["/w/default/connections/crm/dependents", "/w/default/connections/never/dependents"],
+    ),
+    ("/w/{workspace}/deleted", &["/w/default/deleted", "/w/empty/deleted"]),
+    (
+        "/w/{workspace}/connections/{name}/versions",
+        &[
+            "/w/default/connections/crm/versions",
+            "/w/default/connections/crm/versions?from=1&to=4",
+            "/w/default/connections/crm/versions?from=9&to=1",
+            "/w/default/connections/never/versions",
+        ],
+    ),
+    ("/w/{workspace}/connections/{name}/versions/{version}/restore", &["/w/default/connections/crm/versions/1/restore"]),
+    ("/w/{workspace}/connections/{name}/versions/{version}/purge", &["/w/default/connections/crm/versions/2/purge"]),
     ("/w/{workspace}/new", &["/w/default/new", "/w/default/new?q=nothing"]),
     (
         "/w/{workspace}/new/{type}",
@@ -58,8 +74,16 @@ pub fn addresses(studio: &Studio) -> Vec<String> {
     studio.create(&json!({"name": "shop", "type": "sqlite", "description": "Orders", "tags": ["eu"], "database": "sales.db"}));
     studio.create(&json!({"name": "crm", "type": "postgres", "host": "nowhere.invalid", "username": "u", "password": PASSWORD}));
     studio.create(&json!({"name": "never", "type": "mysql", "host": "old.example.org", "username": "u"}));
+    for change in [
+        json!({"host": "127.0.0.1", "port": 1, "password": PASSWORD}),
+        json!({"description": "Accounts and contacts", "tags": ["eu", "finance"], "extra": {"connect_timeout": 5}}),
+        json!({"host": "nowhere.invalid", "port": 5432, "username": "analytics", "password": PASSWORD, "extra": {"connect_timeout": null}}),
+    ] {
+        studio.edit("crm", &change);
+    }
     studio.test("shop");
     studio.test("crm");
+    depend(studio);
     let admin = Session::start(&studio.server);
     admin.submit("/workspaces", "name=empty").expect(303);
     admin.submit("/w/default/groups", "name=finance&people=admin%40example.org").expect(303);
@@ -74,6 +98,32 @@ pub fn addresses(studio: &Studio) -> Vec<String> {
     let code = studio.link_code(&admin, "guest@example.org");
     let pages = PAGES.iter().flat_map(|(_, addresses)| *addresses).chain([&NOWHERE]);
     pages.map(|address| address.replace(CODE, &code)).collect()
+}
+
+/// Has workflows of each kind use `crm` and code name it; deletes another connection, and points to it.
+fn depend(studio: &Studio) {
+    let user = studio.server.token("default", "user", "worker");
+    let at = "/api/v1/workspaces/default";
+    let read = || studio.server.request(&user, "GET", &format!("{at}/connections/crm/credentials"));
+    let held = read().send().expect(200).header("etag").to_owned();
+    for (kind, name) in
+        [("pipeline", "nightly_finance.load"), ("notebook", "notebooks/a-name-that-goes-on-for-a-while.ipynb"), ("app", "board")]
+    {
+        let told = format!("kind={kind}; name=\"{name}\"; run=\"7\"; host=\"worker-1\"");
+        read().header("dataflow-workflow", &told).send().expect(200);
+    }
+    let fails = read().header("dataflow-workflow", "kind=script; name=\"/srv/jobs/invoice.py\"").header("if-none-match", &held);
+    fails.header("dataflow-failed", "?1").send().expect(304);
+    let finding = |kind: &str, workflow: &str, line: u32| json!({"connection": "crm", "kind": kind, "workflow": workflow, "file": "dags/nightly_finance.py", "line": line, "certainty": "maybe"});
+    let findings = [
+        finding("pipeline", "nightly_finance", 12),
+        finding("pipeline", "nightly_finance", 40),
+        finding("script", "monthly.py", 3),
+    ];
+    let scan = json!({"scan": "5c1f0f0e-3f63-4c39-8a0b-51a8f7f0a1c2", "commit": "0f3c9d1", "files": 9, "findings": findings, "last": true});
+    studio.server.request(&user, "PUT", &format!("{at}/scans/etl")).json(&scan).send().expect(200);
+    studio.create(&json!({"name": "old_crm", "type": "mysql", "host": "old.example.org", "username": "u"}));
+    studio.request("DELETE", "/old_crm?reason=moved&use_instead=crm").header("if-match", "*").send().expect(204);
 }
 
 /// Opens a page, and waits until it is there.

@@ -171,8 +171,12 @@ impl Stored {
         self.admin("PATCH", &format!("/connections/{name}")).header("if-match", "*").json(change).send()
     }
 
+    /// Knowing what it breaks.
     pub fn delete(&self, name: &str) -> Answer {
-        self.admin("DELETE", &format!("/connections/{name}")).header("if-match", "*").send()
+        let impact = self.admin("GET", &format!("/connections/{name}/dependents")).send().json();
+        let token = impact.get("impact_token").and_then(Value::as_str).map(|token| format!("?impact_token={token}"));
+        let path = format!("/connections/{name}{}", token.unwrap_or_default());
+        self.admin("DELETE", &path).header("if-match", "*").send()
     }
 
     /// The admin may resolve, too.
@@ -198,7 +202,7 @@ const MULTIPLY: &str = "
       SELECT c.id || i, workspace_id, name || '-' || i, name_key || '-' || i, version, type, description || ' number ' || i, tags, address,
         created_at, created_by, updated_at, updated_by, recent_checks, mac FROM n, connections c;
     INSERT INTO connection_versions SELECT c.id, v.version, c.name, v.type, v.description, v.tags, v.fields, v.endpoint_paths, v.secrets,
-        v.fingerprint, v.saved_at, v.saved_by, v.mac, v.key_version FROM connections c, connection_versions v WHERE c.id <> v.connection_id;
+        v.fingerprint, v.saved_at, v.saved_by, v.mac, v.key_version, v.restored_from FROM connections c, connection_versions v WHERE c.id <> v.connection_id;
 ";
 
 /// Processes that stand still.

@@ -62,6 +62,14 @@ impl Studio {
         self.request("POST", "").json(connection).send().expect(201);
     }
 
+    /// Edits whatever version is there, by way of the API.
+    ///
+    /// # Panics
+    /// If that is refused.
+    pub fn edit(&self, name: &str, change: &Value) {
+        self.request("PATCH", &format!("/{name}")).header("if-match", "*").json(change).send().expect(200);
+    }
+
     /// Tests a stored connection by way of the API, whatever comes of it.
     ///
     /// # Panics

@@ -38,10 +38,21 @@ const ROUTES: &[Route] = &[
     route("show_connection", [200, 200, 200, 200], 404),
     route("edit_connection", [403, 403, 200, 200], 404),
     route("delete_connection", [403, 403, 204, 204], 404),
+    route("list_versions", [200, 200, 200, 200], 404),
+    route("show_version", [200, 200, 200, 200], 404),
+    route("diff_versions", [200, 200, 200, 200], 404),
+    route("restore_version", [403, 403, 200, 200], 404),
+    route("purge_version", [403, 403, 403, 204], 404),
     route("test_unsaved_connection", [403, 403, 200, 200], 200),
     route("test_connection", [403, 200, 200, 200], 404),
     route("list_checks", [200, 200, 200, 200], 404),
     route("resolve_credentials", [403, 200, 403, 200], 404),
+    route("list_dependents", [200, 200, 200, 200], 404),
+    route("restore_connection", [403, 403, 200, 200], 404),
+    route("list_tombstones", [200, 200, 200, 200], 200),
+    route("list_scans", [200, 200, 200, 200], 200),
+    route("report_scan", [403, 200, 200, 200], 403),
+    route("forget_scan", [403, 403, 204, 204], 403),
     route("list_tokens", [200, 200, 200, 200], 200),
     route("create_token", [201, 201, 201, 201], 403),
     // Of somebody else's token nobody but an admin learns that it exists.
@@ -99,9 +110,26 @@ impl Table<'_> {
                 stored.admin("PUT", &format!("/groups/{name}")).json(&json!({"people": []})).send().expect(200);
                 name
             }
+            "forget_scan" => {
+                let name = self.fresh("project");
+                stored.admin("PUT", &format!("/scans/{name}")).json(&scan()).send().expect(200);
+                name
+            }
+            "restore_connection" => {
+                let name = self.fresh("deleted");
+                stored.create(&name, "planted");
+                stored.delete(&name).expect(204);
+                name
+            }
             "delete_connection" => {
                 let name = self.fresh("doomed");
                 stored.create(&name, "planted");
+                name
+            }
+            "purge_version" => {
+                let name = self.fresh("purged");
+                stored.create(&name, "planted");
+                stored.edit(&name, &json!({"description": "x"})).expect(200);
                 name
             }
             _ => "sales".to_owned(),
@@ -112,12 +140,14 @@ impl Table<'_> {
         let stored = self.stored;
         let operation = self.operations.iter().find(|operation| operation.id == id).expect("in the description");
         let path = operation.path.replace("{workspace}", workspace).replace("{name}", name);
+        let path = path.replace("{version}", "1");
         let request = Request::new(stored.server.port(), &operation.method, path);
         let unsaved = json!({"type": "postgres", "host": "127.0.0.1", "port": 1, "username": "u"});
         match id {
             "create_connection" => request.json(&sample(&self.fresh("made"), "planted")),
             "edit_connection" => request.header("if-match", "*").json(&json!({"description": self.fresh("text")})),
-            "delete_connection" => request.header("if-match", "*"),
+            "delete_connection" | "restore_connection" | "restore_version" | "purge_version" => request.header("if-match", "*"),
+            "report_scan" => request.json(&scan()),
             "test_unsaved_connection" => request.json(&unsaved),
             "create_token" => request.json(&json!({"name": self.fresh("token"), "roles": ["viewer"]})),
             "put_group" => request.json(&json!({"people": []})),
@@ -129,7 +159,7 @@ impl Table<'_> {
 
     /// What is not there: whoever may learn that gets 404, and everybody else what he gets of what is there.
     fn absent(&self, route: &Route, roles: &[(&str, String)]) {
-        let makes = matches!(route.id, "put_group" | "put_member");
+        let makes = matches!(route.id, "put_group" | "put_member" | "report_scan");
         if makes || !self.operations.iter().any(|operation| operation.id == route.id && operation.path.contains("{name}")) {
             return;
         }
@@ -167,6 +197,13 @@ impl Table<'_> {
         let documented = operation.description["responses"].get(answer.status.to_string());
         assert!(documented.is_some(), "{id} answers {} and its description does not say so", answer.status);
     }
+}
+
+fn scan() -> Value {
+    let finding =
+        json!({"connection": "other", "kind": "script", "workflow": "a.py", "file": "a.py", "line": 1, "certainty": "certain"});
+    let scan = "5c1f0f0e-3f63-4c39-8a0b-51a8f7f0a1c2";
+    json!({"scan": scan, "commit": null, "files": 1, "findings": [finding], "last": true})
 }
 
 fn description(stored: &Stored) -> Value {
@@ -207,7 +244,7 @@ fn every_route_by_every_caller(#[case] engine: Engine) {
         if USES.contains(&route.id) {
             let request = table.request_of(route.id, "default", "closed");
             table.check("left out", route.id, &request.token(&left_out).send(), 403);
-        } else if matches!(route.id, "show_connection" | "edit_connection" | "list_checks") {
+        } else if matches!(route.id, "show_connection" | "edit_connection" | "list_checks" | "list_dependents") {
             let request = table.request_of(route.id, "default", "closed");
             table.check("left out", route.id, &request.token(&left_out).send(), 200);
         }

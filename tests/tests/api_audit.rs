@@ -22,6 +22,9 @@ fn every_change_has_its_event(#[case] engine: Engine) {
     stored.edit("sales", &json!({"description": "x", "password": "other", "extra": {"timezone": "UTC"}})).expect(200);
     stored.edit("sales", &json!({"host": "elsewhere"})).expect(422);
     stored.delete("sales").expect(204);
+    stored.admin("POST", "/connections/sales/restore").header("if-match", "*").send().expect(200);
+    stored.admin("PUT", "/scans/etl").json(&scan()).send().expect(200);
+    stored.admin("DELETE", "/scans/etl").send().expect(204);
     let made = stored.admin("POST", "/tokens").json(&json!({"name": "reader", "roles": ["user"]})).send().expect(201).json();
     stored.admin("DELETE", &format!("/tokens/{}", made["id"].as_str().expect("an id"))).send().expect(204);
     stored.add_member("eve@example.org");
@@ -37,6 +40,9 @@ fn every_change_has_its_event(#[case] engine: Engine) {
         "token admin|connection.create|sales",
         "token admin|connection.edit|sales",
         "token admin|connection.delete|sales",
+        "token admin|connection.restore|sales",
+        "token admin|scan.report|etl",
+        "token admin|scan.forget|etl",
         "token admin|token.create|reader",
         "token admin|token.revoke|reader",
         "shell|person.create|eve@example.org",
@@ -57,6 +63,11 @@ fn every_change_has_its_event(#[case] engine: Engine) {
     assert!(rows.is_some_and(|rows| rows[0][0] == "connections"), "it notes the row that it left");
     assert_eq!(detail, json!({"version": 2, "fields": ["extra.timezone", "password"]}));
     assert_eq!(stored.sql("SELECT count(*) FROM audit_events WHERE length(mac) <> 32 OR workspace_id = ''"), "0");
+}
+
+/// A report of a project whose code names nothing.
+fn scan() -> Value {
+    json!({"scan": "5c1f0f0e-3f63-4c39-8a0b-51a8f7f0a1c2", "commit": null, "files": 1, "findings": [], "last": true})
 }
 
 /// A save that leaves the protection of a secret weak says so, each time.
@@ -156,15 +167,17 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
     stored.create_workspace("theirs");
     owner.submit("/workspaces/theirs/delete", "confirm=theirs&etag=%220.0.0%22").expect(303);
 
-    owner.submit("/settings/retention", "etag=%22retention.1%22&check_days=90").expect(303);
+    owner.submit("/settings/retention", "etag=%22retention.1%22&check_days=90&restore_days=60").expect(303);
     let settings = stored.events("SELECT actor, object, detail FROM audit_events WHERE action = 'settings.change'");
     assert_eq!(
         settings,
-        "admin@example.org|retention|{\"check_days\":90,\"version_days\":null,\"change_days\":null,\"read_days\":null}"
+        "admin@example.org|retention|{\"check_days\":90,\"version_days\":null,\"change_days\":null,\"read_days\":null,\"restore_days\":60,\"workflow_days\":null}"
     );
 
     stored.create("sales", "planted");
     stored.edit("sales", &json!({"description": "x"})).expect(200);
+    stored.admin("POST", "/connections/sales/versions/1/restore").header("if-match", "*").send().expect(200);
+    stored.admin("DELETE", "/connections/sales/versions/2").header("if-match", "*").send().expect(204);
     stored.admin("PUT", "/groups/finance").json(&json!({"people": ["eve@example.org"]})).send().expect(200);
     let narrowed = json!({"narrowed": true, "groups": ["finance"]});
     stored.admin("PUT", "/connections/sales/users").header("if-match", "*").json(&narrowed).send().expect(200);
@@ -180,6 +193,9 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
     let confirmed = stored.sql("SELECT action, object FROM audit_events WHERE action LIKE 'person.confirm%' ORDER BY at");
     assert_eq!(confirmed, "person.confirm|admin@example.org\nperson.confirm_failed|admin@example.org");
     stored.delete("sales").expect(204);
+    stored.admin("POST", "/connections/sales/restore").header("if-match", "*").send().expect(200);
+    stored.admin("PUT", "/scans/etl").json(&scan()).send().expect(200);
+    stored.admin("DELETE", "/scans/etl").send().expect(204);
     let made = stored.admin("POST", "/tokens").json(&json!({"name": "reader", "roles": ["user"]})).send().expect(201).json();
     stored.admin("DELETE", &format!("/tokens/{}", made["id"].as_str().expect("an id"))).send().expect(204);
     stored.admin("DELETE", "/members/eve@example.org").send().expect(204);
@@ -283,7 +299,7 @@ fn uses_are_counted_for_each_workflow(#[case] engine: Engine) {
     }
     // A clean end writes what was counted since the last second.
     stored.server.process().stop();
-    let rows = stored.sql("SELECT kind, name, uses, version, used_by FROM uses ORDER BY kind");
-    assert_eq!(rows, "app|shop|3|1|token admin\npipeline|nightly|1|1|token admin");
+    let rows = stored.sql("SELECT kind, workflow, uses, version, used_by FROM sightings ORDER BY kind");
+    assert_eq!(rows, "|token admin|2|1|token admin\napp|shop|3|1|token admin\npipeline|nightly|1|1|token admin");
     assert_eq!(stored.sql("SELECT count(*) FROM tokens WHERE last_used_at IS NOT NULL"), "1");
 }

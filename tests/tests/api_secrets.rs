@@ -44,6 +44,11 @@ fn a_secret_is_in_no_answer_but_the_credentials(#[case] engine: Engine) {
     ask("show", stored.show("sales")).expect(200);
     ask("list", stored.admin("GET", "/connections?search=sales").send()).expect(200);
     ask("edit", stored.edit("sales", &json!({"password": PLANTED, "description": "x"}))).expect(200);
+    ask("versions", stored.admin("GET", "/connections/sales/versions").send()).expect(200);
+    ask("a version", stored.admin("GET", "/connections/sales/versions/1").send()).expect(200);
+    ask("a diff", stored.admin("GET", "/connections/sales/versions/2/diff").send()).expect(200);
+    let restored = stored.admin("POST", "/connections/sales/versions/1/restore").header("if-match", "*");
+    ask("restore", restored.send()).expect(200);
     ask("re-point", stored.edit("sales", &json!({"host": "other.example.org"}))).expect(422);
     ask("test", stored.admin("POST", "/connections/sales/test").send()).expect(200);
     ask("test over", stored.admin("POST", "/connections/sales/test").json(&json!({"password": PLANTED})).send()).expect(200);

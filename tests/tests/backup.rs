@@ -93,6 +93,9 @@ fn another_machine_makes_the_same_store_of_it(#[case] from: Engine, #[case] to: 
         assert!(checked.elapsed() < Duration::from_secs(30), "the check is not kept");
         std::thread::sleep(Duration::from_millis(20));
     }
+    // Who uses it is in the list of both.
+    stored.credentials("sales").expect(200);
+    stored.admin("GET", "/connections/sales/dependents").send().expect(200);
     let before = seen(stored.server.port(), &stored.admin);
     assert!(before.iter().any(|said| said.contains("only in the second version")), "{before:#?}");
 

@@ -237,6 +237,17 @@ fn connections(walk: &mut Walk) {
     let fields = walk.send("the credentials", &resolved, 200).json()["fields"].clone();
     assert_eq!((&fields["password"], &fields["tls"]["key"]), (&json!(rotated), &json!(client.key)));
 
+    for path in ["", "/1", "/2/diff", "/1/diff?from=2"] {
+        walk.api("GET", &format!("{CONNECTIONS}/sales/versions{path}"), None, 200);
+    }
+    for path in ["", "?from=1&to=2", "/1/restore", "/1/purge"] {
+        walk.page(&format!("/w/default/connections/sales/versions{path}"));
+    }
+    for number in [1, 2] {
+        walk.api("POST", &format!("{CONNECTIONS}/sales/versions/{number}/restore"), None, 200);
+    }
+    walk.api("DELETE", &format!("{CONNECTIONS}/sales/versions/3"), None, 204);
+
     let misplaced = plant(walk, "a secret in the wrong field");
     for change in [
         json!({"port": misplaced}),
@@ -279,7 +290,13 @@ fn connections(walk: &mut Walk) {
     let create = [create.as_slice(), &["--set", "username=u", "--password-stdin"]].concat();
     walk.shell(&create, &piped).stdout();
     walk.shell(&["connections", "create", "refused", "--type", "postgres", "--password-stdin"], &piped).failure();
-    for words in [["connections", "list"].as_slice(), &["connections", "show", "ledger"], &["connections", "test", "ledger"]] {
+    for words in [
+        ["connections", "list"].as_slice(),
+        &["connections", "show", "ledger"],
+        &["connections", "test", "ledger"],
+        &["connections", "versions", "sales"],
+        &["connections", "diff", "sales", "1", "2"],
+    ] {
         walk.shell(words, "");
     }
 }

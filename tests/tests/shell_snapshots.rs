@@ -26,12 +26,16 @@ use rstest::rstest;
 #[case("keys", &["keys"])]
 #[case("keys-rotate", &["keys", "rotate"])]
 #[case("keys-add-slot", &["keys", "add-slot"])]
+#[case("scan", &["scan"])]
 #[case("types", &["types"])]
 #[case("connections", &["connections"])]
 #[case("connections-list", &["connections", "list"])]
 #[case("connections-create", &["connections", "create"])]
 #[case("connections-edit", &["connections", "edit"])]
 #[case("connections-test", &["connections", "test"])]
+#[case("connections-diff", &["connections", "diff"])]
+#[case("connections-restore", &["connections", "restore"])]
+#[case("connections-purge-version", &["connections", "purge-version"])]
 #[case("connections-delete", &["connections", "delete"])]
 fn help(#[case] name: &str, #[case] words: &[&str]) {
     let ran = Shell::new(words).arg("--help").run();

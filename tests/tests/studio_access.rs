@@ -39,6 +39,14 @@ const ROUTES: &[Route] = &[
     page("GET", "/w/{workspace}/connections/{name}/duplicate", [403, 403, 200, 200, 200]),
     page("GET", "/w/{workspace}/connections/{name}/delete", [403, 403, 200, 200, 200]),
     page("POST", "/w/{workspace}/connections/{name}/delete", [403, 403, 422, 422, 422]),
+    page("GET", "/w/{workspace}/connections/{name}/dependents", [200; 5]),
+    page("GET", "/w/{workspace}/deleted", [200; 5]),
+    page("POST", "/w/{workspace}/deleted", [403, 403, 404, 404, 404]),
+    page("GET", "/w/{workspace}/connections/{name}/versions", [200; 5]),
+    page("GET", "/w/{workspace}/connections/{name}/versions/{version}/restore", [403, 403, 200, 200, 200]),
+    page("POST", "/w/{workspace}/connections/{name}/versions/{version}/restore", [403, 403, 412, 412, 412]),
+    page("GET", "/w/{workspace}/connections/{name}/versions/{version}/purge", [403, 403, 403, 200, 200]),
+    page("POST", "/w/{workspace}/connections/{name}/versions/{version}/purge", [403, 403, 403, 422, 422]),
     page("GET", "/w/{workspace}/connections/{name}/users", [403, 403, 403, 200, 200]),
     page("POST", "/w/{workspace}/connections/{name}/users", [403, 403, 403, 412, 412]),
     page("GET", "/w/{workspace}/new", [403, 403, 200, 200, 200]),
@@ -134,6 +142,7 @@ impl House {
     /// The address of a route; a token that is there is another one's, and new each time.
     fn address(&self, route: &Route, workspace: &str, name: &str) -> String {
         let path = route.path.replace("{workspace}", workspace).replace("{name}", name).replace("{type}", "postgres");
+        let path = path.replace("{version}", "1");
         if !path.contains("{id}") {
             return path;
         }

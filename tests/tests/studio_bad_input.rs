@@ -24,7 +24,8 @@ struct Route {
     path: &'static str,
     /// Where bad forms go. For a route that reads no form this leads to nothing, since whatever comes there is a whole request.
     at: &'static str,
-    /// Names, and values of a form that is taken. `{etag}` stands for the one of `sales`, `{users}` for the one of its users.
+    /// Names, and values of a form that is taken. `{etag}` stands for the one of `sales`, `{first}` for the one of its first version, `{users}`
+    /// for the one of its users.
     fields: &'static [(&'static str, &'static str)],
     /// Fields that take any text, so that only a form without the others is refused.
     free: &'static [&'static str],
@@ -82,6 +83,18 @@ const ROUTES: &[Route] = &[
         free: &["name", "keep:password"],
         ..route("/w/{workspace}/connections/{name}/edit", "/w/default/connections/sales/edit", EDITED, 303)
     },
+    route(
+        "/w/{workspace}/connections/{name}/versions/{version}/restore",
+        "/w/default/connections/sales/versions/1/restore",
+        &[("etag", "{etag}")],
+        303,
+    ),
+    route(
+        "/w/{workspace}/connections/{name}/versions/{version}/purge",
+        "/w/default/connections/sales/versions/1/purge",
+        &[("confirm", "1"), ("etag", "{first}")],
+        303,
+    ),
     route("/w/{workspace}/connections/{name}/test", "/w/default/connections/absent/test", &[], 200),
     route(
         "/w/{workspace}/connections/{name}/users",
@@ -94,9 +107,11 @@ const ROUTES: &[Route] = &[
     route(
         "/w/{workspace}/connections/{name}/delete",
         "/w/default/connections/sales/delete",
-        &[("confirm", "sales"), ("etag", "{etag}"), ("reason", "r")],
+        &[("confirm", "sales"), ("etag", "{etag}"), ("impact", "{impact}"), ("reason", "r")],
         303,
     ),
+    // Brings it back.
+    route("/w/{workspace}/deleted", "/w/default/deleted", &[("name", "sales"), ("etag", "{etag}")], 303),
     route(
         "/w/{workspace}/tokens",
         "/w/default/tokens",
@@ -170,12 +185,19 @@ struct Case<'c> {
     session: &'c Session,
     etag: &'c str,
     users: &'c str,
+    impact: &'c str,
     code: &'c str,
 }
 
 impl Case<'_> {
     fn encoded(&self, value: &str) -> String {
-        let value = value.replace("{etag}", self.etag).replace("{users}", self.users).replace("{code}", self.code);
+        let first = self.etag.rsplit_once('.').map(|(id, _)| format!("{id}.1\"")).unwrap_or_default();
+        let value = value
+            .replace("{first}", &first)
+            .replace("{etag}", self.etag)
+            .replace("{users}", self.users)
+            .replace("{impact}", self.impact)
+            .replace("{code}", self.code);
         utf8_percent_encode(&value, NON_ALPHANUMERIC).to_string()
     }
 
@@ -276,7 +298,13 @@ impl Case<'_> {
             let close = self.route.path[open..].find('}').expect("as axum writes them") + open + 1;
             for name in BAD_NAMES.into_iter().map(ToOwned::to_owned).chain(["n".repeat(LONG)]) {
                 let place = format!("{}{name}{}", &self.route.path[..open], &self.route.path[close..]);
-                let others = [("{workspace}", "default"), ("{name}", "sales"), ("{type}", "postgres"), ("{id}", "absent")];
+                let others = [
+                    ("{workspace}", "default"),
+                    ("{name}", "sales"),
+                    ("{type}", "postgres"),
+                    ("{id}", "absent"),
+                    ("{version}", "1"),
+                ];
                 let place = others.iter().fold(place, |place, (part, value)| place.replace(part, value));
                 let answer = self.session.submit(&place, &body);
                 self.refused(&place, &answer, |status| (400..500).contains(&status));
@@ -326,8 +354,9 @@ fn no_form_is_a_failure_and_a_refused_one_changes_nothing(#[case] engine: Engine
     let session = Session::start(&stored.server);
     let link = session.submit("/w/default/access", "email=bob%40example.org&roles=viewer").expect(201).text();
     let code = link.split("/link/").nth(1).and_then(|rest| rest.split('<').next()).expect("a link").to_owned();
-    let users = users_of_sales(&stored);
-    let case = |route| Case { route, session: &session, etag: &etag, users: &users, code: &code };
+    stored.credentials("sales").expect(200);
+    let (users, impact) = (users_of_sales(&stored), impact_of_sales(&stored));
+    let case = |route| Case { route, session: &session, etag: &etag, users: &users, impact: &impact, code: &code };
     let (before, nobody) = (state(&stored), Session::nobody(&stored.server));
     for route in ROUTES {
         // Whatever comes from somebody signed in signs him out.
@@ -345,18 +374,34 @@ fn users_of_sales(stored: &Stored) -> String {
     stored.admin("GET", "/connections/sales/users").send().header("etag").to_owned()
 }
 
+/// The token of what its deletion breaks.
+fn impact_of_sales(stored: &Stored) -> String {
+    let found = stored.admin("GET", "/connections/sales/dependents").send().expect(200).json();
+    found["impact_token"].as_str().unwrap_or_default().to_owned()
+}
+
+/// The entity tag of the connection, or of what is left of it.
+fn etag_of_sales(stored: &Stored) -> String {
+    let shown = stored.show("sales");
+    if shown.status == 200 {
+        return shown.header("etag").to_owned();
+    }
+    let deleted = stored.admin("GET", "/tombstones").send().expect(200).json();
+    deleted["items"][0]["etag"].as_str().expect("a tombstone").to_owned()
+}
+
 /// One step from what is refused stands what is taken.
 fn good_forms(stored: &Stored, session: &Session, code: &str) {
     let leaving = Session::start(&stored.server);
     let _elsewhere = [Session::start(&stored.server), Session::start(&stored.server)];
     for route in ROUTES {
         let effect = || stored.sql("SELECT tick FROM change_clock; SELECT count(*) FROM sessions; SELECT count(*) FROM links");
-        let (etag, mut before) = (stored.show("sales").header("etag").to_owned(), effect());
-        let users = users_of_sales(stored);
+        let (etag, mut before) = (etag_of_sales(stored), effect());
+        let (users, impact) = (users_of_sales(stored), impact_of_sales(stored));
         let token = stored.sql("SELECT id FROM tokens WHERE name = 't'");
         let place = route.at.replace("absent/test", "fresh/test").replace("absent/revoke", &format!("{token}/revoke"));
         let session = if route.path == "/sign-out" { &leaving } else { session };
-        let mut form = Case { route, session, etag: &etag, users: &users, code }.good();
+        let mut form = Case { route, session, etag: &etag, users: &users, impact: &impact, code }.good();
         if form.contains(NO_SESSION) {
             let account = session.get("/account").text();
             let id =

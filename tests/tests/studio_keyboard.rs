@@ -141,7 +141,8 @@ async fn browser_every_stop_of_the_list_is_seen() {
     };
     let rows: Vec<_> = ["catalogue", "crm", "sales", "shop"].into_iter().flat_map(row).collect();
     let before = ["New Connection", "Search by name, host, tag", "All 4", "Type", "Tag", "Sort", "Select all on this page"];
-    let expected: Vec<_> = before.into_iter().map(ToOwned::to_owned).chain(rows).collect();
+    let after = ["Deleted connections".to_owned()];
+    let expected: Vec<_> = before.into_iter().map(ToOwned::to_owned).chain(rows).chain(after).collect();
     for scheme in ["light", "dark"] {
         for (size, menu) in [(WIDE, "Sign out"), (NARROW, "Menu")] {
             browser.look(size, scheme).await;
@@ -159,9 +160,17 @@ async fn browser_every_stop_of_the_other_pages_is_seen() {
     let studio = studio();
     // Of more than one each has a way to delete it.
     Session::start(&studio.server).submit("/workspaces", "name=other").expect(303);
+    studio.edit("crm", &json!({"description": "Accounts"}));
     let browser = studio.browser().await;
-    let connections =
-        ["/w/default/new", "/w/default/new/postgres", "/w/default/connections/crm", "/w/default/connections/crm/edit"];
+    let connections = [
+        "/w/default/new",
+        "/w/default/new/postgres",
+        "/w/default/connections/crm",
+        "/w/default/connections/crm/edit",
+        "/w/default/connections/crm/dependents",
+        "/w/default/deleted",
+        "/w/default/connections/crm/versions",
+    ];
     for page in connections.into_iter().chain([
         "/w/default/tokens",
         "/w/default/access",

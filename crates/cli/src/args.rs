@@ -2,7 +2,9 @@
 
 mod keys;
 mod people;
+mod scan;
 mod store;
+mod versions;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -13,7 +15,9 @@ use dataflow_server::{config::Limit, ops::Role};
 pub use self::{
     keys::{Keys, KeysCommand, NewSlotArguments},
     people::{AddMember, EnablePerson, People, PeopleCommand, Setup, SignInLink},
+    scan::Scan,
     store::{Backup, Doctor, Restore},
+    versions::{DiffVersions, PurgeVersion, Restored},
 };
 
 /// Name a database once; every notebook, pipeline and app uses it by that name.
@@ -58,6 +62,8 @@ pub enum Command {
     Login(Login),
     /// Work with connections, over the server's API
     Connections(Connections),
+    /// Find where the code of a folder names connections, and tell the server
+    Scan(Scan),
     /// List the connection types and their fields
     Types(Types),
 }
@@ -315,13 +321,28 @@ pub enum ConnectionCommand {
     Edit(EditConnection),
     /// Test a connection and show each step; exit 0 only if it passed
     Test { name: String },
-    /// Delete a connection; who uses its name fails until one of the same name exists
+    /// List who depends on a connection: seen using it, or found in code by a scan
+    Dependents { name: String },
+    /// List the versions of a connection, the newest first, with what each changed
+    Versions { name: String },
+    /// Show what changed between two versions, field by field; of secrets only that they did
+    Diff(DiffVersions),
+    /// Bring a deleted connection back as it was, or make a new version that equals an older one
+    Restore(Restored),
+    /// Delete an older version with its secrets, for good; for admins
+    PurgeVersion(PurgeVersion),
+    /// List deleted connections
+    Deleted,
+    /// Delete a connection, after showing who uses it; they fail until one of the same name exists
     Delete {
         name: String,
         /// Told to those who still use the name
         #[arg(long)]
         reason: Option<String>,
-        /// Do not ask
+        /// The connection that they are told to use
+        #[arg(long, value_name = "NAME")]
+        use_instead: Option<String>,
+        /// Do not ask, whoever uses it
         #[arg(long)]
         yes: bool,
     },

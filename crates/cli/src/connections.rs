@@ -1,5 +1,8 @@
 //! `dataflow connections`: the Studio's work in a shell, over the server's API.
 
+mod dependents;
+mod versions;
+
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -10,7 +13,7 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use crate::{
-    args::{ConnectionCommand, Connections, CreateConnection, EditConnection, Fields, Output},
+    args::{ConnectionCommand, Connections, CreateConnection, EditConnection, Fields, Output, Restored},
     output,
 };
 
@@ -26,12 +29,25 @@ pub fn run(arguments: Connections) -> anyhow::Result<ExitCode> {
         ConnectionCommand::Create(arguments) => create(&client, form, &arguments)?,
         ConnectionCommand::Edit(arguments) => edit(&client, form, &arguments)?,
         ConnectionCommand::Test { name } => return test(&client, form, &name),
-        ConnectionCommand::Delete { name, reason, yes } => delete(&client, &name, reason.as_deref(), yes)?,
+        ConnectionCommand::Dependents { name } => dependents::list(&client, form, &name)?,
+        ConnectionCommand::Versions { name } => versions::list(&client, form, &name)?,
+        ConnectionCommand::Diff(arguments) => versions::diff(&client, form, &arguments)?,
+        ConnectionCommand::Restore(Restored { name, version: None }) => dependents::restore(&client, form, &name)?,
+        ConnectionCommand::Restore(Restored { name, version: Some(version) }) => {
+            versions::restore(&client, form, &name, version)?;
+        }
+        ConnectionCommand::PurgeVersion(arguments) => versions::purge(&client, &arguments)?,
+        ConnectionCommand::Deleted => dependents::deleted(&client, form)?,
+        ConnectionCommand::Delete { name, reason, use_instead, yes } => {
+            let told = [("reason", reason), ("use_instead", use_instead)];
+            delete(&client, &name, told, yes)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(client: &Client, form: Output, filters: &[(&str, Option<String>)]) -> anyhow::Result<()> {
+/// Every item of a list, page by page.
+pub fn items(client: &Client, list: &str, filters: &[(&str, Option<String>)]) -> anyhow::Result<Vec<Value>> {
     let mut items = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
@@ -44,13 +60,17 @@ fn list(client: &Client, form: Output, filters: &[(&str, Option<String>)]) -> an
         if let Some(cursor) = &cursor {
             query.append_pair("cursor", cursor);
         }
-        let page = accepted(&ask(client, &ApiRequest::new(Method::GET, &format!("connections?{}", query.finish())))?)?;
+        let page = accepted(&ask(client, &ApiRequest::new(Method::GET, &format!("{list}?{}", query.finish())))?)?;
         items.extend(page.get("items").and_then(Value::as_array).cloned().unwrap_or_default());
         cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
         if cursor.is_none() {
-            break;
+            return Ok(items);
         }
     }
+}
+
+fn list(client: &Client, form: Output, filters: &[(&str, Option<String>)]) -> anyhow::Result<()> {
+    let items = items(client, "connections", filters)?;
     if form == Output::Json {
         return output::data(&serde_json::to_string_pretty(&items)?);
     }
@@ -153,8 +173,12 @@ fn edit(client: &Client, form: Output, arguments: &EditConnection) -> anyhow::Re
     show(&connection, form)
 }
 
-fn delete(client: &Client, name: &str, reason: Option<&str>, yes: bool) -> anyhow::Result<()> {
+fn delete(client: &Client, name: &str, told: [(&str, Option<String>); 2], yes: bool) -> anyhow::Result<()> {
     let (_, etag) = read(client, name)?;
+    let impact = dependents::impact(client, name)?;
+    if impact.total > 0 {
+        output::say(&dependents::in_words(name, &impact));
+    }
     if !yes {
         if !output::is_terminal() {
             bail!("Nobody can be asked here. Say --yes to delete “{name}” without a question.");
@@ -166,13 +190,16 @@ fn delete(client: &Client, name: &str, reason: Option<&str>, yes: bool) -> anyho
             bail!("That is another name. Nothing was deleted.");
         }
     }
-    let query = reason.map(|reason| {
-        format!("?{}", url::form_urlencoded::Serializer::new(String::new()).append_pair("reason", reason).finish())
-    });
-    let path = format!("{}{}", path(name), query.unwrap_or_default());
+    let mut query = url::form_urlencoded::Serializer::new(String::from("?"));
+    for (key, value) in told.into_iter().chain([("impact_token", impact.token)]) {
+        if let Some(value) = value {
+            query.append_pair(key, &value);
+        }
+    }
+    let path = format!("{}{}", path(name), query.finish());
     let answer = ask(client, &ApiRequest::new(Method::DELETE, &path).header("If-Match", &etag))?;
     accepted(&answer)?;
-    output::say(&format!("Deleted “{name}”."));
+    output::say(&format!("Deleted “{name}”. “dataflow connections restore {name}” brings it back."));
     Ok(())
 }
 
@@ -190,12 +217,12 @@ fn test(client: &Client, form: Output, name: &str) -> anyhow::Result<ExitCode> {
 }
 
 /// Sends it, with a sign of life until the answer is there.
-fn ask(client: &Client, request: &ApiRequest<'_>) -> anyhow::Result<ApiAnswer> {
+pub fn ask(client: &Client, request: &ApiRequest<'_>) -> anyhow::Result<ApiAnswer> {
     Ok(output::waiting(&format!("Waiting for {}", client.config().url), || client.request(request))?)
 }
 
 /// The JSON of a success; a refusal as sentences.
-fn accepted(answer: &ApiAnswer) -> anyhow::Result<Value> {
+pub fn accepted(answer: &ApiAnswer) -> anyhow::Result<Value> {
     if answer.is_success() {
         return if answer.body.is_empty() {
             Ok(Value::Null)

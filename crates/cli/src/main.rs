@@ -11,6 +11,7 @@ mod doctor;
 mod keys;
 mod login;
 mod output;
+mod scan;
 mod serve;
 mod types;
 
@@ -57,6 +58,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Audit(arguments) => audit::run(arguments),
         Command::Login(arguments) => login::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Connections(arguments) => connections::run(arguments),
+        Command::Scan(arguments) => scan::run(&arguments),
         Command::Types(arguments) => types::run(&arguments).map(|()| ExitCode::SUCCESS),
     }
 }

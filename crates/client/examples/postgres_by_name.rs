@@ -20,7 +20,7 @@ use sqlx::{
 async fn main() -> anyhow::Result<()> {
     let name = std::env::args().nth(1).context("Say the name of a connection.")?;
     let mut config = ClientConfig::discover(&Explicit::default())?;
-    config.workflow = Some(Workflow { kind: WorkflowKind::Script, name: "postgres_by_name".to_owned(), run: None });
+    config.workflow = Some(Workflow::new(WorkflowKind::Script, "postgres_by_name"));
     let client = Client::new(config);
 
     // The client blocks, so a program that is busy with other things calls it on a thread for that.

@@ -98,7 +98,7 @@ impl Client {
         match slot.decide(want, asked, began, &self.config.timing) {
             Decision::Settled(outcome) => outcome,
             Decision::Ask(held) => {
-                let said = self.ask(&name, held, workflow, began);
+                let said = self.ask(&name, (held, want), workflow, began);
                 slot.settle(said, began, Instant::now(), &self.config.timing)
             }
         }
@@ -112,11 +112,21 @@ impl Client {
         Arc::clone(slots.entry(name.clone()).or_default())
     }
 
-    fn ask(&self, name: &ConnectionName, held: Option<Arc<Resolved>>, workflow: Option<&Workflow>, began: Instant) -> Said {
+    fn ask(
+        &self,
+        name: &ConnectionName,
+        (held, want): (Option<Arc<Resolved>>, Want),
+        workflow: Option<&Workflow>,
+        began: Instant,
+    ) -> Said {
         let url = self.url(&format!("connections/{name}/credentials"));
         let mut headers = self.headers(workflow);
         if let Some(held) = &held {
             headers.push(("If-None-Match", Zeroizing::new(format!("\"{}\"", held.fingerprint()))));
+            if want == Want::Now {
+                // A structured field's “true” (RFC 9651): the database did not take it.
+                headers.push(("Dataflow-Failed", Zeroizing::new("?1".to_owned())));
+            }
         }
         let request = Request { headers, ..self.request_of(Method::GET, &url, began, self.config.timing.whole) };
         let attempts = if held.is_some() { 2 } else { ATTEMPTS };
@@ -244,7 +254,9 @@ impl Client {
             ("Accept", Zeroizing::new("application/json".to_owned())),
         ];
         if let Some(workflow) = workflow {
-            headers.push(("Dataflow-Workflow", Zeroizing::new(workflow.header())));
+            let host = workflow.host.as_ref().or(self.config.host.as_ref()).cloned();
+            let told = Workflow { host, ..workflow.clone() };
+            headers.push(("Dataflow-Workflow", Zeroizing::new(told.header())));
         }
         headers
     }

@@ -12,12 +12,12 @@ mod url;
 
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use dataflow_model::{Secret, Workflow, WorkspaceName};
+use dataflow_model::{Secret, Workflow, WorkflowKind, WorkspaceName};
 
 use self::discovery::is_same_token;
 pub use self::{
     discovery::Discovery,
-    environment::Environment,
+    environment::{Environment, commit_of_build},
     file::{SignIn, save_user_file},
     url::ServerUrl,
 };
@@ -66,6 +66,8 @@ pub struct ClientConfig {
     pub workspace: WorkspaceName,
     /// Told with each request, unless the request names another.
     pub workflow: Option<Workflow>,
+    /// This machine's name, told with each workflow that does not name another.
+    pub host: Option<String>,
     /// This machine's folder for SQLite files.
     pub sqlite_folder: Option<PathBuf>,
     pub timing: Timing,
@@ -77,7 +79,7 @@ pub struct Explicit {
     pub url: Option<String>,
     pub token: Option<Secret>,
     pub workspace: Option<String>,
-    /// A name, or the whole form `kind=pipeline; name="nightly"; run="…"`.
+    /// As [`parse_workflow`] reads it.
     pub workflow: Option<String>,
     /// The prefix of the virtual environment that the program runs in.
     pub prefix: Option<PathBuf>,
@@ -148,6 +150,7 @@ impl ClientConfig {
                 problem: format!("{rule}."),
             })?,
             workflow: (explicit.workflow.as_ref()).or(environment.workflow.as_ref()).and_then(|text| parse_workflow(text)),
+            host: environment.host.clone(),
             sqlite_folder,
             timing,
         })
@@ -167,11 +170,20 @@ fn timing(fresh_for: &str) -> Result<Timing, ClientError> {
     Ok(Timing { fresh: Duration::from_secs_f64(seconds), ..Timing::default() })
 }
 
-/// Reads a workflow as a person names it: the whole form, or a bare name, which is a script's. `None` if it is blank.
+/// Reads a workflow as a person names it: `pipeline:nightly`, a bare name, which is a script's, or the header's whole form
+/// `kind=pipeline; name="nightly"; run="7"`. `None` if it is blank.
 pub fn parse_workflow(text: &str) -> Option<Workflow> {
-    use dataflow_model::WorkflowKind::Script;
-    let named = || Workflow { kind: Script, name: text.trim().to_owned(), run: None };
-    Workflow::parse(text).or_else(|| (!text.trim().is_empty()).then(named))
+    Workflow::parse(text).or_else(|| of_a_kind(text)).or_else(|| named(WorkflowKind::Script, text))
+}
+
+fn of_a_kind(text: &str) -> Option<Workflow> {
+    let (kind, name) = text.split_once(':')?;
+    named(WorkflowKind::parse(kind.trim())?, name)
+}
+
+fn named(kind: WorkflowKind, name: &str) -> Option<Workflow> {
+    let name = name.trim();
+    (!name.is_empty()).then(|| Workflow::new(kind, name))
 }
 
 #[cfg(test)]

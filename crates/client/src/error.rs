@@ -40,7 +40,8 @@ pub enum ClientError {
     NotFound { name: String, workspace: String, url: String },
     /// 410: deleted. A connection of the same name mends every program that uses the name.
     #[error(
-        "The connection “{name}” was deleted{tombstone}. Create a connection named “{name}” again, and this program works without a change."
+        "The connection “{name}” was deleted{tombstone}. {instead}Create a connection named “{name}” again, and this program works without a change.",
+        instead = .tombstone.instead()
     )]
     Deleted { name: String, tombstone: Tombstone },
     /// The server is away: no network, a time-out, 5xx, 429.
@@ -129,6 +130,15 @@ pub struct Tombstone {
     /// RFC 3339, UTC.
     pub deleted_at: Option<String>,
     pub reason: Option<String>,
+    /// The connection that whoever deleted it named in its place.
+    pub use_instead: Option<String>,
+}
+
+impl Tombstone {
+    /// “Use “warehouse” instead. ”, or nothing.
+    fn instead(&self) -> String {
+        self.use_instead.as_deref().map(|other| format!("Use “{other}” instead. ")).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for Tombstone {

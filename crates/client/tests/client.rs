@@ -44,7 +44,8 @@ fn client(server: &Server, timing: Timing) -> Client {
         Explicit { url: Some(server.url()), token: Some(Secret::new("dfc_user_planted".to_owned())), ..Explicit::default() };
     let mut config = ClientConfig::find(&explicit, &config::Environment::default()).expect("complete");
     config.timing = timing;
-    config.workflow = Some(Workflow { kind: WorkflowKind::Script, name: "a \"b\"".to_owned(), run: None });
+    config.workflow = Some(Workflow::new(WorkflowKind::Script, "a \"b\""));
+    config.host = Some("worker \"1\"".to_owned());
     Client::new(config)
 }
 
@@ -71,10 +72,23 @@ fn asks_once_while_fresh_and_then_only_whether_it_still_holds() {
     assert_eq!(seen.len(), 3);
     assert!(seen[0].starts_with("GET /api/v1/workspaces/default/connections/sales/credentials HTTP/1.1"));
     assert!(seen[0].contains("\r\nauthorization: Bearer dfc_user_planted\r\n"), "{}", seen[0]);
-    assert!(seen[0].contains("\r\ndataflow-workflow: kind=script; name=\"a %22b%22\"\r\n"), "{}", seen[0]);
+    assert!(
+        seen[0].contains("\r\ndataflow-workflow: kind=script; name=\"a %22b%22\"; host=\"worker %221%22\"\r\n"),
+        "{}",
+        seen[0]
+    );
     assert!(!seen[0].contains("if-none-match"));
     assert!(seen[1].contains("\r\nif-none-match: \"one\"\r\n"));
     assert!(seen[2].contains("\r\nif-none-match: \"one\"\r\n"));
+}
+
+#[test]
+fn a_workflow_that_names_its_host_keeps_it() {
+    let server = Server::start([Reply::credentials("one", "first")]);
+    let elsewhere = Workflow { host: Some("worker-2".to_owned()), ..Workflow::new(WorkflowKind::App, "shop") };
+    client(&server, eager()).credentials_for("sales", &elsewhere).expect("there");
+    let seen = server.requests();
+    assert!(seen[0].contains("\r\ndataflow-workflow: kind=app; name=\"shop\"; host=\"worker-2\"\r\n"), "{}", seen[0]);
 }
 
 #[test]

@@ -54,6 +54,8 @@ codes! {
     MethodNotAllowed => "method_not_allowed",
     /// The connection was deleted; `deleted_by`, `deleted_at` and `reason` say by whom, when and why.
     ConnectionDeleted => "connection_deleted",
+    /// Workflows depend on the connection; `impact` says which, and the token in it that lets the delete through.
+    HasDependents => "has_dependents",
     /// The name is taken, in any case.
     NameTaken => "name_taken",
     /// A change without `If-Match`.

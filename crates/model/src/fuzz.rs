@@ -58,7 +58,11 @@ fn names_and_workflows() {
             assert_eq!(name.as_str(), text);
         }
     });
-    let corpus = [r#"kind=notebook; name="churn.ipynb"; run="42""#, r#"kind=script; name="a %22b%22 %E6%BC%A2""#, "kind=cli"];
+    let corpus = [
+        r#"kind=notebook; name="churn.ipynb"; run="42"; host="worker-1""#,
+        r#"kind=script; name="a %22b%22 %E6%BC%A2""#,
+        "kind=cli",
+    ];
     read_as_text(&corpus, |text| {
         if let Some(workflow) = Workflow::parse(text) {
             assert_eq!(Workflow::parse(&workflow.header()).as_ref(), Some(&workflow), "what is read is written as it was read");

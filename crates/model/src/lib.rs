@@ -6,6 +6,7 @@
 pub mod catalogue;
 pub mod code;
 pub mod credentials;
+pub mod dependents;
 pub mod draft;
 pub mod endpoint;
 pub mod field;
@@ -22,6 +23,7 @@ pub mod workflow;
 pub use catalogue::{Catalogue, ConnectionType, Connector, Field, FieldKind};
 pub use code::Code;
 pub use credentials::Credentials;
+pub use dependents::{Certainty, Dependent, Found, Impact, Seen};
 pub use draft::{Draft, FieldError, FieldInput};
 pub use field::{FieldPath, FieldValue, PublicFields, SecretFields};
 pub use name::{ConnectionName, NameError, Tag, WorkspaceName};

@@ -111,7 +111,7 @@ impl App {
             caches: Arc::default(),
             counts: KnownCounts::default(),
             use_log,
-            uses: Uses::default(),
+            uses: Uses::new(!config.audit.without_uses),
             turns: Turns::default(),
             under_way: UnderWay::default(),
             tests: TestRunner::new(config.tests.clone(), metrics.clone()),

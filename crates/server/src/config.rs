@@ -107,6 +107,8 @@ pub struct AuditConfig {
     pub checkpoints: Option<checkpoint::Sink>,
     /// Leaves machine reads out, which is what the bench holds the product beside. Nothing that anybody can set leads here.
     pub is_off: bool,
+    /// Leaves the counts of who uses what out, likewise.
+    pub without_uses: bool,
 }
 
 /// So many in a second, and so many at once after a rest: `100:1000`.

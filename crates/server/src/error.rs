@@ -7,7 +7,7 @@ mod not_let_in;
 mod page;
 
 use axum::http::StatusCode;
-use dataflow_model::{Code, FieldError};
+use dataflow_model::{Code, FieldError, Impact};
 use serde::{Deserialize, Serialize};
 
 pub use self::not_let_in::NotLetIn;
@@ -21,6 +21,7 @@ pub struct Tombstone {
     /// RFC 3339, UTC.
     pub deleted_at: String,
     pub reason: Option<String>,
+    pub use_instead: Option<String>,
 }
 
 /// Why an act did not happen.
@@ -43,7 +44,11 @@ pub enum Error {
     WrongOwnPassword,
     NotFound(&'static str),
     MethodNotAllowed,
-    Deleted(Tombstone),
+    Deleted(Box<Tombstone>),
+    /// Workflows depend on what is to be deleted, and the request does not say that this is known.
+    HasDependents(Box<Impact>),
+    /// A tombstone of which nothing is left to bring back.
+    NotRestorable(Box<Tombstone>),
     NameTaken(String),
     PreconditionRequired,
     VersionConflict,
@@ -114,6 +119,12 @@ pub struct Problem {
     pub deleted_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
+    /// What to use instead, if whoever deleted it said so, for `connection_deleted`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub use_instead: Option<String>,
+    /// What a delete would break, for `has_dependents`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub impact: Option<Box<Impact>>,
     /// With statuses 500 and 503, by which the operator finds the cause in the log; the header `Request-Id` says the same.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub request_id: Option<String>,
@@ -205,6 +216,30 @@ impl Error {
                     Code::ConnectionDeleted,
                     format!(
                         "The connection “{}” was deleted by {} at {}.",
+                        tombstone.name, tombstone.deleted_by, tombstone.deleted_at
+                    ),
+                    "Create a connection of the same name: everything that used this one then works again, without a restart.",
+                );
+            }
+            Self::HasDependents(impact) => {
+                let uses = if impact.total == 1 {
+                    "1 workflow depends".to_owned()
+                } else {
+                    format!("{} workflows depend", impact.total)
+                };
+                return (
+                    S::CONFLICT,
+                    Code::HasDependents,
+                    format!("{uses} on this connection; nothing was deleted."),
+                    "Look at “impact”: what it lists fails from its next run. To delete it all the same, send it again with “impact_token”.",
+                );
+            }
+            Self::NotRestorable(tombstone) => {
+                return (
+                    S::GONE,
+                    Code::ConnectionDeleted,
+                    format!(
+                        "The connection “{}” was deleted by {} at {}, too long ago to be brought back.",
                         tombstone.name, tombstone.deleted_by, tombstone.deleted_at
                     ),
                     "Create a connection of the same name: everything that used this one then works again, without a restart.",
@@ -360,6 +395,8 @@ impl Error {
             deleted_by: None,
             deleted_at: None,
             reason: None,
+            use_instead: None,
+            impact: None,
             request_id: None,
         };
         match self {
@@ -368,10 +405,13 @@ impl Error {
                 problem.errors =
                     paths.into_iter().map(|path| FieldError::new(path, code.as_str(), "must be typed again")).collect();
             }
-            Self::Deleted(tombstone) => {
+            Self::HasDependents(impact) => problem.impact = Some(impact),
+            Self::Deleted(tombstone) | Self::NotRestorable(tombstone) => {
+                let tombstone = *tombstone;
                 problem.deleted_by = Some(tombstone.deleted_by);
                 problem.deleted_at = Some(tombstone.deleted_at);
                 problem.reason = tombstone.reason;
+                problem.use_instead = tombstone.use_instead;
             }
             _ => {}
         }

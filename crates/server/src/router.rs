@@ -166,7 +166,7 @@ mod tests {
         let new = NewToken { name: "short".into(), roles: admin, expires_in_days: Some(1), connections: None };
         let (token, _) = tokens::create(&app, &caller, "default", new).await.expect("made");
         let ask = async |method: &str, path: &str| {
-            let path = path.replace("{workspace}", "default").replace("{name}", "sales");
+            let path = path.replace("{workspace}", "default").replace("{name}", "sales").replace("{version}", "1");
             let request =
                 Request::builder().method(method).uri(path).header("authorization", format!("Bearer {}", token.expose_secret()));
             let answer = router(app.clone(), None).oneshot(request.body(Body::empty()).expect("a request")).await;

@@ -7,12 +7,15 @@ mod answer;
 pub mod assets;
 mod connection;
 mod delete;
+mod deleted;
+mod dependents;
 mod draft;
 mod entry;
 mod fields;
 mod form;
 mod gallery;
 mod groups;
+mod history;
 mod list;
 mod origin;
 mod paging;
@@ -52,7 +55,12 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/w/{workspace}/connections/{name}/test", post(test::stored))
         .route("/w/{workspace}/connections/{name}/duplicate", get(form::show_duplicate))
         .route("/w/{workspace}/connections/{name}/delete", get(delete::ask).post(delete::delete))
+        .route("/w/{workspace}/connections/{name}/dependents", get(dependents::show))
         .route("/w/{workspace}/connections/{name}/users", get(users::show).post(users::set))
+        .route("/w/{workspace}/deleted", get(deleted::show).post(deleted::restore))
+        .route("/w/{workspace}/connections/{name}/versions", get(history::show))
+        .route("/w/{workspace}/connections/{name}/versions/{version}/restore", get(history::ask).post(history::restore))
+        .route("/w/{workspace}/connections/{name}/versions/{version}/purge", get(history::ask_purge).post(history::purge))
         .route("/w/{workspace}/new", get(gallery::show))
         .route("/w/{workspace}/paste", post(gallery::paste))
         .route("/w/{workspace}/new/{type}", get(form::show_new).post(form::create))

@@ -1,31 +1,55 @@
 //! Who uses what, counted in memory and flushed by a job: a use costs a map entry, not a write.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use dataflow_model::{Workflow, WorkflowKind};
 use uuid::Uuid;
 
-use crate::store::{self, Store, UseRow};
+use crate::{
+    ops::dependents::settle,
+    store::{self, SightingRow, Store},
+};
 
-/// Workflows that are counted between two flushes at most, and of one token. Who makes up more is not counted: a name costs its sender
+/// Workflows that are counted between two flushes at most, and of one caller. Who makes up more is not counted: a name costs its sender
 /// nothing, and each of them a row, for which whoever saves has to wait.
 const PENDING_MAX: usize = 10_000;
 const OF_ONE_MAX: usize = 100;
 
-#[derive(Debug, Default)]
+/// Most keys of sightings whose version is known to be written.
+const WRITTEN_MAX: usize = 100_000;
+
+#[derive(Debug)]
 pub struct Uses {
+    /// Whether anything is counted at all.
+    is_on: bool,
     pending: Mutex<Pending>,
+    /// Of these the store knows which version they were given: it need not be told again.
+    written: Mutex<HashSet<Vec<u8>>>,
 }
 
 #[derive(Debug, Default)]
 struct Pending {
-    connections: HashMap<(Uuid, WorkflowKind, String), Seen>,
-    /// How many of them each token has brought.
+    /// By [`Use::key`].
+    sightings: HashMap<Vec<u8>, (Who, Seen)>,
+    /// Room for the key of a use.
+    key: Vec<u8>,
+    /// How many of them each caller has brought.
     brought: HashMap<String, usize>,
     tokens: HashMap<Uuid, i64>,
+}
+
+/// Who was given what, in the order in which it is written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Who {
+    workspace: Uuid,
+    name_key: String,
+    kind: Option<WorkflowKind>,
+    workflow: String,
+    connection: Uuid,
+    version: i64,
 }
 
 #[derive(Debug)]
@@ -33,42 +57,103 @@ struct Seen {
     first_at: i64,
     last_at: i64,
     uses: i64,
-    version: i64,
     used_by: String,
+    used_by_id: String,
+    host: Option<String>,
+    failed_at: Option<i64>,
 }
 
 /// One use of a connection, at a time in microseconds UTC.
 #[derive(Debug)]
 pub struct Use<'u> {
+    pub workspace: Uuid,
+    /// As it was asked for.
+    pub name: &'u str,
     pub connection: Uuid,
     pub version: i64,
-    pub workflow: &'u Workflow,
+    /// Who tells none is counted under his own name.
+    pub workflow: Option<&'u Workflow>,
     pub used_by: &'u str,
+    pub used_by_id: &'u str,
+    /// The asker could not connect with this very version.
+    pub failed: bool,
     pub at: i64,
 }
 
-impl Uses {
-    /// Counts one use of a connection by a workflow.
-    pub fn connection(&self, used: &Use<'_>) {
-        let mut pending = self.pending();
-        let key = (used.connection, used.workflow.kind, used.workflow.name.clone());
-        if !pending.connections.contains_key(&key) {
-            let brought = pending.brought.get(used.used_by).copied().unwrap_or_default();
-            if pending.connections.len() >= PENDING_MAX || brought >= OF_ONE_MAX {
-                return;
-            }
-            pending.brought.insert(used.used_by.to_owned(), brought + 1);
+impl Use<'_> {
+    fn workflow(&self) -> (Option<WorkflowKind>, &str) {
+        self.workflow.map_or((None, self.used_by), |workflow| (Some(workflow.kind), &workflow.name))
+    }
+
+    /// Writes what is counted together as one text into `key`: most uses are of what was counted before, and cost no more than this.
+    fn key(&self, key: &mut Vec<u8>) {
+        let (kind, workflow) = self.workflow();
+        key.clear();
+        key.extend_from_slice(self.workspace.as_bytes());
+        key.extend_from_slice(self.connection.as_bytes());
+        key.extend_from_slice(&self.version.to_be_bytes());
+        for part in [kind.map_or("", WorkflowKind::as_str), self.name, workflow] {
+            key.extend_from_slice(&part.len().to_be_bytes());
+            key.extend_from_slice(part.as_bytes());
         }
-        let seen = pending.connections.entry(key).or_insert_with(|| Seen {
+    }
+
+    fn who(&self) -> Who {
+        let (kind, workflow) = self.workflow();
+        Who {
+            workspace: self.workspace,
+            name_key: self.name.to_ascii_lowercase(),
+            kind,
+            workflow: workflow.to_owned(),
+            connection: self.connection,
+            version: self.version,
+        }
+    }
+}
+
+impl Uses {
+    #[must_use]
+    pub fn new(is_on: bool) -> Self {
+        Self { is_on, pending: Mutex::default(), written: Mutex::default() }
+    }
+
+    /// Counts one use of a connection.
+    pub fn connection(&self, used: &Use<'_>) {
+        if !self.is_on {
+            return;
+        }
+        let mut pending = self.pending();
+        let Pending { sightings, key, brought, .. } = &mut *pending;
+        used.key(key);
+        let host = used.workflow.and_then(|workflow| workflow.host.as_deref());
+        let failed_at = used.failed.then_some(used.at);
+        if let Some((_, seen)) = sightings.get_mut(key) {
+            seen.last_at = used.at;
+            seen.uses += 1;
+            seen.failed_at = failed_at.or(seen.failed_at);
+            if seen.host.as_deref() != host {
+                seen.host = host.map(str::to_owned);
+            }
+            if seen.used_by_id != used.used_by_id {
+                (seen.used_by, seen.used_by_id) = (used.used_by.to_owned(), used.used_by_id.to_owned());
+            }
+            return;
+        }
+        let of_one = brought.get(used.used_by_id).copied().unwrap_or_default();
+        if sightings.len() >= PENDING_MAX || of_one >= OF_ONE_MAX {
+            return;
+        }
+        brought.insert(used.used_by_id.to_owned(), of_one + 1);
+        let seen = Seen {
             first_at: used.at,
             last_at: used.at,
-            uses: 0,
-            version: used.version,
+            uses: 1,
             used_by: used.used_by.to_owned(),
-        });
-        seen.last_at = used.at;
-        seen.uses += 1;
-        seen.version = used.version;
+            used_by_id: used.used_by_id.to_owned(),
+            host: host.map(str::to_owned),
+            failed_at,
+        };
+        sightings.insert(key.clone(), (used.who(), seen));
     }
 
     /// Notes that a token was used.
@@ -80,25 +165,38 @@ impl Uses {
     /// commit whose answer was lost may be counted twice.
     pub async fn flush(&self, store: &Store) -> store::Result<()> {
         let mut taken = Taken { uses: self, pending: std::mem::take(&mut *self.pending()) };
-        taken.write_connections(store).await?;
+        taken.write_sightings(store).await?;
         // Apart from the uses: who revokes tokens waits for no more than this.
         taken.write_tokens(store).await
     }
 
     fn put_back(&self, earlier: Pending) {
         let mut pending = self.pending();
-        for (key, seen) in earlier.connections {
-            let has_room = pending.connections.len() < PENDING_MAX;
-            if let Some(later) = pending.connections.get_mut(&key) {
+        for (key, (who, seen)) in earlier.sightings {
+            let has_room = pending.sightings.len() < PENDING_MAX;
+            if let Some((_, later)) = pending.sightings.get_mut(&key) {
                 later.first_at = seen.first_at;
                 later.uses += seen.uses;
+                later.failed_at = later.failed_at.or(seen.failed_at);
             } else if has_room {
-                pending.connections.insert(key, seen);
+                pending.sightings.insert(key, (who, seen));
             }
         }
         for (id, at) in earlier.tokens {
             pending.tokens.entry(id).or_insert(at);
         }
+    }
+
+    fn is_written(&self, key: &[u8]) -> bool {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+    }
+
+    fn are_written(&self, keys: Vec<Vec<u8>>) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.len() + keys.len() > WRITTEN_MAX {
+            written.clear();
+        }
+        written.extend(keys);
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
@@ -120,29 +218,45 @@ impl Drop for Taken<'_> {
 
 // Both write in one order on every node: two that lock the same rows the other way round stop each other.
 impl Taken<'_> {
-    async fn write_connections(&mut self, store: &Store) -> store::Result<()> {
-        if self.pending.connections.is_empty() {
+    async fn write_sightings(&mut self, store: &Store) -> store::Result<()> {
+        if self.pending.sightings.is_empty() {
             return Ok(());
         }
-        let mut counted: Vec<_> = self.pending.connections.iter().collect();
-        counted.sort_unstable_by_key(|(use_, _)| *use_);
+        let mut counted: Vec<_> = self.pending.sightings.iter().collect();
+        counted.sort_unstable_by_key(|(_, (who, _))| who);
+        let mut told = Vec::new();
         let mut write = store.write().await?;
-        for ((id, kind, name), seen) in counted {
-            let row = UseRow {
-                connection_id: id.to_string(),
-                kind: kind.as_str().to_owned(),
-                name: name.clone(),
-                first_at: seen.first_at,
-                last_at: seen.last_at,
-                uses: seen.uses,
-                version: seen.version,
-                used_by: seen.used_by.clone(),
-            };
-            store::record_use(&mut write, &row).await?;
+        let mut rows: Vec<SightingRow> = Vec::with_capacity(counted.len());
+        let (mut workspace, mut is_there) = (None, false);
+        for (key, (who, seen)) in counted {
+            if workspace != Some(who.workspace) {
+                let id = who.workspace.to_string();
+                store::share_workspace(&mut write, &id).await?;
+                is_there = store::workspace(&mut write, &id).await?.is_some();
+                workspace = Some(who.workspace);
+            }
+            if !is_there {
+                continue;
+            }
+            let row = row(who, seen);
+            if !self.uses.is_written(key) {
+                store::record_sighting_version(&mut write, &row).await?;
+                told.push(key.clone());
+            }
+            // Of two versions in one second.
+            match rows.last_mut().filter(|last| is_same_workflow(last, &row)) {
+                Some(last) => add(last, row),
+                None => rows.push(row),
+            }
+        }
+        for (workspace_id, name_key) in store::record_sightings(&mut write, &rows).await? {
+            settle::settle(&mut write, &workspace_id, &name_key).await?;
         }
         // A commit is carried out whoever waits for it: only if it fails are they still to be written.
-        let written = std::mem::take(&mut self.pending.connections);
-        write.commit_quietly().await.inspect_err(|_| self.pending.connections = written)
+        let written = std::mem::take(&mut self.pending.sightings);
+        write.commit_quietly().await.inspect_err(|_| self.pending.sightings = written)?;
+        self.uses.are_written(told);
+        Ok(())
     }
 
     async fn write_tokens(&mut self, store: &Store) -> store::Result<()> {
@@ -160,26 +274,73 @@ impl Taken<'_> {
     }
 }
 
+fn row(who: &Who, seen: &Seen) -> SightingRow {
+    SightingRow {
+        workspace_id: who.workspace.to_string(),
+        name_key: who.name_key.clone(),
+        kind: who.kind.map_or("", WorkflowKind::as_str).to_owned(),
+        workflow: who.workflow.clone(),
+        first_at: seen.first_at,
+        last_at: seen.last_at,
+        uses: seen.uses,
+        connection_id: who.connection.to_string(),
+        version: who.version,
+        used_by: seen.used_by.clone(),
+        used_by_id: seen.used_by_id.clone(),
+        host: seen.host.clone(),
+        failed_at: seen.failed_at,
+        failed_version: seen.failed_at.map(|_| who.version),
+    }
+}
+
+fn is_same_workflow(one: &SightingRow, other: &SightingRow) -> bool {
+    let key = |row: &SightingRow| [row.workspace_id.clone(), row.name_key.clone(), row.kind.clone(), row.workflow.clone()];
+    key(one) == key(other)
+}
+
+/// Adds another version's uses by the same workflow.
+fn add(known: &mut SightingRow, other: SightingRow) {
+    let (first_at, uses) = (known.first_at.min(other.first_at), known.uses + other.uses);
+    let (failed_at, failed_version) = if other.failed_at >= known.failed_at {
+        (other.failed_at, other.failed_version)
+    } else {
+        (known.failed_at, known.failed_version)
+    };
+    if other.last_at >= known.last_at {
+        *known = other;
+    }
+    (known.first_at, known.uses, known.failed_at, known.failed_version) = (first_at, uses, failed_at, failed_version);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn who_makes_up_workflows_fills_no_memory() {
-        let uses = Uses::default();
-        let connection = Uuid::from_u128(1);
+        let uses = Uses::new(true);
         let seen = |token: usize, name: usize| {
-            let workflow = Workflow { kind: WorkflowKind::Script, name: name.to_string(), run: None };
-            uses.connection(&Use { connection, version: 1, workflow: &workflow, used_by: &token.to_string(), at: 1 });
+            let workflow = Workflow { kind: WorkflowKind::Script, name: name.to_string(), run: None, host: None };
+            uses.connection(&Use {
+                workspace: Uuid::from_u128(1),
+                name: "sales",
+                connection: Uuid::from_u128(2),
+                version: 1,
+                workflow: Some(&workflow),
+                used_by: "a name that many have",
+                used_by_id: &token.to_string(),
+                failed: false,
+                at: 1,
+            });
         };
-        let count = || uses.pending.lock().expect("whole").connections.len();
+        let count = || uses.pending.lock().expect("whole").sightings.len();
         (0..1_000).for_each(|name| seen(0, name));
         assert_eq!(count(), OF_ONE_MAX);
         (0..=PENDING_MAX).for_each(|name| seen(1 + name / OF_ONE_MAX, 1_000 + name));
         assert_eq!(count(), PENDING_MAX);
         seen(0, 0);
         let pending = uses.pending.lock().expect("whole");
-        let first = pending.connections.get(&(connection, WorkflowKind::Script, "0".to_owned()));
-        assert_eq!(first.map(|seen| seen.uses), Some(2), "who is counted already goes on being counted");
+        let first = pending.sightings.values().find(|(who, _)| who.workflow == "0");
+        assert_eq!(first.map(|(_, seen)| seen.uses), Some(2), "who is counted already goes on being counted");
     }
 }

@@ -25,6 +25,8 @@ pub struct Environment {
     pub config_home: Option<PathBuf>,
     /// `HOME`
     pub home: Option<PathBuf>,
+    /// The machine's own name.
+    pub host: Option<String>,
 }
 
 impl Environment {
@@ -39,12 +41,13 @@ impl Environment {
             fresh_for: text("DATAFLOW_FRESH_FOR"),
             config_home: text("XDG_CONFIG_HOME").map(PathBuf::from),
             home: text("HOME").map(PathBuf::from),
+            host: host(),
         }
     }
 
     pub(super) fn is(&self, other: &Self) -> bool {
-        let Self { url, token, workspace, workflow, sqlite_folder, fresh_for, config_home, home } = self;
-        (url, workspace, workflow, sqlite_folder, fresh_for, config_home, home)
+        let Self { url, token, workspace, workflow, sqlite_folder, fresh_for, config_home, home, host } = self;
+        (url, workspace, workflow, sqlite_folder, fresh_for, config_home, home, host)
             == (
                 &other.url,
                 &other.workspace,
@@ -53,6 +56,7 @@ impl Environment {
                 &other.fresh_for,
                 &other.config_home,
                 &other.home,
+                &other.host,
             )
             && is_same_token(token.as_ref(), other.token.as_ref())
     }
@@ -65,6 +69,15 @@ impl Environment {
     }
 }
 
+/// The commit that a build server says it works on, where git's files do not: GitHub, GitLab, Jenkins, Azure, Buildkite, Circle,
+/// Bitbucket.
+#[must_use]
+pub fn commit_of_build() -> Option<String> {
+    ["GITHUB_SHA", "CI_COMMIT_SHA", "GIT_COMMIT", "BUILD_SOURCEVERSION", "BUILDKITE_COMMIT", "CIRCLE_SHA1", "BITBUCKET_COMMIT"]
+        .into_iter()
+        .find_map(text)
+}
+
 /// What is there, even if it is no text: it is refused by its name, not passed over.
 #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
 fn token() -> Option<Secret> {
@@ -75,4 +88,17 @@ fn token() -> Option<Secret> {
 #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
 fn text(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
+#[cfg(unix)]
+fn host() -> Option<String> {
+    let names = rustix::system::uname();
+    let name = names.nodename().to_string_lossy().trim().to_owned();
+    (!name.is_empty()).then_some(name)
+}
+
+/// Windows keeps it in the environment.
+#[cfg(not(unix))]
+fn host() -> Option<String> {
+    text("COMPUTERNAME")
 }

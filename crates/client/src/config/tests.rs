@@ -116,11 +116,28 @@ fn plain_http_is_for_loopback_alone() {
 }
 
 #[test]
-fn a_workflow_is_a_name_or_the_whole_form() {
-    assert_eq!(parse_workflow("nightly").map(|w| w.header()), Some("kind=script; name=\"nightly\"".to_owned()));
-    let whole = "kind=pipeline; name=\"nightly\"; run=\"7\"";
-    assert_eq!(parse_workflow(whole).map(|w| w.header()).as_deref(), Some(whole));
-    assert_eq!(parse_workflow("  "), None);
+fn a_workflow_is_a_name_with_or_without_its_kind_or_the_whole_form() {
+    let read = |text: &str| parse_workflow(text).map(|workflow| workflow.header());
+    for (text, header) in [
+        ("nightly", r#"kind=script; name="nightly""#),
+        ("pipeline:nightly", r#"kind=pipeline; name="nightly""#),
+        (" app : churn: the board ", r#"kind=app; name="churn: the board""#),
+        ("notebook:reports/churn.ipynb", r#"kind=notebook; name="reports/churn.ipynb""#),
+        ("nightly:load", r#"kind=script; name="nightly:load""#),
+        ("pipeline:", r#"kind=script; name="pipeline:""#),
+        ("C:\\etl.py", r#"kind=script; name="C:%5Cetl.py""#),
+    ] {
+        assert_eq!(read(text).as_deref(), Some(header), "{text}");
+    }
+    let whole = r#"kind=pipeline; name="nightly"; run="7"; host="worker-1""#;
+    assert_eq!(read(whole).as_deref(), Some(whole));
+    assert_eq!(read("  "), None);
+}
+
+#[test]
+fn the_machine_has_a_name() {
+    let told = fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
+    assert_eq!(Environment::read().host.as_deref(), Some(told.trim()));
 }
 
 #[test]

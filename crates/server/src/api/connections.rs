@@ -1,6 +1,6 @@
 //! `/workspaces/{workspace}/connections`
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use dataflow_model::{Draft, FieldError, FieldPath, FieldValue, Tag};
+use dataflow_model::{Draft, FieldError, FieldPath, FieldValue, PublicFields, Tag};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -23,9 +23,10 @@ use crate::{
     clock::rfc3339,
     error::{Error, Result},
     ops::{
-        connections::{self, Change, Connection, Removal},
+        connections::{self, Change, Connection},
         idempotency::or_repeated,
         list::{self, ListQuery},
+        tombstones::{self, Removal},
     },
     store::{ListSort, ListedRow},
 };
@@ -71,7 +72,7 @@ pub struct LastCheck {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(example = json!({
     "name": "sales", "type": "postgres", "description": "", "tags": ["finance"], "address": "db.internal:5432 / sales", "version": 3,
-    "updated_at": "2026-11-02T09:00:00Z", "updated_by": "ada@example.org", "last_check": null
+    "updated_at": "2026-11-02T09:00:00Z", "updated_by": "ada@example.org", "dependents": 9, "last_check": null
 }))]
 pub struct ConnectionSummary {
     pub name: String,
@@ -85,6 +86,8 @@ pub struct ConnectionSummary {
     pub version: i64,
     pub updated_at: String,
     pub updated_by: String,
+    /// How many workflows depend on it, seen or found in code.
+    pub dependents: i64,
     pub last_check: Option<LastCheck>,
 }
 
@@ -127,13 +130,19 @@ pub(crate) fn millis(micros: i64) -> f64 {
     std::time::Duration::from_micros(u64::try_from(micros).unwrap_or_default()).as_secs_f64() * 1000.0
 }
 
-fn answer(connection: Connection) -> ConnectionAnswer {
+/// The members that a type adds: public fields, and of secret ones whether they are set.
+pub(super) fn members(public: &PublicFields, secrets: &BTreeMap<FieldPath, bool>) -> Map<String, Value> {
     let mut fields = Map::new();
-    let public = connection.public.0.iter().map(|(path, value)| (path, public_value(value)));
-    let secret = connection.secrets.iter().map(|(path, set)| (path, json!({"set": set})));
+    let public = public.0.iter().map(|(path, value)| (path, public_value(value)));
+    let secret = secrets.iter().map(|(path, set)| (path, json!({"set": set})));
     for (path, value) in public.chain(secret) {
         place(&mut fields, path, value);
     }
+    fields
+}
+
+fn answer(connection: Connection) -> ConnectionAnswer {
+    let fields = members(&connection.public, &connection.secrets);
     let last_check = last_check(&ListedRow::from(&connection.row));
     let row = connection.row;
     ConnectionAnswer {
@@ -151,7 +160,7 @@ fn answer(connection: Connection) -> ConnectionAnswer {
     }
 }
 
-fn public_value(value: &FieldValue) -> Value {
+pub(super) fn public_value(value: &FieldValue) -> Value {
     match value {
         FieldValue::Boolean(value) => json!(value),
         FieldValue::Integer(value) => json!(value),
@@ -172,7 +181,7 @@ fn place(fields: &mut Map<String, Value>, path: &FieldPath, value: Value) {
     }
 }
 
-fn respond(status: StatusCode, connection: Connection) -> Response {
+pub(super) fn respond(status: StatusCode, connection: Connection) -> Response {
     let etag = HeaderValue::from_str(&connection.etag());
     let mut response = (status, Json(answer(connection))).into_response();
     if let Ok(etag) = etag {
@@ -258,6 +267,7 @@ fn summary(row: ListedRow) -> ConnectionSummary {
         version: row.version,
         updated_at: rfc3339(row.updated_at),
         updated_by: row.updated_by,
+        dependents: row.dependents,
     }
 }
 
@@ -321,7 +331,7 @@ pub async fn edit_connection(
     Ok(respond(StatusCode::OK, connection))
 }
 
-/// Why it is deleted.
+/// Why it is deleted, and that it is known what breaks.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -329,12 +339,18 @@ pub struct DeleteParams {
     /// Told to those who still use the name.
     #[param(max_length = 500)]
     pub reason: Option<String>,
+    /// A connection that they are told to use instead.
+    #[param(max_length = 250)]
+    pub use_instead: Option<String>,
+    /// That of the impact, once workflows depend on it: `GET …/dependents` has it, and so has the refusal.
+    pub impact_token: Option<String>,
 }
 
-/// Deletes a connection. It leaves a tombstone: who asks for the name learns who deleted it, when and why.
+/// Deletes a connection. It leaves a tombstone: who asks for the name learns who deleted it, when and why. Where workflows depend on it, it
+/// takes the token of its impact.
 #[utoipa::path(delete, path = "/api/v1/workspaces/{workspace}/connections/{name}", operation_id = "delete_connection", tag = "connections",
     params(("workspace" = String, Path), ("name" = String, Path), ("If-Match" = String, Header, description = "The ETag that was read, a list of such, or `*`"), DeleteParams),
-    responses((status = 204), (status = 403), (status = 404), (status = 410), (status = 412), (status = 422), (status = 428)))]
+    responses((status = 204), (status = 403), (status = 404), (status = 409, description = "has_dependents"), (status = 410), (status = 412), (status = 422), (status = 428)))]
 pub async fn delete_connection(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
@@ -342,7 +358,8 @@ pub async fn delete_connection(
     IfMatch(precondition): IfMatch,
     Asked(params): Asked<DeleteParams>,
 ) -> Result<StatusCode> {
-    let removal = Removal { precondition, reason: params.reason };
-    let deleted = connections::delete(&app, &caller, &named.workspace, &named.name, removal).await;
+    let DeleteParams { reason, use_instead, impact_token } = params;
+    let removal = Removal { precondition, reason, use_instead, impact_token };
+    let deleted = tombstones::delete(&app, &caller, &named.workspace, &named.name, removal).await;
     done(or_repeated(&app, &caller, deleted).await)
 }

@@ -18,11 +18,14 @@ use super::{
 use crate::{
     app::App,
     error::{Error, Result},
-    ops::credentials::resolve,
+    ops::credentials::resolve_after,
 };
 
 /// The current version, in every answer: a save that changes only the description or the tags leaves the `ETag` as it is.
 const VERSION: HeaderName = HeaderName::from_static("dataflow-connection-version");
+
+/// Sent by a client whose database did not take what it holds.
+const FAILED: HeaderName = HeaderName::from_static("dataflow-failed");
 
 /// A body that is wiped once it is sent.
 struct Wiped(Secret);
@@ -54,7 +57,8 @@ pub struct CredentialsAnswer {
 
 /// Resolves a name. Send the `ETag` back as `If-None-Match`: 304 means that what you hold is current. Each call is a use and is audited.
 #[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/connections/{name}/credentials", operation_id = "resolve_credentials", tag = "credentials",
-    params(("workspace" = String, Path), ("name" = String, Path), ("If-None-Match" = Option<String>, Header), ("Dataflow-Workflow" = Option<String>, Header, description = "`kind=notebook; name=\"churn.ipynb\"; run=\"…\"`; name and run are cut after 250 characters, and what is not of this form counts as not sent")),
+    params(("workspace" = String, Path), ("name" = String, Path), ("If-None-Match" = Option<String>, Header), ("Dataflow-Workflow" = Option<String>, Header, description = "`kind=notebook; name=\"churn.ipynb\"; run=\"…\"`; name and run are cut after 250 characters, and what is not of this form counts as not sent"),
+        ("Dataflow-Failed" = Option<String>, Header, description = "`?1` if you could not connect with what you hold: dependents show it")),
     responses((status = 200, body = CredentialsAnswer, headers(("ETag" = String), ("Cache-Control" = String), ("Dataflow-Connection-Version" = i64))),
         (status = 304, description = "What you hold is current, at the version that the header says.", headers(("ETag" = String), ("Cache-Control" = String), ("Dataflow-Connection-Version" = i64))),
         (status = 403), (status = 404), (status = 410)))]
@@ -65,7 +69,8 @@ pub async fn resolve_credentials(
     headers: HeaderMap,
 ) -> Result<Response> {
     let holds = |fingerprint: &str| client_holds(&headers, fingerprint);
-    let resolved = resolve(&app, &caller, &named.workspace, &named.name, holds).await?;
+    let asked = (holds, headers.contains_key(FAILED));
+    let resolved = resolve_after(&app, &caller, &named.workspace, &named.name, asked).await?;
     let etag = HeaderValue::from_str(&format!("\"{}\"", resolved.fingerprint)).map_err(|error| Error::Internal(error.into()))?;
     let mut response = match resolved.body {
         None => StatusCode::NOT_MODIFIED.into_response(),

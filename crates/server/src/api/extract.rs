@@ -164,6 +164,26 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
+/// `…/workspaces/{workspace}/…/{name}/versions/{version}`
+pub struct Versioned {
+    pub workspace: String,
+    pub name: String,
+    pub version: i64,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Versioned {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let Named { workspace, name } = Named::from_request_parts(parts, state).await?;
+        let path = path_params(parts, state).await?;
+        // One spelling for each: what is none has no version.
+        let number = param(&path, "version").filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let version = number.filter(|text| !text.starts_with('0')).and_then(|text| text.parse().ok());
+        Ok(Self { workspace, name, version: version.unwrap_or_default() })
+    }
+}
+
 /// The query string, typed; an unknown or repeated member is refused.
 pub struct Asked<T>(pub T);
 

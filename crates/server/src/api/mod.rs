@@ -5,14 +5,18 @@ pub mod checks;
 pub mod conditions;
 pub mod connections;
 pub mod credentials;
+pub mod dependents;
 pub mod extract;
 pub mod groups;
 pub mod openapi;
 pub mod people;
+pub mod scans;
 pub mod settings;
 pub mod tokens;
+pub mod tombstones;
 pub mod types;
 pub mod users;
+pub mod versions;
 pub mod workspaces;
 
 use axum::{Json, http::StatusCode};

@@ -8,7 +8,7 @@ mod refusals;
 use std::sync::Arc;
 
 use axum::routing::get;
-use dataflow_model::{Code, FieldError};
+use dataflow_model::{Certainty, Code, Dependent, FieldError, Found, Impact, Seen};
 use utoipa::openapi::{
     ComponentsBuilder, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, RefOr, Required, Type,
     path::{Parameter, ParameterBuilder, ParameterIn},
@@ -16,7 +16,10 @@ use utoipa::openapi::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{activity, checks, connections, credentials, extract, groups, people, settings, tokens, types, users, workspaces};
+use super::{
+    activity, checks, connections, credentials, dependents, extract, groups, people, scans, settings, tokens, tombstones, types,
+    users, versions, workspaces,
+};
 use crate::{app::App, error::Problem};
 
 /// What stands above the routes: title, problem codes, how to sign in.
@@ -33,6 +36,11 @@ pub fn description() -> OpenApi {
     let components = ComponentsBuilder::new()
         .schema_from::<Problem>()
         .schema_from::<FieldError>()
+        .schema_from::<Impact>()
+        .schema_from::<Dependent>()
+        .schema_from::<Seen>()
+        .schema_from::<Found>()
+        .schema_from::<Certainty>()
         .security_scheme("bearer", bearer)
         .response("MethodNotAllowed", refusals::method_not_allowed())
         .build();
@@ -81,7 +89,16 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(checks::test_connection))
         .routes(routes!(checks::list_checks))
         .routes(routes!(credentials::resolve_credentials))
+        .routes(routes!(dependents::list_dependents))
+        .routes(routes!(tombstones::restore_connection))
+        .routes(routes!(tombstones::list_tombstones))
+        .routes(routes!(scans::list_scans))
+        .routes(routes!(scans::report_scan, scans::forget_scan))
         .routes(routes!(users::show_users, users::set_users))
+        .routes(routes!(versions::list_versions))
+        .routes(routes!(versions::show_version, versions::purge_version))
+        .routes(routes!(versions::diff_versions))
+        .routes(routes!(versions::restore_version))
         .routes(routes!(groups::list_groups))
         .routes(routes!(groups::put_group, groups::remove_group))
         .routes(routes!(tokens::list_tokens, tokens::create_token))

@@ -20,7 +20,7 @@ use crate::{
         "configured": {"allow": [], "deny": ["10.9.0.0/16"]}, "set": {"allow": ["10.0.0.0/8"], "deny": []}, "loopback": false,
         "set_is_sound": true
     },
-    "retention": {"check_days": 90, "version_days": null, "change_days": null, "read_days": 400, "is_sound": true}
+    "retention": {"check_days": 90, "version_days": null, "change_days": null, "read_days": 400, "restore_days": 30, "workflow_days": null, "is_sound": true}
 }))]
 pub struct SettingsAnswer {
     pub addresses: AddressesAnswer,
@@ -60,6 +60,10 @@ pub struct RetentionAnswer {
     pub change_days: Option<i64>,
     /// Days that an event of a read of credentials is kept in the audit.
     pub read_days: Option<i64>,
+    /// Days within which a deleted connection can be brought back.
+    pub restore_days: Option<i64>,
+    /// Days that a workflow is kept as a dependent once it was last seen.
+    pub workflow_days: Option<i64>,
     /// False if they were changed outside of this program: then nothing is forgotten for its age until an owner saves them again.
     pub is_sound: bool,
 }
@@ -90,6 +94,8 @@ pub async fn show_settings(State(app): State<Arc<App>>, Authenticated(caller): A
             version_days: retention.value.version_days,
             change_days: retention.value.change_days,
             read_days: retention.value.read_days,
+            restore_days: retention.value.restore_days,
+            workflow_days: retention.value.workflow_days,
             is_sound: retention.is_sound,
         },
     }))

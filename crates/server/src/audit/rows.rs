@@ -17,7 +17,7 @@ use crate::{
     ops::rows::Sealed,
     store::{
         self, AuditRow, ConnectionRow, GroupRow, IdentityRow, LinkRow, MacTable, Mark, MemberRow, PersonRow, SessionRow,
-        SettingRow, Snapshot, TokenRow,
+        SettingRow, Snapshot, TokenRow, VERSIONS,
     },
 };
 
@@ -148,6 +148,16 @@ impl Left {
         for workspace in store::workspaces(&mut snapshot).await? {
             if let Some(last) = self.0.get(&(WORKSPACES.to_owned(), workspace.id.clone())) {
                 report.tell(&mut snapshot, WORKSPACES, &workspace.id, last).await?;
+            }
+        }
+        // Nor does a version, whose row a rotation seals anew, tell more than that it was purged.
+        let mut purged: Vec<_> = self.0.iter().filter(|((table, _), last)| table == VERSIONS && last.mark.is_none()).collect();
+        purged.sort_by_key(|(row, _)| *row);
+        for ((table, key), last) in purged {
+            let Some((connection, number)) = key.split_once(' ') else { continue };
+            let Ok(number) = number.parse() else { continue };
+            if store::version(&mut snapshot, connection, number).await?.is_some() {
+                report.tell(&mut snapshot, table, key, last).await?;
             }
         }
         Ok(Some(report))

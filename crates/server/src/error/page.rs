@@ -38,6 +38,10 @@ impl Error {
                 Some("Somebody changed it since you opened the page; nothing was changed."),
                 Some("Open the page again, look at what is new, and repeat your change."),
             ),
+            Self::HasDependents(_) => (
+                Some("Workflows depend on it; nothing was deleted."),
+                Some("Open the delete from its page, look at who uses it, and type its name there."),
+            ),
             Self::SecretReentry(_) => (None, Some("Type the secrets again, or clear them.")),
             Self::IdempotencyConflict | Self::Repeated => {
                 (Some("This was done before."), Some("Open the page again to see what there is now."))
@@ -54,6 +58,7 @@ impl Error {
             | Self::WrongOwnPassword
             | Self::NotFound(_)
             | Self::Deleted(_)
+            | Self::NotRestorable(_)
             | Self::NameTaken(_)
             | Self::TestsDisabled
             | Self::TooManyRequests(_)
@@ -80,7 +85,13 @@ mod tests {
 
     /// One of each.
     fn all() -> Vec<Error> {
-        let tombstone = Tombstone { name: "sales".into(), deleted_by: "ada".into(), deleted_at: "…".into(), reason: None };
+        let tombstone = || Tombstone {
+            name: "sales".into(),
+            deleted_by: "ada".into(),
+            deleted_at: "…".into(),
+            reason: None,
+            use_instead: None,
+        };
         vec![
             Error::Malformed("The address is not valid UTF-8."),
             Error::BodyTooLarge,
@@ -93,7 +104,9 @@ mod tests {
             Error::WrongOwnPassword,
             Error::NotFound("connection"),
             Error::MethodNotAllowed,
-            Error::Deleted(tombstone),
+            Error::Deleted(Box::new(tombstone())),
+            Error::HasDependents(Box::default()),
+            Error::NotRestorable(Box::new(tombstone())),
             Error::NameTaken("sales".into()),
             Error::PreconditionRequired,
             Error::VersionConflict,

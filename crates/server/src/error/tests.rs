@@ -14,6 +14,7 @@ fn after(error: Option<&Error>) -> Option<Error> {
         deleted_by: "ada@example.org".to_owned(),
         deleted_at: "2026-11-02T09:00:00Z".to_owned(),
         reason: Some("moved".to_owned()),
+        use_instead: Some("warehouse".to_owned()),
     };
     let refused = || vec![FieldError::new("port", "out_of_range", "must be from 1 to 65535")];
     Some(match error {
@@ -29,8 +30,10 @@ fn after(error: Option<&Error>) -> Option<Error> {
         Some(Error::SecondLook) => Error::WrongOwnPassword,
         Some(Error::WrongOwnPassword) => Error::NotFound("THING"),
         Some(Error::NotFound(_)) => Error::MethodNotAllowed,
-        Some(Error::MethodNotAllowed) => Error::Deleted(tombstone()),
-        Some(Error::Deleted(_)) => Error::NameTaken("sales".to_owned()),
+        Some(Error::MethodNotAllowed) => Error::Deleted(Box::new(tombstone())),
+        Some(Error::Deleted(_)) => Error::HasDependents(Box::new(Impact { total: 11, ..Impact::default() })),
+        Some(Error::HasDependents(_)) => Error::NotRestorable(Box::new(tombstone())),
+        Some(Error::NotRestorable(_)) => Error::NameTaken("sales".to_owned()),
         Some(Error::NameTaken(_)) => Error::PreconditionRequired,
         Some(Error::PreconditionRequired) => Error::VersionConflict,
         Some(Error::VersionConflict) => Error::SecretReentry(vec!["password".to_owned()]),
@@ -120,12 +123,13 @@ fn the_public_half_is_a_document_and_the_private_half_stays() {
             Error::SecretReentry(_) => &["password"],
             _ => &[],
         };
-        let is_deleted = matches!(error, Error::Deleted(_));
+        let is_deleted = matches!(error, Error::Deleted(_) | Error::NotRestorable(_));
         let problem = same.problem();
         assert_eq!((problem.status, problem.code.as_str()), (status.as_u16(), code.as_str()), "{name}");
         assert_eq!((problem.detail.as_str(), problem.hint.as_str()), (text.as_str(), hint), "{name}");
         assert!(!format!("{problem:?}").contains("CAUSE"), "{name}");
         assert_eq!(problem.errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), fields, "{name}");
+        assert_eq!(problem.impact.is_some(), matches!(error, Error::HasDependents(_)), "{name}");
         assert_eq!(
             problem.deleted_by.is_some() && problem.deleted_at.is_some() && problem.reason.is_some(),
             is_deleted,

@@ -1,7 +1,7 @@
-//! Forgets what is no longer needed: ended sessions, expired links and idempotency keys, checks and uses beyond what is kept, and what an
+//! Forgets what is no longer needed: ended sessions, expired links and idempotency keys, checks beyond what is kept, and what an
 //! owner wants kept no longer.
 //!
-//! Tombstones are not touched here, nor is anything that somebody could still ask for by name. How the audit loses its beginning is
+//! A tombstone stays, with what it tells; its versions go once nobody can bring it back. How the audit loses its beginning is
 //! `audit::expiry`'s.
 
 use std::{sync::Arc, time::Duration};
@@ -14,7 +14,7 @@ use crate::{
     audit::expiry,
     clock::{DAY, SECOND},
     ops::{
-        dependents::DEPENDENTS_MAX,
+        dependents::settle::settle,
         idempotency::REMEMBERED,
         sessions::{SESSION_IDLE, SESSION_LONGEST},
         settings::{self, Retention},
@@ -81,13 +81,9 @@ async fn purge(app: &App, now: i64) -> Result<()> {
     }
     let mut read = app.store.read().await?;
     let checked = store::connections_with_more_checks(&mut read, CHECKS_KEPT, CONNECTIONS).await?;
-    let used = store::connections_with_more_uses(&mut read, DEPENDENTS_MAX, CONNECTIONS).await?;
     drop(read);
     for connection in checked {
         delete_all(app, &Batch::Checks { connection, kept: CHECKS_KEPT }).await?;
-    }
-    for connection in used {
-        delete_all(app, &Batch::Uses { connection, kept: DEPENDENTS_MAX }).await?;
     }
     match settings::in_force(app).await {
         Ok(retention) => by_age(app, now, retention).await,
@@ -111,10 +107,28 @@ async fn by_age(app: &App, now: i64, retention: Retention) -> Result<()> {
     if let Some(checked_before) = retention.check_days.map(before) {
         delete_all(app, &Batch::OldChecks { checked_before }).await?;
     }
+    if let Some(before) = retention.restore_days.map(before) {
+        delete_all(app, &Batch::Deleted { before }).await?;
+    }
+    if let Some(before) = retention.workflow_days.map(before) {
+        forget_workflows(app, before).await?;
+    }
     let Some(before) = retention.version_days.map(before) else { return Ok(()) };
     let replaced = store::connections_with_replaced(&mut app.store.read().await?, before, CONNECTIONS).await?;
     for connection in replaced {
         delete_all(app, &Batch::Replaced { connection, before }).await?;
+    }
+    Ok(())
+}
+
+async fn forget_workflows(app: &App, before: i64) -> Result<()> {
+    let names = store::names_seen_before(&mut app.store.read().await?, before, CONNECTIONS).await?;
+    for (workspace_id, name_key) in names {
+        let mut write = app.store.write().await?;
+        store::share_workspace(&mut write, &workspace_id).await?;
+        store::forget_before(&mut write, (&workspace_id, &name_key), before).await?;
+        settle(&mut write, &workspace_id, &name_key).await?;
+        write.commit_quietly().await?;
     }
     Ok(())
 }

@@ -96,6 +96,7 @@ pub enum Action {
     CreateConnections,
     EditConnections,
     DeleteConnections,
+    PurgeVersions,
     HaveTokens,
     CreateOwnTokens,
     ManageTokens,
@@ -107,6 +108,9 @@ pub enum Action {
     SeeUsers,
     NarrowConnections,
     SeeSettings,
+    NameWorkflows,
+    ReportScans,
+    ForgetScans,
 }
 
 /// Whether a person must show again that he is who he was, before he does it: his session alone, which somebody else may have come by,
@@ -129,6 +133,7 @@ pub const TABLE: &[(Action, &[Role], Look)] = &[
     (Action::CreateConnections, &[Editor, Admin], Look::None),
     (Action::EditConnections, &[Editor, Admin], Look::None),
     (Action::DeleteConnections, &[Editor, Admin], Look::None),
+    (Action::PurgeVersions, &[Admin], Look::Lately),
     (Action::HaveTokens, &[Viewer, User, Editor, Admin], Look::None),
     (Action::CreateOwnTokens, &[Viewer, User, Editor, Admin], Look::Lately),
     (Action::ManageTokens, &[Admin], Look::None),
@@ -140,12 +145,24 @@ pub const TABLE: &[(Action, &[Role], Look)] = &[
     (Action::SeeUsers, &[Admin], Look::None),
     (Action::NarrowConnections, &[Admin], Look::Lately),
     (Action::SeeSettings, &[Admin], Look::None),
+    (Action::NameWorkflows, &[Editor, Admin], Look::None),
+    (Action::ReportScans, &[User, Editor, Admin], Look::None),
+    (Action::ForgetScans, &[Editor, Admin], Look::None),
 ];
 
 impl Action {
     /// Whether it is over the workspace as a whole, so that a token narrowed to some connections cannot widen itself by it.
     fn is_over_workspace(self) -> bool {
-        matches!(self, Self::ManageTokens | Self::SeePeople | Self::ManagePeople | Self::SeeActivity | Self::SeeSettings)
+        matches!(
+            self,
+            Self::ManageTokens
+                | Self::SeePeople
+                | Self::ManagePeople
+                | Self::SeeActivity
+                | Self::SeeSettings
+                | Self::ReportScans
+                | Self::ForgetScans
+        )
     }
 
     /// The act in the sentence “Your role does not allow to …”.
@@ -158,6 +175,7 @@ impl Action {
             Self::CreateConnections => "create connections",
             Self::EditConnections => "edit connections",
             Self::DeleteConnections => "delete connections",
+            Self::PurgeVersions => "purge older versions",
             Self::HaveTokens => "see and revoke one's own tokens",
             Self::CreateOwnTokens => "create tokens",
             Self::ManageTokens => "see and revoke the tokens of others",
@@ -169,6 +187,9 @@ impl Action {
             Self::SeeUsers => "see who may use a connection",
             Self::NarrowConnections => "decide who may use a connection",
             Self::SeeSettings => "see the settings of this server",
+            Self::NameWorkflows => "see the notebooks and scripts of others by name",
+            Self::ReportScans => "report what code names",
+            Self::ForgetScans => "forget what was found in code",
         }
     }
 

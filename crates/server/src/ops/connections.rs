@@ -1,4 +1,4 @@
-//! Connections: create, show, edit, delete. Every save is a version; a save that redirects a secret must bring it again.
+//! Connections: create, show, edit. Every save is a version; a save that redirects a secret must bring it again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,16 +11,15 @@ use super::{
     idempotency::begin,
     list::search_words,
     rows::{Sealed as _, VersionContent, taken},
+    save::{Act, Next, save},
     second_look,
-    versions::{
-        Earlier, Sealing, changed_fields, is_same, json, moved_fields, note_weak, read_content, sets_admin_fields, version_row,
-    },
+    tombstones::tombstone,
+    versions::{Earlier, Sealing, json, note_weak, read_content, sets_admin_fields, version_row},
 };
 use crate::{
     app::{App, Workspace},
     audit::{self, Event},
-    clock::rfc3339,
-    error::{Error, Result, Tombstone},
+    error::{Error, Result},
     store::{self, ConnectionRow, Handle, VersionRow, Write},
 };
 
@@ -42,13 +41,14 @@ impl Connection {
     }
 }
 
-fn etag(row: &ConnectionRow) -> String {
+pub(super) fn etag(row: &ConnectionRow) -> String {
     format!("\"{}.{}\"", row.id, row.version)
 }
 
 /// What `If-Match` may say.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Precondition {
+    #[default]
     Missing,
     /// `*`: whatever is there.
     Any,
@@ -57,7 +57,7 @@ pub enum Precondition {
 }
 
 impl Precondition {
-    fn check(&self, row: &ConnectionRow) -> Result<()> {
+    pub(super) fn check(&self, row: &ConnectionRow) -> Result<()> {
         self.holds(&etag(row))
     }
 
@@ -116,6 +116,7 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, draft: Draft) -
         deleted_by: None,
         deleted_reason: None,
         users: None,
+        use_instead: None,
         mac: Vec::new(),
     }
     .sealed(&app.vault);
@@ -168,52 +169,11 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
     }
 
     let id = super::rows::uuid(&before.id)?;
-    let next = before.version + 1;
-    let sealing = Sealing { workspace: &workspace, id, version: next, kept: Some(&old) };
+    let sealing = Sealing { workspace: &workspace, id, version: before.version + 1, kept: Some(&old) };
     let carried = if allowed { sealing.carry_over(kind, &mut content.settled)? } else { Vec::new() };
-    let secrets = sealing.apply(kind, &content.settled)?;
-    let now = app.clock.now();
-    let mut row = ConnectionRow {
-        version: next,
-        type_id: kind.id.clone(),
-        address: address(&content.settled.public),
-        tags: json(&content.tags)?,
-        description: content.description,
-        updated_at: now,
-        updated_by: caller.label().into_owned(),
-        ..before.clone()
-    }
-    .sealed(&app.vault);
-    let version = version_row(&row, kind, &content.settled.public, &secrets)?.sealed(&app.vault);
-
-    if is_same(&old_version, &version) {
-        write.commit_quietly().await?;
-        return view(app, before, &old_version);
-    }
-    if !store::update_connection(&mut write, &row, before.version).await? {
-        return Err(Error::VersionConflict);
-    }
-    store::insert_version(&mut write, &version).await?;
-    if version.fingerprint != old_version.fingerprint {
-        // What was tested is not what is there now.
-        row = ConnectionRow { checked_at: None, check_status: None, check_summary: None, check_micros: None, ..row };
-        store::record_check_on_connection(&mut write, &row).await?;
-    }
-    replace_words(&mut write, &row, kind, &content.settled.public).await?;
-    let changed = changed_fields(&old, &version)?;
-    let event =
-        |action, detail| Event { at: now, workspace_id: Some(row.workspace_id.clone()), action, object: &row.name, detail };
-    if !carried.is_empty() {
-        second_look::use_up(app, &mut write, caller).await?;
-        let detail = serde_json::json!({"version": next, "fields": moved_fields(&changed, kind, &old), "secrets": carried});
-        audit::record(&mut write, &app.vault, caller, event("connection.carry_secret", detail)).await?;
-    }
-    let mut detail = serde_json::json!({"version": next, "fields": changed});
-    note_weak(&mut detail, kind, &content.settled.public);
-    audit::record(&mut write, &app.vault, caller, event("connection.edit", detail)).await?;
-    app.caches.forget_connection(&mut write, workspace.id, &row.name);
-    write.commit().await?;
-    view(app, row, &version)
+    let sealed = sealing.apply(kind, &content.settled)?;
+    let act = Act::Edit { carried };
+    save(app, caller, write, Next { workspace: &workspace, kind, before: (before, old_version, old), content, sealed, act }).await
 }
 
 /// A change of a connection as it was asked for.
@@ -224,67 +184,6 @@ pub struct Change {
     /// The signed-in admin's own password, typed to keep the stored secrets although they will be sent elsewhere; of one who has none,
     /// empty. From anybody else it has no effect.
     pub own_password: Option<Secret>,
-}
-
-/// Deletes a connection; it leaves a tombstone. Who uses the name fails, until a connection of the same name exists.
-pub async fn delete(app: &App, caller: &Caller, workspace: &str, name: &str, removal: Removal) -> Result<()> {
-    let workspace = authorise_name(app, caller, workspace, name, Action::DeleteConnections).await?;
-    if removal.reason.as_deref().is_some_and(|reason| reason.chars().count() > REASON_MAX) {
-        return Err(Error::Invalid(vec![FieldError::new(
-            "reason",
-            "too_long",
-            format!("must have at most {REASON_MAX} characters"),
-        )]));
-    }
-    if removal.reason.as_deref().is_some_and(|reason| reason.contains(|c: char| c.is_control() && c != '\n')) {
-        return Err(Error::Invalid(vec![FieldError::new("reason", "invalid", "must hold no control characters")]));
-    }
-    let mut write = begin(app, caller).await?;
-    let (before, _) = hold_current(app, &mut write, &workspace, name).await?;
-    removal.precondition.check(&before)?;
-    let now = app.clock.now();
-    let row = ConnectionRow {
-        deleted_at: Some(now),
-        deleted_by: Some(caller.label().into_owned()),
-        deleted_reason: removal.reason,
-        ..before
-    }
-    .sealed(&app.vault);
-    if !store::delete_connection(&mut write, &row).await? {
-        return Err(Error::VersionConflict);
-    }
-    store::remove_words(&mut write, &row).await?;
-    let event = Event {
-        at: now,
-        workspace_id: Some(row.workspace_id.clone()),
-        action: "connection.delete",
-        object: &row.name,
-        detail: serde_json::json!({"version": row.version}),
-    };
-    audit::record(&mut write, &app.vault, caller, event).await?;
-    app.caches.forget_connection(&mut write, workspace.id, &row.name);
-    write.commit().await?;
-    Ok(())
-}
-
-/// Longest reason of a deletion, in characters.
-pub const REASON_MAX: usize = 500;
-
-/// A deletion as it was asked for.
-#[derive(Debug)]
-pub struct Removal {
-    pub precondition: Precondition,
-    pub reason: Option<String>,
-}
-
-/// What a deleted connection's row says to those who ask for it.
-fn tombstone(row: &ConnectionRow) -> Tombstone {
-    Tombstone {
-        name: row.name.clone(),
-        deleted_by: row.deleted_by.clone().unwrap_or_default(),
-        deleted_at: row.deleted_at.map(rfc3339).unwrap_or_default(),
-        reason: row.deleted_reason.clone(),
-    }
 }
 
 /// The live connection of a name with its current version, both with their MACs checked.
@@ -299,7 +198,7 @@ pub(super) async fn current(
         .ok_or(Error::NotFound("connection"))?
         .checked(&app.vault)?;
     if row.deleted_at.is_some() {
-        return Err(Error::Deleted(tombstone(&row)));
+        return Err(Error::Deleted(Box::new(tombstone(&row))));
     }
     let version = store::version(handle, &row.id, row.version)
         .await?
@@ -323,7 +222,7 @@ pub(super) async fn hold_current(
     current(app, write, workspace, name).await
 }
 
-fn view(app: &App, row: ConnectionRow, version: &VersionRow) -> Result<Connection> {
+pub(super) fn view(app: &App, row: ConnectionRow, version: &VersionRow) -> Result<Connection> {
     let content = VersionContent::read(version)?;
     let tags = serde_json::from_str(&row.tags).context("a connection's tags do not parse").map_err(Error::Internal)?;
     let fields = app.catalogue.get(&row.type_id).map(|kind| kind.fields.as_slice()).unwrap_or_default();
@@ -377,7 +276,7 @@ pub(super) async fn replace_words(
 }
 
 /// What the list shows under “Host”: `db.example.org:5432 / sales`, or the file.
-fn address(public: &PublicFields) -> String {
+pub(super) fn address(public: &PublicFields) -> String {
     let database = public.text("database");
     match (public.text("host"), public.integer("port")) {
         (Some(host), port) => {

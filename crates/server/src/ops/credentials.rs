@@ -69,12 +69,23 @@ pub struct Resolved {
 /// Resolves a name for a caller that may use it; `holds` tells whether he has this fingerprint already. The event is appended before this
 /// returns; a 304 counts as use.
 pub async fn resolve(app: &App, caller: &Caller, workspace: &str, name: &str, holds: impl Fn(&str) -> bool) -> Result<Resolved> {
+    resolve_after(app, caller, workspace, name, (holds, false)).await
+}
+
+/// The same for a caller who says whether he could not connect with what he holds.
+pub async fn resolve_after(
+    app: &App,
+    caller: &Caller,
+    workspace: &str,
+    name: &str,
+    (holds, failed): (impl Fn(&str) -> bool, bool),
+) -> Result<Resolved> {
     let workspace = authorise_name(app, caller, workspace, name, Action::UseCredentials).await?;
     let connection = servable(app, &workspace, name).await?;
     connection.admit(caller, &workspace)?;
     let body = if holds(&connection.fingerprint) { None } else { Some(connection.body.with(&connection.open_secrets()?)) };
     let at = app.clock.now();
-    let actor = caller.label();
+    let (actor, identity) = (caller.label(), caller.identity());
     app.use_log
         .append(
             &app.vault,
@@ -86,16 +97,24 @@ pub async fn resolve(app: &App, caller: &Caller, workspace: &str, name: &str, ho
                 connection: name,
                 version: connection.version,
                 actor: &actor,
-                actor_id: &caller.identity(),
+                actor_id: &identity,
                 address: caller.address,
                 workflow: caller.workflow.as_ref(),
             },
         )
         .await
         .map_err(Error::Unavailable)?;
-    if let Some(workflow) = &caller.workflow {
-        app.uses.connection(&Use { connection: connection.id, version: connection.version, workflow, used_by: &actor, at });
-    }
+    app.uses.connection(&Use {
+        workspace: workspace.id,
+        name,
+        connection: connection.id,
+        version: connection.version,
+        workflow: caller.workflow.as_ref(),
+        used_by: &actor,
+        used_by_id: &identity,
+        failed: failed && body.is_none(),
+        at,
+    });
     if let Who::Token(token) = &caller.who {
         app.uses.token(token.id, at);
     }

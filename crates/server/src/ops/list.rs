@@ -105,7 +105,8 @@ async fn named_rows(
         let row = store::newest_connection(read, workspace_id, name, &name.to_ascii_lowercase()).await?;
         let Some(row) = row.filter(|row| row.deleted_at.is_none()) else { continue };
         let words = if terms.is_empty() { Vec::new() } else { store::words_of(read, &row).await? };
-        let listed = ListedRow::from(&row);
+        let depend = store::dependents(read, (workspace_id, &row.name_key)).await?;
+        let listed = ListedRow { dependents: depend.seen + depend.found, ..ListedRow::from(&row) };
         if follows(&listed) && terms.iter().all(|term| words.iter().any(|word| term.takes(word))) {
             rows.push(listed);
         }

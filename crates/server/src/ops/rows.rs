@@ -60,13 +60,13 @@ pub trait Sealed {
 
 /// Parts after `and where` came with a later migration: a row of before has none of them, and keeps the MAC that it got.
 macro_rules! sealed_rows {
-    ($($row:ty, $table:literal, |$this:ident| [$($part:expr),* $(,)?] $(and where $since:expr, [$($later:expr),*])?;)*) => {
+    ($($row:ty, $table:literal, |$this:ident| [$($part:expr),* $(,)?] $(and where $since:expr, [$($later:expr),*])*;)*) => {
         $(impl Sealed for $row {
             const TABLE: &'static str = $table;
             fn parts(&self) -> Vec<Vec<u8>> {
                 let $this = self;
                 let parts = vec![$(Part::bytes(&$part)),*];
-                $(let parts = if $since { [parts, vec![$(Part::bytes(&$later)),*]].concat() } else { parts };)?
+                $(let parts = if $since { [parts, vec![$(Part::bytes(&$later)),*]].concat() } else { parts };)*
                 parts
             }
             fn mac(&self) -> &[u8] {
@@ -92,7 +92,7 @@ sealed_rows! {
     TokenRow, "tokens", |row| [row.id, row.workspace_id, row.name, row.hash, row.roles, row.connections, row.expires_at, row.revoked_at]
         and where row.made_by.is_some(), [row.made_by, row.person_id];
     ConnectionRow, "connections", |row| [row.id, row.workspace_id, row.name, row.version, row.type_id, row.deleted_at, row.deleted_by, row.deleted_reason]
-        and where row.users.is_some(), [row.users];
+        and where row.users.is_some() || row.use_instead.is_some(), [row.users] and where row.use_instead.is_some(), [row.use_instead];
     GroupRow, "people_groups", |row| [row.id, row.workspace_id, row.name, row.members];
     ChainRow, "audit_chains", |row| [row.name, row.node, row.seq, row.link, row.segment, row.place, row.base_seq, row.base_link, row.at];
     VersionRow, "connection_versions", |row| [row.connection_id, row.version, row.name, row.type_id, row.fields, row.endpoint_paths, row.secrets, row.fingerprint];

@@ -59,7 +59,7 @@ impl Setting for AddressLists {
 }
 
 /// How long history is kept. `None`: its age does not count.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
     /// Days that a check is kept, of those that are not beyond the newest of its connection.
@@ -71,6 +71,30 @@ pub struct Retention {
     pub change_days: Option<i64>,
     #[serde(default)]
     pub read_days: Option<i64>,
+    /// Days within which a deleted connection can be brought back. After them its versions are gone, with their secrets.
+    #[serde(default = "restore_days")]
+    pub restore_days: Option<i64>,
+    /// Days that a workflow is kept once it was last seen.
+    #[serde(default)]
+    pub workflow_days: Option<i64>,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the default of a setting that can be switched off")]
+fn restore_days() -> Option<i64> {
+    Some(30)
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            check_days: None,
+            version_days: None,
+            change_days: None,
+            read_days: None,
+            restore_days: restore_days(),
+            workflow_days: None,
+        }
+    }
 }
 
 impl Setting for Retention {
@@ -82,6 +106,8 @@ impl Setting for Retention {
             ("version_days", self.version_days, 1),
             ("change_days", self.change_days, AUDIT_DAYS_MIN),
             ("read_days", self.read_days, AUDIT_DAYS_MIN),
+            ("restore_days", self.restore_days, 1),
+            ("workflow_days", self.workflow_days, 1),
         ];
         let wrong =
             days.into_iter().filter(|(_, days, least)| days.is_some_and(|days| !(*least..=RETENTION_DAYS_MAX).contains(&days)));

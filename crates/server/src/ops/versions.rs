@@ -90,7 +90,8 @@ fn settle(
     kind.settle(fields, None, is_admin)
 }
 
-fn input(value: &FieldValue) -> FieldInput {
+/// A stored value as if it were typed.
+pub(super) fn input(value: &FieldValue) -> FieldInput {
     match value {
         FieldValue::Boolean(value) => FieldInput::Boolean(*value),
         FieldValue::Integer(value) => FieldInput::Integer(*value),
@@ -106,10 +107,19 @@ pub(super) fn note_weak(detail: &mut serde_json::Value, kind: &ConnectionType, p
     }
 }
 
-/// Whether a save sets a field that is for admins to another value than before.
+/// The fields for admins that a save sets to another value than before.
+pub(super) fn admin_fields_set<'k>(
+    kind: &'k ConnectionType,
+    before: &'k PublicFields,
+    after: &'k PublicFields,
+) -> impl Iterator<Item = &'k str> {
+    let for_admins = kind.fields.iter().filter(|field| field.admin).map(|field| field.path.as_str());
+    for_admins.filter(|path| after.get(path).is_some_and(|value| before.get(path) != Some(value)))
+}
+
+/// Whether there is one.
 pub(super) fn sets_admin_fields(kind: &ConnectionType, before: &PublicFields, after: &PublicFields) -> bool {
-    let mut for_admins = kind.fields.iter().filter(|field| field.admin).map(|field| field.path.as_str());
-    for_admins.any(|path| after.get(path).is_some_and(|value| before.get(path) != Some(value)))
+    admin_fields_set(kind, before, after).next().is_some()
 }
 
 /// Seals the secrets of one version.
@@ -163,6 +173,17 @@ impl Sealing<'_> {
             }
         }
         Ok(carried)
+    }
+
+    /// The secrets of the kept version as they are, for one that equals it: they go where they went, and nowhere else. Each is opened, so that
+    /// none is put in force that would not serve.
+    pub fn keep_all(&self, kind: &ConnectionType, kept: &VersionContent) -> Result<SealedVersion> {
+        let mut clear = SecretFields::default();
+        for (path, secret) in &kept.secrets {
+            clear.0.insert(path.clone(), self.open(path, secret, &kept.endpoint)?);
+        }
+        let fingerprint = self.workspace.key.fingerprint(&kind.id, &kind.connector, &kept.public, &clear);
+        Ok(SealedVersion { secrets: kept.secrets.clone(), fingerprint })
     }
 
     /// The fields in clear, for a test of values that are not saved: typed secrets, and kept ones under the same rule.
@@ -236,16 +257,18 @@ pub(super) fn version_row(
         key_version: oldest_key(&sealed.secrets),
         saved_at: row.updated_at,
         saved_by: row.updated_by.clone(),
+        restored_from: None,
         mac: Vec::new(),
     })
 }
 
-/// Whether a save holds what the version before it holds. A secret that was typed is sealed anew, and so never the same.
-pub(super) fn is_same(old: &VersionRow, new: &VersionRow) -> bool {
-    fn content(row: &VersionRow) -> [&String; 7] {
-        [&row.type_id, &row.description, &row.tags, &row.fields, &row.endpoint_paths, &row.secrets, &row.fingerprint]
+/// Whether a save holds what the version before it holds. A secret that was typed is sealed anew, and so never the same. One that was kept is the
+/// same under whichever key it is sealed by now: a rotation seals the records of each version by themselves.
+pub(super) fn is_same(old: &VersionRow, new: &VersionRow) -> Result<bool> {
+    fn content(row: &VersionRow) -> [&String; 6] {
+        [&row.type_id, &row.description, &row.tags, &row.fields, &row.endpoint_paths, &row.fingerprint]
     }
-    content(old) == content(new)
+    Ok(content(old) == content(new) && changed_fields(&VersionContent::read(old)?, new)?.is_empty())
 }
 
 /// Paths of the fields that differ between two versions, for the audit; of a secret only that it changed.

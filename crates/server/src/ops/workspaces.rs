@@ -137,15 +137,9 @@ pub async fn delete(app: &App, caller: &Caller, name: &str, precondition: &Preco
         detail: serde_json::json!({"id": row.id, "connections": connections, "members": members, "tokens": tokens}),
     };
     audit::record(&mut write, &app.vault, caller, event).await?;
-    let (caches, store, (has_emptied, emptied)) = (app.caches.clone(), app.store.clone(), oneshot::channel());
-    write.once_committed(move || {
-        caches.forget_all();
-        // Whether or not somebody waits for it.
-        tokio::spawn(async move {
-            empty_log(&store).await;
-            let _ = has_emptied.send(());
-        });
-    });
+    let caches = app.caches.clone();
+    write.once_committed(move || caches.forget_all());
+    let emptied = empty_log_after(app, &mut write);
     write.commit().await?;
     let _ = emptied.await;
     app.counts.forget();
@@ -164,6 +158,18 @@ async fn to_delete(app: &App, handle: &mut impl Handle, name: &str) -> Result<Wo
         ));
     }
     Ok(row)
+}
+
+/// Has the embedded store's log emptied once the change is durable, whether or not somebody waits for what this gives.
+pub(super) fn empty_log_after(app: &App, write: &mut Write) -> oneshot::Receiver<()> {
+    let (store, (has_emptied, emptied)) = (app.store.clone(), oneshot::channel());
+    write.once_committed(move || {
+        tokio::spawn(async move {
+            empty_log(&store).await;
+            let _ = has_emptied.send(());
+        });
+    });
+    emptied
 }
 
 /// The log of the embedded store still has the rows that are gone. If somebody reads an older state at this moment, a backup for one, they

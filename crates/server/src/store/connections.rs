@@ -1,6 +1,6 @@
 //! Connections and their versions. A version is written once; the connection's row points to the current one.
 
-use super::{Handle, MacTable as _, Result, Write, execute, fetch};
+use super::{Handle, MacTable as _, Mark, Result, Write, execute, fetch};
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct ConnectionRow {
@@ -31,10 +31,12 @@ pub struct ConnectionRow {
     pub deleted_reason: Option<String>,
     /// JSON of the ids of those who may use it; absent: whoever has the role.
     pub users: Option<String>,
+    /// The name that whoever asks for this one, once deleted, is told to use.
+    pub use_instead: Option<String>,
     pub mac: Vec<u8>,
 }
 
-/// What lists show of a [`ConnectionRow`]. Without its MAC: nothing of it directs a connection.
+/// What lists show of a [`ConnectionRow`]. Without its MAC: nothing of it directs a connection. Made of one, it has no dependents.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct ListedRow {
     pub id: String,
@@ -53,6 +55,8 @@ pub struct ListedRow {
     pub check_summary: Option<String>,
     pub check_micros: Option<i64>,
     pub recent_checks: String,
+    /// How many workflows depend on its name.
+    pub dependents: i64,
 }
 
 impl From<&ConnectionRow> for ListedRow {
@@ -73,9 +77,13 @@ impl From<&ConnectionRow> for ListedRow {
             check_summary: row.check_summary.clone(),
             check_micros: row.check_micros,
             recent_checks: row.recent_checks.clone(),
+            dependents: 0,
         }
     }
 }
+
+/// The table of [`VersionRow`].
+pub const VERSIONS: &str = "connection_versions";
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct VersionRow {
@@ -97,6 +105,8 @@ pub struct VersionRow {
     pub saved_by: String,
     /// The oldest version of the workspace's key that one of the secrets is sealed under. Not under the MAC: each record says it itself.
     pub key_version: i64,
+    /// The older version that it was restored from. Not under the MAC: it directs nothing.
+    pub restored_from: Option<i64>,
     pub mac: Vec<u8>,
 }
 
@@ -177,19 +187,49 @@ pub async fn delete_connection(write: &mut Write, row: &ConnectionRow) -> Result
     write.bears(&row.mac);
     let changed = execute!(
         write,
-        "UPDATE connections SET deleted_at = $3, deleted_by = $4, deleted_reason = $5, mac = $6 \
+        "UPDATE connections SET deleted_at = $3, deleted_by = $4, deleted_reason = $5, use_instead = $6, mac = $7 \
          WHERE id = $1 AND version = $2 AND deleted_at IS NULL",
         &row.id,
         row.version,
         row.deleted_at,
         row.deleted_by.as_deref(),
         row.deleted_reason.as_deref(),
+        row.use_instead.as_deref(),
         &row.mac,
     )?;
     if changed == 1 {
         write.leaves(row.mark());
     }
     Ok(changed == 1)
+}
+
+/// Turns a tombstone into the connection that it was; `false` if it is none any more.
+pub async fn restore_connection(write: &mut Write, row: &ConnectionRow) -> Result<bool> {
+    write.bears(&row.mac);
+    let changed = execute!(
+        write,
+        "UPDATE connections SET deleted_at = NULL, deleted_by = NULL, deleted_reason = NULL, use_instead = NULL, mac = $3 \
+         WHERE id = $1 AND version = $2 AND deleted_at IS NOT NULL",
+        &row.id,
+        row.version,
+        &row.mac,
+    )?;
+    if changed == 1 {
+        write.leaves(row.mark());
+    }
+    Ok(changed == 1)
+}
+
+/// A page of tombstones, the latest first: before the place of one, its `deleted_at` and id.
+pub async fn list_deleted(
+    handle: &mut impl Handle,
+    workspace_id: &str,
+    (at, id): (i64, &str),
+    limit: i64,
+) -> Result<Vec<ConnectionRow>> {
+    let sql = "SELECT * FROM connections WHERE workspace_id = $1 AND deleted_at IS NOT NULL AND (deleted_at, id) < ($2, $3) \
+               ORDER BY deleted_at DESC, id DESC LIMIT $4";
+    fetch!(handle, fetch_all, ConnectionRow, sql, workspace_id, at, id, limit)
 }
 
 /// What the last check of a connection said. Not under the MAC: it directs nothing. `false` if `row.version` is no longer the current one.
@@ -252,7 +292,8 @@ pub async fn insert_version(write: &mut Write, row: &VersionRow) -> Result<()> {
     execute!(
         write,
         "INSERT INTO connection_versions (connection_id, version, name, type, description, tags, fields, endpoint_paths, secrets, \
-         fingerprint, saved_at, saved_by, key_version, mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+         fingerprint, saved_at, saved_by, key_version, restored_from, mac) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         &row.connection_id,
         row.version,
         &row.name,
@@ -266,9 +307,42 @@ pub async fn insert_version(write: &mut Write, row: &VersionRow) -> Result<()> {
         row.saved_at,
         &row.saved_by,
         row.key_version,
+        row.restored_from,
         &row.mac,
     )?;
     Ok(())
+}
+
+/// Versions of a connection that were saved before the one of this number, the newest first.
+pub async fn versions_before(handle: &mut impl Handle, connection_id: &str, before: i64, limit: i64) -> Result<Vec<VersionRow>> {
+    let sql = "SELECT * FROM connection_versions WHERE connection_id = $1 AND version < $2 ORDER BY version DESC LIMIT $3";
+    fetch!(handle, fetch_all, VersionRow, sql, connection_id, before, limit)
+}
+
+/// Versions of a connection that hold the secret of this path that was sealed at this version, the newest first.
+pub async fn versions_with_secret(
+    handle: &mut impl Handle,
+    connection_id: &str,
+    (path, sealed_at): (&str, i64),
+    limit: i64,
+) -> Result<Vec<i64>> {
+    // As `VersionRow::secrets` is written.
+    let held = format!("%\"{}\":{{\"version\":{sealed_at},%", path.replace('_', "\\_"));
+    let sql = "SELECT version FROM connection_versions WHERE connection_id = $1 AND secrets LIKE $2 ESCAPE '\\' \
+               ORDER BY version DESC LIMIT $3";
+    let rows = fetch!(handle, fetch_all, (i64,), sql, connection_id, held, limit)?;
+    Ok(rows.into_iter().map(|(version,)| version).collect())
+}
+
+/// Deletes an older version for good, whoever changed its row; `false` if it is not there, or is the current one.
+pub async fn delete_version(write: &mut Write, connection_id: &str, version: i64) -> Result<bool> {
+    let sql = "DELETE FROM connection_versions WHERE connection_id = $1 AND version = $2 \
+               AND version < (SELECT c.version FROM connections c WHERE c.id = $1)";
+    let deleted = execute!(write, sql, connection_id, version)?;
+    if deleted == 1 {
+        write.leaves(Mark::gone(VERSIONS, &[&connection_id, &version]));
+    }
+    Ok(deleted == 1)
 }
 
 pub async fn version(handle: &mut impl Handle, connection_id: &str, version: i64) -> Result<Option<VersionRow>> {

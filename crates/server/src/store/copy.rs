@@ -101,11 +101,19 @@ pub const TABLES: &[Table] = tables! {
     connections [1] id Text, workspace_id Text, name Text, name_key Text, version Number, r#type Text, description Text, tags Text,
         address Text, created_at Number, created_by Text, updated_at Number, updated_by Text, checked_at Number, check_status Text,
         check_summary Text, check_micros Number, recent_checks Text, deleted_at Number, deleted_by Text, deleted_reason Text, mac Bytes,
-        users Text;
+        users Text, use_instead Text;
     connection_versions [2] connection_id Text, version Number, name Text, r#type Text, description Text, tags Text, fields Text,
-        endpoint_paths Text, secrets Text, fingerprint Text, saved_at Number, saved_by Text, mac Bytes, key_version Number;
+        endpoint_paths Text, secrets Text, fingerprint Text, saved_at Number, saved_by Text, mac Bytes, key_version Number,
+        restored_from Number;
     checks [1] id Text, connection_id Text, version Number, status Text, report Text, checked_at Number, checked_by Text;
-    uses [3] connection_id Text, kind Text, name Text, first_at Number, last_at Number, uses Number, version Number, used_by Text;
+    sightings [4] workspace_id Text, name_key Text, kind Text, workflow Text, first_at Number, last_at Number, uses Number,
+        connection_id Text, version Number, used_by Text, used_by_id Text, host Text, failed_at Number,
+        failed_version Number;
+    sighting_versions [6] workspace_id Text, name_key Text, kind Text, workflow Text, connection_id Text, version Number;
+    scans [2] workspace_id Text, project Text, revision Text, files Number, findings Number, reported_at Number, reported_by Text;
+    findings [7] workspace_id Text, name_key Text, kind Text, workflow Text, project Text, file Text, line Number, name Text,
+        is_certain Truth, is_seen Truth, scan Text;
+    dependents [2] workspace_id Text, name_key Text, seen Number, found Number, changes Number;
     settings [1] name Text, value Text, version Number, updated_at Number, updated_by Text, mac Bytes;
     idempotency_keys [1] hash Bytes, request_hash Bytes, at Number;
     audit_events [1] id Text, at Number, workspace_id Text, actor Text, action Text, object Text, detail Text, mac Bytes, actor_id Text,
@@ -280,7 +288,7 @@ pub async fn live_connections(handle: &mut impl Handle, after: (&str, &str), lim
         LiveRow,
         "SELECT c.id, c.workspace_id, c.name, c.name_key, c.version, c.type, c.description, c.tags, c.address, c.created_at, c.created_by, \
          c.updated_at, c.updated_by, c.checked_at, c.check_status, c.check_summary, c.check_micros, c.recent_checks, c.deleted_at, \
-         c.deleted_by, c.deleted_reason, c.mac, c.users, v.fields FROM connections c JOIN connection_versions v ON v.connection_id = c.id \
+         c.deleted_by, c.deleted_reason, c.mac, c.users, c.use_instead, v.fields FROM connections c JOIN connection_versions v ON v.connection_id = c.id \
          AND v.version = c.version WHERE c.deleted_at IS NULL AND (c.workspace_id, c.name_key) > ($1, $2) \
          ORDER BY c.workspace_id, c.name_key LIMIT $3",
         after.0,

@@ -24,6 +24,8 @@ macro_rules! steps {
             ("identities", include_str!(concat!("../../../../migrations/", $folder, "/0011_identities.sql"))),
             ("weak words", include_str!(concat!("../../../../migrations/", $folder, "/0012_weak_words.sql"))),
             ("order", include_str!(concat!("../../../../migrations/", $folder, "/0013_order.sql"))),
+            ("dependents", include_str!(concat!("../../../../migrations/", $folder, "/0014_dependents.sql"))),
+            ("restored from", include_str!(concat!("../../../../migrations/", $folder, "/0015_restored_from.sql"))),
         ]
     };
 }

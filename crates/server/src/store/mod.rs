@@ -10,6 +10,7 @@ mod connections;
 mod copy;
 #[cfg(test)]
 mod crash;
+mod dependents;
 mod error;
 mod groups;
 mod idempotency;
@@ -22,10 +23,10 @@ mod migrations;
 mod open;
 mod people;
 mod purge;
+mod scans;
 mod search;
 mod settings;
 mod tokens;
-mod uses;
 mod workspaces;
 mod write;
 
@@ -57,11 +58,17 @@ pub use self::{
     },
     checks::{CheckRow, insert_check, list_checks},
     connections::{
-        ConnectionRow, ListedRow, VersionRow, connection_by_id, delete_connection, hold_connection, hold_connection_by_id,
-        insert_connection, insert_version, narrow_connection, narrowed_connections, newest_connection,
-        record_check_on_connection, update_connection, version,
+        ConnectionRow, ListedRow, VERSIONS, VersionRow, connection_by_id, delete_connection, delete_version, hold_connection,
+        hold_connection_by_id, insert_connection, insert_version, list_deleted, narrow_connection, narrowed_connections,
+        newest_connection, record_check_on_connection, restore_connection, update_connection, version, versions_before,
+        versions_with_secret,
     },
     copy::{Kind, LiveRow, TABLES, Table, Value, live_connections, page, put_all_words, put_rows, schema},
+    dependents::{
+        DependentsRow, Seer, SightingRow, all_sightings, busiest_caller, count_sightings, count_since, count_visible, dependents,
+        forget_before, forget_oldest, hold_dependents, list_sightings, names_seen_before, put_dependents,
+        record_sighting_version, record_sightings, versions_given,
+    },
     error::{Result, StoreError},
     groups::{GroupRow, group, group_by_name, groups, put_group, remove_group},
     idempotency::{insert_key, key_request},
@@ -79,8 +86,10 @@ pub use self::{
         memberships, people, people_of, person, person_by_email, person_in, put_member, remove_member, session, sessions_of,
         update_person, update_session, use_link,
     },
-    purge::{
-        Batch, connections_with_more_checks, connections_with_more_uses, connections_with_replaced, delete_batch, take_turn,
+    purge::{Batch, connections_with_more_checks, connections_with_replaced, delete_batch, take_turn},
+    scans::{
+        FindingRow, PlaceRow, ScanRow, all_found, count_findings, delete_other_findings, delete_scan, list_found, list_scans,
+        mark_found, names_of_other_scans, places_of, places_seen, put_finding, put_scan,
     },
     search::{
         Begins, ListSort, PageQuery, TERMS, Way, count_up_to, first_words, list_by_name, list_by_name_descending,
@@ -91,10 +100,9 @@ pub use self::{
         TokenPage, TokenRow, hold_token, insert_token, list_tokens, live_token, live_token_by_name, live_tokens_of, revoke_token,
         token, token_by_hash, touch_token,
     },
-    uses::{UseRow, list_uses, record_use},
     workspaces::{
-        WorkspaceRow, count_in_workspace, delete_workspace, hold_whole_workspace, hold_workspaces, insert_workspace, workspace,
-        workspace_by_name, workspaces, workspaces_of,
+        WorkspaceRow, count_in_workspace, delete_workspace, hold_whole_workspace, hold_workspaces, insert_workspace,
+        share_workspace, workspace, workspace_by_name, workspaces, workspaces_of,
     },
     write::Write,
 };

@@ -52,10 +52,9 @@ pub enum Batch {
         connection: String,
         before: i64,
     },
-    /// All but the `kept` workflows that used a connection last.
-    Uses {
-        connection: String,
-        kept: i64,
+    /// Versions of connections that were deleted before that time: nobody can restore them any more.
+    Deleted {
+        before: i64,
     },
 }
 
@@ -111,12 +110,11 @@ pub async fn delete_batch(write: &mut Write, batch: &Batch, limit: i64) -> Resul
             before,
             limit
         ),
-        Batch::Uses { connection, kept } => execute!(
+        Batch::Deleted { before } => execute!(
             write,
-            "DELETE FROM uses WHERE connection_id = $1 AND (kind, name) IN (SELECT kind, name FROM uses WHERE connection_id = $1 \
-             ORDER BY last_at DESC, kind, name LIMIT $3 OFFSET $2)",
-            connection,
-            kept,
+            "DELETE FROM connection_versions WHERE (connection_id, version) IN (SELECT v.connection_id, v.version FROM connections c \
+             JOIN connection_versions v ON v.connection_id = c.id WHERE c.deleted_at < $1 LIMIT $2)",
+            before,
             limit
         ),
     }
@@ -135,12 +133,5 @@ pub async fn connections_with_replaced(handle: &mut impl Handle, before: i64, li
                WHERE n.saved_at < $1 AND n.version <= c.version AND EXISTS (SELECT 1 FROM connection_versions o \
                WHERE o.connection_id = n.connection_id AND o.version < n.version) LIMIT $2";
     let rows = fetch!(handle, fetch_all, (String,), sql, before, limit)?;
-    Ok(rows.into_iter().map(|(id,)| id).collect())
-}
-
-/// Connections that more than `kept` workflows were seen using, at most `limit`.
-pub async fn connections_with_more_uses(handle: &mut impl Handle, kept: i64, limit: i64) -> Result<Vec<String>> {
-    let sql = "SELECT connection_id FROM uses GROUP BY connection_id HAVING count(*) > $1 LIMIT $2";
-    let rows = fetch!(handle, fetch_all, (String,), sql, kept, limit)?;
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }

@@ -90,6 +90,11 @@ pub async fn hold_whole_workspace(write: &mut Write, id: &str) -> Result<()> {
     hold(write, "SELECT 1 FROM workspaces WHERE id = $1 FOR UPDATE", id).await
 }
 
+/// Keeps a workspace from being deleted until this write ends. Others go on making things in it.
+pub async fn share_workspace(write: &mut Write, id: &str) -> Result<()> {
+    hold(write, "SELECT 1 FROM workspaces WHERE id = $1 FOR KEY SHARE", id).await
+}
+
 /// Has PostgreSQL hold what a query finds; in SQLite whoever writes is alone.
 async fn hold(write: &mut Write, sql: &'static str, id: &str) -> Result<()> {
     if let Engine::Postgres(connection) = write.engine() {
@@ -115,17 +120,17 @@ pub async fn delete_workspace(write: &mut Write, id: &str) -> Result<bool> {
     let connections: Vec<(String, String)> = fetch!(write, fetch_all, (String, String), sql, id)?;
     for batch in connections.chunks(BATCH) {
         let (ids, keys): (Vec<_>, Vec<_>) = batch.iter().map(|(id, key)| (id.as_str(), key.as_str())).unzip();
-        for (table, column) in [
-            ("checks", "connection_id"),
-            ("uses", "connection_id"),
-            ("connection_versions", "connection_id"),
-            ("connections", "id"),
-        ] {
+        for (table, column) in [("checks", "connection_id"), ("connection_versions", "connection_id"), ("connections", "id")] {
             delete_where(write, (table, column, &ids), None).await?;
         }
         delete_where(write, ("search_words", "name_key", &keys), Some(id)).await?;
     }
     for sql in [
+        "DELETE FROM sightings WHERE workspace_id = $1",
+        "DELETE FROM sighting_versions WHERE workspace_id = $1",
+        "DELETE FROM findings WHERE workspace_id = $1",
+        "DELETE FROM scans WHERE workspace_id = $1",
+        "DELETE FROM dependents WHERE workspace_id = $1",
         "DELETE FROM search_words WHERE workspace_id = $1",
         "DELETE FROM tokens WHERE workspace_id = $1",
         "DELETE FROM people_groups WHERE workspace_id = $1",

@@ -113,10 +113,11 @@ impl IntoResponse for PageError {
 
 /// Who deleted a connection, when, and why.
 fn deletion(tombstone: &Tombstone) -> String {
-    let Tombstone { name, deleted_by, deleted_at, reason } = tombstone;
+    let Tombstone { name, deleted_by, deleted_at, reason, use_instead } = tombstone;
     let when = parse_rfc3339(deleted_at).map_or_else(|| deleted_at.clone(), minute);
     let why = reason.as_ref().map(|reason| format!(" Reason: {reason}")).unwrap_or_default();
-    format!("The connection “{name}” was deleted by {deleted_by} on {when}.{why}")
+    let instead = use_instead.as_ref().map(|other| format!(" Use “{other}” instead.")).unwrap_or_default();
+    format!("The connection “{name}” was deleted by {deleted_by} on {when}.{why}{instead}")
 }
 
 /// The answer where nothing is: a page for people, a problem document for programs.

@@ -10,7 +10,7 @@ use dataflow_model::{ConnectionName, ConnectionType, Field, FieldKind, FieldValu
 
 use super::{
     answer::{PageResult, page},
-    delete::dependents,
+    dependents::first,
     fields::Fields,
     list::last_status,
     session::SignedIn,
@@ -43,12 +43,14 @@ pub async fn show(
     let connection = connections::show(&app, &caller, &workspace.name, &named.name).await?;
     let last = Paging { cursor: None, limit: Some(SHOWN) };
     let checks = checks::list(&app, &caller, &workspace.name, &named.name, &last).await?.rows;
-    let (used_by, _) = dependents(&app, &caller, &workspace.name, &named.name, SHOWN).await?;
+    let (used_by, impact) = first(&app, &caller, &workspace.name, &named.name, SHOWN).await?;
     let now = app.clock.now();
     let row = &connection.row;
     shell.notice = match Fields::parse(asked.unwrap_or_default().as_bytes()).text("done") {
         "created" => Some("Saved. Code can use it by its name from now on.".to_owned()),
+        "back" => Some("Brought back as it was. Code that names it works again.".to_owned()),
         "saved" => Some(format!("Saved as version {}.", row.version)),
+        "restored" => Some(format!("Restored as version {}.", row.version)),
         _ => None,
     };
     let kind = app.catalogue.get(&row.type_id);
@@ -67,6 +69,7 @@ pub async fn show(
         steps: Waiting::all(),
         checks: checks.into_iter().map(|check| check_line(check, now)).collect(),
         used_by,
+        impact,
         narrowed: row.users.is_some(),
         name: row.name.clone(),
         description: row.description.clone(),

@@ -6,17 +6,15 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
 };
-use dataflow_model::WorkflowKind;
+use dataflow_model::{FieldError, Impact};
 
 use super::{
     answer::{PageResult, go, page},
+    dependents::{first, lines},
     fields::Fields,
     session::SignedIn,
     shell::inside,
-    view::{
-        delete::{Delete, Dependent},
-        parts::{Here, ago},
-    },
+    view::{delete::Delete, parts::Here},
 };
 use crate::{
     api::extract::Named,
@@ -24,8 +22,9 @@ use crate::{
     error::{Error, Result},
     ops::{
         Action, Caller,
-        connections::{self, Precondition, Removal},
-        dependents as known,
+        connections::{self, Precondition},
+        settings::{self, Retention},
+        tombstones::{self, Removal},
     },
 };
 
@@ -35,7 +34,17 @@ const SHOWN: usize = 5;
 /// Shows the dialog.
 pub async fn ask(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, named: Named) -> PageResult {
     let etag = connections::show(&app, &caller, &named.workspace, &named.name).await?.etag();
-    Ok(page(StatusCode::OK, &dialog(&app, &caller, &named, etag, None).await?))
+    Ok(page(StatusCode::OK, &dialog(&app, &caller, &named, etag, Typed::default()).await?))
+}
+
+/// What was typed, where the dialog is shown again, and what was wrong with it.
+#[derive(Debug, Default)]
+struct Typed {
+    reason: String,
+    use_instead: String,
+    error: Option<String>,
+    /// What somebody else's workflow has changed meanwhile.
+    impact: Option<Impact>,
 }
 
 /// Deletes, if the name was typed and nobody saved another version since the dialog was opened.
@@ -47,52 +56,77 @@ pub async fn delete(
     fields: Fields,
 ) -> PageResult {
     let etag = fields.text("etag").to_owned();
+    let text = |name: &str| fields.text(name).trim().to_owned();
+    let typed = |error: &str| Typed {
+        reason: text("reason"),
+        use_instead: text("use_instead"),
+        error: Some(error.to_owned()),
+        impact: None,
+    };
     if fields.text("confirm") != named.name {
-        let error = Some("What was typed is not the name. Type it as it stands above.".to_owned());
-        return Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &dialog(&app, &caller, &named, etag, error).await?));
+        let typed = typed("What was typed is not the name. Type it as it stands above.");
+        return Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &dialog(&app, &caller, &named, etag, typed).await?));
     }
-    let reason = Some(fields.text("reason").trim().to_owned()).filter(|reason| !reason.is_empty());
-    let removal = Removal { precondition: Precondition::Tags(vec![etag.clone()]), reason };
-    match connections::delete(&app, &caller, &named.workspace, &named.name, removal).await {
+    let some = |name: &str| Some(text(name)).filter(|text| !text.is_empty());
+    let removal = Removal {
+        precondition: Precondition::Tags(vec![etag.clone()]),
+        reason: some("reason"),
+        use_instead: some("use_instead"),
+        impact_token: some("impact"),
+    };
+    match tombstones::delete(&app, &caller, &named.workspace, &named.name, removal).await {
         Ok(()) => Ok(go(&headers, &format!("/w/{}/connections?done=deleted", named.workspace))),
         Err(Error::VersionConflict) => {
             let etag = connections::show(&app, &caller, &named.workspace, &named.name).await?.etag();
-            let error = Some("Somebody saved another version meanwhile. Look at it, then delete again.".to_owned());
-            Ok(page(StatusCode::PRECONDITION_FAILED, &dialog(&app, &caller, &named, etag, error).await?))
+            let typed = typed("Somebody saved another version meanwhile. Look at it, then delete again.");
+            Ok(page(StatusCode::PRECONDITION_FAILED, &dialog(&app, &caller, &named, etag, typed).await?))
         }
         Err(Error::Invalid(errors)) => {
-            let error = errors.first().map(|error| format!("The {} {}.", error.field, error.message));
-            Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &dialog(&app, &caller, &named, etag, error).await?))
+            let typed = typed(&errors.first().map(in_words).unwrap_or_default());
+            Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &dialog(&app, &caller, &named, etag, typed).await?))
+        }
+        Err(Error::HasDependents(impact)) => {
+            let typed = Typed {
+                impact: Some(*impact),
+                ..typed("Who uses it has changed since you looked. Look at the list, then type the name again.")
+            };
+            Ok(page(StatusCode::CONFLICT, &dialog(&app, &caller, &named, etag, typed).await?))
         }
         Err(other) => Err(other.into()),
     }
 }
 
 /// For those alone who may delete.
-async fn dialog(app: &App, caller: &Caller, named: &Named, etag: String, error: Option<String>) -> Result<Delete> {
+async fn dialog(app: &App, caller: &Caller, named: &Named, etag: String, typed: Typed) -> Result<Delete> {
     let place = inside(app, caller, &named.workspace, Here::Connections, &format!("Delete {}", named.name)).await?;
     if !Action::DeleteConnections.allowed_to(place.roles) {
         return Err(Error::Forbidden(Action::DeleteConnections.words()));
     }
-    let (shown, total) = dependents(app, caller, &named.workspace, &named.name, SHOWN).await?;
-    Ok(Delete { shell: place.shell, name: named.name.clone(), etag, shown, total, error })
+    let (shown, impact) = match typed.impact {
+        None => first(app, caller, &named.workspace, &named.name, SHOWN).await?,
+        Some(mut impact) => {
+            let mut dependents = std::mem::take(&mut impact.dependents);
+            dependents.truncate(SHOWN);
+            (lines(dependents, app.clock.now()), impact)
+        }
+    };
+    let days = settings::in_force::<Retention>(app).await?.restore_days;
+    Ok(Delete {
+        shell: place.shell,
+        name: named.name.clone(),
+        etag,
+        shown,
+        impact,
+        restorable: days,
+        reason: typed.reason,
+        use_instead: typed.use_instead,
+        error: typed.error,
+    })
 }
 
-/// The workflows that use a connection as pages show them, at most `limit`, and how many there are.
-pub async fn dependents(
-    app: &App,
-    caller: &Caller,
-    workspace: &str,
-    name: &str,
-    limit: usize,
-) -> Result<(Vec<Dependent>, usize)> {
-    let all = known::list(app, caller, workspace, name).await?;
-    let now = app.clock.now();
-    let total = all.len();
-    let shown = all.into_iter().take(limit).map(|used| Dependent {
-        kind: WorkflowKind::parse(&used.kind).unwrap_or(WorkflowKind::Script).as_str(),
-        name: used.name,
-        seen: format!("last seen {}", ago(now, used.last_at)),
-    });
-    Ok((shown.collect(), total))
+fn in_words(error: &FieldError) -> String {
+    match error.field.as_str() {
+        "use_instead" => format!("What to use instead {}.", error.message),
+        field => format!("The {field} {}.", error.message),
+    }
 }

@@ -155,6 +155,7 @@ fn line(app: &App, row: ListedRow, weakened: &BTreeSet<(String, String)>, now: i
             .unwrap_or_default(),
         checked_at: row.checked_at.map(rfc3339).unwrap_or_default(),
         spark: Spark::new(&checks),
+        dependents: row.dependents,
         tags: tags.into_iter().map(String::from).collect(),
         weak: weakened.iter().filter(|(key, _)| *key == row.name_key).rev().map(|(_, path)| weak_words(kind, path)).collect(),
         name: row.name,

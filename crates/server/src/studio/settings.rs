@@ -82,6 +82,8 @@ pub async fn set_retention(
         ("version_days", &mut retention.version_days),
         ("change_days", &mut retention.change_days),
         ("read_days", &mut retention.read_days),
+        ("restore_days", &mut retention.restore_days),
+        ("workflow_days", &mut retention.workflow_days),
     ];
     for (name, kept) in all {
         match days(name) {
@@ -93,7 +95,7 @@ pub async fn set_retention(
     let (status, errors) = match saved {
         Ok(()) => return Ok(go(&headers, "/settings?done=saved")),
         Err(refusal) => {
-            let names = ["etag", "check_days", "version_days", "change_days", "read_days"];
+            let names = ["etag", "check_days", "version_days", "change_days", "read_days", "restore_days", "workflow_days"];
             shown(refusal).map_err(|error| sent.refused(&caller, error, &names))?
         }
     };
@@ -102,6 +104,8 @@ pub async fn set_retention(
     fields.text("version_days").clone_into(&mut settings.history.version_days);
     fields.text("change_days").clone_into(&mut settings.history.change_days);
     fields.text("read_days").clone_into(&mut settings.history.read_days);
+    fields.text("restore_days").clone_into(&mut settings.history.restore_days);
+    fields.text("workflow_days").clone_into(&mut settings.history.workflow_days);
     settings.history.errors = errors;
     Ok(page(status, &settings))
 }
@@ -175,6 +179,8 @@ async fn view(app: &App, caller: &Caller) -> Result<Settings> {
             version_days: words(retention.value.version_days),
             change_days: words(retention.value.change_days),
             read_days: words(retention.value.read_days),
+            restore_days: words(retention.value.restore_days),
+            workflow_days: words(retention.value.workflow_days),
             errors: Vec::new(),
         },
     })

@@ -4,9 +4,12 @@ pub mod activity;
 pub mod admin;
 pub mod connection;
 pub mod delete;
+pub mod deleted;
+pub mod dependents;
 pub mod entry;
 pub mod form;
 pub mod gallery;
+pub mod history;
 pub mod list;
 pub mod parts;
 #[cfg(test)]

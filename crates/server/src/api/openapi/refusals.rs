@@ -1,7 +1,7 @@
 //! What operations refuse with: the one table of codes, out of which each refusal in the description gets its text, its examples and
 //! its headers. A handler lists its statuses, and as `description` the codes that not every operation with that status has.
 
-use dataflow_model::{Code, FieldError};
+use dataflow_model::{Code, Dependent, FieldError, Impact, Seen, WorkflowKind};
 use utoipa::openapi::{
     ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Type, example::ExampleBuilder,
     path::Operation,
@@ -30,6 +30,7 @@ enum Met {
 fn table() -> Vec<(Met, Error)> {
     let cause = || anyhow::anyhow!("an example");
     let tombstone = Tombstone {
+        use_instead: Some("warehouse".to_owned()),
         name: "sales".to_owned(),
         deleted_by: "ada@example.org".to_owned(),
         deleted_at: "2026-11-02T09:00:00Z".to_owned(),
@@ -42,9 +43,10 @@ fn table() -> Vec<(Met, Error)> {
         (Met::Named, Error::TestsDisabled),
         (Met::WithStatus, Error::NotFound("connection")),
         (Met::Named, Error::NameTaken("sales".to_owned())),
+        (Met::Named, Error::HasDependents(Box::new(impact()))),
         (Met::Named, Error::LastAdmin),
         (Met::AtChanges, Error::IdempotencyConflict),
-        (Met::WithStatus, Error::Deleted(tombstone)),
+        (Met::WithStatus, Error::Deleted(Box::new(tombstone))),
         (Met::WithStatus, Error::VersionConflict),
         (Met::AtChanges, Error::BodyTooLarge),
         (Met::WithStatus, Error::UnsupportedMediaType),
@@ -57,6 +59,34 @@ fn table() -> Vec<(Met, Error)> {
         (Met::Everywhere, Error::SettingsUnreadable(cause())),
         (Met::Everywhere, Error::Unavailable(cause())),
     ]
+}
+
+/// What a delete would break.
+fn impact() -> Impact {
+    let seen = Seen {
+        first_at: "2026-11-01T02:00:03Z".to_owned(),
+        last_at: "2026-11-02T02:00:04Z".to_owned(),
+        uses: 12,
+        version: Some(3),
+        versions: vec![2, 3],
+        by: "token etl".to_owned(),
+        host: Some("worker-1".to_owned()),
+        failed_at: None,
+        failed_version: None,
+        live: false,
+    };
+    let dependent = Dependent {
+        kind: Some(WorkflowKind::Pipeline),
+        name: "daily_sales.load".to_owned(),
+        seen: Some(seen),
+        found: Vec::new(),
+    };
+    Impact {
+        total: 1,
+        dependents: vec![dependent],
+        token: Some("3b0c5a0f6e0d4c1f9a7b2d8e6c4f1a20".to_owned()),
+        ..Impact::default()
+    }
 }
 
 /// One code with an answer that has it.

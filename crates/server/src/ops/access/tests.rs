@@ -11,7 +11,8 @@ fn the_table_says_what_the_roles_are_for() {
         TABLE.iter().filter(|(_, roles, _)| roles.contains(&role)).map(|(action, ..)| *action).collect()
     };
     assert_eq!(may(Viewer), [Action::SeeConnections, Action::HaveTokens, Action::CreateOwnTokens]);
-    let user = [Action::UseCredentials, Action::TestConnections, Action::HaveTokens, Action::CreateOwnTokens];
+    let user =
+        [Action::UseCredentials, Action::TestConnections, Action::HaveTokens, Action::CreateOwnTokens, Action::ReportScans];
     assert_eq!(may(User), [&[Action::SeeConnections][..], &user].concat());
     assert!(!may(Editor).contains(&Action::UseCredentials), "an editor cannot read a stored secret");
     assert_eq!(may(Admin).len(), TABLE.len(), "an admin has all");
@@ -47,7 +48,7 @@ fn page() -> String {
     page + "\nBesides, everybody lists the workspaces that he is in and the connection types, and changes his own password (a second look \
             each time).\n\n\
             - A second look asks the person of a session for his own password again, since whoever comes by an open browser or its cookie \
-            has the session:\n  after ten minutes without it before what grants or directs something or ends a workspace, and each time where a \
+            has the session:\n  after ten minutes without it before what grants or directs something, ends a workspace or purges a version, and each time where a \
             stored secret goes elsewhere. Nobody is asked to take\n  rights away from himself, to revoke a token or to sign out. Tokens and shells have no \
             session and are not asked: a token was made after such\n  a look, or by one that was, and ends by itself; and who is in a shell \
             is for the operating system to say.\n\

@@ -11,8 +11,10 @@ use crate::{
     jobs::purge::run_if_due,
     ops::{
         Caller,
-        connections::{self, Change, Precondition, Removal},
+        connections::{self, Change, Precondition},
         rows::{Sealed as _, VersionContent, uuid},
+        settings::{self, Retention},
+        tombstones::{self, Removal},
     },
     store,
 };
@@ -32,9 +34,9 @@ async fn a_change_is_made_over_what_is_there_when_it_is_made() {
     let both = connections::show(app, &shell, WORKSPACE, "sales").await.expect("there");
     assert_eq!((both.row.description.as_str(), both.tags.len()), ("d", 1), "neither undid the other");
 
-    let removal = Removal { precondition: Precondition::Any, reason: None };
+    let removal = Removal { precondition: Precondition::Any, ..Removal::default() };
     let (edited, deleted) =
-        tokio::join!(edit(json!({"description": "e"})), connections::delete(app, &shell, WORKSPACE, "sales", removal));
+        tokio::join!(edit(json!({"description": "e"})), tombstones::delete(app, &shell, WORKSPACE, "sales", removal));
     deleted.expect("deleted, whichever came first");
     assert!(matches!(edited, Ok(_) | Err(Error::Deleted(_))));
 }
@@ -66,8 +68,10 @@ async fn every_save_is_a_version_that_stays_as_it_was() {
         let change = Change { draft: draft(&change), precondition: Precondition::Any, own_password: None };
         connections::edit(app, &shell, WORKSPACE, "sales", change).await.expect("saved");
     }
-    let removal = Removal { precondition: Precondition::Any, reason: None };
-    connections::delete(app, &shell, WORKSPACE, "sales", removal).await.expect("deleted");
+    let retention = Retention { restore_days: None, ..Retention::default() };
+    settings::change(app, &shell, &Precondition::Any, retention).await.expect("saved");
+    let removal = Removal { precondition: Precondition::Any, ..Removal::default() };
+    tombstones::delete(app, &shell, WORKSPACE, "sales", removal).await.expect("deleted");
     connections::create(app, &shell, WORKSPACE, sample("sales")).await.expect("another of the name");
     app.clock.advance(400 * DAY);
     assert!(run_if_due(app).await.expect("purged"));

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use dataflow_model::{Secret, Workflow, WorkflowKind};
+use dataflow_model::{Certainty, Secret, Workflow, WorkflowKind};
 use dataflow_vault::random_uuid;
 
 use super::{Fixture, WORKSPACE, draft, sample};
@@ -18,12 +18,14 @@ use crate::{
     error::{Error, Result},
     ops::{
         Caller, Role, Roles,
-        connections::{self, Precondition, Removal},
+        connections::{self, Precondition},
         credentials::{self, Resolved},
         groups,
         keys::{self, rotation::Rotation},
         people,
+        scans::{self, Finding, Piece},
         tokens::{self, NewToken},
+        tombstones::{self, Removal},
         users::{self, Users},
         workspaces::{self, Contents},
     },
@@ -48,17 +50,27 @@ async fn fill(fixture: &Fixture) -> Secret {
     for new in [sample("sales"), sample("gone"), draft(&long)] {
         connections::create(app, &shell, THEIRS, new).await.expect("created");
     }
-    let removal = Removal { precondition: Precondition::Any, reason: None };
-    connections::delete(app, &shell, THEIRS, "gone", removal).await.expect("deleted");
+    let removal = Removal { precondition: Precondition::Any, ..Removal::default() };
+    tombstones::delete(app, &shell, THEIRS, "gone", removal).await.expect("deleted");
     let narrowed = Users { groups: vec!["finance".to_owned()], ..Users::default() };
     users::set(app, &shell, THEIRS, "long", (Some(narrowed), Precondition::Any)).await.expect("narrowed");
     let token = token(fixture).await;
-    let id = connections::show(app, &shell, THEIRS, "sales").await.expect("there").row.id;
-    count_use(app, &id);
+    let row = connections::show(app, &shell, THEIRS, "sales").await.expect("there").row;
+    count_use(app, &row);
     app.uses.flush(&app.store).await.expect("written");
+    let finding = Finding {
+        connection: "sales".to_owned(),
+        kind: WorkflowKind::Script,
+        workflow: "daily.py".to_owned(),
+        file: "daily.py".to_owned(),
+        line: 1,
+        certainty: Certainty::Certain,
+    };
+    let piece = Piece { scan: random_uuid(), revision: None, files: 1, findings: vec![finding], total: Some(1) };
+    scans::report(app, &shell, THEIRS, "etl", piece).await.expect("reported");
     let check = CheckRow {
         id: random_uuid().to_string(),
-        connection_id: id,
+        connection_id: row.id,
         version: 1,
         status: "ok".to_owned(),
         report: "{}".to_owned(),
@@ -76,10 +88,19 @@ async fn token(fixture: &Fixture) -> Secret {
     tokens::create(&fixture.app, &Caller::shell(), THEIRS, new).await.expect("a token").0
 }
 
-fn count_use(app: &App, connection: &str) {
-    let workflow = Workflow { kind: WorkflowKind::Script, name: "nightly".to_owned(), run: None };
-    let connection = connection.parse().expect("an id");
-    app.uses.connection(&Use { connection, version: 1, workflow: &workflow, used_by: "robot", at: 1 });
+fn count_use(app: &App, row: &store::ConnectionRow) {
+    let workflow = Workflow { kind: WorkflowKind::Script, name: "nightly".to_owned(), run: None, host: None };
+    app.uses.connection(&Use {
+        workspace: row.workspace_id.parse().expect("an id"),
+        name: &row.name,
+        connection: row.id.parse().expect("an id"),
+        version: 1,
+        workflow: Some(&workflow),
+        used_by: "robot",
+        used_by_id: "token 1",
+        failed: false,
+        at: 1,
+    });
 }
 
 async fn resolve(fixture: &Fixture, token: &Secret) -> Result<Resolved> {
@@ -164,7 +185,7 @@ async fn it_takes_all_of_it_along_on_postgres() {
 }
 
 /// Whether a file of the folder or of one below has these bytes.
-fn holds(folder: &Path, needle: &[u8]) -> bool {
+pub(super) fn holds(folder: &Path, needle: &[u8]) -> bool {
     fs::read_dir(folder).expect("own folder").any(|entry| {
         let path = entry.expect("an entry").path();
         if path.is_dir() {

@@ -11,7 +11,7 @@ use crate::{
     ops::{
         Caller, Role, Who,
         connections::{self, Change, Precondition},
-        credentials,
+        credentials, history,
         keys::{
             self,
             rotation::{Rotation, Step},
@@ -19,6 +19,7 @@ use crate::{
         links::{self, LinkKind},
         sessions,
         tokens::authenticate,
+        tombstones::{self, Removal},
     },
     store::{self, CrashAt, MAC_TABLES, StoreError},
 };
@@ -40,8 +41,8 @@ impl Given {
             connections::create(app, &shell, WORKSPACE, sample(name)).await.expect("created");
         }
         save(app, json!({"password": "second", "description": "x"})).await.expect("saved");
-        let removal = connections::Removal { precondition: Precondition::Any, reason: None };
-        connections::delete(app, &shell, WORKSPACE, "gone", removal).await.expect("deleted");
+        let removal = Removal { precondition: Precondition::Any, ..Removal::default() };
+        tombstones::delete(app, &shell, WORKSPACE, "gone", removal).await.expect("deleted");
         let token = fixture.token(&shell, "robot", Role::Admin).await;
         let cookie = fixture.sign_up("ada@example.org", &[Role::Viewer]).await;
         let code = links::create_link(app, &shell, OWNER, LinkKind::SignIn).await.expect("a link").code;
@@ -55,6 +56,9 @@ impl Given {
         let (fingerprint, body) = resolve(app, &self.token).await;
         assert_eq!(fingerprint, self.fingerprint, "{at}: a rotation is no new credentials");
         assert_eq!(body["fields"]["password"], "second", "{at}");
+        let first = history::restore(app, &Caller::shell(), WORKSPACE, "sales", (1, Precondition::Any)).await;
+        first.unwrap_or_else(|error| panic!("{at}: a version of before: {error:?}"));
+        assert_eq!(resolve(app, &self.token).await.1["fields"]["password"], "planted", "{at}");
         let person = sessions::session(app, self.cookie.expose_secret()).await;
         assert!(person.is_ok_and(|person| person.email == "ada@example.org"), "{at}: the session");
         assert!(matches!(links::look_at_link(app, self.code.expose_secret()).await, Ok(LinkKind::SignIn)), "{at}: the link");

@@ -4,9 +4,11 @@
 mod accounts;
 mod carry;
 mod changes;
+mod dependents;
 mod dropped;
 mod ended_workspaces;
 mod expiry;
+mod history;
 mod keys;
 mod lists;
 mod passwords;

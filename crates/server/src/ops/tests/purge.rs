@@ -1,6 +1,6 @@
 //! What the purge job forgets, and what it leaves.
 
-use dataflow_model::{Secret, Workflow, WorkflowKind};
+use dataflow_model::Secret;
 
 use super::{Fixture, OWNER, PASSWORD, WORKSPACE, sample};
 use crate::{
@@ -8,15 +8,14 @@ use crate::{
     jobs::purge::{CHECKS_KEPT, EVERY, run_if_due},
     ops::{
         Caller,
-        connections::{self, Precondition, Removal},
-        dependents::DEPENDENTS_MAX,
+        connections::{self, Precondition},
         idempotency::IdempotencyKey,
         links::{self, LinkKind},
         sessions::{Device, SESSION_IDLE, sign_in},
         settings::{self, Retention},
+        tombstones::{self, Removal},
     },
     store::{self, CheckRow, SettingRow, fetch},
-    uses::Use,
 };
 
 async fn count(fixture: &Fixture, sql: &'static str) -> i64 {
@@ -30,7 +29,6 @@ const LINKS: &str = "SELECT count(*) FROM links";
 const KEYS: &str = "SELECT count(*) FROM idempotency_keys";
 const CHECKS: &str = "SELECT count(*) FROM checks";
 const VERSIONS: &str = "SELECT count(*) FROM connection_versions";
-const USES: &str = "SELECT count(*) FROM uses";
 
 #[tokio::test]
 async fn it_runs_once_an_hour_whoever_asks() {
@@ -69,13 +67,13 @@ async fn sessions_links_and_keys_go_when_they_have_expired() {
 }
 
 #[tokio::test]
-async fn the_newest_checks_and_the_last_uses_of_a_connection_stay() {
+async fn the_newest_checks_of_a_connection_stay() {
     let fixture = Fixture::new().await;
     let (app, shell) = (&fixture.app, Caller::shell());
     let id = connections::create(app, &shell, WORKSPACE, sample("sales")).await.expect("created").row.id;
     let quiet = connections::create(app, &shell, WORKSPACE, sample("quiet")).await.expect("created").row.id;
     // More than one batch too many.
-    let (checks, uses) = (CHECKS_KEPT + 600, DEPENDENTS_MAX + 600);
+    let checks = CHECKS_KEPT + 600;
     let mut write = app.store.write().await.expect("open");
     for (at, of) in (1..=checks).map(|at| (at, &id)).chain((1..=3).map(|at| (at, &quiet))) {
         let row = CheckRow {
@@ -90,19 +88,12 @@ async fn the_newest_checks_and_the_last_uses_of_a_connection_stay() {
         store::insert_check(&mut write, &row).await.expect("kept");
     }
     write.commit().await.expect("committed");
-    for at in 1..=uses {
-        let workflow = Workflow { kind: WorkflowKind::Script, name: format!("script {at}"), run: None };
-        let (connection, token) = (id.parse().expect("an id"), format!("token {}", at / 50));
-        app.uses.connection(&Use { connection, version: 1, workflow: &workflow, used_by: &token, at });
-    }
-    app.uses.flush(&app.store).await.expect("written");
-    assert_eq!((count(&fixture, CHECKS).await, count(&fixture, USES).await), (checks + 3, uses));
+    assert_eq!(count(&fixture, CHECKS).await, checks + 3);
 
     assert!(run_if_due(app).await.expect("purged"));
-    assert_eq!((count(&fixture, CHECKS).await, count(&fixture, USES).await), (CHECKS_KEPT + 3, DEPENDENTS_MAX));
+    assert_eq!(count(&fixture, CHECKS).await, CHECKS_KEPT + 3);
     let oldest = "SELECT min(k.checked_at) FROM checks k JOIN connections c ON c.id = k.connection_id WHERE c.name = 'sales'";
     assert_eq!(count(&fixture, oldest).await, checks - CHECKS_KEPT + 1, "the newest stay");
-    assert_eq!(count(&fixture, "SELECT min(last_at) FROM uses").await, uses - DEPENDENTS_MAX + 1);
 }
 
 /// A check of a connection, so many days ago.
@@ -135,7 +126,7 @@ async fn history_goes_by_age_where_an_owner_says_so() {
         fixture.describe("sales", &text).await;
     }
     fixture.describe("gone", "once more").await;
-    connections::delete(app, &shell, WORKSPACE, "gone", Removal { precondition: Precondition::Any, reason: None })
+    tombstones::delete(app, &shell, WORKSPACE, "gone", Removal { precondition: Precondition::Any, ..Removal::default() })
         .await
         .expect("deleted");
     for days_ago in [1, 29, 31] {

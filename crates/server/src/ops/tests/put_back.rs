@@ -9,8 +9,8 @@ use crate::{
     fixture::TestApp,
     ops::{
         Caller, Role, Roles, activity,
-        connections::{self, Precondition, Removal},
-        groups,
+        connections::{self, Precondition},
+        groups, history,
         keys::{self, rotation::Rotation},
         links::{self, LinkKind},
         people::{put_member, remove_member, set_disabled},
@@ -19,6 +19,7 @@ use crate::{
         sessions::{self, Device},
         settings::{self, Retention},
         tokens,
+        tombstones::{self, Removal},
         users::{self, Users},
         workspaces,
     },
@@ -114,8 +115,9 @@ async fn end(fixture: &Fixture, before: Before) {
     users::set(app, &shell, WORKSPACE, "sales", (Some(Users::default()), Precondition::Any)).await.expect("narrowed");
     users::set(app, &shell, WORKSPACE, "stock", (Some(Users::default()), Precondition::Any)).await.expect("narrowed");
     fixture.describe("old", "newer").await;
-    let removal = Removal { precondition: Precondition::Any, reason: None };
-    connections::delete(app, &shell, WORKSPACE, "gone", removal).await.expect("deleted");
+    history::purge(app, &shell, WORKSPACE, "old", (1, Precondition::Any)).await.expect("purged");
+    let removal = Removal { precondition: Precondition::Any, ..Removal::default() };
+    tombstones::delete(app, &shell, WORKSPACE, "gone", removal).await.expect("deleted");
     groups::put(app, &shell, WORKSPACE, "finance", &[ADA.to_owned()]).await.expect("changed");
     put_member(app, &shell, WORKSPACE, ADA, Roles::of(&[Role::User])).await.expect("changed");
     sessions::sign_out(app, before.cookie.expose_secret()).await.expect("signed out");
@@ -131,8 +133,18 @@ async fn end(fixture: &Fixture, before: Before) {
     sessions::end_others(app, &owner, session.expose_secret()).await.expect("ended");
 }
 
-const TABLES: [&str; 9] =
-    ["people", "members", "identities", "sessions", "links", "people_groups", "tokens", "connections", "settings"];
+const TABLES: [&str; 10] = [
+    "people",
+    "members",
+    "identities",
+    "sessions",
+    "links",
+    "people_groups",
+    "tokens",
+    "connections",
+    "connection_versions",
+    "settings",
+];
 
 /// The keys of a deleted workspace are in a copy of its row.
 async fn ends(fixture: &Fixture) {
@@ -164,7 +176,7 @@ async fn run(fixture: &Fixture, sql: String) {
 }
 
 /// Ways to put a row back, and what is to be said of it.
-const WAYS: [(&str, &str, &str); 12] = [
+const WAYS: [(&str, &str, &str); 13] = [
     (
         "tokens",
         "UPDATE tokens SET revoked_at = NULL, hash = K.hash, mac = K.mac FROM kept_tokens K WHERE K.id = tokens.id AND tokens.name = 'nightly'",
@@ -210,6 +222,11 @@ const WAYS: [(&str, &str, &str); 12] = [
         "connections",
         "UPDATE connections SET version = K.version, deleted_at = NULL, deleted_by = NULL, deleted_reason = NULL, mac = K.mac FROM kept_connections K WHERE K.id = connections.id AND connections.name IN ('gone', 'old')",
         "connection.delete “gone”",
+    ),
+    (
+        "connection_versions",
+        "INSERT INTO connection_versions SELECT K.* FROM kept_connection_versions K JOIN connections c ON c.id = K.connection_id WHERE c.name = 'old' AND K.version = 1",
+        "connection.purge_version “old”",
     ),
     (
         "settings",

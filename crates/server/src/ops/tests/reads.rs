@@ -51,7 +51,7 @@ async fn no_read_is_counted_twice_or_not_at_all() {
     // And what was more than is kept in memory.
     let workspace_id = fixture.app.workspace(WORKSPACE).await.expect("read").expect("there").id;
     let append = async |number: usize| {
-        let run = Workflow { kind: WorkflowKind::Script, name: "daily".to_owned(), run: None };
+        let run = Workflow::new(WorkflowKind::Script, "daily");
         let actor = number.to_string();
         let event = UseEvent {
             at: fixture.app.clock.now(),

@@ -15,7 +15,7 @@ use crate::{
         Action, Caller, Role, Roles,
         access::{Look, TABLE},
         connections::{self, Change, Precondition},
-        groups,
+        groups, history,
         links::{self, LinkKind},
         owners::{OWNERS, OwnersAct},
         people,
@@ -52,6 +52,8 @@ const ACTS: &[(&str, Under)] = &[
     ("remove a group", Table(Action::ManagePeople)),
     ("create with insecure_auth", Table(Action::SetAdminFields)),
     ("set insecure_auth", Table(Action::SetAdminFields)),
+    ("restore insecure_auth", Table(Action::SetAdminFields)),
+    ("purge a version", Table(Action::PurgeVersions)),
     ("make a link", Owners(OwnersAct::MakeLinks)),
     ("delete a workspace", Owners(OwnersAct::DeleteWorkspaces)),
     ("change settings", Owners(OwnersAct::ChangeSettings)),
@@ -65,6 +67,9 @@ const FREE: &[(&str, &str)] = &[
     ("connection.test", "sends a stored secret where it goes anyway"),
     ("connection.carry_secret", "takes the password each time"),
     ("connection.delete", "takes away, and sends nothing anywhere"),
+    ("connection.restore", "brings back what its editors may make anew"),
+    ("scan.report", "tells what code names, and gives nobody anything"),
+    ("scan.forget", "takes away"),
     ("token.revoke", "takes away"),
     ("person.sign_in", "is one"),
     ("person.sign_out", "takes away"),
@@ -119,6 +124,8 @@ async fn act(fixture: &Fixture, caller: &Caller, name: &str) -> Result<()> {
             let change = Change { draft: draft(&weak()), precondition: Precondition::Any, own_password: None };
             connections::edit(app, caller, WORKSPACE, "sales", change).await.map(drop)
         }
+        "restore insecure_auth" => history::restore(app, caller, WORKSPACE, "sales", (2, Precondition::Any)).await.map(drop),
+        "purge a version" => history::purge(app, caller, WORKSPACE, "sales", (1, Precondition::Any)).await,
         "make a link" => links::create_link(app, caller, EMAIL, LinkKind::Password).await.map(drop),
         "delete a workspace" => workspaces::delete(app, caller, "theirs", &Precondition::Any).await.map(drop),
         "change settings" => settings::change(app, caller, &Precondition::Any, AddressLists::default()).await.map(drop),
@@ -145,6 +152,11 @@ fn with_password(caller: &Caller, text: &str) -> Caller {
 async fn owners(fixture: &Fixture) -> (Caller, Caller) {
     fixture.sign_up(EMAIL, &[Role::User]).await;
     connections::create(&fixture.app, &Caller::shell(), WORKSPACE, sample("sales")).await.expect("created");
+    for insecure_auth in [json!("password"), json!(null)] {
+        let change = draft(&json!({"password": "typed", "extra": {"insecure_auth": insecure_auth}}));
+        let change = Change { draft: change, precondition: Precondition::Any, own_password: None };
+        connections::edit(&fixture.app, &Caller::shell(), WORKSPACE, "sales", change).await.expect("saved");
+    }
     workspaces::create(&fixture.app, &Caller::shell(), "theirs").await.expect("made");
     let old = fixture.owner().await;
     fixture.app.clock.advance(CONFIRMED_FOR + SECOND);

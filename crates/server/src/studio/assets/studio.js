@@ -66,7 +66,7 @@ document.addEventListener("click", async ({ target }) => {
   setTimeout(() => { label.textContent = words; }, 1600);
 });
 
-/* the delete dialog: it comes from the server with its impact known, and its button wakes when the name is typed */
+/* dialogs: they come from the server with their impact known; where something has to be typed, that wakes the button */
 let opener = null;
 document.addEventListener("htmx:beforeRequest", ({ detail }) => { if (!detail.elt.closest("dialog")) opener = detail.elt; });
 
@@ -75,12 +75,12 @@ function openDialog(root) {
   if (!dialog) return;
   const confirm = dialog.querySelector("[data-confirm]");
   const wake = () => { dialog.querySelector("[data-wakes]").disabled = confirm.value !== confirm.dataset.confirm; };
-  confirm.addEventListener("input", wake);
-  wake();
+  confirm?.addEventListener("input", wake);
+  if (confirm) wake();
   if (!dialog.closest("#dialog-place")) return;
   dialog.removeAttribute("open");
   dialog.showModal();
-  confirm.focus();
+  (confirm ?? dialog.querySelector("[data-close]")).focus();
   dialog.addEventListener("close", () => { dialog.remove(); opener?.focus(); });
   dialog.querySelector("[data-close]").addEventListener("click", (event) => { event.preventDefault(); dialog.close(); });
 }

@@ -5,12 +5,19 @@ use std::{collections::BTreeSet, sync::Arc};
 use axum::http::{Request, StatusCode, header};
 use dataflow_model::Secret;
 use dataflow_tests::{accessibility, browser::Browser as Chromium};
+use serde_json::json;
 
 use super::{Answer, Browser, EMAIL, HOST, PASSWORD};
 use crate::{
     clock::SECOND,
     fixture::TestApp,
-    ops::{Caller, Role, Roles, people, second_look::CONFIRMED_FOR, setup, workspaces},
+    ops::{
+        Caller, Role, Roles,
+        connections::{self, Change, Precondition},
+        people,
+        second_look::CONFIRMED_FOR,
+        setup, workspaces,
+    },
     router, store,
 };
 
@@ -49,6 +56,18 @@ const FORMS: &[Form] = &[
         &[("etag", "{etag}"), ("narrowed", "some"), ("people", "bo@example.org"), ("groups", ""), ("tokens", "")],
         StatusCode::SEE_OTHER,
     ),
+    (
+        "connections/sales/versions/2/restore",
+        "/w/default/connections/sales/versions/2/restore",
+        &[("etag", "{etag}")],
+        StatusCode::SEE_OTHER,
+    ),
+    (
+        "connections/sales/versions/1/purge",
+        "/w/default/connections/sales/versions/1/purge",
+        &[("etag", "{etag}"), ("confirm", "1")],
+        StatusCode::SEE_OTHER,
+    ),
     ("access", "/w/default/access/remove", BO, StatusCode::SEE_OTHER),
     (
         "/settings",
@@ -59,7 +78,15 @@ const FORMS: &[Form] = &[
     (
         "/settings",
         "/settings/retention",
-        &[("etag", "{etag}"), ("check_days", "91"), ("version_days", ""), ("change_days", "365"), ("read_days", "")],
+        &[
+            ("etag", "{etag}"),
+            ("check_days", "91"),
+            ("version_days", ""),
+            ("change_days", "365"),
+            ("read_days", ""),
+            ("restore_days", "30"),
+            ("workflow_days", ""),
+        ],
         StatusCode::SEE_OTHER,
     ),
     (
@@ -79,6 +106,7 @@ const OTHERS: &[&str] = &[
     "/w/{workspace}/connections/{name}/try",
     "/w/{workspace}/connections/{name}/test",
     "/w/{workspace}/connections/{name}/delete",
+    "/w/{workspace}/deleted",
     "/w/{workspace}/paste",
     "/w/{workspace}/new/{type}/test",
     "/w/{workspace}/tokens/{id}/revoke",
@@ -100,7 +128,13 @@ fn every_route_that_takes_a_form_is_asked_about_or_not() {
     let posts =
         source.split(".route(\"").skip(1).filter(|call| call.split(".route(").next().is_some_and(|call| call.contains("post(")));
     let routes: BTreeSet<_> = posts.filter_map(|call| call.split('"').next()).collect();
-    let places = [("/w/default", "/w/{workspace}"), ("/sales/", "/{name}/"), ("/theirs/", "/{workspace}/")];
+    let places = [
+        ("/w/default", "/w/{workspace}"),
+        ("/sales/", "/{name}/"),
+        ("/theirs/", "/{workspace}/"),
+        ("/versions/1/", "/versions/{version}/"),
+        ("/versions/2/", "/versions/{version}/"),
+    ];
     let at = |form: &Form| places.iter().fold(form.1.to_owned(), |path, (here, any)| path.replace(here, any));
     let known: Vec<_> = FORMS.iter().map(at).chain(OTHERS.iter().map(|route| (*route).to_owned())).collect();
     assert_eq!(
@@ -140,6 +174,12 @@ async fn tick(browser: &Browser) -> (i64, i64) {
 async fn with_sales() -> Browser {
     let mut browser = Browser::signed_in().await;
     browser.make_sales().await;
+    // Of a version that is restored it is the field for admins that is asked about.
+    for insecure_auth in [json!("md5"), json!(null)] {
+        let change = serde_json::from_value(json!({"password": "typed", "extra": {"insecure_auth": insecure_auth}}));
+        let change = Change { draft: change.expect("a draft"), precondition: Precondition::Any, own_password: None };
+        connections::edit(&browser.app, &Caller::shell(), "default", "sales", change).await.expect("saved");
+    }
     workspaces::create(&browser.app, &Caller::shell(), "theirs").await.expect("made");
     let roles = Roles::of(&[Role::Viewer]);
     people::put_member(&browser.app, &Caller::shell(), "default", "bo@example.org", roles).await.expect("added");

@@ -1,9 +1,9 @@
 //! A connection's own page.
 
 use askama::Template;
-use dataflow_model::Snippet;
+use dataflow_model::{Impact, Snippet};
 
-use super::{Shell, delete::Dependent, form::Waiting, words::Status};
+use super::{Shell, dependents::DependentLine, form::Waiting, words::Status};
 
 #[derive(Debug, Template)]
 #[template(path = "connection.html")]
@@ -23,9 +23,18 @@ pub struct Connection {
     pub snippets: Vec<Snippet>,
     pub steps: Vec<Waiting>,
     pub checks: Vec<CheckLine>,
-    pub used_by: Vec<Dependent>,
+    /// The first of those who depend on it, and how many there are.
+    pub used_by: Vec<DependentLine>,
+    pub impact: Impact,
     /// Only some may use it.
     pub narrowed: bool,
+}
+
+impl Connection {
+    /// Those who depend on it and are not shown.
+    fn more(&self) -> i64 {
+        self.impact.total - i64::try_from(self.used_by.len()).unwrap_or_default()
+    }
 }
 
 #[derive(Debug)]

@@ -94,6 +94,8 @@ pub struct Row {
     /// The instant of the last check.
     pub checked_at: String,
     pub spark: Spark,
+    /// How many workflows depend on it.
+    pub dependents: i64,
 }
 
 /// The last checks as bars, oldest first.

@@ -126,6 +126,7 @@ fn row(shown: &Shown) -> Row {
         detail: last.map(|(status, ms)| detail(*status, Some(*ms), shown.ago)).unwrap_or_default(),
         checked_at: last.map(|_| "2026-11-22T16:00:00Z".to_owned()).unwrap_or_default(),
         spark: Spark::new(&shown.checks),
+        dependents: i64::try_from(shown.checks.len() / 2).unwrap_or_default(),
     }
 }
 

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use dataflow_model::{
-    Catalogue, Cause, ConnectionName, ConnectionType, FieldError, FieldPath, FieldValue, PublicFields, TestStatus, WorkspaceName,
-    catalogue::Section, snippets,
+    Catalogue, Cause, ConnectionName, ConnectionType, FieldError, FieldPath, FieldValue, Impact, PublicFields, TestStatus,
+    WorkspaceName, catalogue::Section, snippets,
 };
 
 use super::{
-    Glyph, Shell, activity, admin, connection, delete, entry,
+    Glyph, Shell, activity, admin, connection, delete, deleted, dependents, entry,
     form::{self, Kept, Source, Values},
     gallery, list,
     parts::{Here, May, Pages, asset},
@@ -77,6 +77,7 @@ fn row(name: &str, description: &str, type_id: &str, address: &str, checks: &[(T
         detail: last.map(|(status, ms)| list::detail(*status, Some(*ms), "3 min ago")).unwrap_or_default(),
         checked_at: last.map(|_| "2026-11-22T16:00:00Z".to_owned()).unwrap_or_default(),
         spark: list::Spark::new(checks),
+        dependents: if name == "new_one" { 0 } else { 9 },
     }
 }
 
@@ -127,7 +128,7 @@ fn lists() {
     keep("list-no-match", &empty(list::Filter { search: SHARP.to_owned(), ..list::Filter::default() }, shell.clone()));
     let viewer = Shell { may: May::default(), role: "viewer".into(), ..shell };
     let html = list::List { shell: viewer, ..list_page() }.render().expect("it renders");
-    for act in ["/edit", "/delete", "data-test-row", "/new\"", "/tokens", "/access"] {
+    for act in ["/edit", "/delete\"", "data-test-row", "/new\"", "/tokens", "/access"] {
         assert!(!html.contains(act), "a viewer is not offered {act}");
     }
 }
@@ -289,7 +290,8 @@ fn connections() {
             check(TestStatus::Ok, None, "PostgreSQL 15.18"),
             check(TestStatus::Failed, Some(Cause::CredentialsRefused), "The server refused the password for “analytics”."),
         ],
-        used_by: vec![delete::Dependent { kind: "notebook", name: SHARP.into(), seen: "last seen just now".into() }],
+        used_by: vec![notebook(), found()],
+        impact: Impact { total: 3, found_only: 2, live: 1, hidden: 1, ..Impact::default() },
         narrowed: true,
     };
     keep("connection", &page);
@@ -298,6 +300,7 @@ fn connections() {
         &connection::Connection {
             checks: Vec::new(),
             used_by: Vec::new(),
+            impact: Impact::default(),
             narrowed: false,
             status: Status::untested(),
             detail: String::new(),
@@ -306,24 +309,93 @@ fn connections() {
     );
 }
 
+fn pipeline() -> dependents::DependentLine {
+    dependents::DependentLine {
+        icon: "pipeline",
+        kind: "pipeline",
+        name: "nightly_finance".into(),
+        seen: "last seen 6 h ago · version 7".into(),
+        title: "2026-11-22T10:00:00Z, as token etl on worker-1".into(),
+        tone: "",
+        code: Some("etl: dags/nightly_finance.py, line 12".into()),
+        more: 2,
+    }
+}
+
+fn notebook() -> dependents::DependentLine {
+    dependents::DependentLine {
+        icon: "notebook",
+        kind: "notebook",
+        name: SHARP.into(),
+        seen: "in use now".into(),
+        tone: "ok",
+        code: None,
+        more: 0,
+        ..pipeline()
+    }
+}
+
+fn found() -> dependents::DependentLine {
+    dependents::DependentLine { name: "monthly".into(), seen: String::new(), title: String::new(), more: 0, ..pipeline() }
+}
+
+#[test]
+fn who_depends_and_what_was_deleted() {
+    let page = |lines: Vec<dependents::DependentLine>, impact| dependents::Dependents {
+        shell: shell("Who uses sales", Here::Connections),
+        name: "sales".into(),
+        lines,
+        impact,
+        pages: Pages::of("/w/analytics/connections/sales/dependents", "", "", Some("eA")),
+    };
+    let impact = Impact { total: 11, found_only: 3, live: 1, hidden: 2, ..Impact::default() };
+    keep("dependents", &page(vec![pipeline(), notebook(), found()], impact));
+    keep("dependents-none", &page(Vec::new(), Impact::default()));
+    let line = deleted::DeletedLine {
+        name: "sales".into(),
+        etag: "\"id.7\"".into(),
+        type_label: "PostgreSQL".into(),
+        when: "3 h ago".into(),
+        at: "22 Nov 2026, 10:00 UTC".into(),
+        by: "ada@example.org".into(),
+        reason: SHARP.into(),
+        use_instead: Some("warehouse".into()),
+        left: "Until 22 Dec 2026".into(),
+    };
+    let old = deleted::DeletedLine {
+        name: "crm".into(),
+        reason: String::new(),
+        use_instead: None,
+        left: String::new(),
+        ..line.clone()
+    };
+    let page = |lines: Vec<deleted::DeletedLine>, refused: Option<&str>| deleted::DeletedPage {
+        shell: shell("Deleted connections", Here::Connections),
+        lines,
+        may_restore: true,
+        refused: refused.map(str::to_owned),
+        pages: Pages::of("/w/analytics/deleted", "", "", None),
+    };
+    keep("deleted", &page(vec![line, old], Some("There is another connection “sales” now.")));
+    keep("deleted-none", &page(Vec::new(), None));
+}
+
 #[test]
 fn dialogs() {
-    let page = |shown: Vec<delete::Dependent>, total, error| delete::Delete {
+    let page = |shown: Vec<dependents::DependentLine>, impact, error| delete::Delete {
         shell: shell("Delete sales", Here::Connections),
         name: "sales".into(),
         etag: "\"id.7\"".into(),
         shown,
-        total,
+        impact,
+        restorable: Some(30),
+        reason: SHARP.into(),
+        use_instead: "warehouse".into(),
         error,
     };
-    let dependent = |kind, name: &str, seen: &str| delete::Dependent { kind, name: name.to_owned(), seen: seen.to_owned() };
-    let known = vec![
-        dependent("pipeline", "nightly_finance", "last seen 6 h ago"),
-        dependent("notebook", SHARP, "last seen just now"),
-        dependent("app", "revenue-board", "last seen 2 min ago"),
-    ];
-    keep("delete", &page(known, 11, None));
-    keep("delete-unused", &page(Vec::new(), 0, Some("The name does not match.".into())));
+    let known = Impact { total: 11, found_only: 4, live: 1, token: Some("3b0c".into()), ..Impact::default() };
+    keep("delete", &page(vec![pipeline(), notebook(), found()], known, None));
+    keep("delete-unused", &page(Vec::new(), Impact::default(), Some("The name does not match.".into())));
     let workspace = delete::DeleteWorkspace {
         shell: shell("Delete finance", Here::Workspaces),
         name: "finance".into(),

@@ -46,6 +46,8 @@ pub struct History {
     pub version_days: String,
     pub change_days: String,
     pub read_days: String,
+    pub restore_days: String,
+    pub workflow_days: String,
     pub errors: Vec<FieldError>,
 }
 
@@ -98,6 +100,8 @@ mod tests {
             version_days: "365".into(),
             change_days: String::new(),
             read_days: "30".into(),
+            restore_days: "30".into(),
+            workflow_days: String::new(),
             errors: vec![
                 FieldError::new("check_days", "invalid", "must be a whole number of days, or nothing"),
                 FieldError::new("read_days", "out_of_range", "must be from 90 to 3660 days, or nothing"),

@@ -95,7 +95,7 @@ async fn who_comes_late_finds_it_gone_and_who_was_first_is_waited_for() {
     store::hold_workspaces(&mut deletes).await.expect("held");
     store::hold_whole_workspace(&mut deletes, &row.workspace_id).await.expect("held");
     assert!(store::delete_workspace(&mut deletes, &row.workspace_id).await.expect("deleted"));
-    count_use(app, &row.id);
+    count_use(app, &row);
     let flush = tokio::spawn({
         let app = Arc::clone(app);
         async move { app.uses.flush(&app.store).await }
@@ -136,6 +136,6 @@ async fn who_comes_late_finds_it_gone_and_who_was_first_is_waited_for() {
     }
     let _ = flush.await.expect("no panic");
     app.uses.flush(&app.store).await.expect("it is not tried for ever");
-    assert_eq!(count(app, "SELECT count(*) FROM uses").await, 0);
+    assert_eq!(count(app, "SELECT count(*) FROM sightings").await, 0);
     assert_eq!(count(app, "SELECT count(*) FROM people WHERE email = 'late@example.org'").await, 0);
 }

@@ -1,4 +1,5 @@
-//! The product with its audit of machine reads left out, which nothing that anybody can set does: what the audit costs is measured beside it.
+//! The product with its audit of machine reads, or its counts of who uses what, left out, which nothing that anybody can set does: what they cost
+//! is measured beside it.
 
 use std::{net::Ipv4Addr, path::Path};
 
@@ -8,8 +9,17 @@ use dataflow_server::{
     serve::{self, ServeConfig},
 };
 
-/// Serves the store in `folder` on loopback until the process is ended.
-pub fn serve(folder: &Path, port: u16) -> anyhow::Result<()> {
+/// Serves the store in `folder` on loopback, without the audit, until the process is ended.
+pub fn serve_unaudited(folder: &Path, port: u16) -> anyhow::Result<()> {
+    serve(folder, port, AuditConfig { is_off: true, ..AuditConfig::default() })
+}
+
+/// The same without the counts.
+pub fn serve_uncounted(folder: &Path, port: u16) -> anyhow::Result<()> {
+    serve(folder, port, AuditConfig { without_uses: true, ..AuditConfig::default() })
+}
+
+fn serve(folder: &Path, port: u16, audit: AuditConfig) -> anyhow::Result<()> {
     let config = ServeConfig {
         data: DataConfig { folder: folder.to_owned(), database_url: None, key: None },
         public: PublicConfig {
@@ -19,7 +29,7 @@ pub fn serve(folder: &Path, port: u16) -> anyhow::Result<()> {
             trusted_proxies: Vec::new(),
         },
         tests: TestConfig { enabled: false, ..TestConfig::default() },
-        audit: AuditConfig { is_off: true, ..AuditConfig::default() },
+        audit,
         rates: RateConfig { changes: None, ..RateConfig::default() },
         oidc: None,
     };

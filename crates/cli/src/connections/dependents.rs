@@ -1,0 +1,155 @@
+//! Who depends on a connection; deleted ones, and bringing them back.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context, bail};
+use dataflow_client::{ApiRequest, Client};
+use dataflow_model::{Certainty, Code, Dependent, Impact, WorkflowKind};
+use http::Method;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{accepted, ask, path, show};
+use crate::{args::Output, output};
+
+/// Dependents that are named before a delete.
+const NAMED: usize = 10;
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    items: Vec<Dependent>,
+    next: Option<String>,
+    total: i64,
+    found_only: i64,
+    live: i64,
+    hidden: i64,
+    impact_token: Option<String>,
+}
+
+fn read(client: &Client, name: &str, cursor: Option<&str>) -> anyhow::Result<(Answer, Vec<Value>)> {
+    let mut query = url::form_urlencoded::Serializer::new(String::from("limit=200&"));
+    if let Some(cursor) = cursor {
+        query.append_pair("cursor", cursor);
+    }
+    let path = format!("{}/dependents?{}", path(name), query.finish());
+    let json = accepted(&ask(client, &ApiRequest::new(Method::GET, &path))?)?;
+    let items = json.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
+    Ok((serde_json::from_value(json).context("read the server's answer")?, items))
+}
+
+/// What deleting it would break.
+pub fn impact(client: &Client, name: &str) -> anyhow::Result<Impact> {
+    let Answer { items, total, found_only, live, hidden, impact_token, .. } = read(client, name, None)?.0;
+    Ok(Impact { total, found_only, live, hidden, dependents: items, token: impact_token })
+}
+
+pub fn list(client: &Client, form: Output, name: &str) -> anyhow::Result<()> {
+    let (first, mut items) = read(client, name, None)?;
+    let (mut dependents, mut next) = (first.items, first.next);
+    while let Some(cursor) = next {
+        let (page, more) = read(client, name, Some(&cursor))?;
+        dependents.extend(page.items);
+        items.extend(more);
+        next = page.next;
+    }
+    if form == Output::Json {
+        return output::data(&serde_json::to_string_pretty(&items)?);
+    }
+    if first.hidden > 0 {
+        output::say(&format!("{} more, which this token may not see.", first.hidden));
+    }
+    if dependents.is_empty() {
+        output::say(&format!("No workflow was seen using “{name}”, and no scan found it in code."));
+        return Ok(());
+    }
+    let rows = dependents.iter().map(row).collect();
+    output::data(&output::table(&["kind", "workflow", "last use", "uses", "version", "by", "in code"], rows))
+}
+
+fn row(dependent: &Dependent) -> Vec<String> {
+    let kind = kind(dependent).to_owned();
+    let code = dependent.found.first().map(|place| {
+        let maybe = if place.certainty == Certainty::Maybe { " (maybe)" } else { "" };
+        format!("{}: {}:{}{maybe}", place.project, place.file, place.line)
+    });
+    let [last, uses, version, by] = match &dependent.seen {
+        None => ["never", "", "", ""].map(str::to_owned),
+        Some(seen) => {
+            let last = if seen.live { "now".to_owned() } else { seen.last_at.clone() };
+            [last, seen.uses.to_string(), seen.version.map(|version| version.to_string()).unwrap_or_default(), seen.by.clone()]
+        }
+    };
+    vec![kind, dependent.name.clone(), last, uses, version, by, code.unwrap_or_default()]
+}
+
+fn kind(dependent: &Dependent) -> &'static str {
+    dependent.kind.map_or("unknown", WorkflowKind::as_str)
+}
+
+/// What a delete breaks, as lines.
+pub fn in_words(name: &str, impact: &Impact) -> String {
+    let depend = if impact.total == 1 { "1 workflow depends".to_owned() } else { format!("{} workflows depend", impact.total) };
+    let mut text = format!("{depend} on “{name}”");
+    for (count, what) in [(impact.live, "in use now"), (impact.found_only, "found only in code")] {
+        if count > 0 {
+            let _ = write!(text, ", {count} {what}");
+        }
+    }
+    text.push(':');
+    for dependent in impact.dependents.iter().take(NAMED) {
+        let last = dependent.seen.as_ref().map_or_else(
+            || {
+                dependent
+                    .found
+                    .first()
+                    .map(|place| format!("{}: {}:{}", place.project, place.file, place.line))
+                    .unwrap_or_default()
+            },
+            |seen| if seen.live { "in use now".to_owned() } else { format!("last seen {}", seen.last_at) },
+        );
+        let _ = write!(text, "\n  {} {} ({last})", kind(dependent), dependent.name);
+    }
+    let more = impact.total - i64::try_from(impact.dependents.len().min(NAMED)).unwrap_or_default();
+    if more > 0 {
+        let _ = write!(text, "\n  and {more} more: “dataflow connections dependents {name}” lists them");
+    }
+    text
+}
+
+pub fn deleted(client: &Client, form: Output) -> anyhow::Result<()> {
+    let (mut items, mut next) = (Vec::new(), Some(String::new()));
+    while let Some(cursor) = next {
+        let mut query = url::form_urlencoded::Serializer::new(String::from("limit=200&"));
+        if !cursor.is_empty() {
+            query.append_pair("cursor", &cursor);
+        }
+        let page = accepted(&ask(client, &ApiRequest::new(Method::GET, &format!("tombstones?{}", query.finish())))?)?;
+        items.extend(page.get("items").and_then(Value::as_array).cloned().unwrap_or_default());
+        next = page.get("next").and_then(Value::as_str).map(str::to_owned);
+    }
+    if form == Output::Json {
+        return output::data(&serde_json::to_string_pretty(&items)?);
+    }
+    if items.is_empty() {
+        output::say("Nothing was deleted.");
+        return Ok(());
+    }
+    let keys = ["name", "type", "deleted_at", "deleted_by", "reason", "use_instead", "restorable_until"];
+    let text = |item: &Value, key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let rows = items.iter().map(|item| keys.map(|key| text(item, key)).to_vec()).collect();
+    output::data(&output::table(&["name", "type", "deleted", "by", "reason", "use instead", "can be restored until"], rows))
+}
+
+pub fn restore(client: &Client, form: Output, name: &str) -> anyhow::Result<()> {
+    let path = format!("{}/restore", path(name));
+    let answer = ask(client, &ApiRequest::new(Method::POST, &path).header("If-Match", "*"))?;
+    if answer.problem().code.as_deref() == Some(Code::NameTaken.as_str()) {
+        bail!(
+            "There is a connection “{name}”, which serves. To make a new version of it that equals an older one, say --version N: \
+             “dataflow connections versions {name}” lists them. To bring a deleted one back in its place, delete it first."
+        );
+    }
+    let restored = accepted(&answer)?;
+    output::say(&format!("“{name}” is back as it was; programs that use it work again."));
+    if form == Output::Json { output::data(&serde_json::to_string_pretty(&restored)?) } else { show(&restored, form) }
+}

@@ -1,0 +1,87 @@
+//! Who depends on a connection, as it is answered, and as a refused delete tells it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::WorkflowKind;
+
+/// A workflow that depends on a connection: seen using it, found naming it in code by a scan, or both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Dependent {
+    /// `pipeline`, `notebook`, `app`, `script` or `cli`; null of a caller that told no workflow, who is named instead.
+    #[schema(value_type = Option<String>, example = "pipeline")]
+    pub kind: Option<WorkflowKind>,
+    #[schema(example = "daily_sales.load")]
+    pub name: String,
+    /// Null of one that was found in code alone.
+    pub seen: Option<Seen>,
+    /// Where code names the connection; at most 20 places.
+    pub found: Vec<Found>,
+}
+
+/// What is known of a workflow's uses. Times are RFC 3339.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Seen {
+    #[schema(example = "2026-11-01T09:00:00Z")]
+    pub first_at: String,
+    #[schema(example = "2026-11-29T02:00:04Z")]
+    pub last_at: String,
+    /// Answers that it was given, those that said “unchanged” too.
+    #[schema(example = 412)]
+    pub uses: i64,
+    /// The version that it was given last; null if that was of an earlier connection of the name.
+    pub version: Option<i64>,
+    /// Every version of this connection that it was given.
+    pub versions: Vec<i64>,
+    /// The person or token that asked last.
+    #[schema(example = "token etl")]
+    pub by: String,
+    /// The machine that it ran on last, as it says itself.
+    pub host: Option<String>,
+    /// When it last could not connect with what it was given, and the version of that: null if it never could not, or if that was of an
+    /// earlier connection of the name.
+    pub failed_at: Option<String>,
+    pub failed_version: Option<i64>,
+    /// Used within the last minute.
+    pub live: bool,
+}
+
+/// A place in code that names the connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Found {
+    #[schema(example = "etl")]
+    pub project: String,
+    /// What was scanned: a commit's hash, if it was known.
+    pub revision: Option<String>,
+    #[schema(example = "dags/daily_sales.py")]
+    pub file: String,
+    #[schema(example = 12)]
+    pub line: i64,
+    pub certainty: Certainty,
+}
+
+/// Whether the code says the name outright.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Certainty {
+    Certain,
+    Maybe,
+}
+
+/// What a delete would break.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Impact {
+    /// How many workflows depend on it.
+    #[schema(example = 11)]
+    pub total: i64,
+    /// How many of them are found in code and were never seen.
+    #[schema(example = 3)]
+    pub found_only: i64,
+    /// How many used it within the last minute.
+    pub live: i64,
+    /// How many of them the caller may not see, and are counted alone.
+    pub hidden: i64,
+    /// The latest of the others, at most 20.
+    pub dependents: Vec<Dependent>,
+    /// What a delete has to carry, so that it is known what it breaks; null where nothing depends on it.
+    pub token: Option<String>,
+}

@@ -1,0 +1,9 @@
+from dataflow.dataflow import Dataflow
+
+dataflow = Dataflow()
+dataflow.connection("before")  #> before
+
+def broken(:
+    print "what is this"
+
+dataflow.connection("after")  #> after

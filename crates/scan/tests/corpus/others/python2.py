@@ -1,0 +1,2 @@
+from dataflow.dataflow import Dataflow
+print "old", Dataflow().connection("old")  #> old

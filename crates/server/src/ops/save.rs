@@ -1,0 +1,100 @@
+//! The next version of a connection: written with its search words and its events, whichever act makes it.
+
+use dataflow_model::{ConnectionType, FieldPath};
+
+use super::{
+    access::Caller,
+    connections::{Connection, address, replace_words, view},
+    rows::{Sealed as _, VersionContent},
+    second_look,
+    versions::{Content, SealedVersion, changed_fields, is_same, json, moved_fields, note_weak, version_row},
+};
+use crate::{
+    app::{App, Workspace},
+    audit::{self, Event},
+    error::{Error, Result},
+    store::{self, ConnectionRow, VersionRow, Write},
+};
+
+/// What the next version holds, and what it is made over.
+pub(super) struct Next<'n> {
+    pub workspace: &'n Workspace,
+    pub kind: &'n ConnectionType,
+    /// The connection, its current version, and what that holds.
+    pub before: (ConnectionRow, VersionRow, VersionContent),
+    pub content: Content,
+    pub sealed: SealedVersion,
+    pub act: Act<'n>,
+}
+
+/// What makes it.
+pub(super) enum Act<'n> {
+    /// An edit, with the secrets that it sends elsewhere.
+    Edit { carried: Vec<FieldPath> },
+    /// An older version that it equals.
+    Restore(&'n VersionRow),
+}
+
+/// Saves the next version in the transaction of the act that makes it, which ends with it. Whoever calls this holds the connection, and has found
+/// that the caller may do it. What equals the current version makes none, and no event.
+pub(super) async fn save(app: &App, caller: &Caller, mut write: Write, next: Next<'_>) -> Result<Connection> {
+    let Next { workspace, kind, before: (before, old_version, old), content, sealed, act } = next;
+    let public = &content.settled.public;
+    let (now, number) = (app.clock.now(), before.version + 1);
+    let mut row = ConnectionRow {
+        version: number,
+        type_id: kind.id.clone(),
+        address: address(public),
+        tags: json(&content.tags)?,
+        description: content.description,
+        updated_at: now,
+        updated_by: caller.label().into_owned(),
+        ..before.clone()
+    }
+    .sealed(&app.vault);
+    let mut version = version_row(&row, kind, public, &sealed)?;
+    if let Act::Restore(from) = act {
+        // Its secrets are sealed for the endpoint that this list makes, and a fingerprint is over no list.
+        version.endpoint_paths.clone_from(&from.endpoint_paths);
+        version.restored_from = Some(from.version);
+    }
+    let version = version.sealed(&app.vault);
+
+    if is_same(&old_version, &version)? {
+        write.commit_quietly().await?;
+        return view(app, before, &old_version);
+    }
+    if !store::update_connection(&mut write, &row, before.version).await? {
+        return Err(Error::VersionConflict);
+    }
+    store::insert_version(&mut write, &version).await?;
+    if version.fingerprint != old_version.fingerprint {
+        // What was tested is not what is there now.
+        row = ConnectionRow { checked_at: None, check_status: None, check_summary: None, check_micros: None, ..row };
+        store::record_check_on_connection(&mut write, &row).await?;
+    }
+    replace_words(&mut write, &row, kind, public).await?;
+    let changed = changed_fields(&old, &version)?;
+    let event =
+        |action, detail| Event { at: now, workspace_id: Some(row.workspace_id.clone()), action, object: &row.name, detail };
+    let (action, mut detail) = match act {
+        Act::Edit { carried } => {
+            if !carried.is_empty() {
+                second_look::use_up(app, &mut write, caller).await?;
+                let detail =
+                    serde_json::json!({"version": number, "fields": moved_fields(&changed, kind, &old), "secrets": carried});
+                audit::record(&mut write, &app.vault, caller, event("connection.carry_secret", detail)).await?;
+            }
+            ("connection.edit", serde_json::json!({"version": number, "fields": changed}))
+        }
+        Act::Restore(from) => {
+            let detail = serde_json::json!({"version": number, "from": from.version, "fields": changed});
+            ("connection.restore_version", detail)
+        }
+    };
+    note_weak(&mut detail, kind, public);
+    audit::record(&mut write, &app.vault, caller, event(action, detail)).await?;
+    app.caches.forget_connection(&mut write, workspace.id, &row.name);
+    write.commit().await?;
+    view(app, row, &version)
+}
