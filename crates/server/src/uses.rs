@@ -28,6 +28,8 @@ pub struct Uses {
     pending: Mutex<Pending>,
     /// Of these the store knows which version they were given: it need not be told again.
     written: Mutex<HashSet<Vec<u8>>>,
+    /// Held by who writes: of two the second finds in the store what the first has taken.
+    flushing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -114,7 +116,7 @@ impl Use<'_> {
 impl Uses {
     #[must_use]
     pub fn new(is_on: bool) -> Self {
-        Self { is_on, pending: Mutex::default(), written: Mutex::default() }
+        Self { is_on, pending: Mutex::default(), written: Mutex::default(), flushing: tokio::sync::Mutex::default() }
     }
 
     /// Counts one use of a connection.
@@ -161,9 +163,10 @@ impl Uses {
         self.pending().tokens.insert(id, at);
     }
 
-    /// Writes what was counted since the last flush. What an error leaves unwritten, or the drop of this future, the next flush writes; a
-    /// commit whose answer was lost may be counted twice.
+    /// Writes what was counted until now; what another flush was writing is written, too, when this returns. What an error leaves unwritten, or
+    /// the drop of this future, the next flush writes; a commit whose answer was lost may be counted twice.
     pub async fn flush(&self, store: &Store) -> store::Result<()> {
+        let _alone = self.flushing.lock().await;
         let mut taken = Taken { uses: self, pending: std::mem::take(&mut *self.pending()) };
         taken.write_sightings(store).await?;
         // Apart from the uses: who revokes tokens waits for no more than this.

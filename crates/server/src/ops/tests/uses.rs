@@ -60,6 +60,40 @@ async fn what_a_flush_did_not_write_the_next_one_does() {
     assert!(seen.first_at < seen.last_at, "{seen:?}");
 }
 
+/// Whoever looks while the job writes waits for it: what was used until then counts.
+#[tokio::test]
+async fn a_use_that_is_being_written_counts() {
+    let fixture = Fixture::new().await;
+    let app = &fixture.app;
+    let row = connections::create(app, &Caller::shell(), WORKSPACE, sample("sales")).await.expect("created").row;
+    app.uses.connection(&Use {
+        workspace: row.workspace_id.parse().expect("an id"),
+        name: "sales",
+        connection: row.id.parse().expect("an id"),
+        version: 1,
+        workflow: None,
+        used_by: "robot",
+        used_by_id: "token 1",
+        failed: false,
+        at: 1,
+    });
+    let held = app.store.write().await.expect("the store is free");
+    let job = app.uses.flush(&app.store);
+    let shell = Caller::shell();
+    let paging = Paging::default();
+    let look = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        dependents::list(app, &shell, WORKSPACE, "sales", &paging).await
+    };
+    let free = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        drop(held);
+    };
+    let (written, found, ()) = tokio::join!(job, look, free);
+    written.expect("written");
+    assert_eq!(found.expect("read").impact.total, 1);
+}
+
 /// A workflow that a caller was seen with at a time.
 fn sighting(workspace_id: &str, workflow: String, used_by_id: &str, at: i64) -> SightingRow {
     SightingRow {
