@@ -35,6 +35,16 @@ fn a_repeat_is_answered_with_what_there_is_now(#[case] engine: Engine) {
     let put = stored.admin("PUT", "/members/ada@example.org").header("idempotency-key", "put").json(&json!({"roles": ["user"]}));
     let first = put.send().expect(200).json();
     assert_eq!(put.send().expect(200).json(), first);
+
+    let place =
+        json!({"connection": "absent", "kind": "script", "workflow": "a.py", "file": "a.py", "line": 1, "certainty": "certain"});
+    let piece = json!({"scan": "5c1f0f0e-3f63-4c39-8a0b-51a8f7f0a1c2", "files": 1, "findings": [place], "last": true});
+    let report = stored.admin("PUT", "/scans/etl").header("idempotency-key", "scan").json(&piece);
+    let first = report.send().expect(200).json();
+    assert_eq!((&first["unknown"][0], &first["findings"]), (&json!("absent"), &json!(1)));
+    assert_eq!(report.send().expect(200).json(), first);
+    stored.admin("DELETE", "/scans/etl").send().expect(204);
+    report.send().refused(404, "not_found");
 }
 
 #[rstest]

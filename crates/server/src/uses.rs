@@ -297,8 +297,10 @@ fn row(who: &Who, seen: &Seen) -> SightingRow {
 }
 
 fn is_same_workflow(one: &SightingRow, other: &SightingRow) -> bool {
-    let key = |row: &SightingRow| [row.workspace_id.clone(), row.name_key.clone(), row.kind.clone(), row.workflow.clone()];
-    key(one) == key(other)
+    one.workspace_id == other.workspace_id
+        && one.name_key == other.name_key
+        && one.kind == other.kind
+        && one.workflow == other.workflow
 }
 
 /// Adds another version's uses by the same workflow.

@@ -9,7 +9,7 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{accepted, ask, path, show};
+use super::{accepted, ask, items, path, show};
 use crate::{args::Output, output};
 
 /// Dependents that are named before a delete.
@@ -117,16 +117,7 @@ pub fn in_words(name: &str, impact: &Impact) -> String {
 }
 
 pub fn deleted(client: &Client, form: Output) -> anyhow::Result<()> {
-    let (mut items, mut next) = (Vec::new(), Some(String::new()));
-    while let Some(cursor) = next {
-        let mut query = url::form_urlencoded::Serializer::new(String::from("limit=200&"));
-        if !cursor.is_empty() {
-            query.append_pair("cursor", &cursor);
-        }
-        let page = accepted(&ask(client, &ApiRequest::new(Method::GET, &format!("tombstones?{}", query.finish())))?)?;
-        items.extend(page.get("items").and_then(Value::as_array).cloned().unwrap_or_default());
-        next = page.get("next").and_then(Value::as_str).map(str::to_owned);
-    }
+    let items = items(client, "tombstones", &[])?;
     if form == Output::Json {
         return output::data(&serde_json::to_string_pretty(&items)?);
     }

@@ -78,7 +78,7 @@ pub struct ScanReported {
     pub findings: i64,
     /// Names in this piece that no connection of the workspace has.
     pub unknown: Vec<String>,
-    /// Findings of earlier scans that this piece ended.
+    /// Findings of earlier scans that this piece ended; 0 when it is answered again under its `Idempotency-Key`.
     pub removed: u64,
 }
 
@@ -122,7 +122,12 @@ pub async fn report_scan(
         findings: body.findings.into_iter().map(finding).collect(),
         total,
     };
-    let reported = scans::report(&app, &caller, &named.workspace, &named.name, piece).await?;
+    let names: Vec<_> = piece.findings.iter().map(|finding| finding.connection.clone()).collect();
+    let reported = scans::report(&app, &caller, &named.workspace, &named.name, piece).await;
+    let reported = match or_repeated(&app, &caller, reported).await {
+        Err(Error::Repeated) => scans::repeated(&app, &caller.without_key(), &named.workspace, &named.name, &names).await?,
+        reported => reported?,
+    };
     let ScanRow { project, revision, files, findings, .. } = reported.scan;
     Ok(Json(ScanReported { project, commit: revision, files, findings, unknown: reported.unknown, removed: reported.removed }))
 }

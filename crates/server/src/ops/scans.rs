@@ -15,7 +15,7 @@ use crate::{
     app::App,
     audit::{self, Event},
     error::{Error, Result},
-    store::{self, FindingRow, ScanRow, Write},
+    store::{self, FindingRow, Handle, ScanRow},
 };
 
 /// Most findings of a project, and of one piece.
@@ -83,46 +83,54 @@ pub async fn report(app: &App, caller: &Caller, workspace: &str, project: &str, 
         reported_by: caller.label().into_owned(),
     };
     // Held from here on: of two scans of a project each piece is whole.
-    store::put_scan(&mut write, &row).await?;
+    row.findings = store::put_scan(&mut write, &row).await?;
     let mut touched = BTreeSet::new();
     for finding in &piece.findings {
         let finding = finding_row(&workspace_id, project, &scan, finding);
         if store::put_finding(&mut write, &finding).await? {
+            row.findings += 1;
             touched.insert(finding.name_key);
         }
     }
-    let (mut findings, of_this) = store::count_findings(&mut write, of, &scan).await?;
     let mut removed = 0;
     if let Some(total) = piece.total {
-        if of_this != total {
+        row.findings = store::count_findings(&mut write, of, &scan).await?;
+        if row.findings != total {
             return Err(Error::VersionConflict);
         }
         touched.extend(store::names_of_other_scans(&mut write, of, &scan).await?);
         removed = store::delete_other_findings(&mut write, of, &scan).await?;
-        findings = of_this;
     }
-    if findings > FINDINGS_MAX {
+    if row.findings > FINDINGS_MAX {
         return Err(too_many("findings", format!("are more than {FINDINGS_MAX} in this project; scan fewer folders at once")));
     }
-    if store::list_scans(&mut write, &workspace_id, "", PROJECTS_MAX + 1).await?.len()
-        > usize::try_from(PROJECTS_MAX).unwrap_or(usize::MAX)
-    {
+    if store::count_scans(&mut write, &workspace_id).await? > PROJECTS_MAX {
         return Err(too_many("project", format!("is one too many: a workspace has at most {PROJECTS_MAX} of them")));
     }
-    row.findings = findings;
-    store::put_scan(&mut write, &row).await?;
+    store::set_findings(&mut write, &workspace_id, project, row.findings).await?;
     for name_key in &touched {
         settle(&mut write, &workspace_id, name_key).await?;
     }
-    let unknown = unknown(&mut write, &workspace_id, &piece.findings).await?;
+    let names = piece.findings.iter().map(|finding| finding.connection.as_str());
+    let unknown = unknown(&mut write, &workspace_id, names).await?;
     if piece.total.is_some() {
-        let detail = serde_json::json!({"revision": row.revision, "files": row.files, "findings": findings});
+        let detail = serde_json::json!({"revision": row.revision, "files": row.files, "findings": row.findings});
         let event =
             Event { at: row.reported_at, workspace_id: Some(workspace_id), action: "scan.report", object: project, detail };
         audit::record(&mut write, &app.vault, caller, event).await?;
     }
     write.commit_quietly().await?;
     Ok(Reported { scan: row, unknown, removed })
+}
+
+/// What became of a piece that was sent again: what is known of its project and its names now.
+pub async fn repeated(app: &App, caller: &Caller, workspace: &str, project: &str, names: &[String]) -> Result<Reported> {
+    let workspace = authorise(app, caller, workspace, Action::ReportScans).await?;
+    let workspace_id = workspace.id.to_string();
+    let mut read = app.store.read().await?;
+    let scan = store::scan(&mut read, &workspace_id, project).await?.ok_or(Error::NotFound("project"))?;
+    let unknown = unknown(&mut read, &workspace_id, names.iter().map(String::as_str)).await?;
+    Ok(Reported { scan, unknown, removed: 0 })
 }
 
 fn finding_row(workspace_id: &str, project: &str, scan: &str, finding: &Finding) -> FindingRow {
@@ -141,11 +149,10 @@ fn finding_row(workspace_id: &str, project: &str, scan: &str, finding: &Finding)
     }
 }
 
-async fn unknown(write: &mut Write, workspace_id: &str, findings: &[Finding]) -> Result<Vec<String>> {
-    let names: BTreeSet<_> = findings.iter().map(|finding| finding.connection.as_str()).collect();
+async fn unknown<'n>(handle: &mut impl Handle, workspace_id: &str, names: impl Iterator<Item = &'n str>) -> Result<Vec<String>> {
     let mut unknown = Vec::new();
-    for name in names {
-        let row = store::newest_connection(write, workspace_id, name, &name.to_ascii_lowercase()).await?;
+    for name in names.collect::<BTreeSet<_>>() {
+        let row = store::newest_connection(handle, workspace_id, name, &name.to_ascii_lowercase()).await?;
         if row.is_none_or(|row| row.deleted_at.is_some()) {
             unknown.push(name.to_owned());
         }

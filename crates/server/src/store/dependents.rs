@@ -234,7 +234,7 @@ pub enum Seer<'s> {
 
 impl Seer<'_> {
     /// As statements take it.
-    fn id(&self) -> Option<&str> {
+    pub(super) fn id(&self) -> Option<&str> {
         match self {
             Self::All => None,
             Self::Only(id) => Some(id),

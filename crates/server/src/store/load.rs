@@ -1,6 +1,7 @@
 //! A store that is filled from a backup while the live one, if there is one, stays as it is.
 
 use std::{
+    iter,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -177,16 +178,24 @@ async fn make_room(connection: &mut PgConnection, aside: Option<&str>) -> Result
             "it has a key ring",
         )),
         Some(aside) => {
-            QueryBuilder::new("CREATE SCHEMA ").push(aside).build().execute(&mut *connection).await?;
+            let taken: Vec<String> = sqlx::query_scalar("SELECT nspname FROM pg_namespace").fetch_all(&mut *connection).await?;
+            let aside = unused(aside, |name| taken.iter().any(|taken| taken == name));
+            QueryBuilder::new("CREATE SCHEMA ").push(&aside).build().execute(&mut *connection).await?;
             let own =
                 TABLES.iter().map(|table| table.name).chain(LEFT_OUT.iter().map(|(name, _)| *name)).chain(["_sqlx_migrations"]);
             for table in own.filter(|own| there.iter().any(|table| table == own)) {
                 let mut moved = QueryBuilder::new("ALTER TABLE ");
-                moved.push(table).push(" SET SCHEMA ").push(aside).build().execute(&mut *connection).await?;
+                moved.push(table).push(" SET SCHEMA ").push(&aside).build().execute(&mut *connection).await?;
             }
-            Ok(Some(aside.to_owned()))
+            Ok(Some(aside))
         }
     }
+}
+
+/// This name, or the first of `name_2`, `name_3` and so on that is free: two restores may be of one second.
+fn unused(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
+    let names = iter::once(name.to_owned()).chain((2..).map(|number: u64| format!("{name}_{number}")));
+    names.into_iter().find(|name| !is_taken(name)).unwrap_or_default()
 }
 
 fn refused(sentence: &str, why: &str) -> StoreError {

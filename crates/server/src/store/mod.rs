@@ -88,8 +88,8 @@ pub use self::{
     },
     purge::{Batch, connections_with_more_checks, connections_with_replaced, delete_batch, take_turn},
     scans::{
-        FindingRow, PlaceRow, ScanRow, all_found, count_findings, delete_other_findings, delete_scan, list_found, list_scans,
-        mark_found, names_of_other_scans, places_of, places_seen, put_finding, put_scan,
+        FindingRow, PlaceRow, ScanRow, all_found, count_findings, count_scans, delete_other_findings, delete_scan, list_found,
+        list_scans, mark_found, names_of_other_scans, places_of, places_seen, put_finding, put_scan, scan, set_findings,
     },
     search::{
         Begins, ListSort, PageQuery, TERMS, Way, count_up_to, first_words, list_by_name, list_by_name_descending,

@@ -47,13 +47,15 @@ pub struct PlaceRow {
     pub is_certain: bool,
 }
 
-/// Keeps that a project was scanned, until this transaction ends from everybody else.
-pub async fn put_scan(write: &mut Write, row: &ScanRow) -> Result<()> {
-    execute!(
+/// Keeps that a project was scanned, until this transaction ends from everybody else. Gives how many findings it had, which stay.
+pub async fn put_scan(write: &mut Write, row: &ScanRow) -> Result<i64> {
+    let before = fetch!(
         write,
+        fetch_one,
+        (i64,),
         "INSERT INTO scans (workspace_id, project, revision, files, findings, reported_at, reported_by) VALUES ($1, $2, $3, $4, $5, $6, $7) \
          ON CONFLICT (workspace_id, project) DO UPDATE SET revision = excluded.revision, files = excluded.files, \
-         findings = excluded.findings, reported_at = excluded.reported_at, reported_by = excluded.reported_by",
+         reported_at = excluded.reported_at, reported_by = excluded.reported_by RETURNING findings",
         &row.workspace_id,
         &row.project,
         row.revision.as_deref(),
@@ -62,7 +64,21 @@ pub async fn put_scan(write: &mut Write, row: &ScanRow) -> Result<()> {
         row.reported_at,
         &row.reported_by,
     )?;
+    Ok(before.0)
+}
+
+pub async fn set_findings(write: &mut Write, workspace_id: &str, project: &str, findings: i64) -> Result<()> {
+    let sql = "UPDATE scans SET findings = $3 WHERE workspace_id = $1 AND project = $2";
+    execute!(write, sql, workspace_id, project, findings)?;
     Ok(())
+}
+
+pub async fn scan(handle: &mut impl Handle, workspace_id: &str, project: &str) -> Result<Option<ScanRow>> {
+    fetch!(handle, fetch_optional, ScanRow, "SELECT * FROM scans WHERE workspace_id = $1 AND project = $2", workspace_id, project)
+}
+
+pub async fn count_scans(handle: &mut impl Handle, workspace_id: &str) -> Result<i64> {
+    Ok(fetch!(handle, fetch_one, (i64,), "SELECT count(*) FROM scans WHERE workspace_id = $1", workspace_id)?.0)
 }
 
 /// Projects after this one by name, at most `limit`.
@@ -77,10 +93,10 @@ pub async fn delete_scan(write: &mut Write, workspace_id: &str, project: &str) -
     Ok(deleted == 1)
 }
 
-/// How many places of a project name a connection, and how many of them this scan has found.
-pub async fn count_findings(handle: &mut impl Handle, (workspace_id, project): (&str, &str), scan: &str) -> Result<(i64, i64)> {
-    let sql = "SELECT count(*), count(CASE WHEN scan = $3 THEN 1 END) FROM findings WHERE workspace_id = $1 AND project = $2";
-    fetch!(handle, fetch_one, (i64, i64), sql, workspace_id, project, scan)
+/// How many places of a project this scan has found.
+pub async fn count_findings(handle: &mut impl Handle, (workspace_id, project): (&str, &str), scan: &str) -> Result<i64> {
+    let sql = "SELECT count(*) FROM findings WHERE workspace_id = $1 AND project = $2 AND scan = $3";
+    Ok(fetch!(handle, fetch_one, (i64,), sql, workspace_id, project, scan)?.0)
 }
 
 /// Keeps a finding; whether it is new.
@@ -174,10 +190,7 @@ pub async fn list_found(
         name_key,
         kind,
         workflow,
-        match seer {
-            Seer::All => None,
-            Seer::Only(id) => Some(id),
-        },
+        seer.id(),
         limit
     )
 }
