@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import threading
 import time
+import traceback
 from contextlib import contextmanager
 
 import pytest
@@ -30,7 +32,7 @@ def name(request, server, only_driver):
 
 def _in_child(work) -> int:
     """Runs `work` in a child that ends as programs end, collecting what it holds; returns its exit status. A child that is
-    stuck is ended by a signal."""
+    stuck is ended by a signal; what another one raised is in the test's output."""
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -39,7 +41,10 @@ def _in_child(work) -> int:
             work()
             gc.collect()
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stderr.flush()
             os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
