@@ -123,6 +123,24 @@ async fn gone(browser: &Browser, deleted_at: &Value) {
     assert!(text.contains("Create a connection of the same name"), "{text}");
 }
 
+/// Asked on a page of its own, the question that is drawn anew takes the place of the one before.
+#[tokio::test]
+async fn browser_a_page_that_asks_asks_once() {
+    let studio = Studio::start();
+    studio.create(&json!({"name": "shop", "type": "sqlite", "database": "sales.db"}));
+    let browser = studio.browser().await;
+    browser.open("/w/default/connections/shop/delete").await;
+    browser.fill("Type shop", "shop").await;
+    studio.request("PATCH", "/shop").header("if-match", "*").json(&json!({"description": "Orders"})).send().expect(200);
+    browser.click("Delete").await;
+    browser.sees("Somebody saved another version meanwhile").await;
+    browser.until(&format!("{SLEEPS} && document.activeElement.id === 'confirm'")).await;
+    browser.until("document.querySelectorAll('dialog').length === 1").await;
+    browser.click("Cancel").await;
+    browser.arrives("/w/default/connections/shop").await;
+    browser.finish(&["412"]).await;
+}
+
 /// Whoever may only look sees what uses a connection and no way to delete it, on the list and on its own page.
 #[tokio::test]
 async fn browser_a_viewer_is_offered_no_delete() {

@@ -78,6 +78,12 @@ function openDialog(root) {
   confirm?.addEventListener("input", wake);
   if (confirm) wake();
   if (!dialog.closest("#dialog-place")) return;
+  const page = [...document.querySelectorAll("dialog[data-dialog]")].find((other) => !other.closest("#dialog-place"));
+  if (page) { // The page is this question, which is drawn anew: one of it is enough.
+    page.replaceWith(dialog);
+    (confirm ?? dialog.querySelector("[data-close]")).focus();
+    return;
+  }
   dialog.removeAttribute("open");
   dialog.showModal();
   (confirm ?? dialog.querySelector("[data-close]")).focus();
