@@ -91,8 +91,28 @@ class RealDataflow:
     def bring_back(self, name: str) -> None:
         self._call("POST", f"{_CONNECTIONS}/{name}/restore", None)
 
+    def rename(self, name: str, to: str) -> None:
+        self._call("POST", f"{_CONNECTIONS}/{name}/rename", {"name": to})
+
+    def aliases(self, name: str) -> list[dict[str, Any]]:
+        return self._call("GET", f"{_CONNECTIONS}/{name}/aliases", None)["items"]
+
+    def remove_alias(self, name: str, alias: str) -> None:
+        """Knowing what it breaks."""
+        (token,) = [each["impact_token"] for each in self.aliases(name) if each["name"] == alias]
+        query = "" if token is None else f"?impact_token={token}"
+        self._call("DELETE", f"{_CONNECTIONS}/{name}/aliases/{alias}{query}", None)
+
+    def repoint(self, name: str, to: str) -> None:
+        """Knowing what it does."""
+        impact = self._call("GET", f"{_CONNECTIONS}/{name}/repoint?{urllib.parse.urlencode({'to': to})}", None)
+        self._call("POST", f"{_CONNECTIONS}/{name}/repoint", {"to": to, "impact_token": impact["token"]})
+
     def restore(self, name: str, version: int) -> None:
         self._call("POST", f"{_CONNECTIONS}/{name}/versions/{version}/restore", None)
+
+    def rotate(self, name: str) -> dict[str, Any]:
+        return self._call("POST", f"{_CONNECTIONS}/{name}/rotate", None)
 
     def test(self, name: str) -> dict[str, Any]:
         return self._call("POST", f"{_CONNECTIONS}/{name}/test", None)

@@ -8,7 +8,7 @@ import time
 import pytest
 from sqlalchemy import text
 
-from dataflow import ConnectionDeleted, Dataflow, ServerUnavailable
+from dataflow import ConnectionDeleted, ConnectionNotFound, Dataflow, ServerUnavailable
 from real_server import RealDataflow
 from test_script import SCRIPT, run
 from using import first_row, until
@@ -32,10 +32,10 @@ def sales(real: RealDataflow, postgres) -> None:
 
 
 class Loop:
-    """A program that queries without a pause and keeps what it saw."""
+    """A program that queries without a pause and keeps what it saw; if it `signs_in`, in a new database session each time."""
 
-    def __init__(self, program: Dataflow, name: str) -> None:
-        self.count, self.failures, self._done = 0, [], threading.Event()
+    def __init__(self, program: Dataflow, name: str, signs_in: bool = False) -> None:
+        self.count, self.failures, self._done, self._signs_in = 0, [], threading.Event(), signs_in
         self._thread = threading.Thread(target=self._run, args=(program, name), daemon=True)
         self._thread.start()
 
@@ -57,6 +57,8 @@ class Loop:
             try:
                 with program.connection(name) as session:
                     assert session.execute(text("SELECT 1")).scalar() == 1
+                if self._signs_in:
+                    program.connection(name, "engine").dispose()
                 self.count += 1
             except Exception as failure:
                 self.failures.append(failure)
@@ -118,6 +120,30 @@ def test_a_password_rotated_while_a_loop_runs_reaches_no_query(real, program, sa
     assert report["status"] == "ok", report
 
 
+@pytest.mark.parametrize("kind", ["postgres", "mariadb", "mysql"])
+def test_rotations_by_the_server_reach_no_query(request, real, program, kind):
+    """Between the database's yes and the save, the database refuses what the program holds."""
+    database = request.getfixturevalue(kind)
+    database.set_password(USER, "first")
+    fields = database.fields(USER, "first")
+    if kind == "mysql":
+        # Its first sign-in with a new password is by the password itself.
+        fields["host"], fields["tls"] = "localhost", {"mode": "verify-full", "ca": database.authority.pem}
+    real.create("sales", kind, **fields)
+    with Loop(program, "sales") as loop, Loop(Dataflow(workflow="eager"), "sales", signs_in=True) as other:
+        for version in (2, 3, 4):
+            answer = real.rotate("sales")
+            assert (answer["state"], answer["version"]) == ("rotated", version), answer
+            other.goes_on()
+            time.sleep(0.5)
+        time.sleep(FRESH_FOR)
+        loop.goes_on()
+        other.goes_on()
+    assert (loop.failures, other.failures) == ([], [])
+    assert program._server.client.credentials("sales", None).version == 4
+    print(f"promise: 3 rotations by the server, {kind}: {loop.count} and {other.count} queries, 0 failed")
+
+
 def test_a_restore_while_a_loop_runs_reaches_no_query(real, program, sales, postgres):
     """Back to the password of before: the same fingerprint as then, and no session of the password in between is used on."""
     with program.connection("sales") as session:
@@ -138,6 +164,44 @@ def test_a_restore_while_a_loop_runs_reaches_no_query(real, program, sales, post
     with program.connection("sales") as session:
         assert session.execute(text("SELECT pg_backend_pid()")).scalar() != first
     assert real.test("sales")["status"] == "ok"
+
+
+def test_a_rename_and_a_name_led_elsewhere_reach_no_query_of_a_loop(real, program, sales, postgres):
+    """The program goes on by the old name until that is taken away, and by the new one at once."""
+    assert first_row(program, "sales") == [1]
+    before = program._server.client.credentials("sales", None)
+    with Loop(program, "sales") as loop:
+        real.rename("sales", "shop")
+        time.sleep(FRESH_FOR + 1.5)
+        loop.goes_on()
+        after = program._server.client.credentials("sales", None)
+        assert (after.version, after.fingerprint) == (2, before.fingerprint), "so that the pool keeps its database sessions"
+        (alias,) = real.aliases("shop")
+        assert (alias["name"], alias["total"], alias["live"], alias["idle"]) == ("sales", 1, 1, False)
+        with Loop(program, "shop") as new:
+            postgres.set_password("other", "third")
+            real.create("warehouse", "postgres", **postgres.fields("other", "third"))
+            real.repoint("shop", "warehouse")
+            time.sleep(FRESH_FOR + 1.5)
+            loop.goes_on()
+            new.goes_on()
+            for name in ["sales", "shop", "warehouse"]:
+                with program.connection(name) as session:
+                    assert session.execute(text("SELECT current_user")).scalar() == "other", name
+        assert new.failures == []
+    assert loop.failures == []
+    assert [each["name"] for each in real.aliases("warehouse")] == ["sales", "shop"]
+    real.remove_alias("warehouse", "sales")
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with program.connection("sales") as session:
+                session.execute(text("SELECT 1"))
+            assert time.monotonic() < deadline, "the alias still leads somewhere"
+            time.sleep(0.05)
+        except ConnectionNotFound:
+            break
+    assert first_row(program, "shop") == [1]
 
 
 def test_new_sessions_follow_the_new_password_and_open_ones_stay(real, program, sales, postgres, go_stale):

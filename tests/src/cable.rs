@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
@@ -16,6 +16,7 @@ use std::{
 pub struct Cable {
     address: SocketAddr,
     cut: Arc<AtomicBool>,
+    taken: Arc<AtomicUsize>,
 }
 
 impl Cable {
@@ -27,18 +28,25 @@ impl Cable {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let cut = Arc::new(AtomicBool::new(false));
-        let state = cut.clone();
+        let taken = Arc::new(AtomicUsize::new(0));
+        let (state, count) = (cut.clone(), taken.clone());
         thread::spawn(move || {
             for near in listener.incoming().flatten() {
+                count.fetch_add(1, Ordering::SeqCst);
                 let state = state.clone();
                 thread::spawn(move || forward(&near, port, &state));
             }
         });
-        Self { address, cut }
+        Self { address, cut, taken }
     }
 
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// How many connections it has taken, cut or whole.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::SeqCst)
     }
 
     /// From now on nothing comes through, in either direction, on old connections and on new ones.

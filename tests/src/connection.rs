@@ -45,6 +45,13 @@ impl Connection {
         self
     }
 
+    /// Switches a setting on.
+    #[must_use]
+    pub fn on(mut self, path: &str) -> Self {
+        self.target.public.0.insert(path.into(), FieldValue::Boolean(true));
+        self
+    }
+
     #[must_use]
     pub fn secret(mut self, path: &str, value: &str) -> Self {
         self.target.secrets.0.insert(path.into(), Secret::new(value.to_owned()));
@@ -68,6 +75,20 @@ impl Connection {
         self.set("host", "localhost").set("tls.mode", "verify-full").set("tls.ca", authority)
     }
 
+    /// Gives the login a new password instead, and signs in with that from then on if it worked.
+    ///
+    /// # Panics
+    /// As [`Connection::test`].
+    pub async fn renew(&mut self, new: &str) -> Tested {
+        self.target.new_password = Some(Secret::new(new.to_owned()));
+        let renewed = self.test().await;
+        let new = self.target.new_password.take().expect("just put there");
+        if renewed.result.is_ok() {
+            self.target.secrets.0.insert("password".into(), new);
+        }
+        renewed
+    }
+
     /// Runs the test under the deadline that a server sets.
     ///
     /// # Panics
@@ -75,12 +96,18 @@ impl Connection {
     pub async fn test(&self) -> Tested {
         let told = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&told);
-        let mut steps = Steps::new(move |step| sink.lock().expect("not poisoned").push(step));
+        let mut steps = Steps::of(self.target.steps(), move |step| sink.lock().expect("not poisoned").push(step));
         let begun = Instant::now();
         let policy = DialPolicy { allow_loopback: true, ..DialPolicy::default() };
         let dialer = Dialer::new(policy, begun + self.deadline, SystemRoots::unread());
         let connector = connector(self.connector).unwrap_or_else(|| panic!("there is no connector {}", self.connector));
-        let test = connector.test(&self.target, &dialer, &mut steps);
+        let test = match &self.target.new_password {
+            None => connector.test(&self.target, &dialer, &mut steps),
+            Some(new) => {
+                let renewer = connector.renewer().unwrap_or_else(|| panic!("{} sets no passwords", self.connector));
+                renewer.set_password(&self.target, new, &dialer, &mut steps)
+            }
+        };
         let ended = tokio::time::timeout(DEADLINE, test).await.unwrap_or_else(|_| panic!("the test did not end by itself"));
         let result = match ended {
             Ok((outcome, farewell)) => {

@@ -12,7 +12,7 @@ use crate::{
 const CODE: &str = "{code}";
 
 /// The route as the server's source writes it, and the addresses by which the walks take it.
-pub const PAGES: [(&str, &[&str]); 25] = [
+pub const PAGES: [(&str, &[&str]); 31] = [
     ("/", &["/"]),
     ("/sign-in", &["/sign-in"]),
     ("/sign-in/callback", &["/sign-in/callback"]),
@@ -28,17 +28,36 @@ pub const PAGES: [(&str, &[&str]); 25] = [
     ),
     ("/w/{workspace}/connections/{name}/edit", &["/w/default/connections/crm/edit"]),
     ("/w/{workspace}/connections/{name}/duplicate", &["/w/default/connections/crm/duplicate"]),
+    ("/w/{workspace}/connections/{name}/rotate", &["/w/default/connections/crm/rotate"]),
     ("/w/{workspace}/connections/{name}/delete", &["/w/default/connections/crm/delete"]),
+    ("/w/{workspace}/connections/{name}/rename", &["/w/default/connections/crm/rename"]),
+    (
+        "/w/{workspace}/connections/{name}/repoint",
+        &[
+            "/w/default/connections/crm/repoint",
+            "/w/default/connections/crm/repoint?to=never",
+            "/w/default/connections/crm/repoint?to=nothing",
+        ],
+    ),
+    ("/w/{workspace}/connections/{name}/aliases/{alias}/remove", &["/w/default/connections/crm/aliases/customers/remove"]),
     (
         "/w/{workspace}/connections/{name}/dependents",
         &["/w/default/connections/crm/dependents", "/w/default/connections/never/dependents"],
+    ),
+    (
+        "/w/{workspace}/compare",
+        &["/w/default/compare?with=prod", "/w/default/compare?with=prod&all=1", "/w/prod/compare?with=empty", "/w/empty/compare"],
+    ),
+    (
+        "/w/{workspace}/connections/{name}/copy",
+        &["/w/default/connections/crm/copy?to=prod", "/w/default/connections/crm/copy?to=empty"],
     ),
     ("/w/{workspace}/deleted", &["/w/default/deleted", "/w/empty/deleted"]),
     (
         "/w/{workspace}/connections/{name}/versions",
         &[
             "/w/default/connections/crm/versions",
-            "/w/default/connections/crm/versions?from=1&to=4",
+            "/w/default/connections/crm/versions?from=1&to=5",
             "/w/default/connections/crm/versions?from=9&to=1",
             "/w/default/connections/never/versions",
         ],
@@ -72,8 +91,11 @@ const NOWHERE: &str = "/w/default/nowhere";
 /// If the server refuses it.
 pub fn addresses(studio: &Studio) -> Vec<String> {
     studio.create(&json!({"name": "shop", "type": "sqlite", "description": "Orders", "tags": ["eu"], "database": "sales.db"}));
-    studio.create(&json!({"name": "crm", "type": "postgres", "host": "nowhere.invalid", "username": "u", "password": PASSWORD}));
+    studio.create(
+        &json!({"name": "customers", "type": "postgres", "host": "nowhere.invalid", "username": "u", "password": PASSWORD}),
+    );
     studio.create(&json!({"name": "never", "type": "mysql", "host": "old.example.org", "username": "u"}));
+    studio.request("POST", "/customers/rename").header("if-match", "*").json(&json!({"name": "crm"})).send().expect(200);
     for change in [
         json!({"host": "127.0.0.1", "port": 1, "password": PASSWORD}),
         json!({"description": "Accounts and contacts", "tags": ["eu", "finance"], "extra": {"connect_timeout": 5}}),
@@ -85,7 +107,10 @@ pub fn addresses(studio: &Studio) -> Vec<String> {
     studio.test("crm");
     depend(studio);
     let admin = Session::start(&studio.server);
-    admin.submit("/workspaces", "name=empty").expect(303);
+    for name in ["empty", "prod"] {
+        admin.submit("/workspaces", &format!("name={name}")).expect(303);
+    }
+    promote(studio);
     admin.submit("/w/default/groups", "name=finance&people=admin%40example.org").expect(303);
     let etag = admin.get("/w/default/connections/shop/users").expect(200).text();
     let etag = etag
@@ -100,6 +125,19 @@ pub fn addresses(studio: &Studio) -> Vec<String> {
     pages.map(|address| address.replace(CODE, &code)).collect()
 }
 
+/// Puts into `prod` what is as it is here, what differs, and what is not here.
+fn promote(studio: &Studio) {
+    let token = studio.server.token("prod", "admin", "fixture");
+    let crm = json!({"name": "crm", "type": "postgres", "host": "prod.example.org", "username": "u", "tags": ["eu"], "password": PASSWORD});
+    for connection in [
+        crm,
+        json!({"name": "events", "type": "mysql", "host": "events.example.org", "username": "u"}),
+        json!({"name": "never", "type": "mysql", "host": "old.example.org", "username": "u"}),
+    ] {
+        studio.server.request(&token, "POST", "/api/v1/workspaces/prod/connections").json(&connection).send().expect(201);
+    }
+}
+
 /// Has workflows of each kind use `crm` and code name it; deletes another connection, and points to it.
 fn depend(studio: &Studio) {
     let user = studio.server.token("default", "user", "worker");
@@ -112,6 +150,8 @@ fn depend(studio: &Studio) {
         let told = format!("kind={kind}; name=\"{name}\"; run=\"7\"; host=\"worker-1\"");
         read().header("dataflow-workflow", &told).send().expect(200);
     }
+    let by_alias = studio.server.request(&user, "GET", &format!("{at}/connections/customers/credentials"));
+    by_alias.header("dataflow-workflow", "kind=app; name=\"till\"").send().expect(200);
     let fails = read().header("dataflow-workflow", "kind=script; name=\"/srv/jobs/invoice.py\"").header("if-none-match", &held);
     fails.header("dataflow-failed", "?1").send().expect(304);
     let finding = |kind: &str, workflow: &str, line: u32| json!({"connection": "crm", "kind": kind, "workflow": workflow, "file": "dags/nightly_finance.py", "line": line, "certainty": "maybe"});

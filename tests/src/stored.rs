@@ -171,6 +171,11 @@ impl Stored {
         self.admin("PATCH", &format!("/connections/{name}")).header("if-match", "*").json(change).send()
     }
 
+    /// An act over a connection, whatever its version is.
+    pub fn post(&self, name: &str, act: &str, body: &Value) -> Answer {
+        self.admin("POST", &format!("/connections/{name}/{act}")).header("if-match", "*").json(body).send()
+    }
+
     /// Knowing what it breaks.
     pub fn delete(&self, name: &str) -> Answer {
         let impact = self.admin("GET", &format!("/connections/{name}/dependents")).send().json();

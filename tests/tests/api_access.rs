@@ -29,7 +29,7 @@ const fn route(id: &'static str, by_role: [u16; 4], narrowed: u16) -> Route {
 }
 
 /// By somebody who may use, edit and see, and whom the connection is narrowed away from: what sends its secret is refused, and nothing else.
-const USES: [&str; 2] = ["resolve_credentials", "test_connection"];
+const USES: [&str; 3] = ["resolve_credentials", "rotate_password", "test_connection"];
 
 /// Every route. Requests are complete and would succeed, so that nothing but the right is missing.
 const ROUTES: &[Route] = &[
@@ -38,6 +38,12 @@ const ROUTES: &[Route] = &[
     route("show_connection", [200, 200, 200, 200], 404),
     route("edit_connection", [403, 403, 200, 200], 404),
     route("delete_connection", [403, 403, 204, 204], 404),
+    // With a token of an admin there: what is asked here is to see it.
+    route("copy_connection", [201, 201, 201, 201], 404),
+    route("compare_workspaces", [200, 200, 200, 200], 200),
+    route("rotate_password", [403, 403, 200, 200], 404),
+    // There is none to give up.
+    route("give_up_rotation", [403, 403, 404, 404], 404),
     route("list_versions", [200, 200, 200, 200], 404),
     route("show_version", [200, 200, 200, 200], 404),
     route("diff_versions", [200, 200, 200, 200], 404),
@@ -48,6 +54,11 @@ const ROUTES: &[Route] = &[
     route("list_checks", [200, 200, 200, 200], 404),
     route("resolve_credentials", [403, 200, 403, 200], 404),
     route("list_dependents", [200, 200, 200, 200], 404),
+    route("list_aliases", [200, 200, 200, 200], 404),
+    route("remove_alias", [403, 403, 204, 204], 404),
+    route("rename_connection", [403, 403, 200, 200], 404),
+    route("show_repointing", [403, 403, 200, 200], 404),
+    route("repoint_connection", [403, 403, 200, 200], 404),
     route("restore_connection", [403, 403, 200, 200], 404),
     route("list_tombstones", [200, 200, 200, 200], 200),
     route("list_scans", [200, 200, 200, 200], 200),
@@ -77,6 +88,8 @@ const ROUTES: &[Route] = &[
 
 struct Table<'t> {
     stored: &'t Stored,
+    /// Of an admin of the workspace `copies`.
+    other: String,
     operations: Vec<Operation>,
     /// Makes every name of a request its own.
     count: std::cell::Cell<usize>,
@@ -121,8 +134,26 @@ impl Table<'_> {
                 stored.delete(&name).expect(204);
                 name
             }
-            "delete_connection" => {
+            "remove_alias" => {
+                let name = self.fresh("renamed");
+                let before = format!("{name}.before");
+                stored.create(&before, "planted");
+                let body = json!({"name": name});
+                stored
+                    .admin("POST", &format!("/connections/{before}/rename"))
+                    .header("if-match", "*")
+                    .json(&body)
+                    .send()
+                    .expect(200);
+                name
+            }
+            "delete_connection" | "rename_connection" | "repoint_connection" => {
                 let name = self.fresh("doomed");
+                stored.create(&name, "planted");
+                name
+            }
+            "copy_connection" => {
+                let name = self.fresh("copied");
                 stored.create(&name, "planted");
                 name
             }
@@ -140,13 +171,20 @@ impl Table<'_> {
         let stored = self.stored;
         let operation = self.operations.iter().find(|operation| operation.id == id).expect("in the description");
         let path = operation.path.replace("{workspace}", workspace).replace("{name}", name);
-        let path = path.replace("{version}", "1");
+        let path = path.replace("{version}", "1").replace("{alias}", &format!("{name}.before"));
+        let path = if id == "show_repointing" { path + "?to=closed" } else { path };
+        let path = if id == "compare_workspaces" { format!("{path}?with=copies") } else { path };
         let request = Request::new(stored.server.port(), &operation.method, path);
         let unsaved = json!({"type": "postgres", "host": "127.0.0.1", "port": 1, "username": "u"});
         match id {
             "create_connection" => request.json(&sample(&self.fresh("made"), "planted")),
             "edit_connection" => request.header("if-match", "*").json(&json!({"description": self.fresh("text")})),
-            "delete_connection" | "restore_connection" | "restore_version" | "purge_version" => request.header("if-match", "*"),
+            "delete_connection" | "restore_connection" | "restore_version" | "purge_version" | "rotate_password"
+            | "give_up_rotation" => request.header("if-match", "*"),
+            "rename_connection" => request.header("if-match", "*").json(&json!({"name": self.fresh("another")})),
+            "repoint_connection" => request.header("if-match", "*").json(&json!({"to": "sales"})),
+            "compare_workspaces" => request.header("dataflow-other-token", &self.other),
+            "copy_connection" => request.header("dataflow-other-token", &self.other).json(&json!({"to": "copies"})),
             "report_scan" => request.json(&scan()),
             "test_unsaved_connection" => request.json(&unsaved),
             "create_token" => request.json(&json!({"name": self.fresh("token"), "roles": ["viewer"]})),
@@ -224,7 +262,10 @@ fn every_route_by_every_caller(#[case] engine: Engine) {
     body["host"] = json!("127.0.0.1");
     body["port"] = json!(1);
     stored.admin("POST", "/connections").json(&body).send().expect(201);
-    let table = Table { stored: &stored, operations, count: std::cell::Cell::default(), checked: std::cell::Cell::default() };
+    stored.create_workspace("copies");
+    let other = stored.server.token("copies", "admin", "copies");
+    let table =
+        Table { stored: &stored, other, operations, count: std::cell::Cell::default(), checked: std::cell::Cell::default() };
 
     let roles = ["viewer", "user", "editor", "admin"].map(|role| (role, stored.token(&format!("a {role}"), role, None)));
     let narrowed = stored.token("narrowed", "admin", Some(&["other"]));

@@ -55,7 +55,7 @@ fn what_happened_is_found_by_person_workflow_connection_and_action(#[case] engin
 
     assert_eq!(
         told(&ask(&stored, "?connection=sales")),
-        ["credentials.read sales", "connection.edit sales", "connection.create sales"]
+        ["workflow.first_used sales", "credentials.read sales", "connection.edit sales", "connection.create sales"]
     );
     assert_eq!(told(&ask(&stored, "?workflow=nightly")), ["credentials.read sales"]);
     assert_eq!(told(&ask(&stored, "?actor=token%20robot&connection=crm")), ["credentials.read crm"]);
@@ -101,6 +101,108 @@ fn what_happened_is_found_by_person_workflow_connection_and_action(#[case] engin
     stored.admin("GET", "/activity?since=yesterday").send().refused_field("invalid_fields", "since");
     stored.admin("GET", "/activity/export?cursor=x").send().refused(400, "malformed_request");
     on_the_page(&stored);
+}
+
+/// What happened to one connection, of whatever it is known: its events, its tests, who used it first, and for whom it failed.
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn a_connection_has_its_own_activity(#[case] engine: Engine) {
+    let stored = Stored::start(engine);
+    let mut body = dataflow_tests::stored::sample("sales", "planted");
+    (body["host"], body["port"]) = (json!("127.0.0.1"), json!(1));
+    stored.admin("POST", "/connections").json(&body).send().expect(201);
+    stored.create("crm", "planted");
+    stored.admin("POST", "/connections/sales/test").send().expect(200);
+    let checks = || stored.admin("GET", "/connections/sales/checks").send().expect(200).json();
+    (0..100)
+        .find(|_| {
+            checks()["items"] != json!([]) || {
+                thread::sleep(Duration::from_millis(50));
+                false
+            }
+        })
+        .expect("it is kept");
+    let read = |token: &str, told: &[(&str, &str)]| {
+        let request = stored.request(token, "GET", "/workspaces/default/connections/sales/credentials");
+        told.iter().fold(request, |request, (name, value)| request.header(name, value)).send()
+    };
+    let robot = stored.token("robot", "user", None);
+    let nightly = ("dataflow-workflow", "kind=pipeline; name=\"nightly\"; run=\"7\"");
+    let held = read(&robot, &[nightly]).expect(200).header("etag").to_owned();
+    read(&robot, &[("if-none-match", &held)]).expect(304);
+    read(&robot, &[nightly, ("if-none-match", &held), ("dataflow-failed", "?1")]).expect(304);
+    stored.edit("sales", &json!({"description": "x"})).expect(200);
+
+    let all = ask(&stored, "?connection=sales");
+    let told_of_it: Vec<_> =
+        told(&all).into_iter().filter(|line| !line.starts_with("credentials.") && line != "connection.test sales").collect();
+    let expected = [
+        "connection.edit sales",
+        "workflow.failed sales",
+        "workflow.first_used sales",
+        "workflow.first_used sales",
+        "connection.checked sales",
+        "connection.create sales",
+    ];
+    assert_eq!(told_of_it, expected);
+    let one = |query: &str| ask(&stored, &format!("?connection=sales&{query}"));
+    let failed = &one("action=workflow.failed")[0];
+    assert_eq!(failed["workflow"], json!({"kind": "pipeline", "name": "nightly", "run": null}));
+    assert_eq!((&failed["version"], &failed["actor"]), (&json!(1), &json!("")));
+    let first = one("action=workflow.first_used");
+    assert_eq!(
+        [&first[0]["actor"], &first[0]["workflow"], &first[1]["workflow"]["name"]],
+        [&json!("token robot"), &Value::Null, &json!("nightly")]
+    );
+    let checked = &one("action=connection.checked")[0];
+    assert_eq!(checked["detail"], json!({"result": "failed", "cause": "Port closed"}));
+    assert_eq!((&checked["actor"], &checked["authentic"]), (&json!("token admin"), &Value::Null));
+    assert_eq!(told(&one("workflow=nightly&action=workflow.first_used")), ["workflow.first_used sales"]);
+    assert_eq!(told(&one("actor=token%20admin&action=connection.checked")), ["connection.checked sales"]);
+    for none in ["actor=nobody", "workflow=nobody", "since=2100-01-01T00:00:00Z"] {
+        assert_eq!(told(&one(none)), Vec::<String>::new(), "{none}");
+    }
+    assert_eq!(told(&ask(&stored, "?connection=crm")), ["connection.create crm"]);
+    assert_eq!(told(&ask(&stored, "?action=connection.checked")), Vec::<String>::new(), "of one connection alone");
+
+    // Page by page it is the same.
+    until(&stored, "?connection=sales&action=credentials.read", 1);
+    let (mut paged, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = stored.admin("GET", &format!("/activity?connection=sales&limit=1{cursor}")).send().expect(200).json();
+        paged.extend(page["items"].as_array().expect("a list").clone());
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(told(&paged), told(&ask(&stored, "?connection=sales")));
+
+    // On its page, for those who may see it.
+    let owner = Session::start(&stored.server);
+    let page = owner.get("/w/default/connections/sales").expect(200).text();
+    let words = [
+        "Connection edited",
+        "A workflow could not connect",
+        "the pipeline nightly · version 1",
+        "result: failed",
+        "Connection created",
+    ];
+    for words in [&words[..], &["/w/default/activity?connection=sales"]].concat() {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    assert!(!page.contains("Credentials given"), "{page}");
+    let page = owner.get("/w/default/activity?connection=sales&action=workflow.failed").expect(200).text();
+    assert!(page.contains("<option value=\"workflow.failed\" selected>") && page.contains("nightly"), "{page}");
+    stored.add_member("eve@example.org");
+    let link = owner.submit("/w/default/access/link", "email=eve%40example.org").expect(201).text();
+    let code = link.split("/link/").nth(1).and_then(|rest| rest.split('<').next()).expect("a link");
+    let nobody = Session::nobody(&stored.server);
+    nobody.submit("/link", &format!("code={code}&password=another+long+password")).expect(303);
+    let viewer = Session::of(&stored.server, "eve@example.org", "another long password");
+    let page = viewer.get("/w/default/connections/sales").expect(200).text();
+    assert!(page.contains("Used by") && !page.contains("id=\"activity\""), "{page}");
 }
 
 /// Whoever can write the store bends what is shown: the page and the export say so of that event, and show the others.

@@ -6,6 +6,7 @@ use dataflow_tests::{
     environment,
     fake_oidc::{FakeOidc, Trip},
     folder::TempDir,
+    postgres::{Postgres, PostgresOptions},
     session::Session,
     shell::Shell,
     stored::{Engine, Stored},
@@ -177,6 +178,23 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
     stored.create("sales", "planted");
     stored.edit("sales", &json!({"description": "x"})).expect(200);
     stored.admin("POST", "/connections/sales/versions/1/restore").header("if-match", "*").send().expect(200);
+    let database = Postgres::start(&PostgresOptions::default());
+    database.create_role("anna", "planted");
+    let mut rotated = dataflow_tests::stored::sample("rotated", "planted");
+    for (field, value) in [
+        ("host", json!("127.0.0.1")),
+        ("port", json!(database.port())),
+        ("database", json!("postgres")),
+        ("username", json!("anna")),
+    ] {
+        rotated[field] = value;
+    }
+    stored.admin("POST", "/connections").json(&rotated).send().expect(201);
+    for state in ["rotated", "unchanged"] {
+        let answer = stored.admin("POST", "/connections/rotated/rotate").header("if-match", "*").send().expect(200).json();
+        assert_eq!(answer["state"], state, "{answer}");
+        database.psql("ALTER ROLE anna PASSWORD 'another'");
+    }
     stored.admin("DELETE", "/connections/sales/versions/2").header("if-match", "*").send().expect(204);
     stored.admin("PUT", "/groups/finance").json(&json!({"people": ["eve@example.org"]})).send().expect(200);
     let narrowed = json!({"narrowed": true, "groups": ["finance"]});
@@ -194,6 +212,19 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
     assert_eq!(confirmed, "person.confirm|admin@example.org\nperson.confirm_failed|admin@example.org");
     stored.delete("sales").expect(204);
     stored.admin("POST", "/connections/sales/restore").header("if-match", "*").send().expect(200);
+    stored.create("stock", "planted");
+    stored.post("stock", "rename", &json!({"name": "shelf"})).expect(200);
+    stored.admin("DELETE", "/connections/shelf/aliases/stock").send().expect(204);
+    stored.post("shelf", "repoint", &json!({"to": "sales"})).expect(200);
+    let names = stored.events(
+        "SELECT action, object, detail FROM audit_events WHERE action IN ('connection.rename', 'alias.remove', 'connection.repoint') ORDER BY at",
+    );
+    let expected = [
+        "connection.rename|stock|{\"version\":2,\"to\":\"shelf\",\"alias\":true}",
+        "alias.remove|stock|{\"connection\":\"shelf\",\"dependents\":0}",
+        "connection.repoint|shelf|{\"version\":2,\"to\":\"sales\",\"names\":[\"shelf\"],\"dependents\":0}",
+    ];
+    assert_eq!(names.lines().collect::<Vec<_>>(), expected);
     stored.admin("PUT", "/scans/etl").json(&scan()).send().expect(200);
     stored.admin("DELETE", "/scans/etl").send().expect(204);
     let made = stored.admin("POST", "/tokens").json(&json!({"name": "reader", "roles": ["user"]})).send().expect(201).json();

@@ -194,6 +194,27 @@ fn tokens_and_people(walk: &mut Walk) {
     walk.planted.plant("a link that signs in", link.rsplit('/').next().expect("an address"), &[]);
 }
 
+/// On the database that there is, beside the store.
+fn a_rotation(walk: &mut Walk, body: &Value, rotated: &str) {
+    if let Some(port) = walk.postgres.as_ref().map(|postgres| {
+        postgres.create_role("rotating", rotated);
+        postgres.port()
+    }) {
+        let mut real = body.clone();
+        (real["name"], real["port"], real["username"], real["database"]) =
+            (json!("real"), json!(port), json!("rotating"), json!("kept"));
+        real["password"] = json!(rotated);
+        walk.api("POST", CONNECTIONS, Some(&real), 201);
+        let answer = walk.api("POST", &format!("{CONNECTIONS}/real/rotate"), None, 200);
+        assert_eq!(answer.json()["state"], "rotated", "{}", answer.text());
+        let resolved = walk.request("GET", &format!("{CONNECTIONS}/real/credentials")).token(&walk.token);
+        let made = resolved.send().expect(200).json()["fields"]["password"].as_str().expect("a password").to_owned();
+        assert!(!answer.text().contains(&made));
+        walk.planted.plant("a password that a rotation made", &made, &["the credentials"]);
+        walk.page("/w/default/connections/real/rotate");
+    }
+}
+
 fn connections(walk: &mut Walk) {
     let plant = |walk: &mut Walk, what: &'static str| {
         let text = secret(what);
@@ -248,6 +269,7 @@ fn connections(walk: &mut Walk) {
     }
     walk.api("DELETE", &format!("{CONNECTIONS}/sales/versions/3"), None, 204);
 
+    a_rotation(walk, &body, &rotated);
     let misplaced = plant(walk, "a secret in the wrong field");
     for change in [
         json!({"port": misplaced}),

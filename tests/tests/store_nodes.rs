@@ -1,52 +1,18 @@
 //! Many nodes on one PostgreSQL: what one of them does to the others, and what its line to the database does to it.
 
 use std::{
-    fs,
-    path::Path,
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
 use dataflow_tests::{
-    cable::Cable,
     folder::TempDir,
     http::{Answer, Request},
+    nodes::{Remote, serve},
     port::Port,
-    process::{Process, Spawn, Stop},
     shell::Shell,
     stored::{Engine, Stored},
 };
-
-/// Another node's `dataflow serve`.
-fn serve(data: &Path, database_url: &str, port: &Port, log: &Path) -> Process {
-    let mut process = Spawn::new(dataflow_tests::binary::dataflow_bin(), Stop::Terminate)
-        .args(["serve", "--listen", &format!("127.0.0.1:{}", port.number()), "--database-url", database_url, "--data"])
-        .arg(data)
-        .start(log);
-    process.wait_until("another node", |process| process.log().contains("is ready at"));
-    process
-}
-
-/// A node of the same store on another machine, whose line to the database can be cut.
-struct Remote {
-    process: Process,
-    port: Port,
-    cable: Cable,
-    _folder: TempDir,
-}
-
-impl Remote {
-    fn start(stored: &Stored) -> Self {
-        let url = stored.database_url().expect("on PostgreSQL");
-        let database = url.rsplit_once(':').and_then(|(_, rest)| rest.split_once('/')).expect("a port");
-        let cable = Cable::to(database.0.parse().expect("a port"));
-        let (folder, port) = (TempDir::new(), Port::free());
-        fs::copy(stored.server.data().with_extension("key"), folder.join("data.key")).expect("a copy");
-        let through = url.replace(&format!(":{}/", database.0), &format!(":{}/", cable.port()));
-        let process = serve(&folder.join("data"), &through, &port, &folder.join("log"));
-        Self { process, port, cable, _folder: folder }
-    }
-}
 
 #[test]
 fn every_node_forgets_a_deleted_workspace() {

@@ -306,6 +306,16 @@ async fn browser_carry_a_secret() {
     accessibility::check(&browser, "a wrong password of one's own").await;
     browser.click("Test Connection").await;
     browser.sees("must be typed again").await;
+    // It is tested before it serves, and has not moved.
+    browser.fill("Your own password", ADMIN_PASSWORD).await;
+    browser.click("Save").await;
+    browser.sees("It did not pass its test.").await;
+    browser.sees("Stopped at the name").await;
+    browser
+        .until("labelled('Host').getAttribute('aria-invalid') === 'true' && document.querySelector('[value=carry]').checked")
+        .await;
+    accessibility::check(&browser, "a change that did not pass its test").await;
+    browser.click("Test before it serves").await;
     browser.fill("Your own password", ADMIN_PASSWORD).await;
     browser.click("Save").await;
     browser.arrives("/w/default/connections/crm?done=saved").await;
@@ -314,7 +324,7 @@ async fn browser_carry_a_secret() {
     let credentials = studio.server.request(&token, "GET", "/api/v1/workspaces/default/connections/crm/credentials").send();
     let fields = credentials.expect(200).json()["fields"].clone();
     assert_eq!((&fields["host"], &fields["password"]), (&json!("new.example.org"), &json!(PASSWORD)));
-    browser.finish(&["422"]).await;
+    browser.finish(&["422", "409"]).await;
 }
 
 #[tokio::test]

@@ -39,7 +39,19 @@ const ROUTES: &[Route] = &[
     page("GET", "/w/{workspace}/connections/{name}/duplicate", [403, 403, 200, 200, 200]),
     page("GET", "/w/{workspace}/connections/{name}/delete", [403, 403, 200, 200, 200]),
     page("POST", "/w/{workspace}/connections/{name}/delete", [403, 403, 422, 422, 422]),
+    page("GET", "/w/{workspace}/connections/{name}/rotate", [403, 403, 200, 200, 200]),
+    page("POST", "/w/{workspace}/connections/{name}/rotate", [403, 403, 412, 412, 412]),
+    page("GET", "/w/{workspace}/connections/{name}/rename", [403, 403, 200, 200, 200]),
+    page("POST", "/w/{workspace}/connections/{name}/rename", [403, 403, 422, 422, 422]),
+    page("GET", "/w/{workspace}/connections/{name}/repoint", [403, 403, 200, 200, 200]),
+    page("POST", "/w/{workspace}/connections/{name}/repoint", [403, 403, 422, 422, 422]),
+    page("GET", "/w/{workspace}/connections/{name}/aliases/{alias}/remove", [403, 403, 200, 200, 200]),
+    page("POST", "/w/{workspace}/connections/{name}/aliases/{alias}/remove", [403, 403, 422, 422, 422]),
     page("GET", "/w/{workspace}/connections/{name}/dependents", [200; 5]),
+    page("GET", "/w/{workspace}/compare", [200; 5]),
+    // Without the other workspace, which an address or form has to name.
+    page("GET", "/w/{workspace}/connections/{name}/copy", [404; 5]),
+    page("POST", "/w/{workspace}/connections/{name}/copy", [404; 5]),
     page("GET", "/w/{workspace}/deleted", [200; 5]),
     page("POST", "/w/{workspace}/deleted", [403, 403, 404, 404, 404]),
     page("GET", "/w/{workspace}/connections/{name}/versions", [200; 5]),
@@ -142,7 +154,7 @@ impl House {
     /// The address of a route; a token that is there is another one's, and new each time.
     fn address(&self, route: &Route, workspace: &str, name: &str) -> String {
         let path = route.path.replace("{workspace}", workspace).replace("{name}", name).replace("{type}", "postgres");
-        let path = path.replace("{version}", "1");
+        let path = path.replace("{version}", "1").replace("{alias}", "before");
         if !path.contains("{id}") {
             return path;
         }
@@ -161,7 +173,8 @@ impl House {
 #[test]
 fn every_page_by_every_caller() {
     let stored = Stored::start(Engine::Sqlite);
-    stored.create("sales", "planted");
+    stored.create("before", "planted");
+    stored.post("before", "rename", &serde_json::json!({"name": "sales"})).expect(200);
     stored.create_workspace("theirs");
     let (server, nobody) = (&stored.server, Session::nobody(&stored.server));
     let ended = member(server, "default", "viewer");

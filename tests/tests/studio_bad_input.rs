@@ -95,7 +95,14 @@ const ROUTES: &[Route] = &[
         &[("confirm", "1"), ("etag", "{first}")],
         303,
     ),
+    route(
+        "/w/{workspace}/connections/{name}/copy",
+        "/w/default/connections/sales/copy",
+        &[("to", "copies"), ("etag", ""), ("field", "host"), ("field", "username")],
+        303,
+    ),
     route("/w/{workspace}/connections/{name}/test", "/w/default/connections/absent/test", &[], 200),
+    route("/w/{workspace}/connections/{name}/rotate", "/w/default/connections/sales/rotate", &[("etag", "{etag}")], 200),
     route(
         "/w/{workspace}/connections/{name}/users",
         "/w/default/connections/sales/users",
@@ -112,6 +119,25 @@ const ROUTES: &[Route] = &[
     ),
     // Brings it back.
     route("/w/{workspace}/deleted", "/w/default/deleted", &[("name", "sales"), ("etag", "{etag}")], 303),
+    route(
+        "/w/{workspace}/connections/{name}/aliases/{alias}/remove",
+        "/w/default/connections/other/aliases/before/remove",
+        &[("confirm", "before")],
+        303,
+    ),
+    route(
+        "/w/{workspace}/connections/{name}/rename",
+        "/w/default/connections/other/rename",
+        &[("name", "another"), ("etag", "{other}"), ("keep_alias", "yes")],
+        303,
+    ),
+    // By the alias that it has now.
+    route(
+        "/w/{workspace}/connections/{name}/repoint",
+        "/w/default/connections/other/repoint",
+        &[("to", "sales"), ("etag", "{other}"), ("confirm", "other"), ("reason", "r")],
+        303,
+    ),
     route(
         "/w/{workspace}/tokens",
         "/w/default/tokens",
@@ -169,7 +195,7 @@ fn bad_values(route: &Route, name: &str) -> Vec<String> {
         "deny" => &["10.0.0.0/33", "10.0.0/8", "localhost", "%5B::1%5D", "10.0.0.0%20-%2010.1.0.0"],
         // A token may be called anything.
         "name" if route.path.ends_with("/tokens") => &[""],
-        "name" | "confirm" | "code" => &["", "-x", "a%2Fb", "..%2F..", "%E2%80%AEx"],
+        "name" | "confirm" | "code" | "to" => &["", "-x", "a%2Fb", "..%2F..", "%E2%80%AEx"],
         _ => &[],
     };
     all.extend(more.iter().map(ToString::to_string));
@@ -184,6 +210,7 @@ struct Case<'c> {
     route: &'c Route,
     session: &'c Session,
     etag: &'c str,
+    other: &'c str,
     users: &'c str,
     impact: &'c str,
     code: &'c str,
@@ -195,6 +222,7 @@ impl Case<'_> {
         let value = value
             .replace("{first}", &first)
             .replace("{etag}", self.etag)
+            .replace("{other}", self.other)
             .replace("{users}", self.users)
             .replace("{impact}", self.impact)
             .replace("{code}", self.code);
@@ -304,6 +332,7 @@ impl Case<'_> {
                     ("{type}", "postgres"),
                     ("{id}", "absent"),
                     ("{version}", "1"),
+                    ("{alias}", "before"),
                 ];
                 let place = others.iter().fold(place, |place, (part, value)| place.replace(part, value));
                 let answer = self.session.submit(&place, &body);
@@ -349,14 +378,18 @@ fn no_form_is_a_failure_and_a_refused_one_changes_nothing(#[case] engine: Engine
     let stored = Stored::start_with(engine, &["--oidc", &provider.file(&[])]);
     let sales = json!({"name": "sales", "type": "postgres", "host": "127.0.0.1", "port": 1, "username": "u", "password": "p"});
     let etag = stored.admin("POST", "/connections").json(&sales).send().expect(201).header("etag").to_owned();
+    stored.create("before", "planted");
+    let renamed = stored.admin("POST", "/connections/before/rename").header("if-match", "*").json(&json!({"name": "other"}));
+    let other = renamed.send().expect(200).header("etag").to_owned();
     stored.add_member("ada@example.org");
     stored.create_workspace("theirs");
+    stored.create_workspace("copies");
     let session = Session::start(&stored.server);
     let link = session.submit("/w/default/access", "email=bob%40example.org&roles=viewer").expect(201).text();
     let code = link.split("/link/").nth(1).and_then(|rest| rest.split('<').next()).expect("a link").to_owned();
     stored.credentials("sales").expect(200);
     let (users, impact) = (users_of_sales(&stored), impact_of_sales(&stored));
-    let case = |route| Case { route, session: &session, etag: &etag, users: &users, impact: &impact, code: &code };
+    let case = |route| Case { route, session: &session, etag: &etag, other: &other, users: &users, impact: &impact, code: &code };
     let (before, nobody) = (state(&stored), Session::nobody(&stored.server));
     for route in ROUTES {
         // Whatever comes from somebody signed in signs him out.
@@ -398,10 +431,11 @@ fn good_forms(stored: &Stored, session: &Session, code: &str) {
         let effect = || stored.sql("SELECT tick FROM change_clock; SELECT count(*) FROM sessions; SELECT count(*) FROM links");
         let (etag, mut before) = (etag_of_sales(stored), effect());
         let (users, impact) = (users_of_sales(stored), impact_of_sales(stored));
+        let other = stored.show("other").header("etag").to_owned();
         let token = stored.sql("SELECT id FROM tokens WHERE name = 't'");
         let place = route.at.replace("absent/test", "fresh/test").replace("absent/revoke", &format!("{token}/revoke"));
         let session = if route.path == "/sign-out" { &leaving } else { session };
-        let mut form = Case { route, session, etag: &etag, users: &users, impact: &impact, code }.good();
+        let mut form = Case { route, session, etag: &etag, other: &other, users: &users, impact: &impact, code }.good();
         if form.contains(NO_SESSION) {
             let account = session.get("/account").text();
             let id =

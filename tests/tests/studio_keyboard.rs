@@ -170,6 +170,8 @@ async fn browser_every_stop_of_the_other_pages_is_seen() {
         "/w/default/connections/crm/dependents",
         "/w/default/deleted",
         "/w/default/connections/crm/versions",
+        "/w/default/compare?with=other",
+        "/w/default/connections/crm/copy?to=other",
     ];
     for page in connections.into_iter().chain([
         "/w/default/tokens",

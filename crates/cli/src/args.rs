@@ -1,7 +1,10 @@
 //! What can be typed.
 
+mod aliases;
+mod compare;
 mod keys;
 mod people;
+mod rotation;
 mod scan;
 mod store;
 mod versions;
@@ -13,8 +16,11 @@ use dataflow_connectors::policy::Cidr;
 use dataflow_server::{config::Limit, ops::Role};
 
 pub use self::{
+    aliases::{RemoveAlias, RenameConnection, RepointConnection},
+    compare::{CompareWorkspaces, CopyConnection, OtherWorkspace},
     keys::{Keys, KeysCommand, NewSlotArguments},
     people::{AddMember, EnablePerson, People, PeopleCommand, Setup, SignInLink},
+    rotation::Rotate,
     scan::Scan,
     store::{Backup, Doctor, Restore},
     versions::{DiffVersions, PurgeVersion, Restored},
@@ -321,6 +327,8 @@ pub enum ConnectionCommand {
     Edit(EditConnection),
     /// Test a connection and show each step; exit 0 only if it passed
     Test { name: String },
+    /// Set a new password on the database, test it and save it; exit 0 only if it was rotated
+    Rotate(Rotate),
     /// List who depends on a connection: seen using it, or found in code by a scan
     Dependents { name: String },
     /// List the versions of a connection, the newest first, with what each changed
@@ -331,6 +339,18 @@ pub enum ConnectionCommand {
     Restore(Restored),
     /// Delete an older version with its secrets, for good; for admins
     PurgeVersion(PurgeVersion),
+    /// Give a connection another name; the old one goes on working, as an alias
+    Rename(RenameConnection),
+    /// List the other names of a connection, with who uses each
+    Aliases { name: String },
+    /// Remove an alias, after showing who uses it; they fail until a connection has that name
+    RemoveAlias(RemoveAlias),
+    /// Delete a connection and have its names lead to another one, after showing what that does
+    Repoint(RepointConnection),
+    /// Compare with another workspace by name: what is missing on a side, and what has drifted apart
+    Compare(CompareWorkspaces),
+    /// Copy a connection's definition into another workspace under its name, without its secrets
+    Copy(CopyConnection),
     /// List deleted connections
     Deleted,
     /// Delete a connection, after showing who uses it; they fail until one of the same name exists
@@ -365,6 +385,9 @@ pub struct EditConnection {
     /// Clear a field: back to its default; of a secret: remove it
     #[arg(long, value_name = "PATH")]
     pub clear: Vec<String>,
+    /// Save without a test: else what clients will connect with is tested before it serves
+    #[arg(long)]
+    pub no_test: bool,
     #[command(flatten)]
     pub fields: Fields,
 }

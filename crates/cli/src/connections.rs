@@ -1,13 +1,16 @@
 //! `dataflow connections`: the Studio's work in a shell, over the server's API.
 
+mod aliases;
+mod compare;
 mod dependents;
+mod rotation;
 mod versions;
 
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use dataflow_client::{ApiAnswer, ApiRequest, Client, ClientConfig, Explicit};
-use dataflow_model::{Catalogue, ConnectionType, FieldKind, TestReport, TestStatus};
+use dataflow_model::{Catalogue, Code, ConnectionType, FieldKind, TestReport, TestStatus};
 use http::Method;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
@@ -29,14 +32,21 @@ pub fn run(arguments: Connections) -> anyhow::Result<ExitCode> {
         ConnectionCommand::Create(arguments) => create(&client, form, &arguments)?,
         ConnectionCommand::Edit(arguments) => edit(&client, form, &arguments)?,
         ConnectionCommand::Test { name } => return test(&client, form, &name),
+        ConnectionCommand::Rotate(arguments) => return rotation::rotate(&client, form, &arguments),
         ConnectionCommand::Dependents { name } => dependents::list(&client, form, &name)?,
         ConnectionCommand::Versions { name } => versions::list(&client, form, &name)?,
         ConnectionCommand::Diff(arguments) => versions::diff(&client, form, &arguments)?,
-        ConnectionCommand::Restore(Restored { name, version: None }) => dependents::restore(&client, form, &name)?,
-        ConnectionCommand::Restore(Restored { name, version: Some(version) }) => {
-            versions::restore(&client, form, &name, version)?;
+        ConnectionCommand::Restore(Restored { name, version: None, .. }) => dependents::restore(&client, form, &name)?,
+        ConnectionCommand::Restore(Restored { name, version: Some(version), no_test }) => {
+            versions::restore(&client, form, &name, (version, !no_test))?;
         }
         ConnectionCommand::PurgeVersion(arguments) => versions::purge(&client, &arguments)?,
+        ConnectionCommand::Rename(arguments) => aliases::rename(&client, form, &arguments)?,
+        ConnectionCommand::Aliases { name } => aliases::list(&client, form, &name)?,
+        ConnectionCommand::RemoveAlias(arguments) => aliases::remove(&client, &arguments)?,
+        ConnectionCommand::Repoint(arguments) => aliases::repoint(&client, form, &arguments)?,
+        ConnectionCommand::Compare(arguments) => return compare::compare(&client, form, &arguments),
+        ConnectionCommand::Copy(arguments) => compare::copy(&client, form, &arguments)?,
         ConnectionCommand::Deleted => dependents::deleted(&client, form)?,
         ConnectionCommand::Delete { name, reason, use_instead, yes } => {
             let told = [("reason", reason), ("use_instead", use_instead)];
@@ -48,6 +58,16 @@ pub fn run(arguments: Connections) -> anyhow::Result<ExitCode> {
 
 /// Every item of a list, page by page.
 pub fn items(client: &Client, list: &str, filters: &[(&str, Option<String>)]) -> anyhow::Result<Vec<Value>> {
+    items_with(client, list, filters, &[])
+}
+
+/// The same, with these headers.
+fn items_with(
+    client: &Client,
+    list: &str,
+    filters: &[(&str, Option<String>)],
+    headers: &[(&'static str, &str)],
+) -> anyhow::Result<Vec<Value>> {
     let mut items = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
@@ -60,7 +80,10 @@ pub fn items(client: &Client, list: &str, filters: &[(&str, Option<String>)]) ->
         if let Some(cursor) = &cursor {
             query.append_pair("cursor", cursor);
         }
-        let page = accepted(&ask(client, &ApiRequest::new(Method::GET, &format!("{list}?{}", query.finish())))?)?;
+        let path = format!("{list}?{}", query.finish());
+        let request =
+            headers.iter().fold(ApiRequest::new(Method::GET, &path), |request, (name, value)| request.header(name, value));
+        let page = accepted(&ask(client, &request)?)?;
         items.extend(page.get("items").and_then(Value::as_array).cloned().unwrap_or_default());
         cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
         if cursor.is_none() {
@@ -162,19 +185,38 @@ fn edit(client: &Client, form: Output, arguments: &EditConnection) -> anyhow::Re
     body.fill(kind, &arguments.fields)?;
     let save = |body: &Body| -> anyhow::Result<ApiAnswer> {
         let json = body.json()?;
-        ask(client, &ApiRequest::new(Method::PATCH, &path(&arguments.name)).json(&json).header("If-Match", &etag))
+        let path = format!("{}?test={}", path(&arguments.name), !arguments.no_test);
+        ask(client, &ApiRequest::new(Method::PATCH, &path).json(&json).header("If-Match", &etag))
     };
     let mut answer = save(&body)?;
     if output::is_terminal() && body.ask_again(kind, &answer)? {
         answer = save(&body)?;
     }
-    let connection = accepted(&answer)?;
+    let connection = tried(&answer)?;
     output::say("Saved.");
     show(&connection, form)
 }
 
+/// The JSON of a change that was tested before it serves, if it passed.
+fn tried(answer: &ApiAnswer) -> anyhow::Result<Value> {
+    let code = answer.problem().code.as_deref().and_then(Code::parse);
+    if code == Some(Code::TestFailed) {
+        let problem: Value = serde_json::from_slice(&answer.body).context("read the server's answer")?;
+        let report = problem.get("report").cloned().unwrap_or_default();
+        let report: TestReport = serde_json::from_value(report).context("read the server's report")?;
+        output::say(&output::report(&report));
+        bail!("The change did not pass its test; nothing was saved. Correct it, or say --no-test to save it all the same.");
+    }
+    if code == Some(Code::TestsDisabled) {
+        bail!("Tests of connections are switched off on this server; nothing was saved. Say --no-test to save it without one.");
+    }
+    accepted(answer)
+}
+
 fn delete(client: &Client, name: &str, told: [(&str, Option<String>); 2], yes: bool) -> anyhow::Result<()> {
-    let (_, etag) = read(client, name)?;
+    let (connection, etag) = read(client, name)?;
+    // By an alias it is that connection all the same.
+    let name = connection.get("name").and_then(Value::as_str).unwrap_or(name);
     let impact = dependents::impact(client, name)?;
     if impact.total > 0 {
         output::say(&dependents::in_words(name, &impact));

@@ -4,12 +4,16 @@
 //! [`crate::scrub::Scrubber`]; a secret is never among them.
 
 mod files;
+mod renewal;
 mod tls;
 
 use dataflow_model::{Cause, StepName, TestError};
 
 pub use files::*;
+pub use renewal::*;
 pub use tls::*;
+
+pub const SERVERS_OWN_WORDS: &str = "The words are the server's own. Look them up in its manual, or ask its administrator.";
 
 fn because(code: Cause, message: impl Into<String>, hint: impl Into<String>) -> TestError {
     TestError { code, message: message.into(), hint: hint.into(), field: None, certificates: Vec::new() }
@@ -106,6 +110,11 @@ pub fn timed_out(step: StepName) -> TestError {
             "The server is overloaded, or something holds a lock. Look at its running queries, then try again.",
             None,
         ),
+        StepName::SetPassword => (
+            "The server did not answer in time whether it took the new password.",
+            "The server is overloaded, or something holds a lock. Look at its running queries.",
+            None,
+        ),
     };
     TestError { field: field.map(str::to_owned), ..because(Cause::TimedOut, message, hint) }
 }
@@ -127,6 +136,7 @@ pub fn connection_lost(step: StepName) -> TestError {
         StepName::SignIn => "during the sign-in",
         StepName::OpenDatabase => "while the database was being opened",
         StepName::Read => "while one row was being read",
+        StepName::SetPassword => "while the new password was being set",
     };
     because(
         Cause::ConnectionLost,
@@ -362,11 +372,7 @@ pub fn invalid_settings(field: Option<&str>, said: &str) -> TestError {
 
 /// `said` is the server's scrubbed reason.
 pub fn server_error(said: &str) -> TestError {
-    because(
-        Cause::ServerError,
-        format!("The server answered with an error: {said}"),
-        "The words are the server's own. Look them up in its manual, or ask its administrator.",
-    )
+    because(Cause::ServerError, format!("The server answered with an error: {said}"), SERVERS_OWN_WORDS)
 }
 
 // The test itself.

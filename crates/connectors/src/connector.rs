@@ -1,14 +1,23 @@
 //! What every connector is: the trait, what it is given and what it gives back.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use dataflow_model::{PublicFields, SecretFields, TestError, TestStatus};
+use dataflow_model::{PublicFields, Secret, SecretFields, StepName, StepStatus, TestError, TestStatus, settle::is_loopback};
 use futures_util::future::BoxFuture;
 
 use tokio::time::error::Elapsed;
 
-use crate::{Dialer, Steps};
+use crate::{Dialer, Steps, causes};
 
+/// The field that a renewal renews.
+pub const PASSWORD: &str = "password";
 /// Where a connection says how many seconds connecting may take.
 pub(crate) const CONNECT_TIMEOUT: &str = "extra.connect_timeout";
 
@@ -17,11 +26,35 @@ pub(crate) const CONNECT_TIMEOUT: &str = "extra.connect_timeout";
 pub struct Target {
     pub public: PublicFields,
     pub secrets: SecretFields,
+    /// What the login's password is to be; then it is set instead of a test.
+    pub new_password: Option<Secret>,
     /// Where this machine keeps the files that connections may name; `None` if it keeps none.
     pub file_folder: Option<PathBuf>,
 }
 
 impl Target {
+    /// The steps of what is done with it.
+    #[must_use]
+    pub fn steps(&self) -> &'static [StepName] {
+        if self.new_password.is_some() { &StepName::RENEWAL } else { &StepName::ALL }
+    }
+
+    /// Whether nobody on the way can read what is sent: the server's certificate is verified, or it is this machine. A verifier or a hash is no
+    /// less than a password to whoever has seen a sign-in, too.
+    pub(crate) fn is_unheard(&self, is_verified: bool) -> bool {
+        is_verified || is_loopback(self.text("host"))
+    }
+
+    /// The same connection, signing in with another password.
+    pub(crate) fn with_password(&self, password: &Secret) -> Self {
+        let mut secrets = SecretFields::default();
+        for (path, secret) in &self.secrets.0 {
+            secrets.0.insert(path.clone(), secret.duplicate_secret());
+        }
+        secrets.0.insert(PASSWORD.into(), password.duplicate_secret());
+        Self { public: self.public.clone(), secrets, new_password: None, file_folder: None }
+    }
+
     /// The text at `path`; empty if it is unset.
     #[must_use]
     pub fn text(&self, path: &str) -> &str {
@@ -85,4 +118,61 @@ pub trait Connector: Sync {
         dialer: &'a Dialer,
         steps: &'a mut Steps,
     ) -> BoxFuture<'a, Result<(Outcome, Farewell<'t>), TestError>>;
+
+    /// Who sets new passwords in this protocol, if anybody does.
+    fn renewer(&self) -> Option<&dyn Renewer> {
+        None
+    }
+}
+
+/// Gives a login a new password.
+pub trait Renewer: Sync {
+    /// Signs in as the connection does and gives the login that it signed in as the password `new`, telling `steps` of each of
+    /// [`StepName::RENEWAL`]. What may not be changed, or could not be signed in with afterwards, is refused before anything is changed; and if
+    /// nobody can sign in with the new password once it is set, the old one is set again.
+    ///
+    /// # Errors
+    /// As [`Connector::test`]. [`dataflow_model::Cause::PasswordNotSet`]: the old password is in force. Another error in the step
+    /// [`StepName::SetPassword`] says nothing of which one is; one in an earlier step, that nothing was sent that changes it.
+    fn set_password<'a, 't: 'a>(
+        &'a self,
+        target: &'t Target,
+        new: &'t Secret,
+        dialer: &'a Dialer,
+        steps: &'a mut Steps,
+    ) -> BoxFuture<'a, Result<(Outcome, Farewell<'t>), TestError>>;
+}
+
+/// Pauses before each try to sign in: behind some names stand several servers, of which one may follow the others. No more of them: some
+/// servers lock who has failed three times.
+const TRIES: [Duration; 2] = [Duration::ZERO, Duration::from_millis(700)];
+/// How long all of them may take.
+const TRYING: Duration = Duration::from_secs(4);
+
+/// Whether the server lets `target` in. What it refuses after the sign-in, for want of room say, is no answer to that.
+pub(crate) async fn lets_in(connector: &dyn Connector, target: &Target, dialer: &Dialer) -> Result<(), TestError> {
+    let mut refused = Err(causes::timed_out(StepName::SignIn));
+    let tries = async {
+        for pause in TRIES {
+            tokio::time::sleep(pause).await;
+            let is_in = Arc::new(AtomicBool::new(false));
+            let noted = Arc::clone(&is_in);
+            let mut steps = Steps::new(move |step| {
+                noted.fetch_or(step.step == StepName::SignIn && step.status == StepStatus::Ok, Ordering::Relaxed);
+            });
+            match connector.test(target, dialer, &mut steps).await {
+                Ok((_, farewell)) => {
+                    farewell.await;
+                    refused = Ok(());
+                }
+                Err(_) if is_in.load(Ordering::Relaxed) => refused = Ok(()),
+                Err(error) => refused = Err(error),
+            }
+            if refused.is_ok() {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(TRYING, tries).await;
+    refused
 }

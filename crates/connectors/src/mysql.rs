@@ -8,19 +8,20 @@
 mod fuzz;
 mod packet;
 mod refusal;
+mod renewal;
 mod session;
 mod sign_in;
 mod wire;
 
 use std::{pin::pin, time::Duration};
 
-use dataflow_model::{StepName, TestError, TestStatus};
+use dataflow_model::{Secret, StepName, TestError, TestStatus};
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
     Connector, Dialer, Outcome, Steps, Target, causes,
-    connector::{CONNECT_TIMEOUT, Farewell},
+    connector::{CONNECT_TIMEOUT, Farewell, Renewer},
     scrub::printable,
     tls::{self, TlsMode, TlsSettings},
 };
@@ -50,20 +51,30 @@ impl Connector for MySql {
             outcome.map_err(|failure| refusal::explain(failure, target, steps.current()))
         })
     }
+
+    fn renewer(&self) -> Option<&dyn Renewer> {
+        Some(self)
+    }
+}
+
+impl Renewer for MySql {
+    fn set_password<'a, 't: 'a>(
+        &'a self,
+        target: &'t Target,
+        new: &'t Secret,
+        dialer: &'a Dialer,
+        steps: &'a mut Steps,
+    ) -> BoxFuture<'a, Result<(Outcome, Farewell<'t>), TestError>> {
+        Box::pin(renewal::set_password(target, new, dialer, steps))
+    }
 }
 
 async fn run<'a>(target: &'a Target, dialer: &Dialer, steps: &mut Steps) -> Result<(Outcome, Farewell<'a>), Failure> {
     let connected = connect(target, dialer, steps);
-    let (mut wire, greeting) = target.connect_in_time(connected).await.map_err(|_| Failure::TimedOut(CONNECT_TIMEOUT))??;
+    let Connected { mut wire, greeting, .. } =
+        target.connect_in_time(connected).await.map_err(|_| Failure::TimedOut(CONNECT_TIMEOUT))??;
     wire.set_patience(target.seconds(READ_TIMEOUT));
-    steps.begin(StepName::OpenDatabase);
-    match target.text("database") {
-        "" => steps.done("none chosen".to_owned()),
-        database => {
-            session::open_database(&mut wire, database).await?;
-            steps.done(None);
-        }
-    }
+    open_database(&mut wire, target, steps).await?;
     steps.begin(StepName::Read);
     session::set_up(&mut wire, target).await?;
     session::read_one_row(&mut wire).await?;
@@ -73,8 +84,30 @@ async fn run<'a>(target: &'a Target, dialer: &Dialer, steps: &mut Steps) -> Resu
     Ok((Outcome { status: TestStatus::Ok, server_version }, farewell))
 }
 
+async fn open_database(wire: &mut Wire, target: &Target, steps: &mut Steps) -> Result<(), Failure> {
+    steps.begin(StepName::OpenDatabase);
+    match target.text("database") {
+        "" => steps.done("none chosen".to_owned()),
+        database => {
+            session::open_database(wire, database).await?;
+            steps.done(None);
+        }
+    }
+    Ok(())
+}
+
+/// Signed in.
+struct Connected {
+    wire: Wire,
+    greeting: Greeting,
+    /// By what the server knows the login.
+    plugin: String,
+    /// Whether the password itself could be told.
+    can_tell_password: bool,
+}
+
 /// Up to and with the sign-in.
-async fn connect(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<(Wire, Greeting), Failure> {
+async fn connect(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<Connected, Failure> {
     let host = target.text("host");
     let settings = TlsSettings::of(target);
     let mut wire = Wire::new(dialer.dial(host, target.port(PORT), steps).await?);
@@ -112,9 +145,9 @@ async fn connect(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<
         verified: settings.is_verified(),
         own_key_allowed: target.text("extra.insecure_auth") == "mysql_rsa",
     };
-    identity.sign_in(&mut wire, &greeting).await?;
+    let plugin = identity.sign_in(&mut wire, &greeting).await?;
     steps.done(None);
-    Ok((wire, greeting))
+    Ok(Connected { plugin, can_tell_password: identity.can_tell_password(), wire, greeting })
 }
 
 /// How long a server may be silent before the question is put whether it is a database at all.

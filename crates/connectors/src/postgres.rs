@@ -7,19 +7,20 @@
 #[cfg(test)]
 mod fuzz;
 mod refusal;
+mod renewal;
 mod settings;
 mod sign_in;
 mod wire;
 
-use bytes::Bytes;
-use dataflow_model::{StepName, TestError, TestStatus};
+use bytes::{Buf as _, Bytes};
+use dataflow_model::{Secret, StepName, TestError, TestStatus};
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use self::wire::{Fault, Wire};
 use crate::{
     Connector, Dialer, Outcome, Steps, Target, causes,
-    connector::{CONNECT_TIMEOUT, Farewell},
+    connector::{CONNECT_TIMEOUT, Farewell, Renewer},
     dialer::Duplex,
     scrub::Scrubber,
     tls::{self, TlsMode, TlsSettings},
@@ -43,6 +44,22 @@ impl Connector for Postgres {
         steps: &'a mut Steps,
     ) -> BoxFuture<'a, Result<(Outcome, Farewell<'t>), TestError>> {
         Box::pin(test(target, dialer, steps))
+    }
+
+    fn renewer(&self) -> Option<&dyn Renewer> {
+        Some(self)
+    }
+}
+
+impl Renewer for Postgres {
+    fn set_password<'a, 't: 'a>(
+        &'a self,
+        target: &'t Target,
+        new: &'t Secret,
+        dialer: &'a Dialer,
+        steps: &'a mut Steps,
+    ) -> BoxFuture<'a, Result<(Outcome, Farewell<'t>), TestError>> {
+        Box::pin(renewal::set_password(target, new, dialer, steps))
     }
 }
 
@@ -111,12 +128,16 @@ struct Session<'a> {
     scrubber: Scrubber,
     wire: Wire<Box<dyn Duplex>>,
     step: StepName,
+    /// The server asked for the password, and found it right.
+    has_proved_password: bool,
+    /// The number that the server has given the session.
+    process: Option<u32>,
 }
 
 impl<'a> Session<'a> {
     fn new(target: &'a Target, tls: TlsSettings<'a>, binding: Option<Vec<u8>>, stream: Box<dyn Duplex>) -> Self {
-        let scrubber = Scrubber::new(&target.secrets);
-        Self { target, tls, binding, scrubber, wire: Wire::new(stream), step: StepName::SignIn }
+        let (scrubber, wire) = (Scrubber::of(target), Wire::new(stream));
+        Self { target, tls, binding, scrubber, wire, step: StepName::SignIn, has_proved_password: false, process: None }
     }
 
     /// Signs in and opens the database: what the sign-in proved, and the server's version.
@@ -143,7 +164,8 @@ impl<'a> Session<'a> {
             match self.next().await? {
                 (b'S', body) => version = server_version(&body).or(version),
                 (b'Z', _) => return Ok(version.map(|version| self.scrubber.clean(&format!("{PRODUCT} {version}")))),
-                (b'K' | b'N', _) => {}
+                (b'K', mut body) => self.process = body.try_get_u32().ok(),
+                (b'N', _) => {}
                 _ => return Err(causes::not_that_database(PRODUCT)),
             }
         }

@@ -29,6 +29,8 @@ mod tests {
             kind.id,
             kind.connector
         );
+        let renews = connector(&kind.connector).is_some_and(|connector| connector.renewer().is_some());
+        assert!(renews || !kind.rotates, "{}: `rotates`, and its connector sets no passwords", kind.id);
         for field in &kind.fields {
             let name = field.path.as_str().rsplit('.').next().unwrap_or_default();
             let words: BTreeSet<_> = name.split('_').chain(field.label.split(' ')).map(str::to_lowercase).collect();

@@ -8,6 +8,8 @@ use base64::{Engine as _, engine::general_purpose};
 use dataflow_model::SecretFields;
 use zeroize::Zeroizing;
 
+use crate::Target;
+
 /// Longest foreign text that is shown, in characters.
 pub const LONGEST: usize = 300;
 /// A secret shorter than this cannot be cut out without leaving holes that tell it; then the whole text is withheld.
@@ -30,6 +32,22 @@ impl Scrubber {
         // Longest first, so that a form that is part of another does not break it up.
         scrubber.forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
         scrubber
+    }
+
+    /// Knows the password that a login is given, too.
+    #[must_use]
+    pub fn of(target: &Target) -> Self {
+        let mut scrubber = Self::new(&target.secrets);
+        if let Some(new) = &target.new_password {
+            scrubber.and(new.expose_secret());
+        }
+        scrubber
+    }
+
+    /// Has `secret` cut out, too, and before all that is part of it.
+    pub fn and(&mut self, secret: &str) {
+        self.add(secret);
+        self.forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
     }
 
     fn add(&mut self, secret: &str) {

@@ -149,6 +149,9 @@ pub struct ConnectionType {
     /// Schemes that a pasted URL of this type begins with.
     #[serde(default)]
     pub url_schemes: Vec<String>,
+    /// Its connector can give the login a new password, and servers of this type keep it in a form that the connector knows.
+    #[serde(default)]
+    pub rotates: bool,
     pub fields: Vec<Field>,
 }
 
@@ -270,6 +273,9 @@ fn overlay(fields: &mut Vec<toml::Value>, own: &toml::Value) {
 fn check(kind: &ConnectionType) -> Result<(), CatalogueError> {
     let rule = |problem: String| Err(CatalogueError::Rule { file: kind.id.clone(), problem });
     let mut seen = std::collections::BTreeSet::new();
+    if kind.rotates && !kind.fields.iter().any(|field| field.path.as_str() == "password" && field.secret) {
+        return rule("`rotates` needs a secret field `password`".to_owned());
+    }
     for field in &kind.fields {
         let path = field.path.as_str();
         if !seen.insert(path) {

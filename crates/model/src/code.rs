@@ -58,6 +58,8 @@ codes! {
     HasDependents => "has_dependents",
     /// The name is taken, in any case.
     NameTaken => "name_taken",
+    /// The password of the connection is being rotated, or whether it was is not known yet; `detail` says by whom and since when.
+    RotationUnderWay => "rotation_under_way",
     /// A change without `If-Match`.
     PreconditionRequired => "precondition_required",
     /// `If-Match` names an older version.
@@ -66,6 +68,8 @@ codes! {
     SecretReentryRequired => "secret_reentry_required",
     /// The `Idempotency-Key` was used for another request, or for an answer that is given once.
     IdempotencyConflict => "idempotency_conflict",
+    /// The change was tried before it would have served, and did not pass; `report` says why.
+    TestFailed => "test_failed",
     /// Tests are switched off on this server.
     TestsDisabled => "tests_disabled",
     /// Too much of the kind is under way; `Retry-After` says in how many seconds to try again.

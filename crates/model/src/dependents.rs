@@ -16,6 +16,9 @@ pub struct Dependent {
     pub seen: Option<Seen>,
     /// Where code names the connection; at most 20 places.
     pub found: Vec<Found>,
+    /// The alias that it uses; null of one that uses the connection's own name.
+    #[serde(default)]
+    pub alias: Option<String>,
 }
 
 /// What is known of a workflow's uses. Times are RFC 3339.
@@ -67,8 +70,41 @@ pub enum Certainty {
     Maybe,
 }
 
-/// What a delete would break.
+/// How many depend on a connection by another name than its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ByAlias {
+    #[schema(example = "old_sales")]
+    pub name: String,
+    #[schema(example = 3)]
+    pub total: i64,
+}
+
+/// What it does to dependents that their name leads to another connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Repointing {
+    /// The name of the other connection.
+    #[schema(example = "warehouse")]
+    pub to: String,
+    /// The type that they open now and the one that they would open, if another driver opens that: code that was written for the one may not
+    /// work with the other.
+    pub types: Option<[String; 2]>,
+    /// Who was seen using the name and may not use the other connection, at most 20: those fail.
+    #[schema(example = json!(["token etl"]))]
+    pub lose: Vec<String>,
+}
+
+/// What a delete would break, or another act that takes a name away.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "total": 1, "found_only": 0, "live": 0, "hidden": 0, "token": "3b0c5a0f6e0d4c1f9a7b2d8e6c4f1a20",
+    "dependents": [{
+        "kind": "pipeline", "name": "daily_sales.load", "alias": "old_sales", "found": [],
+        "seen": {"first_at": "2026-11-01T02:00:03Z", "last_at": "2026-11-29T02:00:04Z", "uses": 412, "version": 3, "versions": [2, 3],
+            "by": "token etl", "host": "worker-1", "failed_at": null, "failed_version": null, "live": false}
+    }],
+    "aliases": [{"name": "old_sales", "total": 1}],
+    "repointing": {"to": "warehouse", "types": ["postgres", "mysql"], "lose": ["token etl"]}
+}))]
 pub struct Impact {
     /// How many workflows depend on it.
     #[schema(example = 11)]
@@ -82,6 +118,12 @@ pub struct Impact {
     pub hidden: i64,
     /// The latest of the others, at most 20.
     pub dependents: Vec<Dependent>,
-    /// What a delete has to carry, so that it is known what it breaks; null where nothing depends on it.
+    /// What that has to carry, so that it is known what it breaks; null where it needs none.
     pub token: Option<String>,
+    /// How many of them use an alias, for each that has any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<ByAlias>,
+    /// Where names are led to another connection: what that does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repointing: Option<Box<Repointing>>,
 }

@@ -44,6 +44,19 @@ pub enum FieldInput {
     Other,
 }
 
+impl FieldInput {
+    fn duplicate(&self) -> Self {
+        match self {
+            Self::Null => Self::Null,
+            Self::Boolean(value) => Self::Boolean(*value),
+            Self::Integer(value) => Self::Integer(*value),
+            Self::Text(text) => Self::Text(text.duplicate_secret()),
+            Self::Keep { set } => Self::Keep { set: *set },
+            Self::Other => Self::Other,
+        }
+    }
+}
+
 /// A connection as written. Absent members are `None` or not in `fields`; `""` and `null` are different.
 #[derive(Debug, Default)]
 pub struct Draft {
@@ -58,6 +71,20 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// The same once more: what is tried before it is saved is read twice.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        let fields = self.fields.iter().map(|(path, input)| (path.clone(), input.duplicate())).collect();
+        Self {
+            name: self.name.clone(),
+            type_id: self.type_id.clone(),
+            description: self.description.clone(),
+            tags: self.tags.clone(),
+            fields,
+            errors: self.errors.clone(),
+        }
+    }
+
     /// Whether nothing was written at all: `{}`.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -68,7 +95,7 @@ impl Draft {
 
 /// Members that an answer has and a request may send back unread.
 const READ_ONLY: &[&str] =
-    &["version", "fingerprint", "created_at", "created_by", "updated_at", "updated_by", "status", "last_check"];
+    &["version", "fingerprint", "created_at", "created_by", "updated_at", "updated_by", "status", "last_check", "rotation"];
 
 impl<'de> Deserialize<'de> for Draft {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

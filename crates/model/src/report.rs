@@ -12,10 +12,16 @@ pub enum StepName {
     SignIn,
     OpenDatabase,
     Read,
+    /// Instead of `Read`, where a login gets a new password.
+    SetPassword,
 }
 
 impl StepName {
+    /// The steps of a test.
     pub const ALL: [Self; 6] = [Self::Resolve, Self::Reach, Self::Secure, Self::SignIn, Self::OpenDatabase, Self::Read];
+    /// Those of setting a new password.
+    pub const RENEWAL: [Self; 6] =
+        [Self::Resolve, Self::Reach, Self::Secure, Self::SignIn, Self::OpenDatabase, Self::SetPassword];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -26,6 +32,7 @@ impl StepName {
             Self::SignIn => "sign_in",
             Self::OpenDatabase => "open_database",
             Self::Read => "read",
+            Self::SetPassword => "set_password",
         }
     }
 
@@ -39,6 +46,7 @@ impl StepName {
             Self::SignIn => "Signed in",
             Self::OpenDatabase => "Database opened",
             Self::Read => "Read one row",
+            Self::SetPassword => "New password set",
         }
     }
 }
@@ -118,6 +126,8 @@ pub enum Cause {
     ReadRefused,
     InvalidSettings,
     ConnectionLost,
+    /// The login has the password that it had: the new one was not set, or the old one was set again.
+    PasswordNotSet,
     /// The server said something that no other cause covers; the message carries its scrubbed words.
     ServerError,
     /// The test itself broke (its process died, or could not start); says nothing about the database.
@@ -154,6 +164,7 @@ impl Cause {
             Self::ReadRefused => "Reading refused",
             Self::InvalidSettings => "Settings refused",
             Self::ConnectionLost => "Connection lost",
+            Self::PasswordNotSet => "Password not changed",
             Self::TestBroken => "Test did not run",
             Self::ServerError => "Server error",
         }

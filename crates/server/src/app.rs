@@ -64,6 +64,10 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Where the folders of this machine's nodes are.
     pub data_folder: std::path::PathBuf,
+    /// When this process began.
+    pub started_at: i64,
+    /// Wakes whoever settles rotations of passwords.
+    pub settle_rotations: tokio::sync::Notify,
     /// What a server says of itself; nothing in a shell.
     pub running: OnceLock<Running>,
     /// Where the audit's checkpoints go, if anywhere.
@@ -94,6 +98,7 @@ impl App {
     async fn build(config: &AppConfig) -> anyhow::Result<Arc<Self>> {
         let store = Store::open(&config.data.location()).await.context("open the store")?;
         let clock = Clock::default();
+        let started_at = clock.now();
         let vault = keys::open_vault(&store, &config.data.key(), &clock).await?;
         if (1..firsts::SINCE).contains(&store.came_from) {
             let mut write = store.write().await?;
@@ -121,6 +126,8 @@ impl App {
             throttle: Throttle::new(config.rates.clone(), metrics.clone()),
             metrics,
             data_folder: config.data.folder.clone(),
+            started_at,
+            settle_rotations: tokio::sync::Notify::new(),
             running: OnceLock::new(),
             checkpoints: config.audit.checkpoints.clone(),
             oidc: config.oidc.clone(),
@@ -174,8 +181,18 @@ pub struct Caches {
     pub workspaces: Cache<String, Arc<Workspace>>,
     /// By token hash.
     pub tokens: Cache<[u8; 32], Arc<TokenIdentity>>,
-    /// By workspace id and connection name.
+    /// By workspace id and the connection's own name.
     pub connections: Cache<(Uuid, String), Arc<Servable>>,
+    /// By workspace id and alias.
+    pub aliases: Cache<(Uuid, String), Arc<Led>>,
+}
+
+/// Where an alias leads.
+#[derive(Debug)]
+pub struct Led {
+    /// The connection's id: another one may have its name by now.
+    pub id: Uuid,
+    pub name: String,
 }
 
 impl Caches {
@@ -204,6 +221,12 @@ impl Caches {
         write.once_committed(move || caches.drop_with(|| caches.connections.remove(&key)));
     }
 
+    /// Forgets where every alias leads once `write` is committed.
+    pub fn forget_aliases(self: &Arc<Self>, write: &mut Write) {
+        let caches = self.clone();
+        write.once_committed(move || caches.drop_with(|| caches.aliases.clear()));
+    }
+
     /// Forgets every connection once `write` is committed.
     pub fn forget_connections(self: &Arc<Self>, write: &mut Write) {
         let caches = self.clone();
@@ -221,6 +244,7 @@ impl Caches {
             self.workspaces.clear();
             self.tokens.clear();
             self.connections.clear();
+            self.aliases.clear();
         });
     }
 }
@@ -266,6 +290,10 @@ impl<K: std::hash::Hash + Eq, V: Clone> Cache<K, V> {
 impl Caches {
     pub fn put_token(&self, generation: u64, hash: [u8; 32], identity: Arc<TokenIdentity>) {
         self.put(generation, || self.tokens.put(hash, identity));
+    }
+
+    pub fn put_alias(&self, generation: u64, key: (Uuid, String), led: Arc<Led>) {
+        self.put(generation, || self.aliases.put(key, led));
     }
 
     pub fn put_connection(&self, generation: u64, key: (Uuid, String), connection: Arc<Servable>) {

@@ -35,9 +35,15 @@ pub const ACTIONS: &[(&str, &str)] = &[
     ("connection.edit", "Connection edited"),
     ("connection.carry_secret", "Secret kept for another address"),
     ("connection.restore_version", "Older version restored"),
+    ("connection.rotate", "Rotation of the password begun"),
+    ("connection.rotated", "Password rotated"),
+    ("connection.rotation_failed", "Password not rotated"),
     ("connection.purge_version", "Older version purged"),
     ("connection.delete", "Connection deleted"),
     ("connection.restore", "Connection brought back"),
+    ("connection.rename", "Connection renamed"),
+    ("connection.repoint", "Name led to another connection"),
+    ("alias.remove", "Alias removed"),
     ("connection.narrow", "Who may use it decided"),
     ("token.create", "Token created"),
     ("token.revoke", "Token revoked"),
@@ -76,10 +82,17 @@ pub const ACTIONS: &[(&str, &str)] = &[
     ("backup.restore", "Restored from a backup"),
 ];
 
+/// What is listed of a connection beside its events, and the same for people: no event, since its row is kept elsewhere.
+pub const OF_CONNECTIONS: [(&str, &str); 3] =
+    [(CHECKED, "Test run"), (FIRST_USED, "Used for the first time"), (FAILED, "A workflow could not connect")];
+pub const CHECKED: &str = "connection.checked";
+pub const FIRST_USED: &str = "workflow.first_used";
+pub const FAILED: &str = "workflow.failed";
+
 /// What an action is called for people.
 #[must_use]
 pub fn words(action: &str) -> &str {
-    ACTIONS.iter().find(|(name, _)| *name == action).map_or(action, |(_, words)| words)
+    ACTIONS.iter().chain(&OF_CONNECTIONS).find(|(name, _)| *name == action).map_or(action, |(_, words)| words)
 }
 
 /// Who did what nobody asked for.

@@ -7,11 +7,11 @@ mod not_let_in;
 mod page;
 
 use axum::http::StatusCode;
-use dataflow_model::{Code, FieldError, Impact};
+use dataflow_model::{Code, FieldError, Impact, TestReport};
 use serde::{Deserialize, Serialize};
 
 pub use self::not_let_in::NotLetIn;
-use crate::store::StoreError;
+use crate::{ops::rotations::UnderWay, store::StoreError};
 
 /// What a deleted connection left, as told to those who may see it.
 #[derive(Debug, Clone)]
@@ -47,9 +47,13 @@ pub enum Error {
     Deleted(Box<Tombstone>),
     /// Workflows depend on what is to be deleted, and the request does not say that this is known.
     HasDependents(Box<Impact>),
+    /// What a change would have put in force did not pass its test.
+    TestFailed(Box<TestReport>),
     /// A tombstone of which nothing is left to bring back.
     NotRestorable(Box<Tombstone>),
     NameTaken(String),
+    /// The connection's password is being rotated, or whether it was is not known yet.
+    RotationUnderWay(Box<UnderWay>),
     PreconditionRequired,
     VersionConflict,
     /// The secrets that must be typed again, by path.
@@ -125,6 +129,9 @@ pub struct Problem {
     /// What a delete would break, for `has_dependents`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub impact: Option<Box<Impact>>,
+    /// What the test of a change has found, for `test_failed`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub report: Option<Box<TestReport>>,
     /// With statuses 500 and 503, by which the operator finds the cause in the log; the header `Request-Id` says the same.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub request_id: Option<String>,
@@ -230,8 +237,18 @@ impl Error {
                 return (
                     S::CONFLICT,
                     Code::HasDependents,
-                    format!("{uses} on this connection; nothing was deleted."),
-                    "Look at “impact”: what it lists fails from its next run. To delete it all the same, send it again with “impact_token”.",
+                    format!("{uses} on this name; nothing was changed."),
+                    "Look at “impact”: it says what becomes of them. To do it all the same, send it again with “impact_token”.",
+                );
+            }
+            Self::TestFailed(report) => {
+                let why =
+                    report.error.as_ref().map(|error| format!(": {}", error.message.trim_end_matches('.'))).unwrap_or_default();
+                return (
+                    S::CONFLICT,
+                    Code::TestFailed,
+                    format!("The change did not pass its test{why}; nothing was saved."),
+                    "Look at “report”, correct the change and send it again; without “test” it is saved untested.",
                 );
             }
             Self::NotRestorable(tombstone) => {
@@ -250,7 +267,15 @@ impl Error {
                     S::CONFLICT,
                     Code::NameTaken,
                     format!("The name “{name}” is taken."),
-                    "Choose another name. Names differ by more than upper and lower case.",
+                    "Choose another name. Names differ by more than upper and lower case, and an alias of a connection takes one, too.",
+                );
+            }
+            Self::RotationUnderWay(rotation) => {
+                return (
+                    S::CONFLICT,
+                    Code::RotationUnderWay,
+                    format!("{} Nothing was changed.", rotation.sentence()),
+                    "Wait until it is over, and do it again. What cannot be settled an editor can give up.",
                 );
             }
             Self::PreconditionRequired => (
@@ -397,6 +422,7 @@ impl Error {
             reason: None,
             use_instead: None,
             impact: None,
+            report: None,
             request_id: None,
         };
         match self {
@@ -406,6 +432,7 @@ impl Error {
                     paths.into_iter().map(|path| FieldError::new(path, code.as_str(), "must be typed again")).collect();
             }
             Self::HasDependents(impact) => problem.impact = Some(impact),
+            Self::TestFailed(report) => problem.report = Some(report),
             Self::Deleted(tombstone) | Self::NotRestorable(tombstone) => {
                 let tombstone = *tombstone;
                 problem.deleted_by = Some(tombstone.deleted_by);
@@ -420,4 +447,4 @@ impl Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

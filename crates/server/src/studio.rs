@@ -5,6 +5,7 @@ mod account;
 mod activity;
 mod answer;
 pub mod assets;
+mod compare;
 mod connection;
 mod delete;
 mod deleted;
@@ -17,10 +18,12 @@ mod gallery;
 mod groups;
 mod history;
 mod list;
+mod names;
 mod origin;
 mod paging;
 mod program;
 mod provider;
+mod rotate;
 mod second_look;
 mod session;
 mod settings;
@@ -55,8 +58,14 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/w/{workspace}/connections/{name}/test", post(test::stored))
         .route("/w/{workspace}/connections/{name}/duplicate", get(form::show_duplicate))
         .route("/w/{workspace}/connections/{name}/delete", get(delete::ask).post(delete::delete))
+        .route("/w/{workspace}/connections/{name}/rename", get(names::ask_rename).post(names::rename))
+        .route("/w/{workspace}/connections/{name}/repoint", get(names::ask_repoint).post(names::repoint))
+        .route("/w/{workspace}/connections/{name}/aliases/{alias}/remove", get(names::ask_removal).post(names::remove))
+        .route("/w/{workspace}/connections/{name}/rotate", get(rotate::ask).post(rotate::rotate))
         .route("/w/{workspace}/connections/{name}/dependents", get(dependents::show))
         .route("/w/{workspace}/connections/{name}/users", get(users::show).post(users::set))
+        .route("/w/{workspace}/compare", get(compare::show))
+        .route("/w/{workspace}/connections/{name}/copy", get(compare::ask).post(compare::copy))
         .route("/w/{workspace}/deleted", get(deleted::show).post(deleted::restore))
         .route("/w/{workspace}/connections/{name}/versions", get(history::show))
         .route("/w/{workspace}/connections/{name}/versions/{version}/restore", get(history::ask).post(history::restore))

@@ -11,8 +11,8 @@ use dataflow_connectors::{
     AddressLists, DialPolicy, Target,
     child::{DEADLINE, Pool, TestRequest},
 };
-use dataflow_model::{PublicFields, SecretFields, Step, TestReport};
-use tokio::sync::mpsc::Sender;
+use dataflow_model::{PublicFields, Secret, SecretFields, Step, TestReport};
+use tokio::sync::mpsc::{Sender, channel};
 use uuid::Uuid;
 
 use self::places::{AtAddress, Place, Places};
@@ -64,6 +64,53 @@ impl PlannedTest {
         self.metrics.test(&connector, report.status, began.elapsed());
         report
     }
+
+    /// Keeps its place for as many runs as `act` makes.
+    pub async fn hold<T>(self, act: impl AsyncFnOnce(Runs) -> T) -> T {
+        let (place, at_address) = self.place;
+        let TestRequest { connector, target, policy, .. } = self.request;
+        let (pool, metrics) = (self.pool, self.metrics);
+        let runs = Runs { connector, public: target.public, policy, pool, metrics, at_address: Arc::new(at_address) };
+        place.hold(act(runs)).await
+    }
+}
+
+/// Runs of one connection's test under one place, and of what comes with them.
+pub struct Runs {
+    connector: String,
+    public: PublicFields,
+    policy: DialPolicy,
+    pool: Pool,
+    metrics: Arc<Metrics>,
+    /// Each run keeps it until its process is gone.
+    at_address: Arc<AtAddress>,
+}
+
+impl Runs {
+    /// Tests with these secrets, or gives the login that they sign in as a new password.
+    pub async fn run(&self, clock: &Clock, secrets: SecretFields, new_password: Option<Secret>) -> TestReport {
+        let began = Instant::now();
+        let is_test = new_password.is_none();
+        let request = TestRequest {
+            connector: self.connector.clone(),
+            target: Target { public: self.public.clone(), secrets, new_password, file_folder: None },
+            policy: self.policy.clone(),
+            deadline: DEADLINE,
+            from: "server".to_owned(),
+            now: time_of(clock),
+        };
+        // The report has every step.
+        let (steps, _) = channel(1);
+        let report = self.pool.run(request, steps, self.at_address.clone()).await;
+        if is_test {
+            self.metrics.test(&self.connector, report.status, began.elapsed());
+        }
+        report
+    }
+}
+
+fn time_of(clock: &Clock) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_micros(clock.now().unsigned_abs())
 }
 
 impl TestRunner {
@@ -111,11 +158,11 @@ impl TestRunner {
         let (public, secrets) = fields;
         let request = TestRequest {
             connector: connector.to_owned(),
-            target: Target { public, secrets, file_folder: self.config.sqlite_folder.clone() },
+            target: Target { public, secrets, new_password: None, file_folder: self.config.sqlite_folder.clone() },
             policy: self.config.policy.clone(),
             deadline: DEADLINE,
             from: "server".to_owned(),
-            now: SystemTime::UNIX_EPOCH + Duration::from_micros(clock.now().unsigned_abs()),
+            now: time_of(clock),
         };
         Ok(PlacedTest(PlannedTest { request, pool: self.pool.clone(), metrics: self.metrics.clone(), place }))
     }

@@ -17,6 +17,9 @@ pub struct Restored {
     /// The version that the new one will equal, its secrets included; without it the connection has to be a deleted one
     #[arg(long, value_name = "N")]
     pub version: Option<i64>,
+    /// Restore the version without a test: else what clients will connect with is tested before it serves
+    #[arg(long, requires = "version")]
+    pub no_test: bool,
 }
 
 #[derive(Debug, Args)]

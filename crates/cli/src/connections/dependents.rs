@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, bail};
 use dataflow_client::{ApiRequest, Client};
-use dataflow_model::{Certainty, Code, Dependent, Impact, WorkflowKind};
+use dataflow_model::{ByAlias, Certainty, Code, Dependent, Impact, WorkflowKind};
 use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
@@ -23,6 +23,8 @@ struct Answer {
     found_only: i64,
     live: i64,
     hidden: i64,
+    #[serde(default)]
+    aliases: Vec<ByAlias>,
     impact_token: Option<String>,
 }
 
@@ -39,8 +41,8 @@ fn read(client: &Client, name: &str, cursor: Option<&str>) -> anyhow::Result<(An
 
 /// What deleting it would break.
 pub fn impact(client: &Client, name: &str) -> anyhow::Result<Impact> {
-    let Answer { items, total, found_only, live, hidden, impact_token, .. } = read(client, name, None)?.0;
-    Ok(Impact { total, found_only, live, hidden, dependents: items, token: impact_token })
+    let Answer { items, total, found_only, live, hidden, aliases, impact_token, .. } = read(client, name, None)?.0;
+    Ok(Impact { total, found_only, live, hidden, dependents: items, token: impact_token, aliases, repointing: None })
 }
 
 pub fn list(client: &Client, form: Output, name: &str) -> anyhow::Result<()> {
@@ -79,7 +81,9 @@ fn row(dependent: &Dependent) -> Vec<String> {
             [last, seen.uses.to_string(), seen.version.map(|version| version.to_string()).unwrap_or_default(), seen.by.clone()]
         }
     };
-    vec![kind, dependent.name.clone(), last, uses, version, by, code.unwrap_or_default()]
+    let name =
+        dependent.alias.as_ref().map_or_else(|| dependent.name.clone(), |alias| format!("{} (by “{alias}”)", dependent.name));
+    vec![kind, name, last, uses, version, by, code.unwrap_or_default()]
 }
 
 fn kind(dependent: &Dependent) -> &'static str {
@@ -94,6 +98,9 @@ pub fn in_words(name: &str, impact: &Impact) -> String {
         if count > 0 {
             let _ = write!(text, ", {count} {what}");
         }
+    }
+    for alias in &impact.aliases {
+        let _ = write!(text, ", {} by “{}”", alias.total, alias.name);
     }
     text.push(':');
     for dependent in impact.dependents.iter().take(NAMED) {
@@ -137,7 +144,8 @@ pub fn restore(client: &Client, form: Output, name: &str) -> anyhow::Result<()> 
     if answer.problem().code.as_deref() == Some(Code::NameTaken.as_str()) {
         bail!(
             "There is a connection “{name}”, which serves. To make a new version of it that equals an older one, say --version N: \
-             “dataflow connections versions {name}” lists them. To bring a deleted one back in its place, delete it first."
+             “dataflow connections versions {name}” lists them. To bring a deleted one back in its place, delete it first, or remove \
+             the name with “dataflow connections remove-alias {name}” if it is an alias."
         );
     }
     let restored = accepted(&answer)?;

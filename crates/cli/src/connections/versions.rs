@@ -5,7 +5,7 @@ use dataflow_client::{ApiRequest, Client};
 use http::Method;
 use serde_json::Value;
 
-use super::{accepted, ask, items, path, read, show};
+use super::{accepted, ask, items, path, read, show, tried};
 use crate::{
     args::{DiffVersions, Output, PurgeVersion},
     output,
@@ -79,10 +79,10 @@ pub(super) fn diff(client: &Client, form: Output, arguments: &DiffVersions) -> a
     output::data(&output::table(&["field", "before", "after"], changes.iter().map(row).collect()))
 }
 
-pub(super) fn restore(client: &Client, form: Output, name: &str, version: i64) -> anyhow::Result<()> {
+pub(super) fn restore(client: &Client, form: Output, name: &str, (version, test): (i64, bool)) -> anyhow::Result<()> {
     let (before, etag) = read(client, name)?;
-    let path = format!("{}/versions/{version}/restore", path(name));
-    let restored = accepted(&ask(client, &ApiRequest::new(Method::POST, &path).header("If-Match", &etag))?)?;
+    let path = format!("{}/versions/{version}/restore?test={test}", path(name));
+    let restored = tried(&ask(client, &ApiRequest::new(Method::POST, &path).header("If-Match", &etag))?)?;
     let (old, new) = (number(&before, "version"), number(&restored, "version").unwrap_or_default());
     if old == Some(new) {
         output::say(&format!("Version {new} equals version {version} already. Nothing was changed."));

@@ -132,6 +132,7 @@ struct Conversation {
     checked_at: String,
     from: String,
     listener: Sender<Step>,
+    plan: &'static [StepName],
     steps: Vec<Step>,
     /// When the last step ended.
     last: Instant,
@@ -144,7 +145,8 @@ impl Conversation {
             checked_at: rfc3339(request.now),
             from: request.from.clone(),
             listener,
-            steps: Vec::with_capacity(StepName::ALL.len()),
+            plan: request.target.steps(),
+            steps: Vec::with_capacity(request.target.steps().len()),
             last: begun,
         }
     }
@@ -195,7 +197,7 @@ impl Conversation {
         let mut lines = BufReader::new(output.take(ANSWER_MAX)).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             match serde_json::from_str(&line) {
-                Ok(Line::Step(step)) if self.steps.len() < StepName::ALL.len() => self.pass_on(step),
+                Ok(Line::Step(step)) if self.steps.len() < self.plan.len() => self.pass_on(step),
                 Ok(Line::End(end)) => return Ok((end, input)),
                 Ok(Line::Step(_)) | Err(_) => return Err("its process said something that cannot be understood".to_owned()),
             }
@@ -219,13 +221,13 @@ impl Conversation {
 
     fn running(&self) -> StepName {
         let told: Vec<_> = self.steps.iter().map(|step| step.step).collect();
-        next(&told)
+        next(self.plan, &told)
     }
 
     /// Fills in what the child did not come to tell.
     fn complete(&mut self, failed: bool) {
         let mut blame = failed && self.steps.iter().all(|step| step.status != StepStatus::Failed);
-        while self.steps.len() < StepName::ALL.len() {
+        while self.steps.len() < self.plan.len() {
             let (status, duration_ms) =
                 if blame { (StepStatus::Failed, Some(milliseconds(self.last))) } else { (StepStatus::Skipped, None) };
             blame = false;

@@ -84,7 +84,7 @@ fn conversations() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let public = [("extra.sql_mode".into(), FieldValue::Text("ANSI".to_owned()))];
     let secrets = SecretFields([("password".into(), Secret::new("planted-secret".to_owned()))].into());
-    let target = Target { public: PublicFields(public.into()), secrets, file_folder: None };
+    let target = Target { public: PublicFields(public.into()), secrets, ..Target::default() };
     let corpus = corpus();
     let corpus: Vec<&[u8]> = corpus.iter().map(Vec::as_slice).collect();
     fuzz(&corpus, |bytes| {

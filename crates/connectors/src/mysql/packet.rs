@@ -39,6 +39,8 @@ pub enum Hello {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Greeting {
     pub version: String,
+    /// The number that the server has given the connection, its lower half.
+    pub connection: u32,
     pub nonce: [u8; NONCE],
     /// How most of its users sign in; empty where the server is older than plugins.
     pub plugin: String,
@@ -70,7 +72,7 @@ pub fn hello(mut bytes: &[u8]) -> Option<Hello> {
 
 fn greeting(mut bytes: &[u8]) -> Option<Hello> {
     let version = text(until_nul(&mut bytes)?);
-    bytes.split_off(..4)?; // the connection's number
+    let connection = u32::from_le_bytes(*bytes.split_off(..4)?.first_chunk()?);
     let first = bytes.split_off(..8)?;
     bytes.split_off(..1)?; // always 0
     let low = word(&mut bytes)?;
@@ -88,7 +90,7 @@ fn greeting(mut bytes: &[u8]) -> Option<Hello> {
     let second = bytes.split_off(..length.saturating_sub(8).max(13))?;
     let nonce = [first, second.get(..NONCE - 8)?].concat().try_into().ok()?;
     let plugin = if capabilities & capability::PLUGIN_AUTH == 0 { String::new() } else { text(until_nul_or_end(bytes)) };
-    Some(Hello::Greeting(Greeting { version, nonce, plugin, capabilities }))
+    Some(Hello::Greeting(Greeting { version, connection, nonce, plugin, capabilities }))
 }
 
 /// Reads an error packet behind its first byte.

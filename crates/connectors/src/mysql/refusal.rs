@@ -37,7 +37,7 @@ impl From<TestError> for Failure {
 
 /// The cause of `failure`, which happened in `step`.
 pub fn explain(failure: Failure, target: &Target, step: StepName) -> TestError {
-    let scrubber = Scrubber::new(&target.secrets);
+    let scrubber = Scrubber::of(target);
     match failure {
         Failure::Told(error) => *error,
         Failure::Malformed => causes::not_that_database(PRODUCT),
@@ -52,6 +52,9 @@ pub fn explain(failure: Failure, target: &Target, step: StepName) -> TestError {
 
 fn refused(error: &ServerError, target: &Target, step: StepName, scrubber: &Scrubber) -> TestError {
     let (username, database) = (target.text("username"), target.text("database"));
+    if step == StepName::SetPassword {
+        return causes::password_not_set(&scrubber.clean(&error.message), not_set(error.code));
+    }
     match error.code {
         // ACCESS_DENIED, ACCESS_DENIED_NO_PASSWORD
         1045 | 1698 if target.expose_secret("password").is_empty() => causes::password_missing(username),
@@ -82,6 +85,21 @@ fn refused(error: &ServerError, target: &Target, step: StepName, scrubber: &Scru
         3159 => causes::tls_demanded(),
         _ if step == StepName::Read => causes::read_refused(&scrubber.clean(&error.message)),
         _ => causes::server_error(&scrubber.clean(&error.message)),
+    }
+}
+
+/// What to do about a refusal to set a password.
+fn not_set(code: u16) -> &'static str {
+    match code {
+        // ACCESS_DENIED, DBACCESS_DENIED, TABLEACCESS_DENIED, SPECIFIC_ACCESS_DENIED, CANNOT_USER, PASSWORD_NOT_ALLOWED, PASSWORD_ANONYMOUS_USER
+        1044 | 1045 | 1131 | 1132 | 1142 | 1227 | 1396 => {
+            "Ask the database's administrator whether this user may set its own password."
+        }
+        // NOT_VALID_PASSWORD
+        1819 => "The server's rules for passwords refuse the one that was made. Ask its administrator which rules it has.",
+        // OPTION_PREVENTS_STATEMENT, READ_ONLY_MODE
+        1290 | 1836 => "Often the server only follows another one. Rotate over a connection to the one that is written to.",
+        _ => causes::SERVERS_OWN_WORDS,
     }
 }
 

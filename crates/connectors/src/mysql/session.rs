@@ -40,7 +40,7 @@ pub async fn open_database(wire: &mut Wire, database: &str) -> Result<(), Failur
     done(wire).await
 }
 
-async fn done(wire: &mut Wire) -> Result<(), Failure> {
+pub(super) async fn done(wire: &mut Wire) -> Result<(), Failure> {
     match wire.read().await?.as_slice() {
         [0x00, ..] => Ok(()),
         other => Err(refused(other)),
@@ -74,6 +74,25 @@ async fn expect(wire: &mut Wire, right: impl Fn(&[u8]) -> bool) -> Result<(), Fa
 
 fn is_end(answer: &[u8]) -> bool {
     answer.first() == Some(&0xfe) && answer.len() < 9
+}
+
+/// Runs a statement that gives no rows. It is wiped by whoever made it.
+pub async fn run(wire: &mut Wire, sql: &str) -> Result<(), Failure> {
+    wire.command(QUERY, sql.as_bytes()).await?;
+    done(wire).await
+}
+
+/// The number that a statement of one row and one column gives.
+pub async fn number(wire: &mut Wire, sql: &str) -> Result<u64, Failure> {
+    wire.command(QUERY, sql.as_bytes()).await?;
+    expect(wire, |columns| columns == [1]).await?;
+    expect(wire, |_column| true).await?;
+    expect(wire, is_end).await?;
+    let row = wire.read().await?;
+    let text = row.split_first().and_then(|(_, text)| std::str::from_utf8(text).ok());
+    let number = text.and_then(|text| text.parse().ok()).ok_or(Failure::Malformed)?;
+    expect(wire, is_end).await?;
+    Ok(number)
 }
 
 /// Says good-bye, so that the server logs no broken connection. Whether it hears it does not matter.

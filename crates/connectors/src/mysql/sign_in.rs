@@ -41,7 +41,7 @@ pub struct Identity<'a> {
     pub own_key_allowed: bool,
 }
 
-const NATIVE: &str = "mysql_native_password";
+pub const NATIVE: &str = "mysql_native_password";
 const CACHING_SHA2: &str = "caching_sha2_password";
 const SHA256: &str = "sha256_password";
 const ED25519: &str = "client_ed25519";
@@ -49,8 +49,8 @@ const CLEAR: &str = "mysql_clear_password";
 const OLD: &str = "mysql_old_password";
 
 impl Identity<'_> {
-    /// Answers the greeting and whatever the server asks after it, until the server says yes.
-    pub async fn sign_in(&self, wire: &mut Wire, greeting: &Greeting) -> Result<(), Failure> {
+    /// Answers the greeting and whatever the server asks after it, until the server says yes; gives the plugin that it said it to.
+    pub async fn sign_in(&self, wire: &mut Wire, greeting: &Greeting) -> Result<String, Failure> {
         let mut nonce = greeting.nonce;
         // Any plugin may be named first: the server asks for another if the user has another.
         let mut plugin = if matches!(greeting.plugin.as_str(), "" | NATIVE) { NATIVE } else { CACHING_SHA2 }.to_owned();
@@ -60,7 +60,7 @@ impl Identity<'_> {
         for _ in 0..ROUNDS {
             let answer = wire.read().await?;
             match (answer.as_slice(), plugin.as_str()) {
-                ([0x00, ..], _) => return Ok(()),
+                ([0x00, ..], _) => return Ok(plugin),
                 ([0xff, rest @ ..], _) => return Err(packet::server_error(rest).map_or(Failure::Malformed, Failure::Refused)),
                 ([0xfe], _) => return Err(causes::old_password(self.username).into()),
                 ([0xfe, rest @ ..], _) => {
@@ -116,6 +116,11 @@ impl Identity<'_> {
             _ => return None,
         };
         Some(Zeroizing::new(proof))
+    }
+
+    /// Whether it can answer a server that wants the password itself, as those of the newer plugins do where they know no proof of it.
+    pub fn can_tell_password(&self) -> bool {
+        self.verified || self.own_key_allowed
     }
 
     /// The server wants the password itself. `ask_for_key` is the byte by which its plugin is asked for its key.

@@ -14,6 +14,8 @@ struct Said<'a> {
     code: &'a str,
     message: &'a str,
     routine: &'a str,
+    /// `ERROR` undoes the transaction; what ends the session may come after its end.
+    severity: &'a str,
 }
 
 impl<'a> Said<'a> {
@@ -26,6 +28,7 @@ impl<'a> Said<'a> {
                 b'C' => said.code = text,
                 b'M' => said.message = text,
                 b'R' => said.routine = text,
+                b'V' => said.severity = text,
                 _ => {}
             }
         }
@@ -42,6 +45,9 @@ impl Session<'_> {
     pub(super) fn refusal(&self, body: &[u8]) -> TestError {
         let said = Said::read(body);
         let words = || self.scrubber.clean(said.message);
+        if self.step == StepName::SetPassword {
+            return if said.severity == "ERROR" { not_set(&said, &words()) } else { causes::connection_lost(self.step) };
+        }
         if let Some(field) = settings::blamed_field(&self.target.public, said.message).filter(|_| said.code != "28P01") {
             return causes::invalid_settings(Some(field), &words());
         }
@@ -82,6 +88,24 @@ impl Session<'_> {
     }
 }
 
+/// Why the server did not set a password.
+fn not_set(said: &Said<'_>, words: &str) -> TestError {
+    match said.code {
+        // insufficient_privilege
+        "42501" => {
+            causes::password_not_set(words, "Ask the database's administrator whether this user may set its own password.")
+        }
+        // read_only_sql_transaction, and what a server that recovers says
+        "25006" | "0A000" => causes::only_follows(),
+        // invalid_password, invalid_parameter_value: modules that check passwords
+        "28P01" | "22023" => causes::password_not_set(
+            words,
+            "The server's rules for passwords refuse the one that was made, or take none that is hashed. Ask its administrator which rules it has.",
+        ),
+        _ => causes::password_not_set(words, causes::SERVERS_OWN_WORDS),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,7 +113,7 @@ mod tests {
     #[test]
     fn an_error_is_read_field_by_field_and_what_is_broken_is_left_out() {
         let said = Said::read(b"SFATAL\0C28000\0Mno entry\0RClientAuthentication\0\0Cxxxxx\0");
-        assert_eq!(said, Said { code: "28000", message: "no entry", routine: "ClientAuthentication" });
+        assert_eq!(said, Said { code: "28000", message: "no entry", routine: "ClientAuthentication", severity: "" });
         assert_eq!(Said::read(b""), Said::default());
         assert_eq!(Said::read(b"C\xff\xfe\0M"), Said::default());
     }

@@ -51,6 +51,7 @@ impl<'a> Session<'a> {
             (code, _) => return Err(causes::authentication_unsupported(method(code))),
         }
         self.expect(OK).await?;
+        self.has_proved_password = true;
         Ok(TestStatus::Ok)
     }
 
@@ -106,7 +107,7 @@ impl<'a> Session<'a> {
         if self.password().is_empty() { Err(causes::password_missing(self.username())) } else { Ok(()) }
     }
 
-    fn password(&self) -> &'a str {
+    pub(super) fn password(&self) -> &'a str {
         self.target.expose_secret("password")
     }
 

@@ -51,7 +51,7 @@ pub fn secrets(list: &[(&str, &str)]) -> SecretFields {
 pub fn request(connector: &str, public: PublicFields, secrets: SecretFields) -> TestRequest {
     TestRequest {
         connector: connector.to_owned(),
-        target: Target { public, secrets, file_folder: None },
+        target: Target { public, secrets, ..Target::default() },
         policy: DialPolicy { allow_loopback: true, ..DialPolicy::default() },
         deadline: child::DEADLINE,
         from: "server".to_owned(),

@@ -42,13 +42,13 @@ pub struct ActivityAnswer {
     /// When it was, or when the first of the reads was.
     pub at: String,
     pub last_at: String,
-    /// An e-mail, `token NAME`, `shell`, or `server` for what it did by itself.
+    /// An e-mail, `token NAME`, `shell`, or `server` for what it did by itself; empty where it is not kept who it was.
     pub actor: String,
     pub action: String,
     /// The name of what was acted on.
     pub object: String,
     pub workflow: Option<ActivityWorkflow>,
-    /// The connection's version that was read.
+    /// The connection's version that was read, tested, or could not be connected with.
     pub version: Option<i64>,
     /// How many reads; 1 for a change.
     pub count: i64,
@@ -97,11 +97,12 @@ impl From<Entry> for ActivityAnswer {
 pub struct ActivityParams {
     /// Who acted: an e-mail, `token NAME` or `shell`.
     pub actor: Option<String>,
-    /// The name of a connection.
+    /// The name of a connection: then tests of it with what they came to (`connection.checked`) are listed, too, and workflows that used it for
+    /// the first time (`workflow.first_used`) or could not connect (`workflow.failed`, the last time of each).
     pub connection: Option<String>,
     /// One of `connection.edit`, `credentials.read` and so on.
     pub action: Option<String>,
-    /// The name of a workflow: reads alone have one.
+    /// The name of a workflow.
     pub workflow: Option<String>,
     /// No earlier than this time, RFC 3339.
     pub since: Option<String>,

@@ -1,13 +1,16 @@
-//! `If-Match` and `If-None-Match` as RFC 9110 has them (sections 8.8.3 and 13.1): lists of entity tags, or `*`.
+//! `If-Match` and `If-None-Match` as RFC 9110 has them (sections 8.8.3 and 13.1): lists of entity tags, or `*`; and what else a change may be made to
+//! depend on.
 
 use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, HeaderName, header, request::Parts},
 };
+use serde::Deserialize;
 
+use super::extract::Asked;
 use crate::{
     error::{Error, Result},
-    ops::connections::Precondition,
+    ops::{connections::Precondition, safe_change::Trial},
 };
 
 /// `If-Match`, as a change must have it.
@@ -18,6 +21,33 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         if_match(&parts.headers).map(Self)
+    }
+}
+
+/// Whether a change is tried first.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct TrialParams {
+    /// Tests what the change puts in force before it serves, if it changes what clients connect with: if that fails, nothing is saved. The
+    /// answer takes as long as the test, at most ten seconds, and five in which it waits for its turn.
+    #[serde(default)]
+    pub test: bool,
+}
+
+/// `If-Match`, and whether the change is tested first.
+pub struct Conditions {
+    pub precondition: Precondition,
+    pub trial: Trial,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Conditions {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let IfMatch(precondition) = IfMatch::from_request_parts(parts, state).await?;
+        let Asked(TrialParams { test }) = Asked::from_request_parts(parts, state).await?;
+        Ok(Self { precondition, trial: Trial::if_asked(test) })
     }
 }
 

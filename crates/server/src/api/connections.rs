@@ -14,9 +14,10 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ListAnswer,
-    conditions::IfMatch,
+    conditions::{Conditions, IfMatch, TrialParams},
     done,
     extract::{Asked, Authenticated, InWorkspace, JsonBody, Named},
+    rotations::UnderWayAnswer,
 };
 use crate::{
     app::App,
@@ -37,7 +38,8 @@ use crate::{
     "name": "sales", "type": "postgres", "description": "", "tags": ["finance"], "host": "db.internal", "port": 5432, "database": "sales",
     "username": "analytics", "password": {"set": true}, "tls": {"mode": "verify-full", "key": {"set": false}}, "extra": {"application_name": "dataflow"},
     "version": 3, "created_at": "2026-11-01T09:00:00Z", "created_by": "ada@example.org", "updated_at": "2026-11-02T09:00:00Z", "updated_by": "ada@example.org",
-    "last_check": {"status": "ok", "summary": "PostgreSQL 15.18", "checked_at": "2026-11-02T09:00:05Z", "duration_ms": 12.5}
+    "last_check": {"status": "ok", "summary": "PostgreSQL 15.18", "checked_at": "2026-11-02T09:00:05Z", "duration_ms": 12.5},
+    "rotation": null
 }))]
 pub struct ConnectionAnswer {
     pub name: String,
@@ -56,6 +58,8 @@ pub struct ConnectionAnswer {
     pub updated_by: String,
     /// What the last test said; null before the first.
     pub last_check: Option<LastCheck>,
+    /// A rotation of the password that is not settled, where the connection is shown; null otherwise.
+    pub rotation: Option<UnderWayAnswer>,
 }
 
 /// The last test of a connection.
@@ -98,7 +102,7 @@ pub struct ConnectionSummary {
     "password": "…", "tls": {"mode": "verify-full"}, "extra": {"application_name": "dataflow"}
 }))]
 pub struct ConnectionRequest {
-    /// Of `A-Z a-z 0-9 _ . -`, first a letter or digit. Needed by a new connection; not changed by PATCH.
+    /// Of `A-Z a-z 0-9 _ . -`, first a letter or digit. Needed by a new connection; not changed by PATCH: that is an act of its own, `rename`.
     #[schema(value_type = String, required = false, min_length = 1, max_length = 250)]
     pub name: Option<String>,
     /// Needed by a new connection.
@@ -141,7 +145,7 @@ pub(super) fn members(public: &PublicFields, secrets: &BTreeMap<FieldPath, bool>
     fields
 }
 
-fn answer(connection: Connection) -> ConnectionAnswer {
+pub(super) fn answer(connection: Connection) -> ConnectionAnswer {
     let fields = members(&connection.public, &connection.secrets);
     let last_check = last_check(&ListedRow::from(&connection.row));
     let row = connection.row;
@@ -157,6 +161,7 @@ fn answer(connection: Connection) -> ConnectionAnswer {
         updated_at: rfc3339(row.updated_at),
         updated_by: row.updated_by,
         last_check,
+        rotation: connection.rotation.map(UnderWayAnswer::from),
     }
 }
 
@@ -312,17 +317,17 @@ pub async fn show_connection(
 /// it is makes no version. A change of where a stored secret is sent needs that secret again: only an admin who is signed in to the
 /// Studio can keep it.
 #[utoipa::path(patch, path = "/api/v1/workspaces/{workspace}/connections/{name}", operation_id = "edit_connection", tag = "connections",
-    params(("workspace" = String, Path), ("name" = String, Path), ("If-Match" = String, Header, description = "The ETag that was read, a list of such, or `*`")), request_body = ConnectionRequest,
-    responses((status = 200, body = ConnectionAnswer, headers(("ETag" = String))), (status = 403), (status = 404), (status = 410), (status = 412), (status = 415),
-        (status = 422, description = "secret_reentry_required"), (status = 428)))]
+    params(("workspace" = String, Path), ("name" = String, Path), ("If-Match" = String, Header, description = "The ETag that was read, a list of such, or `*`"), TrialParams), request_body = ConnectionRequest,
+    responses((status = 200, body = ConnectionAnswer, headers(("ETag" = String))), (status = 403, description = "tests_disabled"), (status = 404), (status = 409, description = "test_failed, rotation_under_way"), (status = 410),
+        (status = 412), (status = 415), (status = 422, description = "secret_reentry_required"), (status = 428), (status = 429)))]
 pub async fn edit_connection(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     named: Named,
-    IfMatch(precondition): IfMatch,
+    Conditions { precondition, trial }: Conditions,
     JsonBody(draft): JsonBody<Draft>,
 ) -> Result<Response> {
-    let change = Change { draft, precondition, own_password: None };
+    let change = Change { draft, precondition, trial, ..Change::default() };
     let saved = connections::edit(&app, &caller, &named.workspace, &named.name, change).await;
     let connection = match or_repeated(&app, &caller, saved).await {
         Err(Error::Repeated) => connections::show(&app, &caller.without_key(), &named.workspace, &named.name).await?,
@@ -350,7 +355,7 @@ pub struct DeleteParams {
 /// takes the token of its impact.
 #[utoipa::path(delete, path = "/api/v1/workspaces/{workspace}/connections/{name}", operation_id = "delete_connection", tag = "connections",
     params(("workspace" = String, Path), ("name" = String, Path), ("If-Match" = String, Header, description = "The ETag that was read, a list of such, or `*`"), DeleteParams),
-    responses((status = 204), (status = 403), (status = 404), (status = 409, description = "has_dependents"), (status = 410), (status = 412), (status = 422), (status = 428)))]
+    responses((status = 204), (status = 403), (status = 404), (status = 409, description = "has_dependents, rotation_under_way"), (status = 410), (status = 412), (status = 422), (status = 428)))]
 pub async fn delete_connection(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,

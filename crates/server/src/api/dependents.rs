@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use dataflow_model::Dependent;
+use dataflow_model::{ByAlias, Dependent};
 use serde::Serialize;
 
 use super::{
@@ -19,9 +19,10 @@ use crate::{app::App, error::Result, ops::dependents};
         "kind": "pipeline", "name": "daily_sales.load",
         "seen": {"first_at": "2026-11-01T02:00:03Z", "last_at": "2026-11-29T02:00:04Z", "uses": 412, "version": 3, "versions": [2, 3],
             "by": "token etl", "host": "worker-1", "failed_at": null, "failed_version": null, "live": false},
-        "found": [{"project": "etl", "revision": "0f3c9d1", "file": "dags/daily_sales.py", "line": 12, "certainty": "certain"}]
+        "found": [{"project": "etl", "revision": "0f3c9d1", "file": "dags/daily_sales.py", "line": 12, "certainty": "certain"}],
+        "alias": null
     }],
-    "next": null, "total": 1, "found_only": 0, "live": 0, "hidden": 0, "impact_token": "3b0c5a0f6e0d4c1f9a7b2d8e6c4f1a20"
+    "aliases": [], "next": null, "total": 1, "found_only": 0, "live": 0, "hidden": 0, "impact_token": "3b0c5a0f6e0d4c1f9a7b2d8e6c4f1a20"
 }))]
 pub struct DependentsAnswer {
     pub items: Vec<Dependent>,
@@ -34,12 +35,14 @@ pub struct DependentsAnswer {
     pub live: i64,
     /// How many of them you may not see: notebooks, scripts and shells of others, unless you may edit connections.
     pub hidden: i64,
+    /// How many of them use an alias, for each that has any.
+    pub aliases: Vec<ByAlias>,
     /// What a delete carries as `impact_token`; null where nothing depends on it.
     pub impact_token: Option<String>,
 }
 
 /// Lists who depends on a connection: workflows that were seen using its name, the latest first, then those that a scan of code found and
-/// that were never seen. Of a deleted connection, too: its dependents wait for one of the same name.
+/// that were never seen; after them the same of each of its aliases. Of a deleted connection, too: its dependents wait for one of the same name.
 #[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/connections/{name}/dependents", operation_id = "list_dependents", tag = "dependents",
     params(("workspace" = String, Path), ("name" = String, Path), PageParams),
     responses((status = 200, body = DependentsAnswer), (status = 404), (status = 422)))]
@@ -58,6 +61,7 @@ pub async fn list_dependents(
         found_only: impact.found_only,
         live: impact.live,
         hidden: impact.hidden,
+        aliases: impact.aliases,
         impact_token: impact.token,
     }))
 }

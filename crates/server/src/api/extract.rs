@@ -19,7 +19,7 @@ use crate::{
     app::App,
     error::Error,
     listen::PeerAddress,
-    ops::{Caller, Who, idempotency::IdempotencyKey, tokens},
+    ops::{Caller, Who, compare::Callers, idempotency::IdempotencyKey, tokens},
     throttle::Kind,
 };
 
@@ -64,21 +64,44 @@ pub async fn authenticate(State(app): State<Arc<App>>, request: Request, next: N
 }
 
 async fn bearer(app: &App, parts: &Parts, now: i64) -> Result<Caller, Error> {
-    let address = PeerAddress::of(parts);
-    app.throttle.take_at(Kind::Address, address, now)?;
+    app.throttle.take_at(Kind::Address, PeerAddress::of(parts), now)?;
     let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = header.and_then(|header| header.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let known = token.and_then(|(_, token)| tokens::known(app, token.trim(), now));
-    let identity = match (known, token) {
+    of_token(app, parts, token.map(|(_, token)| token.trim()), now).await
+}
+
+/// The caller that a token of the request stands for.
+async fn of_token(app: &App, parts: &Parts, token: Option<&str>, now: i64) -> Result<Caller, Error> {
+    let address = PeerAddress::of(parts);
+    let known = token.and_then(|token| tokens::known(app, token, now));
+    let identity = match (known, token.unwrap_or_default()) {
         (Some(identity), _) => identity,
         // Boxed: it is rare, and its many states would be moved about with every request.
-        (None, token) => {
-            let token = token.map(|(_, token)| token.trim()).unwrap_or_default();
-            Box::pin(as_stranger(app, address, token, tokens::authenticate(app, token))).await?
-        }
+        (None, token) => Box::pin(as_stranger(app, address, token, tokens::authenticate(app, token))).await?,
     };
     let workflow = parts.headers.get("dataflow-workflow").and_then(|value| value.to_str().ok()).and_then(Workflow::parse);
     Ok(Caller { workflow, address, ..Caller::of(Who::Token(identity)) })
+}
+
+/// Has a token of the other workspace, where a request is about two: a token is for one.
+pub const OTHER_TOKEN: &str = "dataflow-other-token";
+
+/// The callers of a request about two workspaces. Without [`OTHER_TOKEN`] they are one, who is in one of them only.
+pub struct BetweenWorkspaces(pub Callers);
+
+impl FromRequestParts<Arc<App>> for BetweenWorkspaces {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        let Authenticated(here) = Authenticated::from_request_parts(parts, app).await?;
+        let Some(header) = parts.headers.get(OTHER_TOKEN) else { return Ok(Self(Callers::both(here))) };
+        let now = app.clock.now();
+        let there = of_token(app, parts, header.to_str().ok().map(str::trim), now).await?;
+        admit(app, &there, parts, now)?;
+        // The change is one of the other workspace, and its key stands with it.
+        let there = Caller { idempotency: here.idempotency.clone(), ..there };
+        Ok(Self(Callers { here, there }))
+    }
 }
 
 /// What a look at the store says of a token, a cookie or the code of a link. An address from which too many came that it knew nothing of
@@ -136,11 +159,11 @@ impl<S: Send + Sync> FromRequestParts<S> for InWorkspace {
     }
 }
 
-async fn path_params<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<RawPathParams, Error> {
+pub(super) async fn path_params<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<RawPathParams, Error> {
     RawPathParams::from_request_parts(parts, state).await.map_err(|_| Error::Malformed("The address is not valid UTF-8."))
 }
 
-fn param(path: &RawPathParams, wanted: &str) -> Option<String> {
+pub(super) fn param(path: &RawPathParams, wanted: &str) -> Option<String> {
     path.iter().find_map(|(key, value)| (key == wanted).then(|| value.to_owned()))
 }
 

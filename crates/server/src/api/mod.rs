@@ -1,7 +1,9 @@
 //! JSON in, one `ops` call, JSON out. One file per noun; no rule stands here.
 
 pub mod activity;
+pub mod aliases;
 pub mod checks;
+pub mod compare;
 pub mod conditions;
 pub mod connections;
 pub mod credentials;
@@ -10,6 +12,7 @@ pub mod extract;
 pub mod groups;
 pub mod openapi;
 pub mod people;
+pub mod rotations;
 pub mod scans;
 pub mod settings;
 pub mod tokens;

@@ -8,7 +8,7 @@ mod refusals;
 use std::sync::Arc;
 
 use axum::routing::get;
-use dataflow_model::{Certainty, Code, Dependent, FieldError, Found, Impact, Seen};
+use dataflow_model::{ByAlias, Certainty, Code, Dependent, FieldError, Found, Impact, Repointing, Seen};
 use utoipa::openapi::{
     ComponentsBuilder, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, RefOr, Required, Type,
     path::{Parameter, ParameterBuilder, ParameterIn},
@@ -17,8 +17,8 @@ use utoipa::openapi::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    activity, checks, connections, credentials, dependents, extract, groups, people, scans, settings, tokens, tombstones, types,
-    users, versions, workspaces,
+    activity, aliases, checks, compare, connections, credentials, dependents, extract, groups, people, rotations, scans,
+    settings, tokens, tombstones, types, users, versions, workspaces,
 };
 use crate::{app::App, error::Problem};
 
@@ -39,6 +39,8 @@ pub fn description() -> OpenApi {
         .schema_from::<Impact>()
         .schema_from::<Dependent>()
         .schema_from::<Seen>()
+        .schema_from::<ByAlias>()
+        .schema_from::<Repointing>()
         .schema_from::<Found>()
         .schema_from::<Certainty>()
         .security_scheme("bearer", bearer)
@@ -88,8 +90,16 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         )
         .routes(routes!(checks::test_connection))
         .routes(routes!(checks::list_checks))
+        .routes(routes!(compare::compare_workspaces))
+        .routes(routes!(compare::copy_connection))
         .routes(routes!(credentials::resolve_credentials))
+        .routes(routes!(rotations::rotate_password))
+        .routes(routes!(rotations::give_up_rotation))
         .routes(routes!(dependents::list_dependents))
+        .routes(routes!(aliases::list_aliases))
+        .routes(routes!(aliases::remove_alias))
+        .routes(routes!(aliases::rename_connection))
+        .routes(routes!(aliases::show_repointing, aliases::repoint_connection))
         .routes(routes!(tombstones::restore_connection))
         .routes(routes!(tombstones::list_tombstones))
         .routes(routes!(scans::list_scans))

@@ -122,10 +122,10 @@ pub async fn report_scan(
         findings: body.findings.into_iter().map(finding).collect(),
         total,
     };
-    let names: Vec<_> = piece.findings.iter().map(|finding| finding.connection.clone()).collect();
+    let connections: Vec<_> = piece.findings.iter().map(|finding| finding.connection.clone()).collect();
     let reported = scans::report(&app, &caller, &named.workspace, &named.name, piece).await;
     let reported = match or_repeated(&app, &caller, reported).await {
-        Err(Error::Repeated) => scans::repeated(&app, &caller.without_key(), &named.workspace, &named.name, &names).await?,
+        Err(Error::Repeated) => scans::repeated(&app, &caller.without_key(), &named.workspace, &named.name, &connections).await?,
         reported => reported?,
     };
     let ScanRow { project, revision, files, findings, .. } = reported.scan;

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ListAnswer, PageParams,
-    conditions::IfMatch,
+    conditions::{Conditions, IfMatch, TrialParams},
     connections::{ConnectionAnswer, members, public_value, respond},
     done,
     extract::{Asked, Authenticated, Named, Versioned},
@@ -26,7 +26,7 @@ use crate::{
     error::{Error, Result},
     ops::{
         connections,
-        history::{self, Diff, Difference, Entry, FieldChange, Version},
+        history::{self, Diff, Difference, Entry, FieldChange, Restore, Version},
         idempotency::or_repeated,
     },
 };
@@ -138,7 +138,7 @@ pub struct DiffAnswer {
 /// One member that differs.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct DifferenceAnswer {
-    /// `type`, `description`, `tags`, or a field's path.
+    /// `name`, `type`, `description`, `tags`, or a field's path.
     pub field: String,
     /// What the Studio's form calls it.
     pub label: String,
@@ -149,13 +149,17 @@ pub struct DifferenceAnswer {
     pub secret: Option<&'static str>,
 }
 
+/// A value as a connection has it.
+pub(super) fn told(value: Option<history::Value>) -> Value {
+    match value {
+        None => Value::Null,
+        Some(history::Value::Field(value)) => public_value(&value),
+        Some(history::Value::Tags(tags)) => json!(tags),
+    }
+}
+
 impl From<Difference> for DifferenceAnswer {
     fn from(difference: Difference) -> Self {
-        let told = |value: Option<history::Value>| match value {
-            None => Value::Null,
-            Some(history::Value::Field(value)) => public_value(&value),
-            Some(history::Value::Tags(tags)) => json!(tags),
-        };
         let (before, after, secret) = match difference.change {
             FieldChange::Public { before, after } => (told(before), told(after), None),
             FieldChange::Secret(change) => (Value::Null, Value::Null, Some(change.as_str())),
@@ -226,16 +230,17 @@ pub async fn diff_versions(
 /// connection's current version. If nothing would change, no version is made.
 #[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/connections/{name}/versions/{version}/restore", operation_id = "restore_version", tag = "connections",
     params(("workspace" = String, Path), ("name" = String, Path), ("version" = i64, Path),
-        ("If-Match" = String, Header, description = "The connection's ETag that was read, a list of such, or `*`")),
-    responses((status = 200, body = ConnectionAnswer, headers(("ETag" = String))), (status = 403), (status = 404), (status = 410), (status = 412), (status = 422),
-        (status = 428)))]
+        ("If-Match" = String, Header, description = "The connection's ETag that was read, a list of such, or `*`"), TrialParams),
+    responses((status = 200, body = ConnectionAnswer, headers(("ETag" = String))), (status = 403, description = "tests_disabled"), (status = 404),
+        (status = 409, description = "test_failed, rotation_under_way"), (status = 410), (status = 412), (status = 422), (status = 428), (status = 429)))]
 pub async fn restore_version(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     at: Versioned,
-    IfMatch(precondition): IfMatch,
+    Conditions { precondition, trial }: Conditions,
 ) -> Result<Response> {
-    let restored = history::restore(&app, &caller, &at.workspace, &at.name, (at.version, precondition)).await;
+    let wanted = Restore { version: at.version, precondition, trial };
+    let restored = history::restore(&app, &caller, &at.workspace, &at.name, wanted).await;
     let connection = match or_repeated(&app, &caller, restored).await {
         Err(Error::Repeated) => connections::show(&app, &caller.without_key(), &at.workspace, &at.name).await?,
         restored => restored?,

@@ -16,8 +16,8 @@ use crate::{
     app::App,
     ops::rows::Sealed,
     store::{
-        self, AuditRow, ConnectionRow, GroupRow, IdentityRow, LinkRow, MacTable, Mark, MemberRow, PersonRow, SessionRow,
-        SettingRow, Snapshot, TokenRow, VERSIONS,
+        self, AliasRow, AuditRow, ConnectionRow, GroupRow, IdentityRow, LinkRow, MacTable, Mark, MemberRow, PersonRow,
+        SessionRow, SettingRow, Snapshot, TokenRow, VERSIONS,
     },
 };
 
@@ -143,7 +143,7 @@ impl Left {
                 $(self.hold::<$row>(&app.vault, &mut snapshot, &mut report).await?;)+
             };
         }
-        hold!(PersonRow, IdentityRow, SessionRow, LinkRow, MemberRow, GroupRow, TokenRow, ConnectionRow, SettingRow);
+        hold!(PersonRow, IdentityRow, SessionRow, LinkRow, MemberRow, GroupRow, TokenRow, ConnectionRow, AliasRow, SettingRow);
         // A rotation changes their rows and leaves no event for each; and what is in one that has ended grants nothing without it.
         for workspace in store::workspaces(&mut snapshot).await? {
             if let Some(last) = self.0.get(&(WORKSPACES.to_owned(), workspace.id.clone())) {

@@ -39,9 +39,11 @@ impl Error {
                 Some("Open the page again, look at what is new, and repeat your change."),
             ),
             Self::HasDependents(_) => (
-                Some("Workflows depend on it; nothing was deleted."),
-                Some("Open the delete from its page, look at who uses it, and type its name there."),
+                Some("Workflows depend on it; nothing was changed."),
+                Some("Open the step from the connection's page again, look at who uses it, and confirm it there."),
             ),
+            Self::TestFailed(_) => (None, Some("Correct what the test has found, or untick “Test before it serves”.")),
+            Self::RotationUnderWay(_) => (None, Some("Wait until it is over, and try again; its page says how it stands.")),
             Self::SecretReentry(_) => (None, Some("Type the secrets again, or clear them.")),
             Self::IdempotencyConflict | Self::Repeated => {
                 (Some("This was done before."), Some("Open the page again to see what there is now."))
@@ -106,6 +108,7 @@ mod tests {
             Error::MethodNotAllowed,
             Error::Deleted(Box::new(tombstone())),
             Error::HasDependents(Box::default()),
+            Error::TestFailed(Box::new(crate::error::tests::failed_report())),
             Error::NotRestorable(Box::new(tombstone())),
             Error::NameTaken("sales".into()),
             Error::PreconditionRequired,

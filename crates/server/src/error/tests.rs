@@ -4,8 +4,28 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use anyhow::anyhow;
 use axum::{http::header, response::IntoResponse as _};
+use dataflow_model::{Cause, TestError, TestStatus};
 
 use super::*;
+
+pub fn failed_report() -> TestReport {
+    let error = TestError {
+        code: Cause::CredentialsRefused,
+        message: "The server refused the password for “anna”.".to_owned(),
+        hint: "Type the password again.".to_owned(),
+        field: Some("password".to_owned()),
+        certificates: Vec::new(),
+    };
+    TestReport {
+        status: TestStatus::Failed,
+        duration_ms: 48.1,
+        server_version: None,
+        checked_at: "2026-11-02T09:00:00Z".to_owned(),
+        from: "server".to_owned(),
+        steps: Vec::new(),
+        error: Some(error),
+    }
+}
 
 /// One error of each variant, in their order. A new variant does not compile until it has its place here.
 fn after(error: Option<&Error>) -> Option<Error> {
@@ -32,9 +52,11 @@ fn after(error: Option<&Error>) -> Option<Error> {
         Some(Error::NotFound(_)) => Error::MethodNotAllowed,
         Some(Error::MethodNotAllowed) => Error::Deleted(Box::new(tombstone())),
         Some(Error::Deleted(_)) => Error::HasDependents(Box::new(Impact { total: 11, ..Impact::default() })),
-        Some(Error::HasDependents(_)) => Error::NotRestorable(Box::new(tombstone())),
+        Some(Error::HasDependents(_)) => Error::TestFailed(Box::new(failed_report())),
+        Some(Error::TestFailed(_)) => Error::NotRestorable(Box::new(tombstone())),
         Some(Error::NotRestorable(_)) => Error::NameTaken("sales".to_owned()),
-        Some(Error::NameTaken(_)) => Error::PreconditionRequired,
+        Some(Error::NameTaken(_)) => Error::RotationUnderWay(Box::new(UnderWay::example())),
+        Some(Error::RotationUnderWay(_)) => Error::PreconditionRequired,
         Some(Error::PreconditionRequired) => Error::VersionConflict,
         Some(Error::VersionConflict) => Error::SecretReentry(vec!["password".to_owned()]),
         Some(Error::SecretReentry(_)) => Error::IdempotencyConflict,

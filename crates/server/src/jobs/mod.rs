@@ -7,6 +7,7 @@ pub mod purge;
 mod rotate_keys;
 mod send_checkpoints;
 mod settle_metrics;
+mod settle_rotations;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -41,6 +42,7 @@ pub fn start(app: &Arc<App>) -> Jobs {
     jobs.start("rotate_keys", app, rotate_keys::run);
     jobs.start("send_checkpoints", app, send_checkpoints::run);
     jobs.start("settle_metrics", app, settle_metrics::run);
+    jobs.start("settle_rotations", app, settle_rotations::run);
     jobs
 }
 

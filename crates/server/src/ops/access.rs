@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{
     Role,
     idempotency::{IdempotencyKey, refuse_repeat},
-    second_look,
+    names, second_look,
 };
 use crate::{
     app::{App, Workspace},
@@ -95,6 +95,7 @@ pub enum Action {
     TestConnections,
     CreateConnections,
     EditConnections,
+    RotatePasswords,
     DeleteConnections,
     PurgeVersions,
     HaveTokens,
@@ -132,6 +133,7 @@ pub const TABLE: &[(Action, &[Role], Look)] = &[
     (Action::TestConnections, &[User, Editor, Admin], Look::None),
     (Action::CreateConnections, &[Editor, Admin], Look::None),
     (Action::EditConnections, &[Editor, Admin], Look::None),
+    (Action::RotatePasswords, &[Editor, Admin], Look::Lately),
     (Action::DeleteConnections, &[Editor, Admin], Look::None),
     (Action::PurgeVersions, &[Admin], Look::Lately),
     (Action::HaveTokens, &[Viewer, User, Editor, Admin], Look::None),
@@ -174,6 +176,7 @@ impl Action {
             Self::TestConnections => "test connections",
             Self::CreateConnections => "create connections",
             Self::EditConnections => "edit connections",
+            Self::RotatePasswords => "rotate passwords",
             Self::DeleteConnections => "delete connections",
             Self::PurgeVersions => "purge older versions",
             Self::HaveTokens => "see and revoke one's own tokens",
@@ -393,8 +396,14 @@ pub async fn authorise(app: &App, caller: &Caller, workspace: &str, action: Acti
 /// The same over one connection's name: what cannot be a name, and what a narrowed token does not name, looks absent.
 pub async fn authorise_name(app: &App, caller: &Caller, workspace: &str, name: &str, action: Action) -> Result<Arc<Workspace>> {
     let workspace = authorise(app, caller, workspace, action).await?;
-    let visible = ConnectionName::new(name).is_ok() && caller.may_see_name(name);
-    visible.then_some(workspace).ok_or(Error::NotFound("connection"))
+    if ConnectionName::new(name).is_err() || !caller.may_see_name(name) {
+        return Err(Error::NotFound("connection"));
+    }
+    // Who asks for credentials is held against what he is given.
+    if caller.narrowed_to().is_some() && action != Action::UseCredentials {
+        Box::pin(names::admit_asked(app, caller, &workspace, name)).await?;
+    }
+    Ok(workspace)
 }
 
 #[cfg(test)]

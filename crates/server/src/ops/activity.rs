@@ -1,15 +1,17 @@
 //! Activity: who did what in a workspace, and which code used which connection.
 
+mod connection;
+
 use dataflow_model::FieldError;
 use dataflow_vault::Vault;
 use serde_json::Value;
 
 use super::{
-    access::{Action, Caller, Who, authorise},
+    access::{Action, Caller, Who, authorise, authorise_name},
     paging::{Page, Paging},
 };
 use crate::{
-    app::App,
+    app::{App, Workspace},
     audit::{
         self, chain,
         checkpoint::Checkpoint,
@@ -28,6 +30,7 @@ pub const FILTER_MAX: usize = 300;
 pub struct Filter {
     /// Who acted, as events call him: an e-mail, `token NAME` or `shell`.
     pub actor: String,
+    /// With what happened to it and is no event, too: [`connection`].
     pub connection: String,
     pub action: String,
     /// The name of a workflow: reads alone have one.
@@ -43,6 +46,7 @@ pub struct Entry {
     pub at: i64,
     /// When the last of the reads was; `at` for a change.
     pub last_at: i64,
+    /// Empty where it is not kept who it was.
     pub actor: String,
     pub action: String,
     /// The name of what was acted on.
@@ -63,6 +67,27 @@ pub struct Entry {
 pub async fn list(app: &App, caller: &Caller, workspace: &str, filter: &Filter, paging: &Paging) -> Result<Page<Entry>> {
     let workspace = authorise(app, caller, workspace, Action::SeeActivity).await?;
     check(filter)?;
+    if !filter.connection.is_empty() {
+        app.uses.flush(&app.store).await?;
+    }
+    read(app, caller, &workspace, filter, (paging, true)).await
+}
+
+/// The last that happened to a connection, without the reads of it: they are many, and its dependents say who uses it.
+pub async fn last(app: &App, caller: &Caller, workspace: &str, name: &str, limit: usize) -> Result<Vec<Entry>> {
+    let workspace = authorise_name(app, caller, workspace, name, Action::SeeActivity).await?;
+    let filter = Filter { connection: name.to_owned(), ..Filter::default() };
+    let paging = Paging { cursor: None, limit: Some(limit) };
+    Ok(read(app, caller, &workspace, &filter, (&paging, false)).await?.rows)
+}
+
+async fn read(
+    app: &App,
+    caller: &Caller,
+    workspace: &Workspace,
+    filter: &Filter,
+    (paging, with_reads): (&Paging, bool),
+) -> Result<Page<Entry>> {
     let (at, id) = paging.before()?;
     let workspace_id = workspace.id.to_string();
     let query = ActivityQuery {
@@ -76,7 +101,13 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str, filter: &Filter, 
         limit: paging.rows_to_read()?,
     };
     let mut read = app.store.read().await?;
-    let mut entries: Vec<_> = store::list_reads(&mut read, &query).await?.into_iter().map(Entry::from).collect();
+    let mut entries = Vec::new();
+    if with_reads {
+        entries.extend(store::list_reads(&mut read, &query).await?.into_iter().map(Entry::from));
+    }
+    if !filter.connection.is_empty() {
+        entries.extend(connection::list(&mut read, &query).await?);
+    }
     if filter.workflow.is_empty() {
         let of = |row| Entry::of(row, &app.vault);
         entries.extend(store::list_events(&mut read, &query).await?.into_iter().map(of));

@@ -22,7 +22,7 @@ use crate::{
     app::{App, Workspace},
     audit::UseEvent,
     error::{Error, Result},
-    store::{self, CheckRow},
+    store::{self, CheckRow, ConnectionRow, Write},
     tests::PlannedTest,
     throttle::Kind,
 };
@@ -48,11 +48,11 @@ pub async fn plan_stored(app: &App, caller: &Caller, workspace: &str, name: &str
     let workspace = authorise_name(app, caller, workspace, name, Action::TestConnections).await?;
     admit(app, caller)?;
     let connection = servable(app, &workspace, name).await?;
-    connection.admit(caller, &workspace)?;
+    connection.admit(caller, &workspace, name)?;
     let secrets = connection.open_secrets()?;
     let record = Record { connection: connection.id, version: connection.version, by: caller.label().into_owned() };
     let test = plan(app, caller, &workspace, connection.connector(), (connection.public.clone(), secrets)).await?;
-    audit_use(app, caller, &workspace, name, connection.version).await?;
+    audit_use(app, caller, &workspace, &connection.name, connection.version).await?;
     Ok(Planned { test, record: Some(record) })
 }
 
@@ -99,7 +99,8 @@ fn admit(app: &App, caller: &Caller) -> Result<()> {
     app.throttle.look(Kind::Tests, &*caller.identity(), app.clock.now())
 }
 
-async fn plan(
+/// Plans a test of values in clear, once it has its place.
+pub(super) async fn plan(
     app: &App,
     caller: &Caller,
     workspace: &Arc<Workspace>,
@@ -112,7 +113,7 @@ async fn plan(
 }
 
 /// A test sends the stored secret to the database: a use, and audited as one before it begins.
-async fn audit_use(app: &App, caller: &Caller, workspace: &Workspace, name: &str, version: i64) -> Result<()> {
+pub(super) async fn audit_use(app: &App, caller: &Caller, workspace: &Workspace, name: &str, version: i64) -> Result<()> {
     let event = UseEvent {
         at: app.clock.now(),
         action: "connection.test",
@@ -140,6 +141,11 @@ impl Planned {
 pub struct Keeper(Option<Record>);
 
 impl Keeper {
+    /// Of a test of this version that ran as part of something else.
+    pub(super) fn of(connection: Uuid, version: i64, by: &str) -> Self {
+        Self(Some(Record { connection, version, by: by.to_owned() }))
+    }
+
     /// Writes the check after the answer: in a task of its own, logged if it fails.
     pub fn keep(self, app: &Arc<App>, report: &TestReport) {
         let Some(record) = self.0 else { return };
@@ -158,35 +164,47 @@ impl Keeper {
 }
 
 async fn keep(app: &App, record: &Record, report: &TestReport) -> Result<()> {
-    let now = app.clock.now();
     let mut write = app.store.write().await?;
     let id = record.connection.to_string();
     // Of two tests that end at once, the second adds to what the first left.
     store::hold_connection_by_id(&mut write, &id).await?;
-    let Some(mut row) = store::connection_by_id(&mut write, &id).await? else { return Ok(()) };
+    let Some(row) = store::connection_by_id(&mut write, &id).await? else { return Ok(()) };
+    keep_in(&mut write, app.clock.now(), row, (record.version, &record.by), report).await?;
+    write.commit_quietly().await?;
+    app.counts.forget();
+    Ok(())
+}
+
+/// The same in a transaction that holds the connection: a check of one of its versions. Gives its row with the check in it, if that version
+/// serves.
+pub(super) async fn keep_in(
+    write: &mut Write,
+    now: i64,
+    mut row: ConnectionRow,
+    (version, by): (i64, &str),
+    report: &TestReport,
+) -> Result<ConnectionRow> {
     let check = CheckRow {
         id: random_uuid().to_string(),
-        connection_id: id,
-        version: record.version,
+        connection_id: row.id.clone(),
+        version,
         status: report.status.as_str().to_owned(),
         report: serde_json::to_string(report).context("write a report as JSON").map_err(Error::Internal)?,
         checked_at: now,
-        checked_by: record.by.clone(),
+        checked_by: by.to_owned(),
     };
-    store::insert_check(&mut write, &check).await?;
-    if row.version == record.version && row.deleted_at.is_none() {
+    store::insert_check(write, &check).await?;
+    if row.version == version && row.deleted_at.is_none() {
         row.checked_at = Some(now);
         row.check_status = Some(check.status.clone());
         row.check_summary = Some(summary(report));
         row.check_micros = Some(micros(report.duration_ms));
         row.recent_checks = recent(&row.recent_checks, report);
-        if store::record_check_on_connection(&mut write, &row).await? {
-            store::replace_status(&mut write, &row, &status_word(row.check_status.as_deref())).await?;
+        if store::record_check_on_connection(write, &row).await? {
+            store::replace_status(write, &row, &status_word(row.check_status.as_deref())).await?;
         }
     }
-    write.commit_quietly().await?;
-    app.counts.forget();
-    Ok(())
+    Ok(row)
 }
 
 /// A few words for the list: “Healthy”, or what stopped it.

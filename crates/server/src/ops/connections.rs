@@ -1,6 +1,9 @@
 //! Connections: create, show, edit. Every save is a version; a save that redirects a secret must bring it again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use anyhow::Context;
 use dataflow_model::{ConnectionName, ConnectionType, Draft, FieldError, FieldPath, PublicFields, Secret, Tag};
@@ -10,16 +13,24 @@ use super::{
     access::{Action, Caller, authorise, authorise_name},
     idempotency::begin,
     list::search_words,
+    names,
+    promote::Origin,
+    rotations::{self, UnderWay},
     rows::{Sealed as _, VersionContent, taken},
+    safe_change::{self, Candidate, Carried, Trial, Tried},
     save::{Act, Next, save},
     second_look,
     tombstones::tombstone,
-    versions::{Earlier, Sealing, json, note_weak, read_content, sets_admin_fields, version_row},
+    users::Allowed,
+    versions::{
+        Content, Earlier, SealedVersion, Sealing, changed_fields, json, moved_fields, note_weak, read_content, sets_admin_fields,
+        version_row,
+    },
 };
 use crate::{
     app::{App, Workspace},
     audit::{self, Event},
-    error::{Error, Result},
+    error::{Error, Result, Tombstone},
     store::{self, ConnectionRow, Handle, VersionRow, Write},
 };
 
@@ -31,6 +42,8 @@ pub struct Connection {
     pub public: PublicFields,
     /// Every secret field of the type, and whether it is set.
     pub secrets: BTreeMap<FieldPath, bool>,
+    /// Only where one connection is shown.
+    pub rotation: Option<UnderWay>,
 }
 
 impl Connection {
@@ -74,6 +87,15 @@ impl Precondition {
 
 /// Creates a connection. The name must be free; the first of two at the same instant wins.
 pub async fn create(app: &App, caller: &Caller, workspace: &str, draft: Draft) -> Result<Connection> {
+    make(app, caller, workspace, draft, None).await
+}
+
+/// The same of a draft that is a copy; the event says of what.
+pub(super) async fn create_copy(app: &App, caller: &Caller, workspace: &str, draft: Draft, origin: Origin) -> Result<Connection> {
+    make(app, caller, workspace, draft, Some(origin)).await
+}
+
+async fn make(app: &App, caller: &Caller, workspace: &str, draft: Draft, copied_from: Option<Origin>) -> Result<Connection> {
     let workspace = authorise(app, caller, workspace, Action::CreateConnections).await?;
     let is_admin = caller.may(Action::SetAdminFields, workspace.id);
     let looked = is_admin && second_look::given(app, caller).await?;
@@ -127,6 +149,7 @@ pub async fn create(app: &App, caller: &Caller, workspace: &str, draft: Draft) -
     store::insert_version(&mut write, &version).await?;
     store::put_words(&mut write, &row, &search_words(Some(kind), &row, &content.settled.public)).await?;
     let mut detail = serde_json::json!({"type": kind.id, "version": 1});
+    Origin::note(copied_from.as_ref(), &mut detail);
     note_weak(&mut detail, kind, &content.settled.public);
     let workspace_id = Some(row.workspace_id.clone());
     let event = Event { at: now, workspace_id, action: "connection.create", object: &row.name, detail };
@@ -141,49 +164,121 @@ pub async fn show(app: &App, caller: &Caller, workspace: &str, name: &str) -> Re
     let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
     let mut read = app.store.read().await?;
     let (row, version) = current(app, &mut read, &workspace, name).await?;
-    view(app, row, &version)
+    let rotation = rotations::under_way(app, &mut read, &row.id).await?;
+    Ok(Connection { rotation, ..view(app, row, &version)? })
 }
 
-/// Saves a change as the next version. Absent members stay, `null` clears, a secret left out is kept. A change that leaves everything
-/// as it is makes no version and no event.
+/// Saves a change as the next version, if it is to be tested only once it has passed. Absent members stay, `null` clears, a secret left out is
+/// kept. A change that leaves everything as it is makes no version and no event.
 pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, change: Change) -> Result<Connection> {
     let workspace = authorise_name(app, caller, workspace, name, Action::EditConnections).await?;
     let is_admin = caller.may(Action::SetAdminFields, workspace.id);
-    let allowed = second_look::may_carry(app, caller, &workspace, change.own_password.as_ref()).await?;
-    let looked = allowed || (is_admin && second_look::given(app, caller).await?);
+    let carries = second_look::may_carry(app, caller, &workspace, change.own_password.as_ref()).await?;
+    let looked = carries || (is_admin && second_look::given(app, caller).await?);
+    let may = May { is_admin, carries, looked };
+    let tried = match change.trial {
+        Trial::First => Some(Box::pin(try_edit(app, caller, &workspace, name, (&change, may))).await?),
+        Trial::None => None,
+    };
     let mut write = begin(app, caller).await?;
     let (before, old_version) = hold_current(app, &mut write, &workspace, name).await?;
     change.precondition.check(&before)?;
-    let mut draft = change.draft;
-    if draft.name.as_deref().is_some_and(|name| name != before.name) {
-        draft.errors.push(FieldError::new("name", "invalid", "cannot be changed here: code finds the connection by it"));
-    }
+    rotations::refuse_while_under_way(app, &mut write, &before.id).await?;
     let old = VersionContent::read(&old_version)?;
-    let workspace = app.workspace_of_now(&workspace, old.newest_key()).await?.unwrap_or(workspace);
+    let Settling { workspace, kind, content, sealed, carried } =
+        settle(app, &workspace, (&before, &old), change.draft, may).await?;
+    let act = Act::Edit { carried, copied_from: change.copied_from, tried };
+    let before = (before, old_version, old);
+    save(app, caller, write, Next { workspace: &workspace, kind, before, content, sealed, act }).await
+}
+
+/// What somebody may do in an edit.
+#[derive(Clone, Copy)]
+struct May {
+    is_admin: bool,
+    /// Have kept secrets sent elsewhere.
+    carries: bool,
+    /// He has shown lately that it is he.
+    looked: bool,
+}
+
+/// What an edit comes to over a version.
+struct Settling<'a> {
+    workspace: Arc<Workspace>,
+    kind: &'a ConnectionType,
+    content: Content,
+    sealed: SealedVersion,
+    carried: Vec<FieldPath>,
+}
+
+async fn settle<'a>(
+    app: &'a App,
+    workspace: &Arc<Workspace>,
+    (before, old): (&ConnectionRow, &VersionContent),
+    mut draft: Draft,
+    may: May,
+) -> Result<Settling<'a>> {
+    if draft.name.as_deref().is_some_and(|name| name != before.name) {
+        draft.errors.push(FieldError::new(
+            "name",
+            "invalid",
+            "cannot be changed here, since code finds the connection by it: rename it",
+        ));
+    }
+    let newer = app.workspace_of_now(workspace, old.newest_key()).await?;
+    let workspace = newer.unwrap_or_else(|| workspace.clone());
     let type_id = draft.type_id.take().unwrap_or_else(|| before.type_id.clone());
     let kind = read_type(app, Some(&type_id)).map_err(|error| Error::Invalid(vec![error]))?;
-    let earlier = Earlier { row: &before, public: &old.public };
-    let mut content = read_content(draft, kind, Some(&earlier), is_admin)?;
-    if !looked && sets_admin_fields(kind, &old.public, &content.settled.public) {
+    let earlier = Earlier { row: before, public: &old.public };
+    let mut content = read_content(draft, kind, Some(&earlier), may.is_admin)?;
+    if !may.looked && sets_admin_fields(kind, &old.public, &content.settled.public) {
         return Err(Error::SecondLook);
     }
 
     let id = super::rows::uuid(&before.id)?;
-    let sealing = Sealing { workspace: &workspace, id, version: before.version + 1, kept: Some(&old) };
-    let carried = if allowed { sealing.carry_over(kind, &mut content.settled)? } else { Vec::new() };
+    let sealing = Sealing { workspace: &workspace, id, version: before.version + 1, kept: Some(old) };
+    let carried = if may.carries { sealing.carry_over(kind, &mut content.settled)? } else { Vec::new() };
     let sealed = sealing.apply(kind, &content.settled)?;
-    let act = Act::Edit { carried };
-    save(app, caller, write, Next { workspace: &workspace, kind, before: (before, old_version, old), content, sealed, act }).await
+    Ok(Settling { workspace, kind, content, sealed, carried })
+}
+
+/// Tests what an edit would put in force now.
+async fn try_edit(
+    app: &App,
+    caller: &Caller,
+    workspace: &Arc<Workspace>,
+    name: &str,
+    (change, may): (&Change, May),
+) -> Result<Tried> {
+    let mut read = app.store.read().await?;
+    let (row, version) = current(app, &mut read, workspace, name).await?;
+    let users = Allowed::of(app, &mut read, &row).await?;
+    drop(read);
+    change.precondition.check(&row)?;
+    let old = VersionContent::read(&version)?;
+    let Settling { workspace, kind, content, sealed, carried } =
+        settle(app, workspace, (&row, &old), change.draft.duplicate(), may).await?;
+    let changed = changed_fields(&old, &version_row(&row, kind, &content.settled.public, &sealed)?)?;
+    let carried = Carried { secrets: &carried, fields: moved_fields(&changed, kind, &old) };
+    let sealing = Sealing { workspace: &workspace, id: super::rows::uuid(&row.id)?, version: row.version + 1, kept: Some(&old) };
+    let fields = sealing.clear(kind, content.settled)?;
+    let (connector, fingerprint) = (kind.connector.as_str(), sealed.fingerprint());
+    let candidate =
+        Candidate { workspace: &workspace, connector, fields, fingerprint, serving: (&row, &version), users, carried };
+    safe_change::try_first(app, caller, candidate).await
 }
 
 /// A change of a connection as it was asked for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Change {
     pub draft: Draft,
     pub precondition: Precondition,
     /// The signed-in admin's own password, typed to keep the stored secrets although they will be sent elsewhere; of one who has none,
     /// empty. From anybody else it has no effect.
     pub own_password: Option<Secret>,
+    pub trial: Trial,
+    /// What the draft was copied of.
+    pub copied_from: Option<Origin>,
 }
 
 /// The live connection of a name with its current version, both with their MACs checked.
@@ -193,12 +288,10 @@ pub(super) async fn current(
     workspace: &Workspace,
     name: &str,
 ) -> Result<(ConnectionRow, VersionRow)> {
-    let row = store::newest_connection(handle, &workspace.id.to_string(), name, &name.to_ascii_lowercase())
-        .await?
-        .ok_or(Error::NotFound("connection"))?
-        .checked(&app.vault)?;
+    let row = names::find(app, handle, workspace, name).await?;
     if row.deleted_at.is_some() {
-        return Err(Error::Deleted(Box::new(tombstone(&row))));
+        // Whatever gets the name that was asked for mends it.
+        return Err(Error::Deleted(Box::new(Tombstone { name: name.to_owned(), ..tombstone(&row) })));
     }
     let version = store::version(handle, &row.id, row.version)
         .await?
@@ -216,8 +309,13 @@ pub(super) async fn hold_current(
     name: &str,
 ) -> Result<(ConnectionRow, VersionRow)> {
     while !store::hold_connection(write, &workspace.id.to_string(), name, &name.to_ascii_lowercase()).await? {
-        // Either there is none, and that is the answer, or one was created just now.
-        current(app, write, workspace, name).await?;
+        // Either there is none, and that is the answer, or one was created just now, or an alias leads to one.
+        let (row, _) = current(app, write, workspace, name).await?;
+        store::hold_connection_by_id(write, &row.id).await?;
+        let (held, version) = current(app, write, workspace, name).await?;
+        if held.id == row.id {
+            return Ok((held, version));
+        }
     }
     current(app, write, workspace, name).await
 }
@@ -231,7 +329,7 @@ pub(super) fn view(app: &App, row: ConnectionRow, version: &VersionRow) -> Resul
         .filter(|field| field.secret)
         .map(|field| (field.path.clone(), content.secrets.contains_key(&field.path)))
         .collect();
-    Ok(Connection { row, tags, public: content.public, secrets })
+    Ok(Connection { row, tags, public: content.public, secrets, rotation: None })
 }
 
 /// All that is wrong with a new connection, one error for each field.

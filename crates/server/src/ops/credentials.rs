@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     access::{Action, Caller, Who, authorise_name},
     answer_body::{AnswerBody, Head},
-    connections,
+    connections, names, rotations,
     rows::{VersionContent, uuid},
     users::Allowed,
 };
@@ -26,6 +26,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Servable {
     pub id: Uuid,
+    /// Its own name, by whichever it was asked for.
+    pub name: String,
     pub version: i64,
     pub fingerprint: String,
     connector: String,
@@ -43,8 +45,9 @@ impl Servable {
         &self.connector
     }
 
-    /// Refuses a caller whom the connection is not for.
-    pub fn admit(&self, caller: &Caller, workspace: &Workspace) -> Result<()> {
+    /// Refuses a caller whom the connection is not for, by the name that he `asked` for.
+    pub fn admit(&self, caller: &Caller, workspace: &Workspace, asked: &str) -> Result<()> {
+        names::admit(caller, asked, &self.name)?;
         self.users.as_ref().map_or(Ok(()), |users| users.admit(caller, workspace))
     }
 
@@ -81,8 +84,15 @@ pub async fn resolve_after(
     (holds, failed): (impl Fn(&str) -> bool, bool),
 ) -> Result<Resolved> {
     let workspace = authorise_name(app, caller, workspace, name, Action::UseCredentials).await?;
-    let connection = servable(app, &workspace, name).await?;
-    connection.admit(caller, &workspace)?;
+    let mut connection = servable(app, &workspace, name).await?;
+    connection.admit(caller, &workspace, name)?;
+    if failed && holds(&connection.fingerprint) {
+        // Boxed: it is rare, and its many states would be moved about with every request.
+        if let Some(newer) = Box::pin(rotations::wait_for(app, &workspace, name, &connection)).await? {
+            newer.admit(caller, &workspace, name)?;
+            connection = newer;
+        }
+    }
     let body = if holds(&connection.fingerprint) { None } else { Some(connection.body.with(&connection.open_secrets()?)) };
     let at = app.clock.now();
     let (actor, identity) = (caller.label(), caller.identity());
@@ -94,7 +104,7 @@ pub async fn resolve_after(
                 action: if body.is_some() { "credentials.read" } else { "credentials.unchanged" },
                 workspace: &workspace.name,
                 workspace_id: workspace.id,
-                connection: name,
+                connection: &connection.name,
                 version: connection.version,
                 actor: &actor,
                 actor_id: &identity,
@@ -123,17 +133,27 @@ pub async fn resolve_after(
 
 /// The current version of a name, from memory where it was read before. Callers authorise first.
 pub(super) async fn servable(app: &App, workspace: &Workspace, name: &str) -> Result<Arc<Servable>> {
-    match app.caches.connections.get(&(workspace.id, name.to_owned())) {
+    match cached(app, workspace, name) {
         Some(found) => Ok(found),
         // Boxed: it is rare, and its many states would be moved about with every request.
         None => Box::pin(load(app, workspace, name)).await,
     }
 }
 
-async fn load(app: &App, workspace: &Workspace, name: &str) -> Result<Arc<Servable>> {
+fn cached(app: &App, workspace: &Workspace, name: &str) -> Option<Arc<Servable>> {
+    let key = (workspace.id, name.to_owned());
+    if let Some(found) = app.caches.connections.get(&key) {
+        return Some(found);
+    }
+    let led = app.caches.aliases.get(&key)?;
+    app.caches.connections.get(&(workspace.id, led.name.clone())).filter(|found| found.id == led.id)
+}
+
+pub(super) async fn load(app: &App, workspace: &Workspace, name: &str) -> Result<Arc<Servable>> {
     let generation = app.caches.generation();
     let mut read = app.store.read().await?;
     let (row, version) = connections::current(app, &mut read, workspace, name).await?;
+    names::remember(app, generation, (workspace.id, name), &row)?;
     let users = Allowed::of(app, &mut read, &row).await?;
     let content = VersionContent::read(&version)?;
     let newer = app.workspace_of_now(workspace, content.newest_key()).await?;
@@ -160,6 +180,7 @@ async fn load(app: &App, workspace: &Workspace, name: &str) -> Result<Arc<Servab
     let body = AnswerBody::new(&head, &content.public, secrets.iter().map(|(path, _)| path));
     let servable = Arc::new(Servable {
         id,
+        name: row.name.clone(),
         version: row.version,
         fingerprint: version.fingerprint,
         connector,
@@ -168,6 +189,6 @@ async fn load(app: &App, workspace: &Workspace, name: &str) -> Result<Arc<Servab
         secrets,
         body,
     });
-    app.caches.put_connection(generation, (workspace.id, name.to_owned()), servable.clone());
+    app.caches.put_connection(generation, (workspace.id, row.name), servable.clone());
     Ok(servable)
 }

@@ -2,21 +2,24 @@
 
 pub mod settle;
 
-use dataflow_model::{Certainty, Dependent, Found, Impact, Seen, WorkflowKind};
+use dataflow_model::{ByAlias, Certainty, Dependent, Found, Impact, Seen, WorkflowKind};
 
 use super::{
     access::{Action, Caller, authorise_name},
+    connections, names,
     paging::{Page, Paging, Place, bad_cursor},
 };
 use crate::{
     app::{App, Workspace},
     clock::{SECOND, rfc3339},
-    error::{Error, Result},
+    error::Result,
     store::{self, ConnectionRow, Handle, PlaceRow, Seer, SightingRow},
 };
 
 /// A workflow that used a name so lately is taken to be running: the SDK asks anew every five seconds while it is used.
 const LIVE: i64 = 60 * SECOND;
+/// A failure that is older says nothing of now.
+const FAILING: i64 = 3_600 * SECOND;
 /// Places in code that are told of one dependent.
 const PLACES: usize = 20;
 /// Places that are read to tell which of them are of workflows that were seen.
@@ -34,14 +37,14 @@ pub struct Dependents {
     pub impact: Impact,
 }
 
-/// Who depends on a name: who was seen using it, the latest first, then who was found in code alone. Of a deleted connection, too. What is
-/// used at this moment shows at once.
+/// Who depends on a connection: who was seen using its name, the latest first, then who was found in code alone, and after them the same of
+/// each of its aliases. Of a deleted connection, too. What is used at this moment shows at once.
 pub async fn list(app: &App, caller: &Caller, workspace: &str, name: &str, paging: &Paging) -> Result<Dependents> {
     let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
     app.uses.flush(&app.store).await?;
     let mut read = app.store.read().await?;
-    let row = newest(app, &mut read, &workspace, name).await?;
-    let of = Of::new(app, caller, &workspace, &row);
+    let row = names::find(app, &mut read, &workspace, name).await?;
+    let of = Of::all(app, caller, &mut read, (&workspace, &row)).await?;
     let impact = of.counts(&mut read).await?;
     let page = of.page(&mut read, paging).await?;
     Ok(Dependents { page, impact })
@@ -55,16 +58,55 @@ pub(super) async fn impact(
     workspace: &Workspace,
     row: &ConnectionRow,
 ) -> Result<Impact> {
-    let of = Of::new(app, caller, workspace, row);
-    let counts = of.counts(handle).await?;
-    let dependents = of.page(handle, &Paging { cursor: None, limit: Some(TOLD) }).await?.rows;
-    Ok(Impact { dependents, ..counts })
+    Of::all(app, caller, handle, (workspace, row)).await?.impact(handle).await
 }
 
-async fn newest(app: &App, handle: &mut impl Handle, workspace: &Workspace, name: &str) -> Result<ConnectionRow> {
-    use super::rows::Sealed as _;
-    let row = store::newest_connection(handle, &workspace.id.to_string(), name, &name.to_ascii_lowercase()).await?;
-    row.ok_or(Error::NotFound("connection"))?.checked(&app.vault)
+/// The same of one of its names, which is taken away alone: its own, or an alias.
+pub(super) async fn impact_of_name(
+    app: &App,
+    caller: &Caller,
+    handle: &mut impl Handle,
+    (workspace, row): (&Workspace, &ConnectionRow),
+    alias: Option<&str>,
+) -> Result<Impact> {
+    let key = alias.map_or_else(|| row.name_key.clone(), str::to_ascii_lowercase);
+    let name = Name { key, alias: alias.map(str::to_owned) };
+    Of::new(app, caller, (workspace, row), vec![name]).impact(handle).await
+}
+
+/// A version that workflows cannot connect with.
+#[derive(Debug)]
+pub struct Failing {
+    pub workflows: i64,
+    /// When the last of them could not.
+    pub last_at: i64,
+    /// The last version before it that clients connect with otherwise and whose last test passed; else the last such one that was never tested.
+    pub good: Option<i64>,
+}
+
+/// Whether the version that serves fails for clients: some could not connect with it lately, and no test has passed since.
+pub async fn failing(app: &App, caller: &Caller, workspace: &str, name: &str) -> Result<Option<Failing>> {
+    let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
+    let mut read = app.store.read().await?;
+    let (row, version) = connections::current(app, &mut read, &workspace, name).await?;
+    let of = Of::all(app, caller, &mut read, (&workspace, &row)).await?;
+    let (mut workflows, mut last_at) = (0, None);
+    for name in &of.names {
+        let (more, at) = store::count_failing(&mut read, of.of(name), (&row.id, row.version), of.now - FAILING).await?;
+        workflows += more;
+        last_at = last_at.max(at);
+    }
+    let passed_at = row.checked_at.filter(|_| row.check_status.as_deref() == Some("ok"));
+    let Some(last_at) = last_at.filter(|last_at| passed_at.is_none_or(|passed_at| passed_at < *last_at)) else { return Ok(None) };
+    let good = store::good_before(&mut read, (&row.id, row.version), &version.fingerprint).await?;
+    Ok(Some(Failing { workflows, last_at, good }))
+}
+
+/// A name that a connection is used by.
+struct Name {
+    key: String,
+    /// As it is written, unless it is the connection's own.
+    alias: Option<String>,
 }
 
 /// Whose dependents are asked for, and by whom.
@@ -72,6 +114,7 @@ struct Of<'o> {
     app: &'o App,
     workspace_id: String,
     row: &'o ConnectionRow,
+    names: Vec<Name>,
     /// Pipelines and apps run for everybody; a notebook, a script and a shell are somebody's: those who may edit see them all, others their
     /// own.
     all: bool,
@@ -80,95 +123,136 @@ struct Of<'o> {
 }
 
 impl<'o> Of<'o> {
-    fn new(app: &'o App, caller: &Caller, workspace: &Workspace, row: &'o ConnectionRow) -> Self {
+    fn new(app: &'o App, caller: &Caller, (workspace, row): (&Workspace, &'o ConnectionRow), names: Vec<Name>) -> Self {
         Self {
             app,
             workspace_id: workspace.id.to_string(),
             row,
+            names,
             all: caller.may(Action::NameWorkflows, workspace.id),
             identity: caller.identity().into_owned(),
             now: app.clock.now(),
         }
     }
 
-    fn name(&self) -> (&str, &str) {
-        (&self.workspace_id, &self.row.name_key)
+    /// By every name that it has.
+    async fn all(
+        app: &'o App,
+        caller: &Caller,
+        handle: &mut impl Handle,
+        (workspace, row): (&Workspace, &'o ConnectionRow),
+    ) -> Result<Self> {
+        let mut names = vec![Name { key: row.name_key.clone(), alias: None }];
+        for alias in store::aliases_of(handle, &row.id).await? {
+            // What was seen tells no upper and lower case.
+            if names.iter().all(|name| name.key != alias.name_key) {
+                names.push(Name { key: alias.name_key, alias: Some(alias.name) });
+            }
+        }
+        Ok(Self::new(app, caller, (workspace, row), names))
+    }
+
+    fn of<'n>(&'n self, name: &'n Name) -> (&'n str, &'n str) {
+        (&self.workspace_id, &name.key)
     }
 
     fn seer(&self) -> Seer<'_> {
         if self.all { Seer::All } else { Seer::Only(&self.identity) }
     }
 
+    async fn impact(&self, handle: &mut impl Handle) -> Result<Impact> {
+        let counts = self.counts(handle).await?;
+        let dependents = self.page(handle, &Paging { cursor: None, limit: Some(TOLD) }).await?.rows;
+        Ok(Impact { dependents, ..counts })
+    }
+
     async fn counts(&self, handle: &mut impl Handle) -> Result<Impact> {
-        let counted = store::dependents(handle, self.name()).await?;
-        let total = counted.seen + counted.found;
-        if total == 0 {
-            return Ok(Impact::default());
-        }
-        let hidden = match self.seer() {
-            Seer::All => 0,
-            only @ Seer::Only(_) => {
-                let (seen, found) = store::count_visible(handle, self.name(), only).await?;
-                total - seen - found
+        let mut impact = Impact::default();
+        let mut parts = vec![self.row.id.as_bytes().to_vec(), self.row.version.to_be_bytes().to_vec()];
+        for name in &self.names {
+            let counted = store::dependents(handle, self.of(name)).await?;
+            parts.push(name.key.as_bytes().to_vec());
+            parts.extend([counted.seen, counted.found, counted.changes].map(|count| count.to_be_bytes().to_vec()));
+            let total = counted.seen + counted.found;
+            if total == 0 {
+                continue;
             }
-        };
-        let live = store::count_since(handle, self.name(), self.now - LIVE).await?;
-        let parts = [counted.seen, counted.found, counted.changes, self.row.version].map(i64::to_be_bytes);
-        let [seen, found, changes, version] = &parts;
-        let hash = self.app.vault.lookup_hash("impact", &[self.row.id.as_bytes(), seen, found, changes, version]);
-        let token = hash.first_chunk::<16>().map(hex::encode).filter(|_| self.row.deleted_at.is_none());
-        Ok(Impact { total, found_only: counted.found, live, hidden, dependents: Vec::new(), token })
+            if let only @ Seer::Only(_) = self.seer() {
+                let (seen, found) = store::count_visible(handle, self.of(name), only).await?;
+                impact.hidden += total - seen - found;
+            }
+            impact.total += total;
+            impact.found_only += counted.found;
+            impact.live += store::count_since(handle, self.of(name), self.now - LIVE).await?;
+            impact.aliases.extend(name.alias.clone().map(|name| ByAlias { name, total }));
+        }
+        if impact.total > 0 && self.row.deleted_at.is_none() {
+            impact.token = Some(token(self.app, &parts));
+        }
+        Ok(impact)
     }
 
     async fn page(&self, handle: &mut impl Handle, paging: &Paging) -> Result<Page<Dependent>> {
         let wanted = paging.rows_to_read()?;
         let mut rows = Vec::new();
-        let mut after_found = None;
-        match paging.after()? {
-            Some((first, last)) if first == FOUND => after_found = Some(split(&last)?),
-            after => {
-                let (at, last) =
-                    after.map_or_else(|| Ok((i64::MAX, String::new())), |(at, last)| read_time(&at).map(|at| (at, last)))?;
-                let (kind, workflow) = if last.is_empty() { Default::default() } else { split(&last)? };
-                let seen = store::list_sightings(handle, self.name(), self.seer(), (at, &kind, &workflow), wanted).await?;
+        let mut begin = paging.after()?.map(|place| After::read(&place)).transpose()?;
+        let first = match &begin {
+            None => 0,
+            Some(after) => self.names.iter().position(|name| name.key == after.key).ok_or_else(bad_cursor)?,
+        };
+        for name in self.names.iter().skip(first) {
+            let After { at, kind, workflow, .. } = begin.take().unwrap_or_default();
+            let missing = |rows: &Vec<Line>| wanted - i64::try_from(rows.len()).unwrap_or(wanted);
+            let after_found = if let Some(at) = at {
+                let after = (at, kind.as_str(), workflow.as_str());
+                let seen = store::list_sightings(handle, self.of(name), self.seer(), after, missing(&rows)).await?;
                 rows.extend(seen.into_iter().map(|row| Line::Seen(Box::new(row))));
+                Default::default()
+            } else {
+                (kind, workflow)
+            };
+            if missing(&rows) > 0 {
+                let after: (&str, &str) = (&after_found.0, &after_found.1);
+                let found = store::list_found(handle, self.of(name), self.seer(), after, missing(&rows)).await?;
+                let line = |(kind, workflow)| Line::Found { key: name.key.clone(), kind, workflow };
+                rows.extend(found.into_iter().map(line));
+            }
+            if missing(&rows) <= 0 {
+                break;
             }
         }
-        let missing = wanted - i64::try_from(rows.len()).unwrap_or(wanted);
-        if missing > 0 {
-            let (kind, workflow) = after_found.unwrap_or_default();
-            let found = store::list_found(handle, self.name(), self.seer(), (&kind, &workflow), missing).await?;
-            rows.extend(found.into_iter().map(|(kind, workflow)| Line::Found { kind, workflow }));
-        }
         let page = paging.page(rows, Line::place)?;
-        let rows = self.told(handle, page.rows).await?;
+        let (mut lines, mut rows) = (page.rows, Vec::new());
+        for name in &self.names {
+            let (own, others): (Vec<Line>, Vec<Line>) = lines.into_iter().partition(|line| line.key() == name.key);
+            rows.extend(self.told(handle, name, own).await?);
+            lines = others;
+        }
         Ok(Page { rows, next: page.next })
     }
 
-    async fn told(&self, handle: &mut impl Handle, lines: Vec<Line>) -> Result<Vec<Dependent>> {
+    async fn told(&self, handle: &mut impl Handle, name: &Name, lines: Vec<Line>) -> Result<Vec<Dependent>> {
         let workflows: Vec<_> = lines.iter().filter_map(Line::seen).map(|row| row.workflow.as_str()).collect();
-        let given = store::versions_given(handle, self.name(), &self.row.id, &workflows).await?;
-        let places = if workflows.is_empty() { Vec::new() } else { store::places_seen(handle, self.name(), PLACES_READ).await? };
+        let given = store::versions_given(handle, self.of(name), &self.row.id, &workflows).await?;
+        let places =
+            if workflows.is_empty() { Vec::new() } else { store::places_seen(handle, self.of(name), PLACES_READ).await? };
         let mut told = Vec::with_capacity(lines.len());
         for line in lines {
+            let alias = name.alias.clone();
             told.push(match line {
                 Line::Seen(row) => {
                     let is_its = |place: &&PlaceRow| settle::is_same((&row.kind, &row.workflow), (&place.kind, &place.workflow));
                     let found = places.iter().filter(is_its).take(PLACES).cloned().map(place).collect();
                     let versions = given.iter().filter(|(kind, workflow, _)| (kind, workflow) == (&row.kind, &row.workflow));
                     let versions = versions.map(|(.., version)| *version).collect();
-                    Dependent {
-                        kind: WorkflowKind::parse(&row.kind),
-                        found,
-                        seen: Some(self.seen(&row, versions)),
-                        name: row.workflow,
-                    }
+                    let seen = Some(self.seen(&row, versions));
+                    Dependent { kind: WorkflowKind::parse(&row.kind), found, seen, name: row.workflow, alias }
                 }
-                Line::Found { kind, workflow } => {
+                Line::Found { kind, workflow, .. } => {
                     let limit = i64::try_from(PLACES).unwrap_or_default();
-                    let places = store::places_of(handle, self.name(), (&kind, &workflow), limit).await?;
+                    let places = store::places_of(handle, self.of(name), (&kind, &workflow), limit).await?;
                     let found = places.into_iter().map(place).collect();
-                    Dependent { kind: WorkflowKind::parse(&kind), name: workflow, seen: None, found }
+                    Dependent { kind: WorkflowKind::parse(&kind), name: workflow, seen: None, found, alias }
                 }
             });
         }
@@ -196,9 +280,16 @@ impl<'o> Of<'o> {
     }
 }
 
+/// Of what an act is told to know: the beginning of a MAC over all of it.
+pub(super) fn token(app: &App, parts: &[Vec<u8>]) -> String {
+    let parts: Vec<_> = parts.iter().map(Vec::as_slice).collect();
+    let hash = app.vault.lookup_hash("impact", &parts);
+    hash.first_chunk::<16>().map(hex::encode).unwrap_or_default()
+}
+
 enum Line {
     Seen(Box<SightingRow>),
-    Found { kind: String, workflow: String },
+    Found { key: String, kind: String, workflow: String },
 }
 
 impl Line {
@@ -209,20 +300,47 @@ impl Line {
         }
     }
 
+    fn key(&self) -> &str {
+        match self {
+            Self::Seen(row) => &row.name_key,
+            Self::Found { key, .. } => key,
+        }
+    }
+
     fn place(&self) -> Place {
         match self {
-            Self::Seen(row) => (row.last_at.to_string(), format!("{}\n{}", row.kind, row.workflow)),
-            Self::Found { kind, workflow } => (FOUND.to_owned(), format!("{kind}\n{workflow}")),
+            Self::Seen(row) => (row.last_at.to_string(), format!("{}\n{}\n{}", row.name_key, row.kind, row.workflow)),
+            Self::Found { key, kind, workflow } => (FOUND.to_owned(), format!("{key}\n{kind}\n{workflow}")),
         }
     }
 }
 
-fn read_time(text: &str) -> Result<i64> {
-    text.parse().map_err(|_| bad_cursor())
+/// The place of the last line of the page before.
+struct After {
+    /// The name that it uses.
+    key: String,
+    /// `None`: among what was found alone.
+    at: Option<i64>,
+    kind: String,
+    workflow: String,
 }
 
-fn split(text: &str) -> Result<(String, String)> {
-    text.split_once('\n').map(|(kind, workflow)| (kind.to_owned(), workflow.to_owned())).ok_or_else(bad_cursor)
+/// Before the first line of a name.
+impl Default for After {
+    fn default() -> Self {
+        Self { key: String::new(), at: Some(i64::MAX), kind: String::new(), workflow: String::new() }
+    }
+}
+
+impl After {
+    fn read((at, last): &Place) -> Result<Self> {
+        let at = if at == FOUND { None } else { Some(at.parse().map_err(|_| bad_cursor())?) };
+        let mut parts = last.splitn(3, '\n').map(str::to_owned);
+        let (Some(key), Some(kind), Some(workflow)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(bad_cursor());
+        };
+        Ok(Self { key, at, kind, workflow })
+    }
 }
 
 fn place(row: PlaceRow) -> Found {

@@ -5,29 +5,35 @@
 
 mod difference;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use anyhow::Context;
 use dataflow_model::{ConnectionType, FieldError, FieldPath, PublicFields, Tag, settle::Settled};
 
 pub use self::difference::{Difference, FieldChange, SecretDifference, Value};
-use self::difference::{Held, differences};
+pub(super) use self::difference::{Held, differences};
 use super::{
     access::{Action, Caller, authorise_name},
     connections::{Connection, Precondition, current, hold_current},
     idempotency::begin,
     paging::{Page, Paging},
+    rotations,
     rows::{Sealed as _, VersionContent, uuid},
+    safe_change::{self, Candidate, Carried, Trial, Tried},
     save::{Act, Next, save},
     second_look,
-    versions::{Content, Sealing, admin_fields_set, input},
+    users::Allowed,
+    versions::{Content, SealedVersion, Sealing, admin_fields_set, input},
     workspaces::empty_log_after,
 };
 use crate::{
-    app::App,
+    app::{App, Workspace},
     audit::{self, Event},
     error::{Error, Result},
-    store::{self, Handle, VersionRow},
+    store::{self, ConnectionRow, Handle, VersionRow},
 };
 
 /// Versions of the same secret that are named at most.
@@ -174,26 +180,57 @@ async fn version_of(app: &App, handle: &mut impl Handle, connection_id: &str, nu
     row.checked(&app.vault)
 }
 
+/// Which version is restored, over which one, and whether it is tested first.
+#[derive(Debug, Default)]
+pub struct Restore {
+    pub version: i64,
+    pub precondition: Precondition,
+    pub trial: Trial,
+}
+
 /// Makes a new version that equals an older one: description, tags, type, fields and secrets. If it equals the current one, it makes none.
 ///
 /// # Errors
 /// Those of an edit; `Invalid` where the older one holds what its type no longer has, or what only an admin may set.
-pub async fn restore(
-    app: &App,
-    caller: &Caller,
-    workspace: &str,
-    name: &str,
-    (number, precondition): (i64, Precondition),
-) -> Result<Connection> {
+pub async fn restore(app: &App, caller: &Caller, workspace: &str, name: &str, wanted: Restore) -> Result<Connection> {
     let workspace = authorise_name(app, caller, workspace, name, Action::EditConnections).await?;
     let is_admin = caller.may(Action::SetAdminFields, workspace.id);
     let looked = is_admin && second_look::given(app, caller).await?;
+    let tried = match wanted.trial {
+        Trial::First => Some(Box::pin(try_restore(app, caller, &workspace, name, (&wanted, is_admin, looked))).await?),
+        Trial::None => None,
+    };
     let mut write = begin(app, caller).await?;
     let (before, old_version) = hold_current(app, &mut write, &workspace, name).await?;
-    precondition.check(&before)?;
-    let from = version_of(app, &mut write, &before.id, number).await?;
-    let (old, content) = (VersionContent::read(&old_version)?, VersionContent::read(&from)?);
-    let kind = type_of(app, &from, &content)?;
+    wanted.precondition.check(&before)?;
+    rotations::refuse_while_under_way(app, &mut write, &before.id).await?;
+    let from = version_of(app, &mut write, &before.id, wanted.version).await?;
+    let old = VersionContent::read(&old_version)?;
+    let Older { workspace, kind, content, sealed } = older(app, &workspace, (&before, &old), &from, (is_admin, looked)).await?;
+    let tags = serde_json::from_str(&from.tags).context("a version's tags do not parse").map_err(Error::Internal)?;
+    let settled = Settled { public: content.public, secrets: BTreeMap::new() };
+    let content = Content { description: from.description.clone(), tags, settled };
+    let (before, act) = ((before, old_version, old), Act::Restore { from: &from, tried });
+    save(app, caller, write, Next { workspace: &workspace, kind, before, content, sealed, act }).await
+}
+
+/// What a version holds that may be put in force again.
+struct Older<'a> {
+    workspace: Arc<Workspace>,
+    kind: &'a ConnectionType,
+    content: VersionContent,
+    sealed: SealedVersion,
+}
+
+async fn older<'a>(
+    app: &'a App,
+    workspace: &Arc<Workspace>,
+    (before, old): (&ConnectionRow, &VersionContent),
+    from: &VersionRow,
+    (is_admin, looked): (bool, bool),
+) -> Result<Older<'a>> {
+    let content = VersionContent::read(from)?;
+    let kind = type_of(app, from, &content)?;
     // Over another type no field is as it was.
     let nothing = PublicFields::default();
     let known = if before.type_id == from.type_id { &old.public } else { &nothing };
@@ -206,15 +243,35 @@ pub async fn restore(
         return Err(Error::SecondLook);
     }
 
-    let workspace = app.workspace_of_now(&workspace, old.newest_key().max(content.newest_key())).await?.unwrap_or(workspace);
-    let id = uuid(&before.id)?;
-    let sealing = Sealing { workspace: &workspace, id, version: before.version + 1, kept: None };
+    let newer = app.workspace_of_now(workspace, old.newest_key().max(content.newest_key())).await?;
+    let workspace = newer.unwrap_or_else(|| workspace.clone());
+    let sealing = Sealing { workspace: &workspace, id: uuid(&before.id)?, version: before.version + 1, kept: None };
     let sealed = sealing.keep_all(kind, &content)?;
-    let tags = serde_json::from_str(&from.tags).context("a version's tags do not parse").map_err(Error::Internal)?;
-    let settled = Settled { public: content.public, secrets: BTreeMap::new() };
-    let content = Content { description: from.description.clone(), tags, settled };
-    let (before, act) = ((before, old_version, old), Act::Restore(&from));
-    save(app, caller, write, Next { workspace: &workspace, kind, before, content, sealed, act }).await
+    Ok(Older { workspace, kind, content, sealed })
+}
+
+/// Tests what a restore would put in force now.
+async fn try_restore(
+    app: &App,
+    caller: &Caller,
+    workspace: &Arc<Workspace>,
+    name: &str,
+    (wanted, is_admin, looked): (&Restore, bool, bool),
+) -> Result<Tried> {
+    let mut read = app.store.read().await?;
+    let (row, version) = current(app, &mut read, workspace, name).await?;
+    wanted.precondition.check(&row)?;
+    let users = Allowed::of(app, &mut read, &row).await?;
+    let from = version_of(app, &mut read, &row.id, wanted.version).await?;
+    drop(read);
+    let old = VersionContent::read(&version)?;
+    let Older { workspace, kind, content, sealed } = older(app, workspace, (&row, &old), &from, (is_admin, looked)).await?;
+    let sealing = Sealing { workspace: &workspace, id: uuid(&row.id)?, version: row.version + 1, kept: None };
+    let fields = (content.public.clone(), sealing.open_all(&content)?);
+    let (connector, fingerprint) = (kind.connector.as_str(), sealed.fingerprint());
+    let (serving, carried) = ((&row, &version), Carried::default());
+    let candidate = Candidate { workspace: &workspace, connector, fields, fingerprint, serving, users, carried };
+    safe_change::try_first(app, caller, candidate).await
 }
 
 /// The type of an older version, if it takes all that the version holds.

@@ -106,7 +106,8 @@ async fn named_rows(
         let Some(row) = row.filter(|row| row.deleted_at.is_none()) else { continue };
         let words = if terms.is_empty() { Vec::new() } else { store::words_of(read, &row).await? };
         let depend = store::dependents(read, (workspace_id, &row.name_key)).await?;
-        let listed = ListedRow { dependents: depend.seen + depend.found, ..ListedRow::from(&row) };
+        let by_aliases = store::count_by_aliases(read, (&row.id, &row.name_key)).await?;
+        let listed = ListedRow { dependents: depend.seen + depend.found + by_aliases, ..ListedRow::from(&row) };
         if follows(&listed) && terms.iter().all(|term| words.iter().any(|word| term.takes(word))) {
             rows.push(listed);
         }

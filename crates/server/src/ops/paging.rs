@@ -94,7 +94,7 @@ pub(super) fn bad_cursor() -> Error {
     Error::Invalid(vec![FieldError::new("cursor", "invalid", "is not from an earlier page of this list")])
 }
 
-fn write_cursor((first, second): &Place) -> String {
+pub(super) fn write_cursor((first, second): &Place) -> String {
     BASE64.encode(format!("{first}\n{second}"))
 }
 

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result},
     store::{
-        ChainRow, ConnectionRow, GroupRow, IdentityRow, LinkRow, MemberRow, PersonRow, SessionRow, SettingRow, StoreError,
-        TokenRow, VersionRow, WorkspaceRow,
+        AliasRow, ChainRow, ConnectionRow, GroupRow, IdentityRow, LinkRow, MemberRow, PersonRow, RotationRow, SessionRow,
+        SettingRow, StoreError, TokenRow, VersionRow, WorkspaceRow,
     },
 };
 
@@ -93,8 +93,10 @@ sealed_rows! {
         and where row.made_by.is_some(), [row.made_by, row.person_id];
     ConnectionRow, "connections", |row| [row.id, row.workspace_id, row.name, row.version, row.type_id, row.deleted_at, row.deleted_by, row.deleted_reason]
         and where row.users.is_some() || row.use_instead.is_some(), [row.users] and where row.use_instead.is_some(), [row.use_instead];
+    AliasRow, "aliases", |row| [row.workspace_id, row.name, row.connection_id, row.name_key];
     GroupRow, "people_groups", |row| [row.id, row.workspace_id, row.name, row.members];
     ChainRow, "audit_chains", |row| [row.name, row.node, row.seq, row.link, row.segment, row.place, row.base_seq, row.base_link, row.at];
+    RotationRow, "rotations", |row| [row.connection_id, row.workspace_id, row.base_version, row.candidate, row.begun_at, row.begun_by, row.begun_by_id];
     VersionRow, "connection_versions", |row| [row.connection_id, row.version, row.name, row.type_id, row.fields, row.endpoint_paths, row.secrets, row.fingerprint];
 }
 

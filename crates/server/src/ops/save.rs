@@ -4,8 +4,11 @@ use dataflow_model::{ConnectionType, FieldPath};
 
 use super::{
     access::Caller,
+    checks,
     connections::{Connection, address, replace_words, view},
+    promote::Origin,
     rows::{Sealed as _, VersionContent},
+    safe_change::Tried,
     second_look,
     versions::{Content, SealedVersion, changed_fields, is_same, json, moved_fields, note_weak, version_row},
 };
@@ -29,14 +32,28 @@ pub(super) struct Next<'n> {
 
 /// What makes it.
 pub(super) enum Act<'n> {
-    /// An edit, with the secrets that it sends elsewhere.
-    Edit { carried: Vec<FieldPath> },
+    /// An edit, with the secrets that it sends elsewhere, and what it was copied of.
+    Edit { carried: Vec<FieldPath>, copied_from: Option<Origin>, tried: Option<Tried> },
+    /// A new password that the database has by now.
+    Rotate,
     /// An older version that it equals.
-    Restore(&'n VersionRow),
+    Restore { from: &'n VersionRow, tried: Option<Tried> },
+}
+
+impl Act<'_> {
+    fn tried(&self) -> Option<&Tried> {
+        match self {
+            Self::Edit { tried, .. } | Self::Restore { tried, .. } => tried.as_ref(),
+            Self::Rotate => None,
+        }
+    }
 }
 
 /// Saves the next version in the transaction of the act that makes it, which ends with it. Whoever calls this holds the connection, and has found
-/// that the caller may do it. What equals the current version makes none, and no event.
+/// that the caller may do it. What equals the current version makes none, and no event. What was tested before is a check of it from its beginning.
+///
+/// # Errors
+/// `VersionConflict` if it is not what was tested.
 pub(super) async fn save(app: &App, caller: &Caller, mut write: Write, next: Next<'_>) -> Result<Connection> {
     let Next { workspace, kind, before: (before, old_version, old), content, sealed, act } = next;
     let public = &content.settled.public;
@@ -53,13 +70,16 @@ pub(super) async fn save(app: &App, caller: &Caller, mut write: Write, next: Nex
     }
     .sealed(&app.vault);
     let mut version = version_row(&row, kind, public, &sealed)?;
-    if let Act::Restore(from) = act {
+    if let Act::Restore { from, .. } = act {
         // Its secrets are sealed for the endpoint that this list makes, and a fingerprint is over no list.
         version.endpoint_paths.clone_from(&from.endpoint_paths);
         version.restored_from = Some(from.version);
     }
     let version = version.sealed(&app.vault);
 
+    if let Some(tried) = act.tried() {
+        tried.covers(&old_version, &version.fingerprint)?;
+    }
     if is_same(&old_version, &version)? {
         write.commit_quietly().await?;
         return view(app, before, &old_version);
@@ -73,21 +93,30 @@ pub(super) async fn save(app: &App, caller: &Caller, mut write: Write, next: Nex
         row = ConnectionRow { checked_at: None, check_status: None, check_summary: None, check_micros: None, ..row };
         store::record_check_on_connection(&mut write, &row).await?;
     }
+    // A test that was run for this change, and on which its being here rests.
+    if let Some(report) = act.tried().and_then(|tried| tried.report.as_ref()) {
+        row = checks::keep_in(&mut write, now, row, (number, &caller.label()), report).await?;
+    }
     replace_words(&mut write, &row, kind, public).await?;
     let changed = changed_fields(&old, &version)?;
     let event =
         |action, detail| Event { at: now, workspace_id: Some(row.workspace_id.clone()), action, object: &row.name, detail };
     let (action, mut detail) = match act {
-        Act::Edit { carried } => {
+        Act::Edit { carried, copied_from, tried } => {
             if !carried.is_empty() {
-                second_look::use_up(app, &mut write, caller).await?;
+                if !tried.is_some_and(|tried| tried.has_carried) {
+                    second_look::use_up(app, &mut write, caller).await?;
+                }
                 let detail =
                     serde_json::json!({"version": number, "fields": moved_fields(&changed, kind, &old), "secrets": carried});
                 audit::record(&mut write, &app.vault, caller, event("connection.carry_secret", detail)).await?;
             }
-            ("connection.edit", serde_json::json!({"version": number, "fields": changed}))
+            let mut detail = serde_json::json!({"version": number, "fields": changed});
+            Origin::note(copied_from.as_ref(), &mut detail);
+            ("connection.edit", detail)
         }
-        Act::Restore(from) => {
+        Act::Rotate => ("connection.rotated", serde_json::json!({"version": number, "fields": changed})),
+        Act::Restore { from, .. } => {
             let detail = serde_json::json!({"version": number, "from": from.version, "fields": changed});
             ("connection.restore_version", detail)
         }

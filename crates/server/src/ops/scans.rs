@@ -152,8 +152,9 @@ fn finding_row(workspace_id: &str, project: &str, scan: &str, finding: &Finding)
 async fn unknown<'n>(handle: &mut impl Handle, workspace_id: &str, names: impl Iterator<Item = &'n str>) -> Result<Vec<String>> {
     let mut unknown = Vec::new();
     for name in names.collect::<BTreeSet<_>>() {
-        let row = store::newest_connection(handle, workspace_id, name, &name.to_ascii_lowercase()).await?;
-        if row.is_none_or(|row| row.deleted_at.is_some()) {
+        let key = name.to_ascii_lowercase();
+        let row = store::newest_connection(handle, workspace_id, name, &key).await?;
+        if row.is_none_or(|row| row.deleted_at.is_some()) && store::alias(handle, workspace_id, name, &key).await?.is_none() {
             unknown.push(name.to_owned());
         }
     }

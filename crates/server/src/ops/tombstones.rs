@@ -1,5 +1,7 @@
 //! Tombstones: deleted connections, and bringing one back.
 
+use std::collections::BTreeSet;
+
 use dataflow_model::{FieldError, PublicFields};
 
 use super::{
@@ -9,6 +11,7 @@ use super::{
     idempotency::begin,
     list::search_words,
     paging::{Page, Paging},
+    rotations,
     rows::{Sealed as _, VersionContent, taken},
     settings::{self, Retention},
 };
@@ -74,6 +77,7 @@ pub async fn delete(app: &App, caller: &Caller, workspace: &str, name: &str, rem
     let mut write = begin(app, caller).await?;
     let (before, _) = connections::hold_current(app, &mut write, &workspace, name).await?;
     removal.precondition.check(&before)?;
+    rotations::refuse_while_under_way(app, &mut write, &before.id).await?;
     let impact = dependents::impact(app, caller, &mut write, &workspace, &before).await?;
     if impact.token.is_some() && impact.token != removal.impact_token {
         return Err(Error::HasDependents(Box::new(impact)));
@@ -102,11 +106,12 @@ pub async fn delete(app: &App, caller: &Caller, workspace: &str, name: &str, rem
     let event = Event { at: now, workspace_id, action: "connection.delete", object: &row.name, detail };
     audit::record(&mut write, &app.vault, caller, event).await?;
     app.caches.forget_connection(&mut write, workspace.id, &row.name);
+    app.caches.forget_aliases(&mut write);
     write.commit().await?;
     Ok(())
 }
 
-fn check_reason(reason: Option<&str>) -> Result<()> {
+pub(super) fn check_reason(reason: Option<&str>) -> Result<()> {
     let Some(reason) = reason else { return Ok(()) };
     let (code, message) = if reason.chars().count() > REASON_MAX {
         ("too_long", format!("must have at most {REASON_MAX} characters"))
@@ -180,15 +185,41 @@ pub async fn restore(app: &App, caller: &Caller, workspace: &str, name: &str, pr
     let version = version.checked(&app.vault)?;
     let row = ConnectionRow { deleted_at: None, deleted_by: None, deleted_reason: None, use_instead: None, ..before };
     let row = row.sealed(&app.vault);
-    if !store::restore_connection(&mut write, &row).await.map_err(taken(&row.name))? {
+    let lost = take_names_back(&mut write, &row).await?;
+    if !store::restore_connection(&mut write, &row).await? {
         return Err(Error::VersionConflict);
     }
     let public: PublicFields = VersionContent::read(&version)?.public;
     store::put_words(&mut write, &row, &search_words(app.catalogue.get(&row.type_id), &row, &public)).await?;
-    let detail = serde_json::json!({"version": row.version});
+    let mut detail = serde_json::json!({"version": row.version});
+    if let (false, Some(members)) = (lost.is_empty(), detail.as_object_mut()) {
+        members.insert("aliases_lost".to_owned(), lost.into());
+    }
     let event = Event { at: now, workspace_id: Some(workspace_id), action: "connection.restore", object: &row.name, detail };
     audit::record(&mut write, &app.vault, caller, event).await?;
     app.caches.forget_connection(&mut write, workspace.id, &row.name);
+    app.caches.forget_aliases(&mut write);
     write.commit().await.map_err(taken(&row.name))?;
     connections::view(app, row, &version)
+}
+
+/// Has the name of a connection lead to it again, and those of its aliases, but for what is another's by now: gives these, which are gone. In the
+/// order of the names, in which all take them that take more than one.
+async fn take_names_back(write: &mut Write, row: &ConnectionRow) -> Result<Vec<String>> {
+    let aliases = store::kept_aliases(write, &row.id).await?;
+    let keys = aliases.iter().map(|alias| alias.name_key.as_str()).chain([row.name_key.as_str()]);
+    let mut lost = Vec::new();
+    for key in keys.collect::<BTreeSet<_>>() {
+        if store::claim_name(write, (&row.workspace_id, key), &row.id).await? {
+            continue;
+        }
+        if key == row.name_key {
+            return Err(Error::NameTaken(row.name.clone()));
+        }
+        for alias in aliases.iter().filter(|alias| alias.name_key == key) {
+            store::delete_alias(write, alias).await?;
+            lost.push(alias.name.clone());
+        }
+    }
+    Ok(lost)
 }

@@ -75,15 +75,18 @@ impl Allowed {
         Ok(Some(Self { people: read(people)?, tokens: read(ids.tokens)? }))
     }
 
+    /// Whether a token, or the person who asks or stands behind it, is named.
+    pub(super) fn names(&self, token: Option<Uuid>, person: Option<Uuid>) -> bool {
+        token.is_some_and(|token| self.tokens.contains(&token)) || person.is_some_and(|person| self.people.contains(&person))
+    }
+
     /// # Errors
     /// `NoRole` for a caller who is not named and no admin.
     pub(super) fn admit(&self, caller: &Caller, workspace: &Workspace) -> Result<()> {
         let is_named = match &caller.who {
             Who::Shell => true,
-            Who::Person(person) => self.people.contains(&person.id),
-            Who::Token(token) => {
-                self.tokens.contains(&token.id) || token.person_id.is_some_and(|person| self.people.contains(&person))
-            }
+            Who::Person(person) => self.names(None, Some(person.id)),
+            Who::Token(token) => self.names(Some(token.id), token.person_id),
         };
         if is_named || caller.roles_in(workspace.id).has(Role::Admin) {
             return Ok(());
@@ -111,6 +114,14 @@ pub async fn show(app: &App, caller: &Caller, workspace: &str, name: &str) -> Re
     let mut read = app.store.read().await?;
     let (row, _) = connections::current(app, &mut read, &workspace, name).await?;
     narrowing(app, &mut read, &workspace, &row).await
+}
+
+/// Whether a connection's narrowing admits the caller.
+pub async fn admits(app: &App, caller: &Caller, workspace: &str, name: &str) -> Result<bool> {
+    let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
+    let mut read = app.store.read().await?;
+    let (row, _) = connections::current(app, &mut read, &workspace, name).await?;
+    Ok(Allowed::of(app, &mut read, &row).await?.is_none_or(|users| users.admit(caller, &workspace).is_ok()))
 }
 
 /// What was bent is left out: it admits nobody, and under a name of another it would be shown for that one.

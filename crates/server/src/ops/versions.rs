@@ -137,6 +137,12 @@ pub(super) struct SealedVersion {
     fingerprint: String,
 }
 
+impl SealedVersion {
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+}
+
 impl Sealing<'_> {
     /// A kept secret's record is copied as it is, and only if the endpoint is the one that it was sealed for.
     pub fn apply(&self, kind: &ConnectionType, settled: &Settled) -> Result<SealedVersion> {
@@ -178,12 +184,15 @@ impl Sealing<'_> {
     /// The secrets of the kept version as they are, for one that equals it: they go where they went, and nowhere else. Each is opened, so that
     /// none is put in force that would not serve.
     pub fn keep_all(&self, kind: &ConnectionType, kept: &VersionContent) -> Result<SealedVersion> {
-        let mut clear = SecretFields::default();
-        for (path, secret) in &kept.secrets {
-            clear.0.insert(path.clone(), self.open(path, secret, &kept.endpoint)?);
-        }
+        let clear = self.open_all(kept)?;
         let fingerprint = self.workspace.key.fingerprint(&kind.id, &kind.connector, &kept.public, &clear);
         Ok(SealedVersion { secrets: kept.secrets.clone(), fingerprint })
+    }
+
+    /// The secrets of a version in clear, for the endpoint that they are sealed for.
+    pub fn open_all(&self, kept: &VersionContent) -> Result<SecretFields> {
+        let opened = kept.secrets.iter().map(|(path, secret)| Ok((path.clone(), self.open(path, secret, &kept.endpoint)?)));
+        opened.collect::<Result<_>>().map(SecretFields)
     }
 
     /// The fields in clear, for a test of values that are not saved: typed secrets, and kept ones under the same rule.

@@ -101,6 +101,88 @@ pub async fn list_reads(handle: &mut impl Handle, query: &ActivityQuery<'_>) -> 
     )
 }
 
+/// A check of a connection by its name.
+#[derive(Debug, sqlx::FromRow)]
+pub struct NamedCheckRow {
+    pub id: String,
+    pub version: i64,
+    pub report: String,
+    pub checked_at: i64,
+    pub checked_by: String,
+}
+
+/// Checks of all that bore the name of the query's connection, newest first.
+pub async fn list_named_checks(handle: &mut impl Handle, query: &ActivityQuery<'_>) -> Result<Vec<NamedCheckRow>> {
+    fetch!(
+        handle,
+        fetch_all,
+        NamedCheckRow,
+        "SELECT k.id, k.version, k.report, k.checked_at, k.checked_by FROM connections c JOIN checks k ON k.connection_id = c.id \
+         WHERE c.workspace_id = $1 AND c.name_key = $2 AND c.name = $3 AND ($4 = '' OR k.checked_by = $4) AND k.checked_at >= $5 \
+         AND (k.checked_at, k.id) < ($6, $7) ORDER BY k.checked_at DESC, k.id DESC LIMIT $8",
+        query.workspace_id,
+        query.connection.to_ascii_lowercase(),
+        query.connection,
+        query.actor,
+        query.since,
+        query.before.0,
+        query.before.1,
+        query.limit
+    )
+}
+
+/// What a workflow once did with a name. `id` tells it from all else that is listed with it.
+#[derive(Debug, sqlx::FromRow)]
+pub struct SightedRow {
+    pub id: String,
+    pub at: i64,
+    pub kind: String,
+    pub workflow: String,
+    pub version: Option<i64>,
+}
+
+// Of a name there are at most some ten thousand: `dependents::settle::SIGHTINGS_MAX`.
+macro_rules! sighted_sql {
+    ($id:literal, $at:literal, $version:literal) => {
+        concat!(
+            "SELECT id, at, kind, workflow, version FROM (SELECT '",
+            $id,
+            " ' || kind || ' ' || workflow AS id, ",
+            $at,
+            " AS at, kind, workflow, ",
+            $version,
+            " AS version FROM sightings WHERE workspace_id = $1 AND name_key = $2 AND ($3 = '' OR workflow = $3)) AS told \
+             WHERE at >= $4 AND (at, id) < ($5, $6) ORDER BY at DESC, id DESC LIMIT $7"
+        )
+    };
+}
+
+/// When each workflow used the name first, newest first.
+pub async fn list_first_uses(handle: &mut impl Handle, query: &ActivityQuery<'_>) -> Result<Vec<SightedRow>> {
+    list_sighted(handle, query, sighted_sql!("first", "first_at", "CAST(NULL AS BIGINT)")).await
+}
+
+/// When each workflow could not connect for the last time, newest first.
+pub async fn list_failures(handle: &mut impl Handle, query: &ActivityQuery<'_>) -> Result<Vec<SightedRow>> {
+    list_sighted(handle, query, sighted_sql!("failed", "failed_at", "failed_version")).await
+}
+
+async fn list_sighted(handle: &mut impl Handle, query: &ActivityQuery<'_>, sql: &'static str) -> Result<Vec<SightedRow>> {
+    fetch!(
+        handle,
+        fetch_all,
+        SightedRow,
+        sql,
+        query.workspace_id,
+        query.connection.to_ascii_lowercase(),
+        query.workflow,
+        query.since,
+        query.before.0,
+        query.before.1,
+        query.limit
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

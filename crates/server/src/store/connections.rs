@@ -1,6 +1,10 @@
 //! Connections and their versions. A version is written once; the connection's row points to the current one.
 
-use super::{Handle, MacTable as _, Mark, Result, Write, execute, fetch};
+use super::{
+    Handle, MacTable as _, Mark, Result, Write,
+    aliases::{claim_name, drop_names, take_name},
+    execute, fetch,
+};
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct ConnectionRow {
@@ -110,7 +114,9 @@ pub struct VersionRow {
     pub mac: Vec<u8>,
 }
 
+/// Its name is taken before there is a row of it, as in every change: two that come to one name meet there, and nowhere else.
 pub async fn insert_connection(write: &mut Write, row: &ConnectionRow) -> Result<()> {
+    take_name(write, row).await?;
     write.leaves(row.mark());
     execute!(
         write,
@@ -149,6 +155,35 @@ pub async fn update_connection(write: &mut Write, row: &ConnectionRow, from_vers
         &row.description,
         &row.tags,
         &row.address,
+        row.updated_at,
+        &row.updated_by,
+        &row.mac,
+    )?;
+    if changed == 1 {
+        write.leaves(row.mark());
+    }
+    Ok(changed == 1)
+}
+
+/// Points a connection to its next version, which has another name; `false` if `from_version` is no longer the current one.
+///
+/// # Errors
+/// `Unique` where the name leads to another connection. The name of before is given up by [`drop_unused_names`](super::drop_unused_names).
+pub async fn rename_connection(write: &mut Write, row: &ConnectionRow, from_version: i64) -> Result<bool> {
+    write.bears(&row.mac);
+    if !claim_name(write, (&row.workspace_id, &row.name_key), &row.id).await? {
+        // It is there: fails as it must.
+        take_name(write, row).await?;
+    }
+    let changed = execute!(
+        write,
+        "UPDATE connections SET name = $3, name_key = $4, version = $5, updated_at = $6, updated_by = $7, mac = $8 \
+         WHERE id = $1 AND version = $2 AND deleted_at IS NULL",
+        &row.id,
+        from_version,
+        &row.name,
+        &row.name_key,
+        row.version,
         row.updated_at,
         &row.updated_by,
         &row.mac,
@@ -199,11 +234,13 @@ pub async fn delete_connection(write: &mut Write, row: &ConnectionRow) -> Result
     )?;
     if changed == 1 {
         write.leaves(row.mark());
+        drop_names(write, &row.id).await?;
     }
     Ok(changed == 1)
 }
 
-/// Turns a tombstone into the connection that it was; `false` if it is none any more.
+/// Turns a tombstone into the connection that it was; `false` if it is none any more. Claim its name before, and those of its
+/// aliases.
 pub async fn restore_connection(write: &mut Write, row: &ConnectionRow) -> Result<bool> {
     write.bears(&row.mac);
     let changed = execute!(

@@ -105,6 +105,11 @@ pub const TABLES: &[Table] = tables! {
     connection_versions [2] connection_id Text, version Number, name Text, r#type Text, description Text, tags Text, fields Text,
         endpoint_paths Text, secrets Text, fingerprint Text, saved_at Number, saved_by Text, mac Bytes, key_version Number,
         restored_from Number;
+    live_names [2] workspace_id Text, name_key Text, connection_id Text;
+    aliases [3] workspace_id Text, name Text, connection_id Text, name_key Text, made_at Number, made_by Text, mac Bytes;
+    rotations [1] connection_id Text, workspace_id Text, base_version Number, candidate Text, key_version Number, begun_at Number,
+        begun_by Text, begun_by_id Text, mac Bytes, owner Text, leased_until Number, tries Number, tried_at Number, next_at Number,
+        problem Text;
     checks [1] id Text, connection_id Text, version Number, status Text, report Text, checked_at Number, checked_by Text;
     sightings [4] workspace_id Text, name_key Text, kind Text, workflow Text, first_at Number, last_at Number, uses Number,
         connection_id Text, version Number, used_by Text, used_by_id Text, host Text, failed_at Number,

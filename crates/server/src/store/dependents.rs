@@ -292,6 +292,61 @@ pub async fn count_since(handle: &mut impl Handle, (workspace_id, name_key): (&s
     Ok(fetch!(handle, fetch_one, (i64,), sql, workspace_id, name_key, since)?.0)
 }
 
+/// How many workflows could not connect with this version of a connection since a time, and when the last of them.
+pub async fn count_failing(
+    handle: &mut impl Handle,
+    (workspace_id, name_key): (&str, &str),
+    (connection_id, version): (&str, i64),
+    since: i64,
+) -> Result<(i64, Option<i64>)> {
+    fetch!(
+        handle,
+        fetch_one,
+        (i64, Option<i64>),
+        "SELECT count(*), max(failed_at) FROM sightings WHERE workspace_id = $1 AND name_key = $2 AND connection_id = $3 \
+         AND failed_version = $4 AND failed_at >= $5",
+        workspace_id,
+        name_key,
+        connection_id,
+        version,
+        since
+    )
+}
+
+/// The last version of a connection before this one that has another fingerprint and whose last test passed; else the last such one that was
+/// never tested.
+pub async fn good_before(
+    handle: &mut impl Handle,
+    (connection_id, version): (&str, i64),
+    fingerprint: &str,
+) -> Result<Option<i64>> {
+    let found = fetch!(
+        handle,
+        fetch_optional,
+        (i64,),
+        "SELECT version FROM (SELECT v.version AS version, (SELECT k.status FROM checks k WHERE k.connection_id = v.connection_id \
+         AND k.version = v.version ORDER BY k.checked_at DESC, k.id DESC LIMIT 1) AS status FROM connection_versions v \
+         WHERE v.connection_id = $1 AND v.version < $2 AND v.fingerprint <> $3) AS earlier WHERE status = 'ok' OR status IS NULL \
+         ORDER BY CASE WHEN status = 'ok' THEN 0 ELSE 1 END, version DESC LIMIT 1",
+        connection_id,
+        version,
+        fingerprint
+    )?;
+    Ok(found.map(|(version,)| version))
+}
+
+/// Who was seen using a name, each once: label and identity.
+pub async fn callers_seen(handle: &mut impl Handle, (workspace_id, name_key): (&str, &str)) -> Result<Vec<(String, String)>> {
+    let sql = "SELECT DISTINCT used_by, used_by_id FROM sightings WHERE workspace_id = $1 AND name_key = $2";
+    fetch!(handle, fetch_all, (String, String), sql, workspace_id, name_key)
+}
+
+/// When a workflow last used a name.
+pub async fn last_use(handle: &mut impl Handle, (workspace_id, name_key): (&str, &str)) -> Result<Option<i64>> {
+    let sql = "SELECT max(last_at) FROM sightings WHERE workspace_id = $1 AND name_key = $2";
+    Ok(fetch!(handle, fetch_one, (Option<i64>,), sql, workspace_id, name_key)?.0)
+}
+
 /// Workflows that one statement takes.
 const AMONG: usize = 50;
 

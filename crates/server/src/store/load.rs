@@ -138,6 +138,7 @@ fn write(transaction: OpenTransaction) -> Write {
         unchained: Arc::default(),
         oldest_mac: None,
         saved: Vec::new(),
+        rotated: Vec::new(),
         marks: Vec::new(),
         events: Vec::new(),
         #[cfg(test)]

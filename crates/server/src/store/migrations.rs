@@ -26,6 +26,8 @@ macro_rules! steps {
             ("order", include_str!(concat!("../../../../migrations/", $folder, "/0013_order.sql"))),
             ("dependents", include_str!(concat!("../../../../migrations/", $folder, "/0014_dependents.sql"))),
             ("restored from", include_str!(concat!("../../../../migrations/", $folder, "/0015_restored_from.sql"))),
+            ("aliases", include_str!(concat!("../../../../migrations/", $folder, "/0016_aliases.sql"))),
+            ("rotations", include_str!(concat!("../../../../migrations/", $folder, "/0017_rotations.sql"))),
         ]
     };
 }

@@ -4,6 +4,7 @@
 //! holds or a caller may see a row is decided in `ops`.
 
 mod activity;
+mod aliases;
 mod audit;
 mod checks;
 mod connections;
@@ -23,8 +24,10 @@ mod migrations;
 mod open;
 mod people;
 mod purge;
+mod rotations;
 mod scans;
 mod search;
+mod serving;
 mod settings;
 mod tokens;
 mod workspaces;
@@ -50,7 +53,13 @@ use tokio::time::timeout;
 use self::write::OpenTransaction;
 
 pub use self::{
-    activity::{ActivityQuery, list_events, list_reads},
+    activity::{
+        ActivityQuery, NamedCheckRow, SightedRow, list_events, list_failures, list_first_uses, list_named_checks, list_reads,
+    },
+    aliases::{
+        AliasRow, alias, aliases_of, claim_name, count_by_aliases, delete_alias, deleted_under_alias, drop_unused_names,
+        insert_alias, kept_aliases,
+    },
     audit::{
         AuditRow, ChainRow, ReadsRow, append_audit, chain, chain_event, chain_without_row, chains, count_reads, drop_events,
         drop_lines, event, event_before, event_time, events_after, has_event, hold_chain, keep_lines, kept_lines, objects_of,
@@ -60,14 +69,14 @@ pub use self::{
     connections::{
         ConnectionRow, ListedRow, VERSIONS, VersionRow, connection_by_id, delete_connection, delete_version, hold_connection,
         hold_connection_by_id, insert_connection, insert_version, list_deleted, narrow_connection, narrowed_connections,
-        newest_connection, record_check_on_connection, restore_connection, update_connection, version, versions_before,
-        versions_with_secret,
+        newest_connection, record_check_on_connection, rename_connection, restore_connection, update_connection, version,
+        versions_before, versions_with_secret,
     },
     copy::{Kind, LiveRow, TABLES, Table, Value, live_connections, page, put_all_words, put_rows, schema},
     dependents::{
-        DependentsRow, Seer, SightingRow, all_sightings, busiest_caller, count_sightings, count_since, count_visible, dependents,
-        forget_before, forget_oldest, hold_dependents, list_sightings, names_seen_before, put_dependents,
-        record_sighting_version, record_sightings, versions_given,
+        DependentsRow, Seer, SightingRow, all_sightings, busiest_caller, callers_seen, count_failing, count_sightings,
+        count_since, count_visible, dependents, forget_before, forget_oldest, good_before, hold_dependents, last_use,
+        list_sightings, names_seen_before, put_dependents, record_sighting_version, record_sightings, versions_given,
     },
     error::{Result, StoreError},
     groups::{GroupRow, group, group_by_name, groups, put_group, remove_group},
@@ -87,18 +96,24 @@ pub use self::{
         update_person, update_session, use_link,
     },
     purge::{Batch, connections_with_more_checks, connections_with_replaced, delete_batch, take_turn},
+    rotations::{
+        RotationRow, delete_rotation, due_rotations, end_leases, hasten_rotation, insert_rotation, lease_rotation,
+        put_off_rotation, reseal_rotation, rotation, rotations_under_older_keys,
+    },
     scans::{
-        FindingRow, PlaceRow, ScanRow, all_found, count_findings, count_scans, delete_other_findings, delete_scan, list_found,
-        list_scans, mark_found, names_of_other_scans, places_of, places_seen, put_finding, put_scan, scan, set_findings,
+        FindingRow, PlaceRow, ScanRow, all_found, count_findings, count_places, count_scans, delete_other_findings, delete_scan,
+        list_found, list_scans, mark_found, names_of_other_scans, places_of, places_seen, put_finding, put_scan, scan,
+        set_findings,
     },
     search::{
         Begins, ListSort, PageQuery, TERMS, Way, count_up_to, first_words, list_by_name, list_by_name_descending,
         list_by_updated, put_words, remove_word, remove_words, replace_status, words_among, words_in_use, words_of,
     },
+    serving::{serving, serving_after},
     settings::{SettingRow, begin_setting, put_setting, setting},
     tokens::{
-        TokenPage, TokenRow, hold_token, insert_token, list_tokens, live_token, live_token_by_name, live_tokens_of, revoke_token,
-        token, token_by_hash, touch_token,
+        TokenPage, TokenRow, hold_narrowed_tokens, hold_token, insert_token, list_tokens, live_token, live_token_by_name,
+        live_tokens_of, narrow_token, revoke_token, token, token_by_hash, touch_token,
     },
     workspaces::{
         WorkspaceRow, count_in_workspace, delete_workspace, hold_whole_workspace, hold_workspaces, insert_workspace,
@@ -250,6 +265,7 @@ impl Store {
             unchained: self.unchained.clone(),
             oldest_mac: None,
             saved: Vec::new(),
+            rotated: Vec::new(),
             marks: Vec::new(),
             events: Vec::new(),
             #[cfg(test)]

@@ -231,3 +231,9 @@ pub async fn places_of(
         limit
     )
 }
+
+/// How many places in code name a name.
+pub async fn count_places(handle: &mut impl Handle, (workspace_id, name_key): (&str, &str)) -> Result<i64> {
+    let sql = "SELECT count(*) FROM findings WHERE workspace_id = $1 AND name_key = $2";
+    Ok(fetch!(handle, fetch_one, (i64,), sql, workspace_id, name_key)?.0)
+}

@@ -246,7 +246,9 @@ macro_rules! page {
             concat!(
                 "SELECT c.id, c.name, c.name_key, c.version, c.type, c.description, c.tags, c.address, c.updated_at, c.updated_by, \
                  c.checked_at, c.check_status, c.check_summary, c.check_micros, c.recent_checks, \
-                 COALESCE((SELECT d.seen + d.found FROM dependents d WHERE d.workspace_id = $1 AND d.name_key = c.name_key), 0) AS dependents \
+                 COALESCE((SELECT d.seen + d.found FROM dependents d WHERE d.workspace_id = $1 AND d.name_key = c.name_key), 0) \
+                 + COALESCE((SELECT CAST(sum(a.seen + a.found) AS BIGINT) FROM live_names n JOIN dependents a ON a.workspace_id = n.workspace_id \
+                 AND a.name_key = n.name_key WHERE n.connection_id = c.id AND n.name_key <> c.name_key), 0) AS dependents \
                  FROM ",
                 $from, " WHERE ", $row, ".workspace_id = $1 AND c.deleted_at IS NULL", $($first)*,
                 has!($row, "$4", "$5"), has!($row, "$6", "$7"), has!($row, "$8", "$9"), has!($row, "$10", "$11"), has!($row, "$12", "$13"),

@@ -1,6 +1,6 @@
 //! API tokens: their hashes, never themselves.
 
-use super::{Handle, MacTable as _, Result, Write, execute, fetch};
+use super::{Engine, Handle, MacTable as _, Result, Write, execute, fetch, in_time};
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct TokenRow {
@@ -107,6 +107,27 @@ pub async fn live_tokens_of(handle: &mut impl Handle, workspace_id: &str, owner:
         workspace_id,
         owner
     )
+}
+
+/// The live tokens of a workspace that are narrowed to some connections, held by id until this transaction ends.
+pub async fn hold_narrowed_tokens(write: &mut Write, workspace_id: &str) -> Result<Vec<TokenRow>> {
+    // In SQLite whoever writes is alone.
+    if let Engine::Postgres(connection) = write.engine() {
+        let sql = "SELECT 1 FROM tokens WHERE workspace_id = $1 AND connections IS NOT NULL AND revoked_at IS NULL ORDER BY id FOR UPDATE";
+        in_time(sqlx::query(sql).bind(workspace_id).execute(connection)).await?;
+    }
+    let sql = "SELECT * FROM tokens WHERE workspace_id = $1 AND connections IS NOT NULL AND revoked_at IS NULL ORDER BY id";
+    fetch!(write, fetch_all, TokenRow, sql, workspace_id)
+}
+
+/// Replaces the names that a live token is narrowed to.
+pub async fn narrow_token(write: &mut Write, row: &TokenRow) -> Result<()> {
+    write.bears(&row.mac);
+    let sql = "UPDATE tokens SET connections = $2, mac = $3 WHERE id = $1 AND revoked_at IS NULL";
+    if execute!(write, sql, &row.id, row.connections.as_deref(), &row.mac)? == 1 {
+        write.leaves(row.mark());
+    }
+    Ok(())
 }
 
 /// Keeps a token from being revoked until this transaction ends; `false` if it is revoked already.

@@ -116,16 +116,23 @@ const BATCH: usize = 500;
 
 /// Deletes a workspace that is held whole, with every row that is of it but for the audit's; `false` if there is none.
 pub async fn delete_workspace(write: &mut Write, id: &str) -> Result<bool> {
+    execute!(write, "DELETE FROM rotations WHERE workspace_id = $1", id)?;
     let sql = "SELECT id, name_key FROM connections WHERE workspace_id = $1";
     let connections: Vec<(String, String)> = fetch!(write, fetch_all, (String, String), sql, id)?;
     for batch in connections.chunks(BATCH) {
         let (ids, keys): (Vec<_>, Vec<_>) = batch.iter().map(|(id, key)| (id.as_str(), key.as_str())).unzip();
-        for (table, column) in [("checks", "connection_id"), ("connection_versions", "connection_id"), ("connections", "id")] {
+        for (table, column) in [
+            ("aliases", "connection_id"),
+            ("checks", "connection_id"),
+            ("connection_versions", "connection_id"),
+            ("connections", "id"),
+        ] {
             delete_where(write, (table, column, &ids), None).await?;
         }
         delete_where(write, ("search_words", "name_key", &keys), Some(id)).await?;
     }
     for sql in [
+        "DELETE FROM live_names WHERE workspace_id = $1",
         "DELETE FROM sightings WHERE workspace_id = $1",
         "DELETE FROM sighting_versions WHERE workspace_id = $1",
         "DELETE FROM findings WHERE workspace_id = $1",

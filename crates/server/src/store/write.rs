@@ -6,7 +6,7 @@ use sqlx::{Postgres, Sqlite, Transaction};
 
 #[cfg(test)]
 use super::crash::{Crash, CrashAt};
-use super::{Engine, Handle, Mark, OwnTicks, Result, StoreError, audit, in_time, instance, keys};
+use super::{Engine, Handle, Mark, OwnTicks, Result, StoreError, audit, in_time, instance, keys, rotations};
 
 /// The one door for writes: a transaction. Dropped before [`Write::commit`] is called it leaves nothing behind; from then on it is carried
 /// out whole, whoever still waits for it.
@@ -19,6 +19,8 @@ pub struct Write {
     pub(super) oldest_mac: Option<i64>,
     /// The versions of connections that it saves, by id and number.
     pub(super) saved: Vec<(String, i64)>,
+    /// The connections whose passwords it begins to rotate, by id.
+    pub(super) rotated: Vec<String>,
     /// What it leaves of rows that grant, until an event tells it.
     pub(super) marks: Vec<Mark>,
     /// Its events, by id.
@@ -100,6 +102,11 @@ impl Write {
             }
             for (connection, version) in std::mem::take(&mut self.saved) {
                 if keys::has_retired_key(&mut self, &connection, version).await? {
+                    return Err(StoreError::KeyEnded);
+                }
+            }
+            for connection in std::mem::take(&mut self.rotated) {
+                if rotations::has_retired_key(&mut self, &connection).await? {
                     return Err(StoreError::KeyEnded);
                 }
             }

@@ -25,7 +25,7 @@ use crate::{
         extract::InWorkspace,
     },
     app::App,
-    audit::{ACTIONS, words},
+    audit::{ACTIONS, OF_CONNECTIONS, words},
     error::Error,
     ops::{
         activity::{self, Entry, Filter},
@@ -58,7 +58,7 @@ pub async fn show(
     let since = since.into_iter().filter_map(|(what, since)| Some(format!("{what} are kept since {}.", day(since?))));
     let view = Activity {
         since: since.collect::<Vec<_>>().join(" "),
-        actions: ACTIONS.iter().map(|(value, label)| Words { value, label, on: *value == asked.action }).collect(),
+        actions: offered(&asked),
         pages: Pages::of(&shell.at("activity"), &asked.query(), cursor, found.next.as_deref()),
         lines: found.rows.into_iter().map(|entry| line(entry, now)).collect(),
         problem,
@@ -66,6 +66,12 @@ pub async fn show(
         shell,
     };
     Ok(page(StatusCode::OK, &view))
+}
+
+/// What may be chosen; what is told of one connection alone, with one.
+fn offered(asked: &Asked) -> Vec<Words> {
+    let of_one: &[_] = if asked.connection.is_empty() { &[] } else { &OF_CONNECTIONS };
+    ACTIONS.iter().chain(of_one).map(|(value, label)| Words { value, label, on: *value == asked.action }).collect()
 }
 
 /// The same entries as a file of JSON lines.
@@ -101,7 +107,8 @@ fn filter(asked: &Asked) -> Filter {
     }
 }
 
-fn line(entry: Entry, now: i64) -> Line {
+/// An entry as pages show it.
+pub fn line(entry: Entry, now: i64) -> Line {
     let is_connection =
         entry.version.is_some() || (entry.action.starts_with("connection.") && entry.action != "connection.delete");
     let mut facts = Vec::new();

@@ -4,22 +4,24 @@ use std::sync::Arc;
 
 use axum::{
     extract::{RawQuery, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
 };
 use dataflow_model::{ConnectionName, ConnectionType, Field, FieldKind, FieldValue, WorkspaceName, snippets};
 
 use super::{
-    answer::{PageResult, page},
+    activity::line,
+    answer::{PageResult, go, page},
     dependents::first,
     fields::Fields,
     list::last_status,
+    names::alias_lines,
     session::SignedIn,
     shell::{Place, inside},
     view::{
-        connection::{CheckLine, Connection, Fact, FactValue},
+        connection::{CheckLine, Connection, Fact, FactValue, FailingNotice},
         form::Waiting,
         list::detail,
-        parts::{Here, ago, duration},
+        parts::{Here, ago, duration, plural},
         words::Status,
     },
 };
@@ -27,29 +29,48 @@ use crate::{
     api::{connections::millis, extract::Named},
     app::App,
     clock::parse_rfc3339,
-    ops::{checks, connections, paging::Paging},
+    ops::{Action, activity, checks, connections, dependents as known, paging::Paging, rotations},
 };
 
 /// How many checks and dependents the page shows.
 const SHOWN: usize = 20;
+/// How much of what happened.
+const TOLD: usize = 8;
 
 pub async fn show(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     named: Named,
+    headers: HeaderMap,
     RawQuery(asked): RawQuery,
 ) -> PageResult {
-    let Place { mut shell, workspace, .. } = inside(&app, &caller, &named.workspace, Here::Connections, &named.name).await?;
+    let Place { mut shell, workspace, roles } = inside(&app, &caller, &named.workspace, Here::Connections, &named.name).await?;
     let connection = connections::show(&app, &caller, &workspace.name, &named.name).await?;
+    if connection.row.name != named.name {
+        // An alias: its page is the connection's.
+        return Ok(go(&headers, &format!("/w/{}/connections/{}", workspace.name, connection.row.name)));
+    }
     let last = Paging { cursor: None, limit: Some(SHOWN) };
     let checks = checks::list(&app, &caller, &workspace.name, &named.name, &last).await?.rows;
     let (used_by, impact) = first(&app, &caller, &workspace.name, &named.name, SHOWN).await?;
+    let failing = known::failing(&app, &caller, &workspace.name, &named.name).await?;
     let now = app.clock.now();
+    let activity = if Action::SeeActivity.allowed_to(roles) {
+        activity::last(&app, &caller, &workspace.name, &named.name, TOLD).await?
+    } else {
+        Vec::new()
+    };
     let row = &connection.row;
-    shell.notice = match Fields::parse(asked.unwrap_or_default().as_bytes()).text("done") {
+    let asked = Fields::parse(asked.unwrap_or_default().as_bytes());
+    let lacks = lacking(app.catalogue.get(&row.type_id), &connection, &asked);
+    shell.notice = match asked.text("done") {
+        "copied" => Some(format!("Created as a copy.{lacks}")),
         "created" => Some("Saved. Code can use it by its name from now on.".to_owned()),
         "back" => Some("Brought back as it was. Code that names it works again.".to_owned()),
-        "saved" => Some(format!("Saved as version {}.", row.version)),
+        "saved" => Some(format!("Saved as version {}.{lacks}", row.version)),
+        "renamed" => Some("Renamed. Code finds it by this name from now on.".to_owned()),
+        "unaliased" => Some("The alias is removed.".to_owned()),
+        "repointed" => Some("Whoever used the other name gets this connection from now on.".to_owned()),
         "restored" => Some(format!("Restored as version {}.", row.version)),
         _ => None,
     };
@@ -70,13 +91,45 @@ pub async fn show(
         checks: checks.into_iter().map(|check| check_line(check, now)).collect(),
         used_by,
         impact,
+        activity: activity.into_iter().map(|entry| line(entry, now)).collect(),
+        failing: failing.map(|failing| FailingNotice {
+            words: format!(
+                "Version {} fails for {}: {} could not connect with it, the last time {}.",
+                row.version,
+                plural(failing.workflows, "workflow"),
+                if failing.workflows == 1 { "it" } else { "they" },
+                ago(now, failing.last_at)
+            ),
+            good: failing.good,
+        }),
+        aliases: alias_lines(&app, &caller, &workspace.name, &named.name).await?,
         narrowed: row.users.is_some(),
+        rotates: shell.may.edit && app.tests.is_enabled() && can_rotate(kind, &connection),
+        rotation: connection.rotation.as_ref().map(rotations::UnderWay::sentence),
         name: row.name.clone(),
         description: row.description.clone(),
         tags: connection.tags.iter().map(ToString::to_string).collect(),
         shell,
     };
     Ok(page(StatusCode::OK, &page_view))
+}
+
+/// Which secrets a copy still lacks, of those that its original has.
+fn lacking(kind: Option<&ConnectionType>, connection: &connections::Connection, asked: &Fields) -> String {
+    let is_unset = |field: &&Field| connection.secrets.get(&field.path) == Some(&false);
+    let named = |field: &&Field| asked.all("missing").any(|path| path == field.path.as_str());
+    let fields = kind.into_iter().flat_map(|kind| &kind.fields).filter(|field| is_unset(field) && named(field));
+    let labels: Vec<_> = fields.map(|field| field.label.as_str()).collect();
+    if labels.is_empty() {
+        String::new()
+    } else {
+        format!(" It still lacks: {}. Type what is missing with Edit.", labels.join(", "))
+    }
+}
+
+/// Whether it signs in with a password that its connector can set.
+fn can_rotate(kind: Option<&ConnectionType>, connection: &connections::Connection) -> bool {
+    kind.is_some_and(|kind| kind.rotates) && connection.secrets.get("password").copied().unwrap_or_default()
 }
 
 fn status_detail(row: &crate::store::ConnectionRow, ago: &str) -> String {

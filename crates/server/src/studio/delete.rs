@@ -32,8 +32,13 @@ use crate::{
 const SHOWN: usize = 5;
 
 /// Shows the dialog.
-pub async fn ask(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, named: Named) -> PageResult {
-    let etag = connections::show(&app, &caller, &named.workspace, &named.name).await?.etag();
+pub async fn ask(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, named: Named, headers: HeaderMap) -> PageResult {
+    let connection = connections::show(&app, &caller, &named.workspace, &named.name).await?;
+    if connection.row.name != named.name {
+        // By an alias it would be asked for the wrong name.
+        return Ok(go(&headers, &format!("/w/{}/connections/{}/delete", named.workspace, connection.row.name)));
+    }
+    let etag = connection.etag();
     Ok(page(StatusCode::OK, &dialog(&app, &caller, &named, etag, Typed::default()).await?))
 }
 

@@ -46,7 +46,10 @@ pub async fn restore(
             return Ok(go(&headers, &format!("/w/{}/connections/{}?done=back", asked.workspace, connection.row.name)));
         }
         Err(Error::NameTaken(name)) => {
-            (StatusCode::CONFLICT, format!("There is another connection “{name}” now, which code uses. Delete that one first."))
+            let text = format!(
+                "“{name}” leads to another connection now, which code uses. Delete that one first, or remove the name if it is an alias of it."
+            );
+            (StatusCode::CONFLICT, text)
         }
         Err(Error::NotRestorable(gone)) => (
             StatusCode::GONE,

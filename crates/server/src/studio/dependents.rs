@@ -95,6 +95,7 @@ fn line(dependent: Dependent, now: i64) -> DependentLine {
         seen,
         title,
         tone,
+        alias: dependent.alias,
         more: code.len().saturating_sub(1),
         code: code.into_iter().next(),
     }

@@ -10,18 +10,21 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use dataflow_model::{
-    Code, ConnectionName, ConnectionType, FieldError, FieldPath, PublicFields, Tag, WorkspaceName, catalogue::Section, snippets,
+    Code, ConnectionName, ConnectionType, FieldError, FieldPath, PublicFields, Tag, TestReport, WorkspaceName,
+    catalogue::Section, snippets,
 };
 
 use super::{
     answer::{PageResult, go, page},
+    dependents::first,
     draft,
     fields::Fields,
     second_look,
     session::SignedIn,
     shell::{Place, inside},
+    test::shown_report,
     view::{
-        form::{Form, Heading, Kept, PastedNotes, Purpose, Source, Values, Waiting, controls},
+        form::{Edited, Form, Heading, Kept, PastedNotes, Purpose, Source, Values, Waiting, controls},
         parts::Here,
     },
 };
@@ -32,11 +35,16 @@ use crate::{
     ops::{
         Action,
         connections::{self, Change, Connection, Precondition},
+        safe_change::Trial,
+        users,
     },
 };
 
 /// Stands in the snippets until there is a name; the page's script puts the typed one in its place.
 const NO_NAME_YET: &str = "connection_name";
+
+/// How many workflows it names that feel a change; the others are counted.
+const SHOWN: usize = 5;
 
 /// What a form is shown with.
 pub struct Filled {
@@ -44,6 +52,8 @@ pub struct Filled {
     pub values: Values,
     pub errors: Vec<FieldError>,
     pub refusal: Option<String>,
+    /// What the test has found that the change did not pass.
+    pub report: Option<Box<TestReport>>,
     pub pasted: Option<PastedNotes>,
 }
 
@@ -53,7 +63,7 @@ impl Filled {
         let mut values = Values::new(is_admin);
         let defaults = kind.fields.iter().filter_map(|field| Some((field.path.clone(), field.default.as_ref()?.to_string())));
         values.public.extend(defaults);
-        Self { heading: Heading::default(), values, errors: Vec::new(), refusal: None, pasted: None }
+        Self { heading: Heading::default(), values, errors: Vec::new(), refusal: None, report: None, pasted: None }
     }
 
     fn stored(connection: &Connection, is_admin: bool) -> Self {
@@ -67,6 +77,7 @@ impl Filled {
             values: Values::stored(&connection.public, &set, is_admin),
             errors: Vec::new(),
             refusal: None,
+            report: None,
             pasted: None,
         }
     }
@@ -76,7 +87,7 @@ impl Filled {
         draft::show_again(&mut self.values, kind, fields);
         self.heading = draft::heading(fields);
         self.pasted = fields.get("pasted").map(|_| PastedNotes { notes: Vec::new() });
-        (self.errors, self.refusal) = (refusal.errors, refusal.text);
+        (self.errors, self.refusal, self.report) = (refusal.errors, refusal.text, refusal.report);
         let elsewhere =
             self.errors.iter().filter(|error| error.code == Code::SecretReentryRequired.as_str() && self.values.is_admin);
         let carried = elsewhere.map(|error| (FieldPath::from(error.field.as_str()), Kept::from(Source::Carried)));
@@ -91,14 +102,14 @@ pub fn view(place: Place, purpose: Purpose, kind: &ConnectionType, filled: Fille
     let Place { workspace, shell, .. } = place;
     let names = match &purpose {
         Purpose::New => NO_NAME_YET,
-        Purpose::Edit { name, .. } => name,
+        Purpose::Edit(edited) => &edited.name,
     };
     let names = WorkspaceName::new(workspace.name.as_str()).ok().zip(ConnectionName::new(names).ok());
     let snippets = names.map(|(workspace, name)| snippets(kind, &workspace, &name, &PublicFields::default())).unwrap_or_default();
     let connections = shell.at("connections");
     let (action, test, cancel) = match &purpose {
         Purpose::New => (shell.at(&format!("new/{}", kind.id)), shell.at(&format!("new/{}/test", kind.id)), connections),
-        Purpose::Edit { name, .. } => {
+        Purpose::Edit(Edited { name, .. }) => {
             (format!("{connections}/{name}/edit"), format!("{connections}/{name}/try"), format!("{connections}/{name}"))
         }
     };
@@ -115,6 +126,7 @@ pub fn view(place: Place, purpose: Purpose, kind: &ConnectionType, filled: Fille
         heading: filled.heading,
         errors: filled.errors,
         refusal: filled.refusal,
+        reported: filled.report.and_then(|report| shown_report(&report)),
         pasted: filled.pasted,
         // A URL without its host says nothing.
         snippets: snippets.into_iter().filter(|snippet| snippet.id != "url").collect(),
@@ -161,7 +173,7 @@ pub async fn create(
 pub async fn show_edit(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, named: Named) -> PageResult {
     let (place, connection, kind) = stored_place(&app, &caller, &named, &format!("Edit {}", named.name)).await?;
     let filled = Filled::stored(&connection, is_admin(&place));
-    let purpose = Purpose::Edit { name: connection.row.name.clone(), etag: connection.etag() };
+    let purpose = edited(&app, &caller, &place, (&named.name, connection.etag()), true).await?;
     Ok(page(StatusCode::OK, &view(place, purpose, kind, filled)))
 }
 
@@ -185,10 +197,13 @@ pub async fn save(
     let caller = second_look::by(caller, &fields);
     let (place, connection, kind) = stored_place(&app, &caller, &named, &format!("Edit {}", named.name)).await?;
     let etag = fields.text("etag").to_owned();
+    let test_first = fields.text("test_first") == "on";
     let change = Change {
         draft: draft::read(&fields, kind, &app.catalogue),
         precondition: Precondition::Tags(vec![etag.clone()]),
         own_password: draft::own_password(&fields, kind),
+        trial: Trial::if_asked(test_first),
+        ..Change::default()
     };
     match connections::edit(&app, &caller, &place.workspace.name, &named.name, change).await {
         Ok(saved) => Ok(go(&headers, &format!("{}/{}?done=saved", place.shell.at("connections"), saved.row.name))),
@@ -196,9 +211,24 @@ pub async fn save(
             let refusal = Refusal::of(error, &place)?;
             let status = refusal.status;
             let filled = Filled::stored(&connection, is_admin(&place)).refused(kind, &fields, refusal);
-            Ok(page(status, &view(place, Purpose::Edit { name: named.name, etag }, kind, filled)))
+            let purpose = edited(&app, &caller, &place, (&named.name, etag), test_first).await?;
+            Ok(page(status, &view(place, purpose, kind, filled)))
         }
     }
+}
+
+/// What is edited, with who feels it.
+async fn edited(
+    app: &App,
+    caller: &crate::ops::Caller,
+    place: &Place,
+    (name, etag): (&str, String),
+    test_first: bool,
+) -> Result<Purpose> {
+    let (shown, impact) = first(app, caller, &place.workspace.name, name, SHOWN).await?;
+    let offered = app.tests.is_enabled() && users::admits(app, caller, &place.workspace.name, name).await?;
+    let test_first = offered.then_some(test_first);
+    Ok(Purpose::Edit(Edited { name: name.to_owned(), etag, shown, impact, test_first }))
 }
 
 fn is_admin(place: &Place) -> bool {
@@ -241,6 +271,7 @@ struct Refusal {
     status: StatusCode,
     errors: Vec<FieldError>,
     text: Option<String>,
+    report: Option<Box<TestReport>>,
 }
 
 impl Refusal {
@@ -269,7 +300,11 @@ impl Refusal {
                     "is not the one that you sign in with"
                 };
                 let at = FieldError::new("own_password", Code::SecondLookRequired.as_str(), text);
-                return Ok(Self { status: StatusCode::UNPROCESSABLE_ENTITY, errors: vec![at], text: None });
+                return Ok(Self { status: StatusCode::UNPROCESSABLE_ENTITY, errors: vec![at], text: None, report: None });
+            }
+            Error::TestFailed(report) => {
+                let text = Some(did_not_pass(&report));
+                return Ok(Self { status, errors: Vec::new(), text, report: Some(report) });
             }
             Error::VersionConflict => {
                 let text = "Somebody saved another version since this form was opened. Open the connection in a second tab to see it, \
@@ -278,6 +313,12 @@ impl Refusal {
             }
             other => return Err(other),
         };
-        Ok(Self { status, errors, text })
+        Ok(Self { status, errors, text, report: None })
     }
+}
+
+/// Why a change is not saved that did not pass its test, and what to do.
+pub fn did_not_pass(report: &TestReport) -> String {
+    let why = report.error.as_ref().map(|error| format!(" {} {}", error.message, error.hint)).unwrap_or_default();
+    format!("It did not pass its test.{why} Correct it, or untick “Test before it serves” to save it all the same.")
 }

@@ -12,6 +12,7 @@ use super::{
     answer::{PageResult, go, page},
     dependents::first,
     fields::Fields,
+    form::did_not_pass,
     second_look::Sent,
     session::SignedIn,
     shell::{Place, inside},
@@ -29,6 +30,8 @@ use crate::{
         connections::{self, Precondition},
         history::{self, Diff, Difference, Entry, FieldChange, SecretDifference, Value},
         paging::Paging,
+        safe_change::Trial,
+        users,
     },
 };
 
@@ -118,7 +121,7 @@ fn changes(catalogue: &Catalogue, differences: &[Difference], are_of_the_oldest:
 }
 
 /// A value as the form shows it.
-fn words(catalogue: &Catalogue, path: &str, value: &Value) -> String {
+pub(super) fn words(catalogue: &Catalogue, path: &str, value: &Value) -> String {
     let value = match value {
         Value::Tags(tags) => return tags.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         Value::Field(value) => value,
@@ -144,7 +147,7 @@ fn words(catalogue: &Catalogue, path: &str, value: &Value) -> String {
 
 /// Shows the dialog that restores a version.
 pub async fn ask(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, at: Versioned) -> PageResult {
-    Ok(page(StatusCode::OK, &restore_dialog(&app, &caller, &at, None).await?))
+    Ok(page(StatusCode::OK, &restore_dialog(&app, &caller, &at, (None, true)).await?))
 }
 
 /// Restores, if nobody saved another version since the dialog was opened.
@@ -156,27 +159,39 @@ pub async fn restore(
     sent: Sent,
 ) -> PageResult {
     let caller = sent.by(caller);
-    let seen = Precondition::Tags(vec![sent.fields.text("etag").to_owned()]);
-    match history::restore(&app, &caller, &at.workspace, &at.name, (at.version, seen)).await {
+    let test_first = sent.fields.text("test_first") == "on";
+    let wanted = history::Restore {
+        version: at.version,
+        precondition: Precondition::Tags(vec![sent.fields.text("etag").to_owned()]),
+        trial: Trial::if_asked(test_first),
+    };
+    let again = |error| restore_dialog(&app, &caller, &at, (Some(error), test_first));
+    match history::restore(&app, &caller, &at.workspace, &at.name, wanted).await {
         Ok(restored) => {
             let to = format!("/w/{}/connections/{}?done=restored", at.workspace, restored.row.name);
             Ok(go(&headers, &to))
         }
         Err(Error::VersionConflict) => {
             let error = "Somebody saved another version meanwhile. Look at what would change now, then restore.".to_owned();
-            Ok(page(StatusCode::PRECONDITION_FAILED, &restore_dialog(&app, &caller, &at, Some(error)).await?))
+            Ok(page(StatusCode::PRECONDITION_FAILED, &again(error).await?))
         }
         Err(Error::Invalid(errors)) => {
             let told: Vec<_> = errors.iter().map(|error| format!("{} {}.", error.field, error.message)).collect();
             let error = format!("It cannot be restored: {}", told.join(" "));
-            Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &restore_dialog(&app, &caller, &at, Some(error)).await?))
+            Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &again(error).await?))
         }
-        Err(other) => Err(sent.refused(&caller, other, &["etag"])),
+        Err(Error::TestFailed(report)) => Ok(page(StatusCode::CONFLICT, &again(did_not_pass(&report)).await?)),
+        Err(other) => Err(sent.refused(&caller, other, &["etag", "test_first"])),
     }
 }
 
 /// For those alone who may edit.
-async fn restore_dialog(app: &App, caller: &Caller, at: &Versioned, error: Option<String>) -> Result<Restore> {
+async fn restore_dialog(
+    app: &App,
+    caller: &Caller,
+    at: &Versioned,
+    (error, test_first): (Option<String>, bool),
+) -> Result<Restore> {
     let Versioned { workspace, name, version } = at;
     let place = inside(app, caller, workspace, Here::Connections, &format!("Restore {name}")).await?;
     if !place.shell.may.edit {
@@ -186,6 +201,7 @@ async fn restore_dialog(app: &App, caller: &Caller, at: &Versioned, error: Optio
     let diff = history::diff(app, caller, workspace, name, (Some(connection.row.version), *version)).await?;
     let (shown, impact) =
         if diff.changes_clients { first(app, caller, workspace, name, SHOWN).await? } else { (Vec::new(), Impact::default()) };
+    let offered = diff.changes_clients && app.tests.is_enabled() && users::admits(app, caller, workspace, name).await?;
     Ok(Restore {
         shell: place.shell,
         name: name.clone(),
@@ -195,6 +211,7 @@ async fn restore_dialog(app: &App, caller: &Caller, at: &Versioned, error: Optio
         changes_clients: diff.changes_clients,
         shown,
         impact,
+        test_first: offered.then_some(test_first),
         error,
     })
 }

@@ -33,6 +33,11 @@ struct ShownReport<'r> {
     shown: Shown,
 }
 
+/// A report as the page's script reads it.
+pub fn shown_report(report: &TestReport) -> Option<String> {
+    serde_json::to_string(&ShownReport { report, shown: Shown::from(report) }).ok()
+}
+
 /// Tests a stored connection.
 pub async fn stored(
     State(app): State<Arc<App>>,

@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod admin;
+pub mod compare;
 pub mod connection;
 pub mod delete;
 pub mod deleted;
@@ -11,9 +12,11 @@ pub mod form;
 pub mod gallery;
 pub mod history;
 pub mod list;
+pub mod names;
 pub mod parts;
 #[cfg(test)]
 mod picture;
+pub mod rotate;
 #[cfg(test)]
 mod samples;
 pub mod settings;

@@ -1,7 +1,9 @@
 //! What operations refuse with: the one table of codes, out of which each refusal in the description gets its text, its examples and
 //! its headers. A handler lists its statuses, and as `description` the codes that not every operation with that status has.
 
-use dataflow_model::{Code, Dependent, FieldError, Impact, Seen, WorkflowKind};
+use dataflow_model::{
+    Cause, Code, Dependent, FieldError, Impact, Seen, Step, StepName, StepStatus, TestError, TestReport, TestStatus, WorkflowKind,
+};
 use utoipa::openapi::{
     ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Type, example::ExampleBuilder,
     path::Operation,
@@ -10,7 +12,7 @@ use utoipa::openapi::{
 use crate::{
     error::{Error, Problem, Tombstone},
     listen::HEAD_MAX,
-    ops::Action,
+    ops::{Action, rotations::UnderWay},
 };
 
 /// Where a code is met.
@@ -43,7 +45,9 @@ fn table() -> Vec<(Met, Error)> {
         (Met::Named, Error::TestsDisabled),
         (Met::WithStatus, Error::NotFound("connection")),
         (Met::Named, Error::NameTaken("sales".to_owned())),
+        (Met::Named, Error::RotationUnderWay(Box::new(UnderWay::example()))),
         (Met::Named, Error::HasDependents(Box::new(impact()))),
+        (Met::Named, Error::TestFailed(Box::new(report()))),
         (Met::Named, Error::LastAdmin),
         (Met::AtChanges, Error::IdempotencyConflict),
         (Met::WithStatus, Error::Deleted(Box::new(tombstone))),
@@ -59,6 +63,26 @@ fn table() -> Vec<(Met, Error)> {
         (Met::Everywhere, Error::SettingsUnreadable(cause())),
         (Met::Everywhere, Error::Unavailable(cause())),
     ]
+}
+
+/// What a change has not passed.
+fn report() -> TestReport {
+    let step = |step, status| Step { step, status, duration_ms: None, detail: None };
+    TestReport {
+        status: TestStatus::Failed,
+        duration_ms: 48.1,
+        server_version: None,
+        checked_at: "2026-11-02T09:00:00Z".to_owned(),
+        from: "server".to_owned(),
+        steps: vec![step(StepName::Reach, StepStatus::Ok), step(StepName::SignIn, StepStatus::Failed)],
+        error: Some(TestError {
+            code: Cause::CredentialsRefused,
+            message: "The server refused the password for “analytics”.".to_owned(),
+            hint: "Type the password again.".to_owned(),
+            field: Some("password".to_owned()),
+            certificates: Vec::new(),
+        }),
+    }
 }
 
 /// What a delete would break.
@@ -80,6 +104,7 @@ fn impact() -> Impact {
         name: "daily_sales.load".to_owned(),
         seen: Some(seen),
         found: Vec::new(),
+        alias: None,
     };
     Impact {
         total: 1,

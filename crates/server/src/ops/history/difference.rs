@@ -14,7 +14,7 @@ use crate::{
 /// One member that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// `type`, `description`, `tags`, or a field's path.
+    /// `name`, `type`, `description`, `tags`, or a field's path.
     pub field: String,
     /// What the form calls it.
     pub label: String,
@@ -67,13 +67,13 @@ impl SecretDifference {
 
 /// What tells one sealed secret of a field from another: a rotation seals each copy anew, and leaves this.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
-pub(super) struct SealedAt {
+pub(in crate::ops) struct SealedAt {
     version: i64,
 }
 
 /// A version as far as it is compared.
 #[derive(Debug)]
-pub(super) struct Held<'v> {
+pub(in crate::ops) struct Held<'v> {
     pub row: &'v VersionRow,
     public: PublicFields,
     secrets: BTreeMap<FieldPath, SealedAt>,
@@ -87,7 +87,14 @@ impl<'v> Held<'v> {
         Ok(Self { row, public, secrets })
     }
 
-    fn text(text: &str) -> Option<Value> {
+    /// The same of another connection's: of a secret it counts whether there is one, since two connections have never the same.
+    pub fn read_beside(row: &'v VersionRow) -> Result<Self> {
+        let mut held = Self::read(row)?;
+        held.secrets.values_mut().for_each(|sealed| sealed.version = 0);
+        Ok(held)
+    }
+
+    pub fn text(text: &str) -> Option<Value> {
         Some(Value::Field(FieldValue::Text(text.to_owned()))).filter(|_| !text.is_empty())
     }
 
@@ -103,11 +110,16 @@ fn damaged(error: serde_json::Error) -> Error {
 }
 
 /// All that differs, in the order of the form; over no version before, all that is set.
-pub(super) fn differences(catalogue: &Catalogue, before: Option<&Held<'_>>, after: &Held<'_>) -> Result<Vec<Difference>> {
+pub(in crate::ops) fn differences(catalogue: &Catalogue, before: Option<&Held<'_>>, after: &Held<'_>) -> Result<Vec<Difference>> {
     let mut found = Vec::new();
     let mut add = |field: &str, label: &str, change| {
         found.push(Difference { field: field.to_owned(), label: label.to_owned(), change });
     };
+    // A version that is restored leaves the name of now, so that of an older one is no difference.
+    if let Some(before) = before.filter(|before| before.row.version < after.row.version && before.row.name != after.row.name) {
+        let name = |held: &Held<'_>| Held::text(&held.row.name);
+        add("name", "Connection Name", FieldChange::Public { before: name(before), after: name(after) });
+    }
     let texts = |held: Option<&Held<'_>>| {
         held.map_or([None, None], |held| [&held.row.type_id, &held.row.description].map(|text| Held::text(text)))
     };

@@ -16,12 +16,13 @@ use crate::{
     audit::{self, Event},
     error::{Error, Result},
     ops::{
+        rotations::candidate,
         rows::{Sealed, VersionContent, oldest_key, uuid},
         versions::json,
     },
     store::{
-        self, ChainRow, ConnectionRow, GroupRow, Handle, IdentityRow, LinkRow, MacTable, MemberRow, PersonRow, SessionRow,
-        SettingRow, TokenRow, VersionRow, WorkspaceRow,
+        self, AliasRow, ChainRow, ConnectionRow, GroupRow, Handle, IdentityRow, LinkRow, MacTable, MemberRow, PersonRow,
+        RotationRow, SessionRow, SettingRow, TokenRow, VersionRow, WorkspaceRow,
     },
 };
 
@@ -79,6 +80,8 @@ macro_rules! over_tables {
         sum += $act::<SettingRow>($($argument),*).await?;
         sum += $act::<TokenRow>($($argument),*).await?;
         sum += $act::<ConnectionRow>($($argument),*).await?;
+        sum += $act::<AliasRow>($($argument),*).await?;
+        sum += $act::<RotationRow>($($argument),*).await?;
         sum += $act::<VersionRow>($($argument),*).await?;
         sum
     }};
@@ -300,8 +303,8 @@ async fn retire(app: &App, keyed: Keyed) -> Result<()> {
 
 /// Seals every secret of a workspace that is under an old key anew; how many versions that were, and how many it could not.
 async fn reseal_all(app: &App, keyed: &Keyed) -> Result<(u64, u64)> {
-    let (mut resealed, mut bent, mut place) = (0, 0, (String::new(), 0));
     let under = (keyed.row.id.as_str(), i64::from(keyed.key.version()));
+    let ((mut resealed, mut bent), mut place) = (reseal_rotations(app, keyed, under).await?, (String::new(), 0));
     loop {
         let rows = store::versions_under_older_keys(&mut app.store.read().await?, under, &place, BATCH).await?;
         let Some(last) = rows.last() else { return Ok((resealed, bent)) };
@@ -316,6 +319,25 @@ async fn reseal_all(app: &App, keyed: &Keyed) -> Result<(u64, u64)> {
         }
         write.commit_quietly().await?;
     }
+}
+
+/// The same of passwords that are being set.
+async fn reseal_rotations(app: &App, keyed: &Keyed, under: (&str, i64)) -> Result<(u64, u64)> {
+    let rows = store::rotations_under_older_keys(&mut app.store.read().await?, under).await?;
+    if rows.is_empty() {
+        return Ok((0, 0));
+    }
+    let (mut resealed, mut bent) = (0, 0);
+    let mut write = app.store.write().await?;
+    for row in rows {
+        let before = row.mac.clone();
+        match candidate::resealed(app, &mut write, &keyed.key, row).await {
+            Ok(row) => resealed += u64::from(store::reseal_rotation(&mut write, &row, &before).await?),
+            Err(_) => bent += 1,
+        }
+    }
+    write.commit_quietly().await?;
+    Ok((resealed, bent))
 }
 
 /// The same version, its secrets under the active key. Each stays sealed for its place: the version it was typed at, the endpoint it was

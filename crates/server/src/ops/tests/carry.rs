@@ -24,7 +24,7 @@ const ELSEWHERE: &str = "replica.example.org";
 /// Saves a change of `sales`, over whatever is there.
 async fn save(fixture: &Fixture, caller: &Caller, change: &Value, own_password: Option<&str>) -> Result<Connection> {
     let own_password = own_password.map(|text| Secret::new(text.to_owned()));
-    let change = Change { draft: draft(change), precondition: Precondition::Any, own_password };
+    let change = Change { draft: draft(change), precondition: Precondition::Any, own_password, ..Change::default() };
     connections::edit(&fixture.app, caller, WORKSPACE, "sales", change).await
 }
 

@@ -25,7 +25,7 @@ async fn a_change_is_made_over_what_is_there_when_it_is_made() {
     let (app, shell) = (&fixture.app, Caller::shell());
     connections::create(app, &shell, WORKSPACE, sample("sales")).await.expect("created");
     let edit = |change| {
-        let change = Change { draft: draft(&change), precondition: Precondition::Any, own_password: None };
+        let change = Change { draft: draft(&change), precondition: Precondition::Any, ..Default::default() };
         connections::edit(app, &shell, WORKSPACE, "sales", change)
     };
     let (first, second) = tokio::join!(edit(json!({"description": "d"})), edit(json!({"tags": ["t"]})));
@@ -65,7 +65,7 @@ async fn every_save_is_a_version_that_stays_as_it_was() {
         json!({"password": "rotated"}),
         json!({"host": "replica.example.org", "password": "moved"}),
     ] {
-        let change = Change { draft: draft(&change), precondition: Precondition::Any, own_password: None };
+        let change = Change { draft: draft(&change), precondition: Precondition::Any, ..Default::default() };
         connections::edit(app, &shell, WORKSPACE, "sales", change).await.expect("saved");
     }
     let retention = Retention { restore_days: None, ..Retention::default() };

@@ -51,7 +51,7 @@ async fn edit_and_leave(fixture: &Fixture, attempt: u64, waits: usize) -> (bool,
     let change = Change {
         draft: draft(&json!({"description": format!("{attempt}")})),
         precondition: Precondition::Any,
-        own_password: None,
+        ..Default::default()
     };
     let edit = connections::edit(&fixture.app, &caller, WORKSPACE, "sales", change);
     let answered = dropped_after(waits, Box::pin(edit)).await.is_some();

@@ -26,12 +26,19 @@ use crate::{
 const ELSEWHERE: &str = "replica.example.org";
 
 async fn edit(fixture: &Fixture, caller: &Caller, change: &Value) -> Result<Connection> {
-    let change = Change { draft: draft(change), precondition: Precondition::Any, own_password: None };
+    let change = Change { draft: draft(change), precondition: Precondition::Any, ..Default::default() };
     connections::edit(&fixture.app, caller, WORKSPACE, "sales", change).await
 }
 
 async fn restore(fixture: &Fixture, caller: &Caller, number: i64) -> Result<Connection> {
-    history::restore(&fixture.app, caller, WORKSPACE, "sales", (number, Precondition::Any)).await
+    history::restore(
+        &fixture.app,
+        caller,
+        WORKSPACE,
+        "sales",
+        history::Restore { version: number, precondition: Precondition::Any, ..Default::default() },
+    )
+    .await
 }
 
 /// What clients get: the answer's fields, and the fingerprint.
@@ -238,10 +245,16 @@ async fn changes_that_meet(fixture: Fixture) {
     for round in 0..8 {
         let seen = Precondition::Tags(vec![current.etag()]);
         let change = json!({"description": format!("round {round}")});
-        let change = Change { draft: draft(&change), precondition: seen.clone(), own_password: None };
+        let change = Change { draft: draft(&change), precondition: seen.clone(), ..Default::default() };
         let number = 1 + round % 2;
         let (restored, edited) = tokio::join!(
-            history::restore(app, &shell, WORKSPACE, "sales", (number, seen)),
+            history::restore(
+                app,
+                &shell,
+                WORKSPACE,
+                "sales",
+                history::Restore { version: number, precondition: seen, ..Default::default() }
+            ),
             connections::edit(app, &shell, WORKSPACE, "sales", change),
         );
         let loses = |came_to: &Result<Connection>| matches!(came_to, Err(Error::VersionConflict));

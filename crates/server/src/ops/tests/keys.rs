@@ -56,7 +56,14 @@ impl Given {
         let (fingerprint, body) = resolve(app, &self.token).await;
         assert_eq!(fingerprint, self.fingerprint, "{at}: a rotation is no new credentials");
         assert_eq!(body["fields"]["password"], "second", "{at}");
-        let first = history::restore(app, &Caller::shell(), WORKSPACE, "sales", (1, Precondition::Any)).await;
+        let first = history::restore(
+            app,
+            &Caller::shell(),
+            WORKSPACE,
+            "sales",
+            history::Restore { version: 1, precondition: Precondition::Any, ..Default::default() },
+        )
+        .await;
         first.unwrap_or_else(|error| panic!("{at}: a version of before: {error:?}"));
         assert_eq!(resolve(app, &self.token).await.1["fields"]["password"], "planted", "{at}");
         let person = sessions::session(app, self.cookie.expose_secret()).await;
@@ -70,7 +77,7 @@ impl Given {
 }
 
 async fn save(app: &TestApp, change: Value) -> crate::error::Result<()> {
-    let change = Change { draft: draft(&change), precondition: Precondition::Any, own_password: None };
+    let change = Change { draft: draft(&change), precondition: Precondition::Any, ..Default::default() };
     connections::edit(app, &Caller::shell(), WORKSPACE, "sales", change).await.map(drop)
 }
 

@@ -4,6 +4,7 @@
 mod accounts;
 mod carry;
 mod changes;
+mod compare;
 mod dependents;
 mod dropped;
 mod ended_workspaces;
@@ -11,11 +12,13 @@ mod expiry;
 mod history;
 mod keys;
 mod lists;
+mod names;
 mod passwords;
 mod purge;
 mod put_back;
 mod races;
 mod reads;
+mod rotations;
 mod search;
 mod second_look;
 mod sessions;
@@ -101,7 +104,7 @@ impl Fixture {
         let change = connections::Change {
             draft: draft(&serde_json::json!({"description": description})),
             precondition: connections::Precondition::Any,
-            own_password: None,
+            ..Default::default()
         };
         connections::edit(&self.app, &Caller::shell(), WORKSPACE, name, change).await.expect("saved");
     }

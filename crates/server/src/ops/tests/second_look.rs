@@ -18,7 +18,7 @@ use crate::{
         groups, history,
         links::{self, LinkKind},
         owners::{OWNERS, OwnersAct},
-        people,
+        people, rotations,
         second_look::CONFIRMED_FOR,
         sessions::SESSION_LONGEST,
         settings,
@@ -54,6 +54,8 @@ const ACTS: &[(&str, Under)] = &[
     ("set insecure_auth", Table(Action::SetAdminFields)),
     ("restore insecure_auth", Table(Action::SetAdminFields)),
     ("purge a version", Table(Action::PurgeVersions)),
+    ("rotate a password", Table(Action::RotatePasswords)),
+    ("give a rotation up", Table(Action::RotatePasswords)),
     ("make a link", Owners(OwnersAct::MakeLinks)),
     ("delete a workspace", Owners(OwnersAct::DeleteWorkspaces)),
     ("change settings", Owners(OwnersAct::ChangeSettings)),
@@ -66,8 +68,12 @@ const FREE: &[(&str, &str)] = &[
     ("credentials.unchanged", "a token's, which was made after one"),
     ("connection.test", "sends a stored secret where it goes anyway"),
     ("connection.carry_secret", "takes the password each time"),
+    ("connection.rotated", "ends what took one"),
     ("connection.delete", "takes away, and sends nothing anywhere"),
     ("connection.restore", "brings back what its editors may make anew"),
+    ("connection.rename", "gives nobody anything: who named it by the old name had it"),
+    ("connection.repoint", "gives nobody anything: who may use the other one is decided there"),
+    ("alias.remove", "takes away"),
     ("scan.report", "tells what code names, and gives nobody anything"),
     ("scan.forget", "takes away"),
     ("token.revoke", "takes away"),
@@ -121,11 +127,21 @@ async fn act(fixture: &Fixture, caller: &Caller, name: &str) -> Result<()> {
             connections::create(app, caller, WORKSPACE, draft(&new)).await.map(drop)
         }
         "set insecure_auth" => {
-            let change = Change { draft: draft(&weak()), precondition: Precondition::Any, own_password: None };
+            let change = Change { draft: draft(&weak()), precondition: Precondition::Any, ..Default::default() };
             connections::edit(app, caller, WORKSPACE, "sales", change).await.map(drop)
         }
-        "restore insecure_auth" => history::restore(app, caller, WORKSPACE, "sales", (2, Precondition::Any)).await.map(drop),
+        "restore insecure_auth" => history::restore(
+            app,
+            caller,
+            WORKSPACE,
+            "sales",
+            history::Restore { version: 2, precondition: Precondition::Any, ..Default::default() },
+        )
+        .await
+        .map(drop),
         "purge a version" => history::purge(app, caller, WORKSPACE, "sales", (1, Precondition::Any)).await,
+        "rotate a password" => rotations::rotate(app, caller, WORKSPACE, "sales", &Precondition::Any).await.map(drop),
+        "give a rotation up" => rotations::give_up(app, caller, WORKSPACE, "sales", &Precondition::Any).await.map(drop),
         "make a link" => links::create_link(app, caller, EMAIL, LinkKind::Password).await.map(drop),
         "delete a workspace" => workspaces::delete(app, caller, "theirs", &Precondition::Any).await.map(drop),
         "change settings" => settings::change(app, caller, &Precondition::Any, AddressLists::default()).await.map(drop),
@@ -154,7 +170,7 @@ async fn owners(fixture: &Fixture) -> (Caller, Caller) {
     connections::create(&fixture.app, &Caller::shell(), WORKSPACE, sample("sales")).await.expect("created");
     for insecure_auth in [json!("password"), json!(null)] {
         let change = draft(&json!({"password": "typed", "extra": {"insecure_auth": insecure_auth}}));
-        let change = Change { draft: change, precondition: Precondition::Any, own_password: None };
+        let change = Change { draft: change, precondition: Precondition::Any, ..Default::default() };
         connections::edit(&fixture.app, &Caller::shell(), WORKSPACE, "sales", change).await.expect("saved");
     }
     workspaces::create(&fixture.app, &Caller::shell(), "theirs").await.expect("made");
@@ -292,7 +308,7 @@ async fn only_a_field_for_admins_that_changes_takes_one() {
     let (old, new) = owners(&fixture).await;
     let app = &fixture.app;
     let save = async |caller: &Caller, change: &serde_json::Value| {
-        let change = Change { draft: draft(change), precondition: Precondition::Any, own_password: None };
+        let change = Change { draft: draft(change), precondition: Precondition::Any, ..Default::default() };
         connections::edit(app, caller, WORKSPACE, "sales", change).await.map(drop)
     };
     save(&old, &json!({"description": "x", "password": "typed"})).await.expect("nothing for admins");

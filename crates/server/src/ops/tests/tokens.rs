@@ -68,7 +68,7 @@ async fn a_token_never_may_more_than_the_person_behind_it_may_now() {
         let change = Change {
             draft: draft(&json!({"description": seen.to_string()})),
             precondition: Precondition::Any,
-            own_password: None,
+            ..Default::default()
         };
         match connections::edit(app, &caller, WORKSPACE, "sales", change).await {
             Ok(saved) => saved.row.version == seen + 1,

@@ -213,6 +213,25 @@ async function watchInPanel(url, body, button) {
   if (underWay === control) underWay = null;
 }
 
+/* a form that is drawn again because its change did not pass its test: what that has found stands in the panel */
+function showReported() {
+  const told = document.querySelector("[data-reported]");
+  const root = document.querySelector("[data-test-panel]");
+  if (!told || !root) return;
+  const report = JSON.parse(told.dataset.reported);
+  told.remove();
+  new Panel(root).report(report);
+}
+
+/* while a change is tested, the button that sends it says so */
+document.addEventListener("htmx:beforeRequest", ({ detail: { elt } }) => {
+  const words = elt.matches("form") && elt.querySelector('[name="test_first"]')?.checked && elt.querySelector("[data-busy]");
+  if (!words) return;
+  const before = words.textContent;
+  words.textContent = words.dataset.busy;
+  elt.addEventListener("htmx:afterRequest", () => { words.textContent = before; }, { once: true });
+});
+
 /** As many at a time as the server runs for one workspace. */
 const AT_A_TIME = 4;
 /** The tests of rows that wait or run, by the connection's name; those that wait, in their order; and how many run. */
@@ -341,8 +360,9 @@ document.addEventListener("change", ({ target }) => {
 });
 
 /* rows that were drawn again show what goes on in them */
-document.addEventListener("htmx:afterSettle", () => { for (const test of underTest.values()) test.draw(); showSelection(); });
+document.addEventListener("htmx:afterSettle", () => { for (const test of underTest.values()) test.draw(); showSelection(); showReported(); });
 showSelection();
+showReported();
 
 document.addEventListener("click", async ({ target, detail }) => {
   const button = target.closest("button");

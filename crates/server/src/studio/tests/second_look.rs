@@ -59,7 +59,13 @@ const FORMS: &[Form] = &[
     (
         "connections/sales/versions/2/restore",
         "/w/default/connections/sales/versions/2/restore",
-        &[("etag", "{etag}")],
+        &[("etag", "{etag}"), ("test_first", "")],
+        StatusCode::SEE_OTHER,
+    ),
+    (
+        "/w/default/connections/sales/copy?to=copies",
+        "/w/default/connections/sales/copy",
+        &[("to", "copies"), ("etag", "{etag}"), ("field", "host"), ("field", "username"), ("field", "extra.insecure_auth")],
         StatusCode::SEE_OTHER,
     ),
     (
@@ -68,6 +74,7 @@ const FORMS: &[Form] = &[
         &[("etag", "{etag}"), ("confirm", "1")],
         StatusCode::SEE_OTHER,
     ),
+    ("connections/sales/rotate", "/w/default/connections/sales/rotate", &[("etag", "{etag}")], StatusCode::OK),
     ("access", "/w/default/access/remove", BO, StatusCode::SEE_OTHER),
     (
         "/settings",
@@ -106,6 +113,9 @@ const OTHERS: &[&str] = &[
     "/w/{workspace}/connections/{name}/try",
     "/w/{workspace}/connections/{name}/test",
     "/w/{workspace}/connections/{name}/delete",
+    "/w/{workspace}/connections/{name}/rename",
+    "/w/{workspace}/connections/{name}/repoint",
+    "/w/{workspace}/connections/{name}/aliases/{alias}/remove",
     "/w/{workspace}/deleted",
     "/w/{workspace}/paste",
     "/w/{workspace}/new/{type}/test",
@@ -167,7 +177,7 @@ fn names_on(page: &str, form: &str) -> BTreeSet<String> {
 
 async fn tick(browser: &Browser) -> (i64, i64) {
     let mut read = browser.app.store.read().await.expect("open");
-    let sql = "SELECT (SELECT tick FROM change_clock), (SELECT count(*) FROM links)";
+    let sql = "SELECT (SELECT tick FROM change_clock), (SELECT count(*) FROM links) + (SELECT count(*) FROM rotations)";
     store::fetch!(&mut read, fetch_one, (i64, i64), sql).expect("read")
 }
 
@@ -177,10 +187,12 @@ async fn with_sales() -> Browser {
     // Of a version that is restored it is the field for admins that is asked about.
     for insecure_auth in [json!("md5"), json!(null)] {
         let change = serde_json::from_value(json!({"password": "typed", "extra": {"insecure_auth": insecure_auth}}));
-        let change = Change { draft: change.expect("a draft"), precondition: Precondition::Any, own_password: None };
+        let change = Change { draft: change.expect("a draft"), precondition: Precondition::Any, ..Default::default() };
         connections::edit(&browser.app, &Caller::shell(), "default", "sales", change).await.expect("saved");
     }
-    workspaces::create(&browser.app, &Caller::shell(), "theirs").await.expect("made");
+    for name in ["theirs", "copies"] {
+        workspaces::create(&browser.app, &Caller::shell(), name).await.expect("made");
+    }
     let roles = Roles::of(&[Role::Viewer]);
     people::put_member(&browser.app, &Caller::shell(), "default", "bo@example.org", roles).await.expect("added");
     browser

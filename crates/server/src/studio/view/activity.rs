@@ -74,6 +74,15 @@ pub struct Line {
     pub workflow: Option<(String, String)>,
 }
 
+impl Line {
+    /// `the pipeline nightly · version 4`: the workflow, where one did it, else the caller; and what else is known.
+    #[must_use]
+    pub fn who_and_facts(&self) -> String {
+        let who = self.workflow.as_ref().map_or_else(|| self.actor.clone(), |(kind, name)| format!("the {kind} {name}"));
+        [who, self.facts.clone()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
+    }
+}
+
 impl Activity {
     /// The address of the same entries as a file.
     fn export(&self) -> String {

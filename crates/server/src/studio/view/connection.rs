@@ -3,7 +3,7 @@
 use askama::Template;
 use dataflow_model::{Impact, Snippet};
 
-use super::{Shell, dependents::DependentLine, form::Waiting, words::Status};
+use super::{Shell, activity::Line, dependents::DependentLine, form::Waiting, names::AliasLine, words::Status};
 
 #[derive(Debug, Template)]
 #[template(path = "connection.html")]
@@ -26,8 +26,17 @@ pub struct Connection {
     /// The first of those who depend on it, and how many there are.
     pub used_by: Vec<DependentLine>,
     pub impact: Impact,
+    /// The last that happened to it; nothing for those who may not see that.
+    pub activity: Vec<Line>,
+    pub failing: Option<FailingNotice>,
+    /// Its other names.
+    pub aliases: Vec<AliasLine>,
     /// Only some may use it.
     pub narrowed: bool,
+    /// Its password can be rotated from here.
+    pub rotates: bool,
+    /// What there is to say of a rotation that is not settled.
+    pub rotation: Option<String>,
 }
 
 impl Connection {
@@ -35,6 +44,13 @@ impl Connection {
     fn more(&self) -> i64 {
         self.impact.total - i64::try_from(self.used_by.len()).unwrap_or_default()
     }
+}
+
+/// That what serves fails for clients, and the version that may be restored.
+#[derive(Debug)]
+pub struct FailingNotice {
+    pub words: String,
+    pub good: Option<i64>,
 }
 
 #[derive(Debug)]

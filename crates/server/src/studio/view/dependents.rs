@@ -19,7 +19,7 @@ pub struct Dependents {
 }
 
 /// A workflow that depends on the connection.
-#[derive(Debug, Clone, Template)]
+#[derive(Debug, Clone, PartialEq, Eq, Template)]
 #[template(path = "dependent.html")]
 pub struct DependentLine {
     /// The name of its drawing.
@@ -37,11 +37,13 @@ pub struct DependentLine {
     pub code: Option<String>,
     /// How many more places there are.
     pub more: usize,
+    /// The alias that it uses.
+    pub alias: Option<String>,
 }
 
 impl askama::filters::HtmlSafe for DependentLine {}
 
-/// `11 workflows, 2 in use now, 3 found only in code, 1 that you may not see`.
+/// `11 workflows, 2 in use now, 3 found only in code, 4 by “old_sales”, 1 that you may not see`.
 #[must_use]
 pub fn summary(impact: &Impact) -> String {
     let mut parts = vec![plural(impact.total, "workflow")];
@@ -51,6 +53,7 @@ pub fn summary(impact: &Impact) -> String {
     if impact.found_only > 0 {
         parts.push(format!("{} found only in code", impact.found_only));
     }
+    parts.extend(impact.aliases.iter().map(|alias| format!("{} by “{}”", alias.total, alias.name)));
     if impact.hidden > 0 {
         parts.push(format!("{} that you may not see", impact.hidden));
     }

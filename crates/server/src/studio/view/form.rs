@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use dataflow_model::{
-    Code, FieldError, FieldPath, PublicFields, Snippet, StepName,
+    Code, FieldError, FieldPath, Impact, PublicFields, Snippet, StepName,
     name::{DESCRIPTION_MAX, NAME_MAX},
 };
 
 pub use self::controls::controls;
-use super::Shell;
+use super::{Shell, dependents::DependentLine};
 use crate::ops::people::PASSWORD_MAX;
 
 #[derive(Debug, Template)]
@@ -32,6 +32,8 @@ pub struct Form {
     pub errors: Vec<FieldError>,
     /// Why nothing was saved, where no field is to blame.
     pub refusal: Option<String>,
+    /// The report of the test that it did not pass, as the page's script reads it.
+    pub reported: Option<String>,
     /// What became of a pasted text.
     pub pasted: Option<PastedNotes>,
     pub snippets: Vec<Snippet>,
@@ -41,11 +43,40 @@ pub struct Form {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
     New,
-    /// The stored name, and the entity tag of the version that the form was filled from.
-    Edit {
-        name: String,
-        etag: String,
-    },
+    Edit(Edited),
+}
+
+/// What a form edits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edited {
+    pub name: String,
+    /// The entity tag of the version that the form was filled from.
+    pub etag: String,
+    /// Who feels a change of what clients connect with: the first of them, and how many there are.
+    pub shown: Vec<DependentLine>,
+    pub impact: Impact,
+    /// Whether a change is tested before it serves, where the caller may have one run.
+    pub test_first: Option<bool>,
+}
+
+impl Edited {
+    /// Who feels a change of what clients connect with, and when.
+    #[must_use]
+    pub fn who_feels(&self) -> String {
+        let connect =
+            "with what is saved here from the next database session on, within five seconds; open sessions finish on the old";
+        match (self.impact.total, self.impact.live) {
+            (0, _) => format!("No workflow is known to use it. Whoever does connects {connect}."),
+            (1, _) => format!("1 workflow uses it, and connects {connect}."),
+            (many, 0) => format!("{many} workflows use it, none of them at this moment. They connect {connect}."),
+            (many, live) => format!("{many} workflows use it, {live} of them now. They connect {connect}."),
+        }
+    }
+
+    #[must_use]
+    pub fn more(&self) -> i64 {
+        self.impact.total - i64::try_from(self.shown.len()).unwrap_or_default()
+    }
 }
 
 /// The members that every type has.
@@ -240,7 +271,7 @@ impl Form {
     pub fn title(&self) -> String {
         match &self.purpose {
             Purpose::New => "New Connection".to_owned(),
-            Purpose::Edit { name, .. } => format!("Edit {name}"),
+            Purpose::Edit(edited) => format!("Edit {}", edited.name),
         }
     }
 
@@ -249,7 +280,15 @@ impl Form {
     pub fn etag(&self) -> Option<&str> {
         match &self.purpose {
             Purpose::New => None,
-            Purpose::Edit { etag, .. } => Some(etag),
+            Purpose::Edit(edited) => Some(&edited.etag),
+        }
+    }
+
+    #[must_use]
+    pub fn edited(&self) -> Option<&Edited> {
+        match &self.purpose {
+            Purpose::New => None,
+            Purpose::Edit(edited) => Some(edited),
         }
     }
 

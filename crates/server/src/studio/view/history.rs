@@ -87,6 +87,8 @@ pub struct Restore {
     pub shown: Vec<DependentLine>,
     /// How many workflows depend on it, those beyond `shown` too.
     pub impact: Impact,
+    /// Whether it is tested before it serves, where it changes what clients connect with and the caller may have one run.
+    pub test_first: Option<bool>,
     pub error: Option<String>,
 }
 
@@ -199,6 +201,7 @@ mod tests {
             tone: "",
             code: None,
             more: 0,
+            alias: None,
         };
         let total = |total| Impact { total, ..Impact::default() };
         let restore = || Restore {
@@ -210,6 +213,7 @@ mod tests {
             changes_clients: true,
             shown: vec![dependent.clone()],
             impact: total(11),
+            test_first: Some(true),
             error: None,
         };
         keep("restore", &restore());

@@ -11,7 +11,7 @@ use dataflow_model::{
 use super::{
     Glyph, Shell, activity, admin, connection, delete, deleted, dependents, entry,
     form::{self, Kept, Source, Values},
-    gallery, list,
+    gallery, list, names,
     parts::{Here, May, Pages, asset},
     words::Status,
 };
@@ -166,6 +166,7 @@ fn form_of(kind: &ConnectionType, purpose: form::Purpose, values: &Values, error
         extra: controls(Section::Extra),
         errors,
         refusal: None,
+        reported: None,
         pasted: None,
         snippets: snippets(kind, &workspace, &name, &PublicFields::default()),
         steps: form::Waiting::all(),
@@ -211,7 +212,9 @@ fn forms() {
         FieldError::new("port", "out_of_range", "must be from 1 to 65535"),
         FieldError::new("password", "secret_reentry_required", "must be typed again"),
     ];
-    let edit = form::Purpose::Edit { name: "sales".into(), etag: "\"id.7\"".into() };
+    let impact = Impact { total: 9, live: 2, ..Impact::default() };
+    let (name, etag, shown) = ("sales".into(), "\"id.7\"".into(), vec![notebook(), found()]);
+    let edit = form::Purpose::Edit(form::Edited { name, etag, shown, impact, test_first: Some(true) });
     keep("form-edit-refused", &form_of(postgres, edit.clone(), &Values::stored(&stored(), &set, false), errors));
 
     let mut values = Values::stored(&stored(), &set, true);
@@ -292,7 +295,12 @@ fn connections() {
         ],
         used_by: vec![notebook(), found()],
         impact: Impact { total: 3, found_only: 2, live: 1, hidden: 1, ..Impact::default() },
+        activity: vec![happened("Connection edited", None), happened("Used for the first time", Some(("notebook", SHARP)))],
+        failing: Some(connection::FailingNotice { words: "Version 7 fails for 2 workflows.".into(), good: Some(6) }),
+        aliases: vec![alias("old_sales", "still used by 3 workflows, last 6 h ago", ""), alias("bent", SHARP, "warn")],
         narrowed: true,
+        rotates: true,
+        rotation: Some(SHARP.into()),
     };
     keep("connection", &page);
     keep(
@@ -301,12 +309,32 @@ fn connections() {
             checks: Vec::new(),
             used_by: Vec::new(),
             impact: Impact::default(),
+            activity: Vec::new(),
+            failing: None,
+            aliases: Vec::new(),
             narrowed: false,
+            rotates: false,
+            rotation: None,
             status: Status::untested(),
             detail: String::new(),
             ..page
         },
     );
+}
+
+fn happened(words: &str, workflow: Option<(&str, &str)>) -> activity::Line {
+    activity::Line {
+        at: "16:00:03".into(),
+        instant: "2026-11-22T16:00:03Z".into(),
+        actor: "you@example.org".into(),
+        address: String::new(),
+        words: words.into(),
+        facts: "version 7".into(),
+        object: "sales".into(),
+        is_connection: true,
+        is_bent: workflow.is_none(),
+        workflow: workflow.map(|(kind, name)| (kind.into(), name.into())),
+    }
 }
 
 fn pipeline() -> dependents::DependentLine {
@@ -319,7 +347,12 @@ fn pipeline() -> dependents::DependentLine {
         tone: "",
         code: Some("etl: dags/nightly_finance.py, line 12".into()),
         more: 2,
+        alias: Some("old_sales".into()),
     }
+}
+
+fn alias(name: &str, words: &str, tone: &'static str) -> names::AliasLine {
+    names::AliasLine { name: name.into(), words: words.into(), tone }
 }
 
 fn notebook() -> dependents::DependentLine {
@@ -331,6 +364,7 @@ fn notebook() -> dependents::DependentLine {
         tone: "ok",
         code: None,
         more: 0,
+        alias: None,
         ..pipeline()
     }
 }
@@ -406,6 +440,51 @@ fn dialogs() {
     keep("delete-workspace", &workspace);
     let refused = delete::DeleteWorkspace { is_default: true, error: Some("The name does not match."), ..workspace };
     keep("delete-workspace-refused", &refused);
+}
+
+#[test]
+fn dialogs_of_names() {
+    let impact = || Impact { total: 11, live: 1, token: Some("3b0c".into()), ..Impact::default() };
+    let rename = |keep_alias, shown, impact, error: Option<&str>| names::Rename {
+        shell: shell("Rename sales", Here::Connections),
+        name: "sales".into(),
+        etag: "\"id.7\"".into(),
+        new_name: SHARP.into(),
+        keep_alias,
+        shown,
+        impact,
+        error: error.map(str::to_owned),
+    };
+    keep("rename", &rename(true, Vec::new(), Impact::default(), Some(SHARP)));
+    keep("rename-away", &rename(false, vec![pipeline(), notebook()], impact(), None));
+    let remove = names::RemoveAlias {
+        shell: shell("Remove old_sales", Here::Connections),
+        name: "sales".into(),
+        alias: "old_sales".into(),
+        words: "still used by 11 workflows, last 6 h ago".into(),
+        shown: vec![pipeline()],
+        impact: impact(),
+        error: None,
+    };
+    keep("remove-alias", &remove);
+    let unused = names::RemoveAlias { shown: Vec::new(), impact: Impact::default(), error: Some(SHARP.into()), ..remove };
+    keep("remove-alias-unused", &unused);
+    let repoint = names::Repoint {
+        shell: shell("Re-point sales", Here::Connections),
+        name: "sales".into(),
+        etag: "\"id.7\"".into(),
+        to: "warehouse".into(),
+        types: Some(["PostgreSQL".into(), "MySQL".into()]),
+        lose: vec!["token etl".into(), SHARP.into()],
+        shown: vec![pipeline(), notebook()],
+        impact: impact(),
+        is_known: true,
+        reason: SHARP.into(),
+        error: Some(SHARP.into()),
+    };
+    keep("repoint", &repoint);
+    let asked = names::Repoint { to: SHARP.into(), is_known: false, ..repoint };
+    keep("repoint-asked", &asked);
 }
 
 #[test]

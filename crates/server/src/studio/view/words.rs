@@ -51,6 +51,7 @@ fn noun(step: StepName) -> &'static str {
         StepName::SignIn => "sign-in",
         StepName::OpenDatabase => "the database",
         StepName::Read => "reading",
+        StepName::SetPassword => "the new password",
     }
 }
 

@@ -58,12 +58,12 @@ async fn a_rotation_goes_on(fixture: &Fixture, every: usize) {
 
 #[tokio::test]
 async fn a_rotation_goes_on_whenever_a_workspace_ends() {
-    a_rotation_goes_on(&Fixture::new().await, 1).await;
+    Box::pin(a_rotation_goes_on(&Fixture::new().await, 1)).await;
 }
 
 #[tokio::test]
 async fn a_rotation_goes_on_whenever_a_workspace_ends_on_postgres() {
-    a_rotation_goes_on(&Fixture::on_postgres().await, 3).await;
+    Box::pin(a_rotation_goes_on(&Fixture::on_postgres().await, 3)).await;
 }
 
 /// Waits on PostgreSQL, where writers do not queue: what makes something in a workspace that is being deleted, and the other way round.
@@ -108,7 +108,7 @@ async fn who_comes_late_finds_it_gone_and_who_was_first_is_waited_for() {
                     0 => connections::create(&app, &shell, THEIRS, sample("late")).await.map(drop),
                     1 => {
                         let change =
-                            connections::Change { draft: sample("sales"), precondition: Precondition::Any, own_password: None };
+                            connections::Change { draft: sample("sales"), precondition: Precondition::Any, ..Default::default() };
                         connections::edit(&app, &shell, THEIRS, "sales", change).await.map(drop)
                     }
                     2 => {

@@ -1,0 +1,96 @@
+//! One rotation while the process lives that began it.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use dataflow_model::{Cause, Secret, StepName, StepStatus, TestError, TestReport};
+
+use super::{
+    LEASE, Rotated, Task,
+    settle::{self, Known, Settled},
+};
+use crate::{
+    app::App,
+    error::Result,
+    ops::{access::Caller, connections},
+    store::{self, RotationRow},
+    tests::Runs,
+};
+
+/// How often a node tells that it is at a rotation.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+
+pub(super) struct Act {
+    pub app: Arc<App>,
+    pub caller: Caller,
+    pub task: Task,
+    pub row: RotationRow,
+    pub new: Secret,
+}
+
+impl Act {
+    /// Sets the password, and settles what came of it.
+    pub async fn run(self, runs: Runs) -> Result<Rotated> {
+        let rotated = self.set_and_settle(&runs);
+        tokio::select! {
+            rotated = rotated => rotated,
+            never = keep_lease(&self.app, &self.row) => match never {},
+        }
+    }
+
+    async fn set_and_settle(&self, runs: &Runs) -> Result<Rotated> {
+        let Self { app, caller, task, row, new } = self;
+        let old = super::with_password(&task.old, task.old.get(super::PASSWORD).unwrap_or(new));
+        let set = runs.run(&app.clock, old, Some(new.duplicate_secret())).await;
+        let Settled { state, test, connection } = match outcome(&set) {
+            Known::Unchanged(error) => settle::drop_row(app, caller, task, row, (step(&set), error.code)).await?,
+            known => settle::settle(app, caller, task, (row, new), (runs, known)).await?,
+        };
+        let connection = match connection {
+            Some(connection) => connection,
+            None => connections::view(app, task.before.clone(), &task.version)?,
+        };
+        Ok(Rotated { state, set: Some(set), test, connection })
+    }
+}
+
+/// What is known of the database once the attempt has ended.
+fn outcome(set: &TestReport) -> Known {
+    let Some(error) = &set.error else { return Known::Set };
+    // A process that was ended, or gave up, may have sent more than it told of.
+    let is_told = !matches!(error.code, Cause::TimedOut | Cause::TestBroken);
+    let is_before = step(set) != StepName::SetPassword;
+    if error.code == Cause::PasswordNotSet || (is_told && is_before) {
+        return Known::Unchanged(error.clone());
+    }
+    Known::Nothing(Some(error.clone()))
+}
+
+/// The step that failed.
+pub(super) fn step(report: &TestReport) -> StepName {
+    let failed = report.steps.iter().find(|step| step.status == StepStatus::Failed);
+    failed.map_or(StepName::SetPassword, |step| step.step)
+}
+
+/// Tells the other nodes that this one is at it, for as long as this is awaited.
+pub(super) async fn keep_lease(app: &App, row: &RotationRow) -> Infallible {
+    loop {
+        tokio::time::sleep(TELL_EVERY).await;
+        let told = async {
+            let now = app.clock.now();
+            let mut write = app.store.write().await?;
+            store::lease_rotation(&mut write, &row.connection_id, &app.node, (now, now + LEASE)).await?;
+            write.commit_quietly().await
+        };
+        if let Err(error) = told.await {
+            tracing::warn!(
+                error.cause = format!("{:#}", anyhow::anyhow!(error)),
+                "the other nodes could not be told of a rotation"
+            );
+        }
+    }
+}
+
+/// The error of a test that failed.
+pub(super) fn why(report: &TestReport) -> Option<&TestError> {
+    report.error.as_ref()
+}

@@ -1,0 +1,264 @@
+//! New passwords for what connections sign in as: made here, set on the database, tested, saved as a version.
+//!
+//! Before a database is asked for anything, the new password is a row of the store, sealed. So whatever ends this process, or the database, or the
+//! line between them, both passwords are there, and whoever comes next finds out by signing in which of them is in force ([`settle`]).
+
+mod act;
+pub(super) mod candidate;
+mod settle;
+mod wait;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use anyhow::Context;
+use dataflow_model::{ConnectionType, FieldError, PublicFields, SecretFields, TestReport};
+use serde::{Deserialize, Serialize};
+
+use self::act::Act;
+pub use self::{settle::settle_due, wait::wait_for};
+use super::{
+    access::{Action, Caller, authorise_name},
+    checks,
+    connections::{self, Connection, Precondition, current, hold_current},
+    credentials::servable,
+    idempotency::begin,
+    rows::VersionContent,
+    settings,
+    versions::{Sealing, json},
+};
+use crate::{
+    app::{App, Workspace},
+    audit::{self, Event},
+    clock::{SECOND, rfc3339},
+    error::{Error, Result},
+    store::{self, ConnectionRow, Handle, RotationRow, VersionRow},
+    throttle::Kind,
+};
+
+/// The field whose secret is replaced.
+const PASSWORD: &str = "password";
+/// How long a node is taken to be at a rotation that it does not tell of any more: three times what it tells it by.
+const LEASE: i64 = 6 * SECOND;
+
+/// What a rotation came to.
+#[derive(Debug)]
+pub struct Rotated {
+    pub state: State,
+    /// How setting the password went, and the test with it after that; nothing of what did not come to it.
+    pub set: Option<TestReport>,
+    pub test: Option<TestReport>,
+    /// The connection as it is now.
+    pub connection: Connection,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// The database has the new password, and so has the connection.
+    Rotated,
+    /// Both have the old one.
+    Unchanged,
+    /// Which one the database has is not known; it is found out.
+    Unsettled,
+}
+
+impl State {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rotated => "rotated",
+            Self::Unchanged => "unchanged",
+            Self::Unsettled => "unsettled",
+        }
+    }
+}
+
+/// A rotation that is not settled, as whoever sees the connection sees it.
+#[derive(Debug, Clone)]
+pub struct UnderWay {
+    pub begun_by: String,
+    pub begun_at: i64,
+    /// Somebody is at it at this moment.
+    pub is_at_it: bool,
+    pub tries: i64,
+    /// When it is tried again.
+    pub next_at: i64,
+    problem: Option<Problem>,
+}
+
+/// What stood in the way the last time, scrubbed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Problem {
+    message: String,
+    hint: String,
+}
+
+impl UnderWay {
+    /// One for the API's description.
+    #[must_use]
+    pub fn example() -> Self {
+        let begun_at = 1_793_610_000 * SECOND;
+        let begun_by = "ada@example.org".to_owned();
+        Self { begun_by, begun_at, is_at_it: true, tries: 0, next_at: begun_at, problem: None }
+    }
+
+    fn of(row: &RotationRow, now: i64) -> Self {
+        Self {
+            begun_by: row.begun_by.clone(),
+            begun_at: row.begun_at,
+            is_at_it: row.leased_until > now,
+            tries: row.tries,
+            next_at: row.next_at,
+            problem: row.problem.as_deref().and_then(|problem| serde_json::from_str(problem).ok()),
+        }
+    }
+
+    /// What it is about, for who is woken by it.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let begun = format!("{} began to rotate the password at {}", self.begun_by, rfc3339(self.begun_at));
+        match &self.problem {
+            None => format!("{begun}, and it is under way."),
+            Some(Problem { message, hint }) => format!(
+                "{begun}. It is not known yet whether the database has the new password or still the old one; code gets the old one until then. \
+                 Nothing is lost: both are kept, and they are tried again by themselves until one signs in. The last time: {message} {hint}"
+            ),
+        }
+    }
+}
+
+/// What is to be rotated.
+struct Task {
+    workspace: Arc<Workspace>,
+    before: ConnectionRow,
+    version: VersionRow,
+    content: VersionContent,
+    kind: ConnectionType,
+    old: SecretFields,
+}
+
+impl Task {
+    /// Opens what the current version holds.
+    async fn of(app: &App, workspace: &Arc<Workspace>, (before, version): (ConnectionRow, VersionRow)) -> Result<Self> {
+        let content = VersionContent::read(&version)?;
+        let newer = app.workspace_of_now(workspace, content.newest_key()).await?;
+        let workspace = newer.unwrap_or_else(|| workspace.clone());
+        let kind = app.catalogue.get(&before.type_id).filter(|kind| kind.rotates).cloned().ok_or_else(|| {
+            let text = "is one whose passwords cannot be rotated from here: set a new one at the database, then save it";
+            Error::Invalid(vec![FieldError::new("type", "not_rotatable", text)])
+        })?;
+        let id = super::rows::uuid(&before.id)?;
+        let sealing = Sealing { workspace: &workspace, id, version: before.version, kept: Some(&content) };
+        let old = sealing.open_all(&content)?;
+        if old.get(PASSWORD).is_none() {
+            let text = "is not set, so there is none to rotate";
+            return Err(Error::Invalid(vec![FieldError::new(PASSWORD, "required", text)]));
+        }
+        Ok(Self { workspace, before, version, content, kind, old })
+    }
+
+    fn public(&self) -> &PublicFields {
+        &self.content.public
+    }
+}
+
+/// Gives what a connection signs in as a new password that nobody has seen, and saves it as the next version. Goes on to its end whoever still
+/// waits for it.
+///
+/// # Errors
+/// `RotationUnderWay` if there is one already. Once it has begun it is no error that it fails: see [`State`].
+pub async fn rotate(
+    app: &Arc<App>,
+    caller: &Caller,
+    workspace: &str,
+    name: &str,
+    precondition: &Precondition,
+) -> Result<Rotated> {
+    let workspace = authorise_name(app, caller, workspace, name, Action::RotatePasswords).await?;
+    app.throttle.look(Kind::Tests, &*caller.identity(), app.clock.now())?;
+    servable(app, &workspace, name).await?.admit(caller, &workspace, name)?;
+    let mut read = app.store.read().await?;
+    let found = current(app, &mut read, &workspace, name).await?;
+    precondition.check(&found.0)?;
+    refuse_while_under_way(app, &mut read, &found.0.id).await?;
+    drop(read);
+    let task = Task::of(app, &workspace, found).await?;
+    let new = candidate::make();
+    // A version that could not be saved afterwards is refused now.
+    candidate::next_version(&task, &new)?;
+    app.throttle.take(Kind::Tests, &*caller.identity(), app.clock.now())?;
+    let at = (task.public().clone(), SecretFields::default());
+    let placed = app.tests.plan((&*caller.identity(), task.workspace.id), &task.kind.connector, &app.clock, at).await?;
+    let planned = placed.within(settings::in_force(app).await?);
+    checks::audit_use(app, caller, &task.workspace, name, task.before.version).await?;
+
+    let mut write = begin(app, caller).await?;
+    let (held, _) = hold_current(app, &mut write, &workspace, name).await?;
+    precondition.check(&held)?;
+    refuse_while_under_way(app, &mut write, &held.id).await?;
+    if (&held.id, held.version) != (&task.before.id, task.before.version) {
+        return Err(Error::VersionConflict);
+    }
+    let row = candidate::row(app, caller, &task, &new)?;
+    store::insert_rotation(&mut write, &row).await?;
+    let detail = serde_json::json!({"version": held.version});
+    let workspace_id = Some(held.workspace_id.clone());
+    let event = Event { at: row.begun_at, workspace_id, action: "connection.rotate", object: &held.name, detail };
+    audit::record(&mut write, &app.vault, caller, event).await?;
+    write.commit_quietly().await?;
+
+    let caller = Caller { idempotency: None, ..caller.clone() };
+    let act = Act { app: app.clone(), caller, task, row, new };
+    let under_way = app.under_way.begin();
+    let done = tokio::spawn(async move {
+        let rotated = Box::pin(planned.hold(|runs| act.run(runs))).await;
+        drop(under_way);
+        rotated
+    });
+    done.await.context("a rotation was cut off").map_err(Error::Internal)?
+}
+
+/// Refuses what would change a connection while its password is being rotated: callers hold it.
+pub(super) async fn refuse_while_under_way(app: &App, handle: &mut impl Handle, connection_id: &str) -> Result<()> {
+    match store::rotation(handle, connection_id).await? {
+        None => Ok(()),
+        Some(row) => Err(Error::RotationUnderWay(Box::new(UnderWay::of(&row, app.clock.now())))),
+    }
+}
+
+/// The rotation of a connection that is not settled, if there is one. Callers authorise first.
+pub(super) async fn under_way(app: &App, handle: &mut impl Handle, connection_id: &str) -> Result<Option<UnderWay>> {
+    Ok(store::rotation(handle, connection_id).await?.map(|row| UnderWay::of(&row, app.clock.now())))
+}
+
+/// Gives up a rotation that cannot be settled: its new password is forgotten, and the connection can be changed again. For who knows which
+/// password the database has, or will set one there.
+///
+/// # Errors
+/// `NotFound` if there is none, `RotationUnderWay` while somebody is at it.
+pub async fn give_up(app: &App, caller: &Caller, workspace: &str, name: &str, precondition: &Precondition) -> Result<Connection> {
+    let workspace = authorise_name(app, caller, workspace, name, Action::RotatePasswords).await?;
+    let mut write = begin(app, caller).await?;
+    let (held, version) = hold_current(app, &mut write, &workspace, name).await?;
+    precondition.check(&held)?;
+    let row = store::rotation(&mut write, &held.id).await?.ok_or(Error::NotFound("rotation"))?;
+    let now = app.clock.now();
+    if row.leased_until > now || row.tries == 0 {
+        return Err(Error::RotationUnderWay(Box::new(UnderWay::of(&row, now))));
+    }
+    settle::end(app, &mut write, caller, (&row, &held), "given_up").await?;
+    write.commit_quietly().await?;
+    connections::view(app, held, &version)
+}
+
+/// A JSON column of what stood in the way.
+fn problem(error: &dataflow_model::TestError) -> Result<String> {
+    json(&Problem { message: error.message.clone(), hint: error.hint.clone() })
+}
+
+/// The same secrets, of which this password is one.
+fn with_password(secrets: &SecretFields, password: &dataflow_model::Secret) -> SecretFields {
+    let others = secrets.0.iter().filter(|(path, _)| path.as_str() != PASSWORD);
+    let mut all: BTreeMap<_, _> = others.map(|(path, secret)| (path.clone(), secret.duplicate_secret())).collect();
+    all.insert(PASSWORD.into(), password.duplicate_secret());
+    SecretFields(all)
+}
