@@ -2,12 +2,17 @@
 //! first of them, and is never seen beyond.
 //!
 //! What belongs here is the bending. What does not: corpora and readers, which stand in the module `fuzz` of each crate that reads
-//! foreign bytes. `PROPTEST_CASES` says how many cases a test tries (`make fuzz` tries many); proptest makes a failing one small.
+//! foreign bytes. A reader is given bent inputs for [`SPAN`], other ones each time; all of them together are fed for more than a minute of
+//! each change's checks. `PROPTEST_CASES` says how many cases instead (`make fuzz` tries many). Proptest makes a failing one small.
 //!
 //! Not guided by coverage: libFuzzer's instrumentation has to be in everything that is linked, so that aws-lc and SQLite were built a second
 //! time, for ten minutes of each change's checks.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    env,
+    time::{Duration, Instant},
+};
 
 use proptest::{
     collection::vec,
@@ -15,10 +20,10 @@ use proptest::{
     test_runner::{TestError, TestRunner},
 };
 
-/// Cases unless `PROPTEST_CASES` says otherwise: a second or two for each reader.
-const CASES: u32 = 2_000;
-/// What proptest tries where nothing is said.
-const PROPTESTS_OWN: u32 = 256;
+/// How long a reader is fed unless `PROPTEST_CASES` says how often.
+pub const SPAN: Duration = Duration::from_secs(2);
+/// Cases between two looks at the clock.
+const ROUND: u32 = 100;
 /// No reader takes longer for an input of a few hundred bytes, on whatever machine.
 const LONGEST: Duration = Duration::from_secs(5);
 
@@ -94,22 +99,31 @@ fn bent(corpus: &[&[u8]], begin: usize, bends: &[Bend]) -> Vec<u8> {
 ///
 /// # Panics
 /// If the reader does, or takes too long: with the shortest input that was found to do it. That belongs into the corpus.
+#[expect(clippy::print_stdout, reason = "a test says what it tried")]
 pub fn fuzz(corpus: &[&[u8]], reader: impl Fn(&[u8])) {
     for sound in corpus {
         reader(sound);
     }
     let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    if config.cases == PROPTESTS_OWN {
-        config.cases = CASES;
-    }
-    let cases = config.cases;
+    let wanted = env::var_os("PROPTEST_CASES").map(|_| config.cases);
+    config.cases = wanted.unwrap_or(ROUND);
     let inputs = (any::<usize>(), vec(bend(), 0..8)).prop_map(|(begin, bends)| bent(corpus, begin, &bends));
-    let outcome = TestRunner::new(config).run(&inputs, |bytes| {
-        let begun = Instant::now();
-        reader(&bytes);
-        prop_assert!(begun.elapsed() < LONGEST, "it took {:?}", begun.elapsed());
-        Ok(())
-    });
+    let cases = Cell::new(0_u32);
+    let began = Instant::now();
+    let outcome = loop {
+        let outcome = TestRunner::new(config.clone()).run(&inputs, |bytes| {
+            cases.set(cases.get() + 1);
+            let begun = Instant::now();
+            reader(&bytes);
+            prop_assert!(begun.elapsed() < LONGEST, "it took {:?}", begun.elapsed());
+            Ok(())
+        });
+        if outcome.is_err() || wanted.is_some() || began.elapsed() >= SPAN {
+            break outcome;
+        }
+    };
+    let cases = cases.get();
+    println!("fuzz: {cases} cases in {:.1} s", began.elapsed().as_secs_f32());
     if let Err(failure) = outcome {
         let input = match &failure {
             TestError::Fail(_, bytes) => bytes.escape_ascii().to_string(),

@@ -187,12 +187,7 @@ fn place(fields: &mut Map<String, Value>, path: &FieldPath, value: Value) {
 }
 
 pub(super) fn respond(status: StatusCode, connection: Connection) -> Response {
-    let etag = HeaderValue::from_str(&connection.etag());
-    let mut response = (status, Json(answer(connection))).into_response();
-    if let Ok(etag) = etag {
-        response.headers_mut().insert(header::ETAG, etag);
-    }
-    response
+    (status, [(header::ETAG, connection.etag())], Json(answer(connection))).into_response()
 }
 
 /// How to list connections.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::State,
-    http::{HeaderValue, StatusCode, header},
+    http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use dataflow_model::TestReport;
@@ -108,11 +108,7 @@ pub async fn rotate_password(
             (RotateAnswer { state: Some(state.as_str()), version: connection.row.version, set, test }, connection.etag())
         }
     };
-    let mut response = Json(answer).into_response();
-    if let Ok(etag) = HeaderValue::from_str(&etag) {
-        response.headers_mut().insert(header::ETAG, etag);
-    }
-    Ok(response)
+    Ok(([(header::ETAG, etag)], Json(answer)).into_response())
 }
 
 /// Gives up a rotation that cannot be settled: the new password is forgotten, and the connection can be changed again. For who knows which

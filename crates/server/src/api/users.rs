@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::State,
-    http::{HeaderValue, header},
+    http::header,
     response::{IntoResponse as _, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -45,11 +45,7 @@ pub struct UsersBody {
 fn respond(narrowing: Narrowing) -> Response {
     let narrowed = narrowing.users.is_some();
     let Users { people, tokens, groups } = narrowing.users.unwrap_or_default();
-    let mut response = Json(UsersBody { narrowed, people, tokens, groups }).into_response();
-    if let Ok(etag) = HeaderValue::from_str(&narrowing.etag) {
-        response.headers_mut().insert(header::ETAG, etag);
-    }
-    response
+    ([(header::ETAG, narrowing.etag)], Json(UsersBody { narrowed, people, tokens, groups })).into_response()
 }
 
 /// Shows who may use a connection.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::State,
-    http::{HeaderValue, StatusCode, header},
+    http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use dataflow_model::Tag;
@@ -195,12 +195,7 @@ pub async fn list_versions(
     responses((status = 200, body = VersionAnswer, headers(("ETag" = String))), (status = 404), (status = 410)))]
 pub async fn show_version(State(app): State<Arc<App>>, Authenticated(caller): Authenticated, at: Versioned) -> Result<Response> {
     let version = history::show(&app, &caller, &at.workspace, &at.name, at.version).await?;
-    let etag = HeaderValue::from_str(&version.etag());
-    let mut response = Json(VersionAnswer::from(version)).into_response();
-    if let Ok(etag) = etag {
-        response.headers_mut().insert(header::ETAG, etag);
-    }
-    Ok(response)
+    Ok(([(header::ETAG, version.etag())], Json(VersionAnswer::from(version))).into_response())
 }
 
 /// From which version on.

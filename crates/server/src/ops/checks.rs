@@ -141,11 +141,6 @@ impl Planned {
 pub struct Keeper(Option<Record>);
 
 impl Keeper {
-    /// Of a test of this version that ran as part of something else.
-    pub(super) fn of(connection: Uuid, version: i64, by: &str) -> Self {
-        Self(Some(Record { connection, version, by: by.to_owned() }))
-    }
-
     /// Writes the check after the answer: in a task of its own, logged if it fails.
     pub fn keep(self, app: &Arc<App>, report: &TestReport) {
         let Some(record) = self.0 else { return };

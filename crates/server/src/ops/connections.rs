@@ -50,12 +50,13 @@ impl Connection {
     /// Changes with every version, and differs between two connections that had the same name.
     #[must_use]
     pub fn etag(&self) -> String {
-        etag(&self.row)
+        etag(&self.row.id, self.row.version)
     }
 }
 
-pub(super) fn etag(row: &ConnectionRow) -> String {
-    format!("\"{}.{}\"", row.id, row.version)
+/// Of a connection while this version is the current one.
+pub(super) fn etag(id: &str, version: i64) -> String {
+    format!("\"{id}.{version}\"")
 }
 
 /// What `If-Match` may say.
@@ -71,7 +72,7 @@ pub enum Precondition {
 
 impl Precondition {
     pub(super) fn check(&self, row: &ConnectionRow) -> Result<()> {
-        self.holds(&etag(row))
+        self.holds(&etag(&row.id, row.version))
     }
 
     /// Whether it holds where `etag` is what is there.

@@ -17,7 +17,7 @@ pub use self::difference::{Difference, FieldChange, SecretDifference, Value};
 pub(super) use self::difference::{Held, differences};
 use super::{
     access::{Action, Caller, authorise_name},
-    connections::{Connection, Precondition, current, hold_current},
+    connections::{Connection, Precondition, current, etag, hold_current},
     idempotency::begin,
     paging::{Page, Paging},
     rotations,
@@ -75,10 +75,6 @@ impl Version {
     pub fn etag(&self) -> String {
         etag(&self.row.connection_id, self.row.version)
     }
-}
-
-fn etag(connection_id: &str, version: i64) -> String {
-    format!("\"{connection_id}.{version}\"")
 }
 
 /// What changed from one version to another.

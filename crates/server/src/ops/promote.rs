@@ -187,7 +187,7 @@ fn over(
     }
     // What was compared, and nothing that came after.
     let precondition = match &order.precondition {
-        Precondition::Any => Precondition::Tags(vec![etag(&row)]),
+        Precondition::Any => Precondition::Tags(vec![etag(&row.id, row.version)]),
         other => other.clone(),
     };
     Ok(Change { draft, precondition, ..Change::default() })

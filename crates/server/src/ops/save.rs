@@ -1,6 +1,6 @@
 //! The next version of a connection: written with its search words and its events, whichever act makes it.
 
-use dataflow_model::{ConnectionType, FieldPath};
+use dataflow_model::{ConnectionType, FieldPath, TestReport};
 
 use super::{
     access::Caller,
@@ -34,8 +34,8 @@ pub(super) struct Next<'n> {
 pub(super) enum Act<'n> {
     /// An edit, with the secrets that it sends elsewhere, and what it was copied of.
     Edit { carried: Vec<FieldPath>, copied_from: Option<Origin>, tried: Option<Tried> },
-    /// A new password that the database has by now.
-    Rotate,
+    /// A new password that the database has by now, as its test showed.
+    Rotate { test: &'n TestReport },
     /// An older version that it equals.
     Restore { from: &'n VersionRow, tried: Option<Tried> },
 }
@@ -44,7 +44,15 @@ impl Act<'_> {
     fn tried(&self) -> Option<&Tried> {
         match self {
             Self::Edit { tried, .. } | Self::Restore { tried, .. } => tried.as_ref(),
-            Self::Rotate => None,
+            Self::Rotate { .. } => None,
+        }
+    }
+
+    /// Of the test that was run for this change, and on which its being here rests.
+    fn report(&self) -> Option<&TestReport> {
+        match self {
+            Self::Rotate { test } => Some(test),
+            Self::Edit { .. } | Self::Restore { .. } => self.tried().and_then(|tried| tried.report.as_ref()),
         }
     }
 }
@@ -93,8 +101,7 @@ pub(super) async fn save(app: &App, caller: &Caller, mut write: Write, next: Nex
         row = ConnectionRow { checked_at: None, check_status: None, check_summary: None, check_micros: None, ..row };
         store::record_check_on_connection(&mut write, &row).await?;
     }
-    // A test that was run for this change, and on which its being here rests.
-    if let Some(report) = act.tried().and_then(|tried| tried.report.as_ref()) {
+    if let Some(report) = act.report() {
         row = checks::keep_in(&mut write, now, row, (number, &caller.label()), report).await?;
     }
     replace_words(&mut write, &row, kind, public).await?;
@@ -115,7 +122,7 @@ pub(super) async fn save(app: &App, caller: &Caller, mut write: Write, next: Nex
             Origin::note(copied_from.as_ref(), &mut detail);
             ("connection.edit", detail)
         }
-        Act::Rotate => ("connection.rotated", serde_json::json!({"version": number, "fields": changed})),
+        Act::Rotate { .. } => ("connection.rotated", serde_json::json!({"version": number, "fields": changed})),
         Act::Restore { from, .. } => {
             let detail = serde_json::json!({"version": number, "from": from.version, "fields": changed});
             ("connection.restore_version", detail)

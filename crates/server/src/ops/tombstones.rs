@@ -50,7 +50,7 @@ impl Deleted {
     /// The entity tag that bringing it back names.
     #[must_use]
     pub fn etag(&self) -> String {
-        connections::etag(&self.row)
+        connections::etag(&self.row.id, self.row.version)
     }
 }
 

@@ -25,9 +25,9 @@ use crate::{
     error::{Error, Result},
     ops::{
         access::{Caller, Roles, TokenIdentity, Who},
-        checks::{self, Keeper},
+        checks,
         connections::{Connection, hold_current},
-        rows::{Sealed as _, VersionContent, uuid},
+        rows::{Sealed as _, VersionContent},
         save::{Act, Next, save},
         settings,
     },
@@ -167,9 +167,8 @@ async fn saved(
     };
     let (next, sealed) = candidate::next_version(&now, new)?;
     let before = (before.0, before.1, now.content);
-    let next = Next { workspace, kind: &task.kind, before, content: next, sealed, act: Act::Rotate };
+    let next = Next { workspace, kind: &task.kind, before, content: next, sealed, act: Act::Rotate { test: &test } };
     let connection = save(app, caller, write, next).await?;
-    Keeper::of(uuid(&task.before.id)?, connection.row.version, &caller.label()).keep(app, &test);
     Ok(Settled { state: State::Rotated, test: Some(test), connection: Some(connection) })
 }
 

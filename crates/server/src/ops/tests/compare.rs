@@ -277,20 +277,6 @@ async fn fields_for_admins_take_an_admin_there_and_a_second_look() {
     assert_eq!(copied.connection.public.text("extra.insecure_auth"), Some("md5"));
 }
 
-macro_rules! on_both_engines {
-    ($($test:ident as $sqlite:ident, $postgres:ident;)*) => {
-        $(#[tokio::test]
-        async fn $sqlite() {
-            $test(Fixture::new().await).await;
-        }
-
-        #[tokio::test]
-        async fn $postgres() {
-            $test(Fixture::on_postgres().await).await;
-        })*
-    };
-}
-
 on_both_engines! {
     every_name_once as every_name_on_sqlite, every_name_on_postgres;
     two_copies_at_once as two_copies_on_sqlite, two_copies_on_postgres;

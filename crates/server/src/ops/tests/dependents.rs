@@ -314,20 +314,6 @@ async fn a_report_is_refused_at_its_fields() {
     assert!(matches!(scans::report(app, &Caller::shell(), WORKSPACE, "etl", whole(many)).await, Err(Error::Invalid(_))));
 }
 
-macro_rules! on_both_engines {
-    ($($test:ident as $sqlite:ident, $postgres:ident;)*) => {
-        $(#[tokio::test]
-        async fn $sqlite() {
-            $test(Fixture::new().await).await;
-        }
-
-        #[tokio::test]
-        async fn $postgres() {
-            $test(Fixture::on_postgres().await).await;
-        })*
-    };
-}
-
 on_both_engines! {
     seen_and_found_are_one_where_they_are_one_program as seen_and_found_on_sqlite, seen_and_found_on_postgres;
     pieces_of_two_scans_do_not_pass_for_one as pieces_on_sqlite, pieces_on_postgres;

@@ -1,6 +1,21 @@
 //! The rules by themselves, for what no request from outside can bring about: a client that leaves at a given instant, a clock that moves, a
 //! row that is bent under a running server.
 
+/// Tests of either engine: each begins on a store of its own.
+macro_rules! on_both_engines {
+    ($($test:ident as $sqlite:ident, $postgres:ident;)*) => {
+        $(#[tokio::test(flavor = "multi_thread")]
+        async fn $sqlite() {
+            $test(Fixture::new().await).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $postgres() {
+            $test(Fixture::on_postgres().await).await;
+        })*
+    };
+}
+
 mod accounts;
 mod carry;
 mod changes;

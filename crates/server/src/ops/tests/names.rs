@@ -313,20 +313,6 @@ async fn aliases_go_and_come_back_with_their_connection(fixture: Fixture) {
     is_sound(&fixture).await;
 }
 
-macro_rules! on_both_engines {
-    ($($test:ident as $sqlite:ident, $postgres:ident;)*) => {
-        $(#[tokio::test(flavor = "multi_thread")]
-        async fn $sqlite() {
-            $test(Fixture::new().await).await;
-        }
-
-        #[tokio::test(flavor = "multi_thread")]
-        async fn $postgres() {
-            $test(Fixture::on_postgres().await).await;
-        })*
-    };
-}
-
 on_both_engines! {
     a_renamed_connection_is_found_by_both_names as rename_on_sqlite, rename_on_postgres;
     who_still_uses_an_alias_is_told as aliases_on_sqlite, aliases_on_postgres;

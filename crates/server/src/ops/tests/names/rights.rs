@@ -173,20 +173,6 @@ async fn of_many_at_once_one_has_the_name(fixture: Fixture) {
     println!("promise: names: 10 rounds of 4 and 5 of 3 that reach for one at once: 0 that lead to two connections");
 }
 
-macro_rules! on_both_engines {
-    ($($test:ident as $sqlite:ident, $postgres:ident;)*) => {
-        $(#[tokio::test(flavor = "multi_thread")]
-        async fn $sqlite() {
-            $test(Fixture::new().await).await;
-        }
-
-        #[tokio::test(flavor = "multi_thread")]
-        async fn $postgres() {
-            $test(Fixture::on_postgres().await).await;
-        })*
-    };
-}
-
 on_both_engines! {
     no_name_gives_anybody_more as no_more_on_sqlite, no_more_on_postgres;
     of_many_at_once_one_has_the_name as at_once_on_sqlite, at_once_on_postgres;
