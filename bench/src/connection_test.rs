@@ -22,8 +22,8 @@ const PAUSE: Duration = Duration::from_millis(60);
 
 pub fn measure(postgres: &Postgres) -> anyhow::Result<Vec<Line>> {
     let server = Server::start()?;
-    create(&mut server.client("editor")?, &postgres.connection("local"))?;
-    let mut user = server.client("user")?;
+    create(&mut server.client("editor", "editor")?, &postgres.connection("local"))?;
+    let mut user = server.client("user", "user")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut bare, mut paced, mut at_once) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS + 5 {

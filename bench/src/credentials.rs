@@ -77,11 +77,11 @@ pub fn measure() -> anyhow::Result<Vec<Line>> {
 
 /// Makes the connections, and gives the tokens that ask for them.
 fn fill(server: &Server) -> anyhow::Result<Vec<String>> {
-    let mut editor = server.client("editor")?;
+    let mut editor = server.client("editor", "editor")?;
     for number in 0..NAMES {
         create(&mut editor, &sample(number))?;
     }
-    let mut admin = server.client("admin")?;
+    let mut admin = server.client("admin", "admin")?;
     (0..TOKENS).map(|number| user_token(&mut admin, number)).collect()
 }
 

@@ -95,8 +95,8 @@ pub fn measure() -> anyhow::Result<Vec<Line>> {
     lines.push(searches("list page of 50 out of 100,000, Studio", &mut server.browser()?, studio)?);
     lines.push(worst(&mut server.browser()?, studio)?);
     lines.push(after_a_change(&server, &mut server.browser()?)?);
-    lines.push(searches("list page of 50 out of 100,000, API", &mut server.client("viewer")?, &api)?);
-    lines.extend(dependents(&mut server.client("editor")?, pairs)?);
+    lines.push(searches("list page of 50 out of 100,000, API", &mut server.client("viewer", "viewer")?, &api)?);
+    lines.extend(dependents(&mut server.client("editor", "of dependents")?, pairs)?);
     lines.extend(rest::measure(&mut server, "100,000 connections", 1_000.0)?);
     Ok(lines)
 }
@@ -198,7 +198,7 @@ fn time(client: &mut Client, address: &str) -> anyhow::Result<f64> {
 
 /// The Studio's page after a connection was created: its filters are counted anew.
 fn after_a_change(server: &Server, browser: &mut Client) -> anyhow::Result<Line> {
-    let mut editor = server.client("editor")?;
+    let mut editor = server.client("editor", "editor")?;
     let mut times = Vec::new();
     for number in 0..20 {
         create(&mut editor, &connection(NAMES + number))?;

@@ -15,7 +15,7 @@ const REST: Duration = Duration::from_secs(1);
 /// With 14 connections.
 pub fn few() -> anyhow::Result<Vec<Line>> {
     let mut server = Server::start()?;
-    let mut editor = server.client("editor")?;
+    let mut editor = server.client("editor", "editor")?;
     for number in 0..14 {
         create(&mut editor, &sample(number))?;
     }

@@ -38,7 +38,7 @@ struct Imports {
 
 pub fn measure(python: &Path, postgres: &Postgres) -> anyhow::Result<Vec<Line>> {
     let server = Server::start()?;
-    let mut editor = server.client("editor")?;
+    let mut editor = server.client("editor", "editor")?;
     let files = TempDir::new()?;
     let file = files.path().join("bench.db");
     Connection::open(&file)?.execute_batch("CREATE TABLE bench (id INTEGER PRIMARY KEY)")?;

@@ -100,9 +100,9 @@ impl Server {
         Ok(shell(self.folder.path(), &["token", "create", "--role", role, "--name", name], "")?.trim().to_owned())
     }
 
-    /// A client of the API with a token of `role`.
-    pub fn client(&self, role: &str) -> anyhow::Result<Client> {
-        Client::with_token(self.port, &self.token(role, role)?)
+    /// A client of the API with a token of `role`, of a name that no other has.
+    pub fn client(&self, role: &str, name: &str) -> anyhow::Result<Client> {
+        Client::with_token(self.port, &self.token(role, name)?)
     }
 
     /// A browser that is signed in to the Studio.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "answers are read by name; what is absent is null and fails the test")]
 
+use std::net::TcpListener;
+
 use dataflow_tests::{
     http::{Answer, Request},
     shell::{Home, Ran, says},
@@ -315,4 +317,29 @@ fn dev_to_prod_in_a_shell() {
     assert!(run(&["compare", "--with", "prod", "--check"]).stderr.contains("“prod” has what is here"));
     let told = [drift.stdout, all.stdout, made.stdout, made.stderr, saved.stdout, saved.stderr].concat();
     assert!(!told.contains("planted"), "{told}");
+}
+
+/// Nothing listens where the other one leads.
+#[test]
+fn a_copy_over_what_serves_is_tested_first_if_that_is_asked() {
+    let two = Two::start(Engine::Sqlite);
+    let mut here = sample("sales", "planted-here");
+    here["extra"] = json!({"application_name": "etl"});
+    two.stored.admin("POST", "/connections").json(&here).send().expect(201);
+    let mut there = sample("sales", "planted-there");
+    let closed = TcpListener::bind("127.0.0.1:0").expect("bound").local_addr().expect("a port").port();
+    (there["host"], there["port"]) = (json!("127.0.0.1"), json!(closed));
+    two.create_there(&there);
+    let etag = two.etag_there("sales");
+    let copy = |query: &str| {
+        let request = two.stored.admin("POST", &format!("/connections/sales/copy{query}"));
+        let request = request.header(OTHER_TOKEN, &two.prod).header("if-match", &etag);
+        request.json(&json!({"to": "prod", "fields": ["extra.application_name"]})).send()
+    };
+    let refused = copy("?test=true");
+    refused.refused(409, "test_failed");
+    assert_eq!(refused.json()["report"]["status"], "failed", "{}", refused.text());
+    assert_eq!(two.etag_there("sales"), etag, "nothing was saved");
+    let saved = copy("?test=false").expect(200).json();
+    assert_eq!((&saved["connection"]["extra"]["application_name"], &saved["connection"]["version"]), (&json!("etl"), &json!(2)));
 }

@@ -41,4 +41,7 @@ pub struct CopyConnection {
     /// Copy all that differs of one that is there, but for what says where it leads and as whom
     #[arg(long, conflicts_with = "fields")]
     pub all_fields: bool,
+    /// Copy over one that is there without a test: else what clients will connect with there is tested before it serves
+    #[arg(long)]
+    pub no_test: bool,
 }

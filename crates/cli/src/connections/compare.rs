@@ -8,7 +8,7 @@ use dataflow_model::Secret;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{accepted, ask, path, show};
+use super::{ask, path, show, tried};
 use crate::{
     args::{CompareWorkspaces, CopyConnection, OtherWorkspace, Output},
     output,
@@ -109,13 +109,13 @@ pub(super) fn copy(client: &Client, form: Output, arguments: &CopyConnection) ->
     let rows: Vec<_> = differences.iter().filter(is_asked).map(row).collect();
     output::say(&output::table(&["field", "here", &format!("now in {to}")], rows));
     let body = serde_json::to_vec(&json!({"to": to, "fields": fields}))?;
-    let path = format!("{}/copy", path(name));
+    let path = format!("{}/copy?test={}", path(name), !arguments.no_test);
     let etag = pair.get("there").map(|there| text(there, "etag")).unwrap_or_default();
     let mut request = ApiRequest::new(Method::POST, &path).json(&body).header(OTHER_TOKEN, token.expose_secret());
     if !etag.is_empty() {
         request = request.header("If-Match", &etag);
     }
-    let answer = accepted(&ask(client, &request)?)?;
+    let answer = tried(&ask(client, &request)?)?;
     output::say(&if etag.is_empty() { format!("Created in “{to}”.") } else { format!("Saved in “{to}”.") });
     let missing = answer.get("missing_secrets").and_then(Value::as_array).cloned().unwrap_or_default();
     let missing: Vec<_> = missing.iter().filter_map(Value::as_str).collect();

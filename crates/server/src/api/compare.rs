@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{
     ListAnswer,
-    conditions::IfMatch,
+    conditions::{Conditions, TrialParams},
     connections::{ConnectionAnswer, answer},
     extract::{Asked, BetweenWorkspaces, InWorkspace, JsonBody, Named},
     listed,
@@ -185,21 +185,21 @@ pub struct CopyAnswer {
 /// there is changed in the fields that are named, and keeps where it leads, as whom, and its secrets: name the version that is to be changed in
 /// `If-Match`.
 #[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/connections/{name}/copy", operation_id = "copy_connection", tag = "connections",
-    params(("workspace" = String, Path), ("name" = String, Path),
+    params(("workspace" = String, Path), ("name" = String, Path), TrialParams,
         ("Dataflow-Other-Token" = Option<String>, Header, description = "A token of the other workspace: that of `Authorization` is of one workspace, and finds no other"),
         ("If-Match" = Option<String>, Header, description = "The ETag of the other workspace's connection, a list of such, or `*`; needed where there is one")),
     request_body = CopyRequest,
     responses((status = 200, body = CopyAnswer, headers(("ETag" = String))), (status = 201, body = CopyAnswer, headers(("ETag" = String), ("Location" = String))),
-        (status = 403), (status = 404), (status = 409, description = "name_taken"), (status = 410), (status = 412), (status = 415), (status = 422), (status = 428)))]
+        (status = 403), (status = 404), (status = 409, description = "name_taken, test_failed"), (status = 410), (status = 412), (status = 415), (status = 422), (status = 428)))]
 pub async fn copy_connection(
     State(app): State<Arc<App>>,
     BetweenWorkspaces(callers): BetweenWorkspaces,
     named: Named,
-    IfMatch(precondition): IfMatch,
+    Conditions { precondition, trial }: Conditions,
     JsonBody(body): JsonBody<CopyRequest>,
 ) -> Result<Response> {
     let Named { workspace, name } = named;
-    let order = Order { to: body.to, fields: body.fields, precondition };
+    let order = Order { to: body.to, fields: body.fields, precondition, trial };
     let made = promote::copy(&app, &callers, &workspace, &name, &order).await;
     let copied = match or_repeated(&app, &callers.there, made).await {
         Err(Error::Repeated) => promote::copied(&app, &callers.without_key(), &workspace, &name, &order).await?,

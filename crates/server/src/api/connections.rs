@@ -25,6 +25,7 @@ use crate::{
     error::{Error, Result},
     ops::{
         connections::{self, Change, Connection},
+        dependents::Failing,
         idempotency::or_repeated,
         list::{self, ListQuery},
         tombstones::{self, Removal},
@@ -39,7 +40,7 @@ use crate::{
     "username": "analytics", "password": {"set": true}, "tls": {"mode": "verify-full", "key": {"set": false}}, "extra": {"application_name": "dataflow"},
     "version": 3, "created_at": "2026-11-01T09:00:00Z", "created_by": "ada@example.org", "updated_at": "2026-11-02T09:00:00Z", "updated_by": "ada@example.org",
     "last_check": {"status": "ok", "summary": "PostgreSQL 15.18", "checked_at": "2026-11-02T09:00:05Z", "duration_ms": 12.5},
-    "rotation": null
+    "rotation": null, "failing": null
 }))]
 pub struct ConnectionAnswer {
     pub name: String,
@@ -60,6 +61,26 @@ pub struct ConnectionAnswer {
     pub last_check: Option<LastCheck>,
     /// A rotation of the password that is not settled, where the connection is shown; null otherwise.
     pub rotation: Option<UnderWayAnswer>,
+    /// That workflows could not connect with the version that serves, and no test has passed since, where the connection is shown; null otherwise.
+    pub failing: Option<FailingAnswer>,
+}
+
+/// Workflows could not connect with the version that serves.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({"workflows": 2, "last_at": "2026-11-02T09:00:00Z", "good_version": 6}))]
+pub struct FailingAnswer {
+    pub workflows: i64,
+    /// When the last of them could not.
+    pub last_at: String,
+    /// The last version before it that clients connect with otherwise and whose last test passed, or the last such one that was never tested;
+    /// null if there is none.
+    pub good_version: Option<i64>,
+}
+
+impl From<Failing> for FailingAnswer {
+    fn from(failing: Failing) -> Self {
+        Self { workflows: failing.workflows, last_at: rfc3339(failing.last_at), good_version: failing.good }
+    }
 }
 
 /// The last test of a connection.
@@ -162,6 +183,7 @@ pub(super) fn answer(connection: Connection) -> ConnectionAnswer {
         updated_by: row.updated_by,
         last_check,
         rotation: connection.rotation.map(UnderWayAnswer::from),
+        failing: connection.failing.map(FailingAnswer::from),
     }
 }
 

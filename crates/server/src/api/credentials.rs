@@ -57,7 +57,7 @@ pub struct CredentialsAnswer {
 
 /// Resolves a name. Send the `ETag` back as `If-None-Match`: 304 means that what you hold is current. Each call is a use and is audited.
 #[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/connections/{name}/credentials", operation_id = "resolve_credentials", tag = "credentials",
-    params(("workspace" = String, Path), ("name" = String, Path), ("If-None-Match" = Option<String>, Header), ("Dataflow-Workflow" = Option<String>, Header, description = "`kind=notebook; name=\"churn.ipynb\"; run=\"…\"`; name and run are cut after 250 characters, and what is not of this form counts as not sent"),
+    params(("workspace" = String, Path), ("name" = String, Path), ("If-None-Match" = Option<String>, Header), ("Dataflow-Workflow" = Option<String>, Header, description = "`kind=notebook; name=\"churn.ipynb\"; run=\"…\"; host=\"…\"`; name, run and host are cut after 250 characters, and what is not of this form counts as not sent"),
         ("Dataflow-Failed" = Option<String>, Header, description = "`?1` if you could not connect with what you hold: dependents show it, and while the password is being rotated the answer waits for the new one, up to three seconds")),
     responses((status = 200, body = CredentialsAnswer, headers(("ETag" = String), ("Cache-Control" = String), ("Dataflow-Connection-Version" = i64))),
         (status = 304, description = "What you hold is current, at the version that the header says.", headers(("ETag" = String), ("Cache-Control" = String), ("Dataflow-Connection-Version" = i64))),

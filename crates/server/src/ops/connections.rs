@@ -11,6 +11,7 @@ use dataflow_vault::random_uuid;
 
 use super::{
     access::{Action, Caller, authorise, authorise_name},
+    dependents::{self, Failing},
     idempotency::begin,
     list::search_words,
     names,
@@ -44,6 +45,8 @@ pub struct Connection {
     pub secrets: BTreeMap<FieldPath, bool>,
     /// Only where one connection is shown.
     pub rotation: Option<UnderWay>,
+    /// The same: that the version which serves fails for clients.
+    pub failing: Option<Failing>,
 }
 
 impl Connection {
@@ -166,7 +169,8 @@ pub async fn show(app: &App, caller: &Caller, workspace: &str, name: &str) -> Re
     let mut read = app.store.read().await?;
     let (row, version) = current(app, &mut read, &workspace, name).await?;
     let rotation = rotations::under_way(app, &mut read, &row.id).await?;
-    Ok(Connection { rotation, ..view(app, row, &version)? })
+    let failing = dependents::failing(app, caller, &mut read, &workspace, (&row, &version)).await?;
+    Ok(Connection { rotation, failing, ..view(app, row, &version)? })
 }
 
 /// Saves a change as the next version, if it is to be tested only once it has passed. Absent members stay, `null` clears, a secret left out is
@@ -182,7 +186,7 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
         Trial::None => None,
     };
     let mut write = begin(app, caller).await?;
-    let (before, old_version) = hold_current(app, &mut write, &workspace, name).await?;
+    let (before, old_version) = hold_current(app, caller, &mut write, &workspace, name).await?;
     change.precondition.check(&before)?;
     rotations::refuse_while_under_way(app, &mut write, &before.id).await?;
     let old = VersionContent::read(&old_version)?;
@@ -302,9 +306,11 @@ pub(super) async fn current(
     Ok((row, version))
 }
 
-/// The same for a change, which it is kept for: of two at the same instant, the second finds what the first left.
+/// The same for a change, which it is kept for: of two at the same instant, the second finds what the first left. Whoever names one and is led to
+/// another that his token does not name is refused, however lately that came about.
 pub(super) async fn hold_current(
     app: &App,
+    caller: &Caller,
     write: &mut Write,
     workspace: &Workspace,
     name: &str,
@@ -315,6 +321,7 @@ pub(super) async fn hold_current(
         store::hold_connection_by_id(write, &row.id).await?;
         let (held, version) = current(app, write, workspace, name).await?;
         if held.id == row.id {
+            names::admit(caller, name, &held.name)?;
             return Ok((held, version));
         }
     }
@@ -330,7 +337,7 @@ pub(super) fn view(app: &App, row: ConnectionRow, version: &VersionRow) -> Resul
         .filter(|field| field.secret)
         .map(|field| (field.path.clone(), content.secrets.contains_key(&field.path)))
         .collect();
-    Ok(Connection { row, tags, public: content.public, secrets, rotation: None })
+    Ok(Connection { row, tags, public: content.public, secrets, rotation: None, failing: None })
 }
 
 /// All that is wrong with a new connection, one error for each field.

@@ -6,14 +6,14 @@ use dataflow_model::{ByAlias, Certainty, Dependent, Found, Impact, Seen, Workflo
 
 use super::{
     access::{Action, Caller, authorise_name},
-    connections, names,
+    names,
     paging::{Page, Paging, Place, bad_cursor},
 };
 use crate::{
     app::{App, Workspace},
     clock::{SECOND, rfc3339},
     error::Result,
-    store::{self, ConnectionRow, Handle, PlaceRow, Seer, SightingRow},
+    store::{self, ConnectionRow, Handle, PlaceRow, Seer, SightingRow, VersionRow},
 };
 
 /// A workflow that used a name so lately is taken to be running: the SDK asks anew every five seconds while it is used.
@@ -85,20 +85,23 @@ pub struct Failing {
 }
 
 /// Whether the version that serves fails for clients: some could not connect with it lately, and no test has passed since.
-pub async fn failing(app: &App, caller: &Caller, workspace: &str, name: &str) -> Result<Option<Failing>> {
-    let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
-    let mut read = app.store.read().await?;
-    let (row, version) = connections::current(app, &mut read, &workspace, name).await?;
-    let of = Of::all(app, caller, &mut read, (&workspace, &row)).await?;
+pub(super) async fn failing(
+    app: &App,
+    caller: &Caller,
+    handle: &mut impl Handle,
+    workspace: &Workspace,
+    (row, version): (&ConnectionRow, &VersionRow),
+) -> Result<Option<Failing>> {
+    let of = Of::all(app, caller, handle, (workspace, row)).await?;
     let (mut workflows, mut last_at) = (0, None);
     for name in &of.names {
-        let (more, at) = store::count_failing(&mut read, of.of(name), (&row.id, row.version), of.now - FAILING).await?;
+        let (more, at) = store::count_failing(handle, of.of(name), (&row.id, row.version), of.now - FAILING).await?;
         workflows += more;
         last_at = last_at.max(at);
     }
     let passed_at = row.checked_at.filter(|_| row.check_status.as_deref() == Some("ok"));
     let Some(last_at) = last_at.filter(|last_at| passed_at.is_none_or(|passed_at| passed_at < *last_at)) else { return Ok(None) };
-    let good = store::good_before(&mut read, (&row.id, row.version), &version.fingerprint).await?;
+    let good = store::good_before(handle, (&row.id, row.version), &version.fingerprint).await?;
     Ok(Some(Failing { workflows, last_at, good }))
 }
 

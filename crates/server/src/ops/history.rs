@@ -197,7 +197,7 @@ pub async fn restore(app: &App, caller: &Caller, workspace: &str, name: &str, wa
         Trial::None => None,
     };
     let mut write = begin(app, caller).await?;
-    let (before, old_version) = hold_current(app, &mut write, &workspace, name).await?;
+    let (before, old_version) = hold_current(app, caller, &mut write, &workspace, name).await?;
     wanted.precondition.check(&before)?;
     rotations::refuse_while_under_way(app, &mut write, &before.id).await?;
     let from = version_of(app, &mut write, &before.id, wanted.version).await?;
@@ -306,7 +306,7 @@ pub async fn purge(
 ) -> Result<()> {
     let workspace = authorise_name(app, caller, workspace, name, Action::PurgeVersions).await?;
     let mut write = begin(app, caller).await?;
-    let (connection, _) = hold_current(app, &mut write, &workspace, name).await?;
+    let (connection, _) = hold_current(app, caller, &mut write, &workspace, name).await?;
     // Whoever bent its row: it can be taken away, since that gives nobody anything.
     store::version(&mut write, &connection.id, number).await?.ok_or(Error::NotFound("version"))?;
     precondition.holds(&etag(&connection.id, number))?;

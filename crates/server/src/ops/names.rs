@@ -174,7 +174,7 @@ pub async fn remove(
     let workspace = authorise_name(app, caller, workspace, name, Action::DeleteConnections).await?;
     app.uses.flush(&app.store).await?;
     let mut write = begin(app, caller).await?;
-    let (row, _) = hold_current(app, &mut write, &workspace, name).await?;
+    let (row, _) = hold_current(app, caller, &mut write, &workspace, name).await?;
     let found = alias_of(caller, &mut write, &row, alias).await?;
     let impact = impact_of_name(app, caller, &mut write, (&workspace, &row), Some(alias)).await?;
     if impact.token.is_some() && impact.token != impact_token {

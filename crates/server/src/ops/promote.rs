@@ -11,6 +11,7 @@ use super::{
     access::{Action, authorise_name},
     compare::{Callers, Serving, drifts},
     connections::{self, Change, Connection, Precondition, current, etag, view},
+    safe_change::Trial,
     versions::input,
 };
 use crate::{
@@ -31,6 +32,8 @@ pub struct Order {
     pub fields: Option<Vec<String>>,
     /// Of the connection that is there already.
     pub precondition: Precondition,
+    /// Whether what is there already is tested first with what it would be. A new one has no secrets to be tested with.
+    pub trial: Trial,
 }
 
 /// What came of it.
@@ -190,7 +193,7 @@ fn over(
         Precondition::Any => Precondition::Tags(vec![etag(&row.id, row.version)]),
         other => other.clone(),
     };
-    Ok(Change { draft, precondition, ..Change::default() })
+    Ok(Change { draft, precondition, trial: order.trial, ..Change::default() })
 }
 
 /// The fields that an order names, if a copy may have each.

@@ -51,7 +51,7 @@ pub async fn rename(app: &App, caller: &Caller, workspace: &str, name: &str, ren
     }
     let mut write = begin(app, caller).await?;
     let narrowed = store::hold_narrowed_tokens(&mut write, &workspace.id.to_string()).await?;
-    let (before, old_version) = hold_current(app, &mut write, &workspace, name).await?;
+    let (before, old_version) = hold_current(app, caller, &mut write, &workspace, name).await?;
     rename.precondition.check(&before)?;
     rotations::refuse_while_under_way(app, &mut write, &before.id).await?;
     if to.as_str() == before.name {

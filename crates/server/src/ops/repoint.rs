@@ -129,6 +129,7 @@ async fn pair(
     (name, to): (&str, &str),
 ) -> Result<(Pair, Pair)> {
     let from = current(app, write, workspace, name).await?;
+    names::admit(caller, name, &from.0.name)?;
     let to = other(app, caller, write, (workspace, &from.0), to).await?;
     Ok((from, to))
 }

@@ -75,7 +75,7 @@ pub async fn delete(app: &App, caller: &Caller, workspace: &str, name: &str, rem
     // What was used until this moment counts.
     app.uses.flush(&app.store).await?;
     let mut write = begin(app, caller).await?;
-    let (before, _) = connections::hold_current(app, &mut write, &workspace, name).await?;
+    let (before, _) = connections::hold_current(app, caller, &mut write, &workspace, name).await?;
     removal.precondition.check(&before)?;
     rotations::refuse_while_under_way(app, &mut write, &before.id).await?;
     let impact = dependents::impact(app, caller, &mut write, &workspace, &before).await?;

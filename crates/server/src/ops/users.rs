@@ -158,7 +158,7 @@ pub async fn set(
 ) -> Result<Narrowing> {
     let workspace = authorise_name(app, caller, workspace, name, Action::NarrowConnections).await?;
     let mut write = begin(app, caller).await?;
-    let (before, _) = connections::hold_current(app, &mut write, &workspace, name).await?;
+    let (before, _) = connections::hold_current(app, caller, &mut write, &workspace, name).await?;
     precondition.holds(&etag(app, &before))?;
     let users = match &users {
         None => None,

@@ -236,23 +236,24 @@ macro_rules! has {
     };
 }
 
-/// The text of every list page. The first range gives the rows `$row`, with the condition `$first`; `$after` is where the page begins.
+/// The text of every list page. The first range gives the rows `$row`, with the condition `$first`; `$after` is where the page begins. Dependents
+/// are counted for its rows alone, and not for all that were sorted; `$order` is the same order twice, of `$row` and of the page.
 macro_rules! page {
-    ($handle:expr, $query:expr, $row:literal of $from:literal, ($($first:tt)*), $after:literal, $order:literal, ($($place:expr),*)) => {
+    ($handle:expr, $query:expr, $row:literal of $from:literal, ($($first:tt)*), $after:literal, ($order:literal, $of_page:literal),
+     ($($place:expr),*)) => {
         fetch!(
             $handle,
             fetch_all,
             ListedRow,
             concat!(
-                "SELECT c.id, c.name, c.name_key, c.version, c.type, c.description, c.tags, c.address, c.updated_at, c.updated_by, \
-                 c.checked_at, c.check_status, c.check_summary, c.check_micros, c.recent_checks, \
-                 COALESCE((SELECT d.seen + d.found FROM dependents d WHERE d.workspace_id = $1 AND d.name_key = c.name_key), 0) \
+                "SELECT c.*, COALESCE((SELECT d.seen + d.found FROM dependents d WHERE d.workspace_id = $1 AND d.name_key = c.name_key), 0) \
                  + COALESCE((SELECT CAST(sum(a.seen + a.found) AS BIGINT) FROM live_names n JOIN dependents a ON a.workspace_id = n.workspace_id \
                  AND a.name_key = n.name_key WHERE n.connection_id = c.id AND n.name_key <> c.name_key), 0) AS dependents \
-                 FROM ",
+                 FROM (SELECT c.id, c.name, c.name_key, c.version, c.type, c.description, c.tags, c.address, c.updated_at, c.updated_by, \
+                 c.checked_at, c.check_status, c.check_summary, c.check_micros, c.recent_checks FROM ",
                 $from, " WHERE ", $row, ".workspace_id = $1 AND c.deleted_at IS NULL", $($first)*,
                 has!($row, "$4", "$5"), has!($row, "$6", "$7"), has!($row, "$8", "$9"), has!($row, "$10", "$11"), has!($row, "$12", "$13"),
-                " AND ", $after, " ORDER BY ", $order, " LIMIT $14"
+                " AND ", $after, " ORDER BY ", $order, " LIMIT $14) c ORDER BY ", $of_page
             ),
             $query.workspace_id;
             $query.bounds();
@@ -260,19 +261,19 @@ macro_rules! page {
         )
     };
     (walk $handle:expr, $query:expr, $after:literal, $order:literal, $place:tt) => {
-        page!($handle, $query, "c" of "connections c", (has!("c", "$2", "$3")), $after, $order, $place)
+        page!($handle, $query, "c" of "connections c", (has!("c", "$2", "$3")), $after, ($order, $order), $place)
     };
     // A connection that has many words of the range counts with the first of them.
     (sort $handle:expr, $query:expr, $after:literal, $order:literal, $place:tt) => {
         page!(found $handle, $query, (" AND f.word >= $2 AND f.word < $3 AND NOT EXISTS (SELECT 1 FROM search_words g \
-            WHERE g.workspace_id = $1 AND g.name_key = f.name_key AND g.word >= $2 AND g.word < f.word)"), $after, $order, $place)
+            WHERE g.workspace_id = $1 AND g.name_key = f.name_key AND g.word >= $2 AND g.word < f.word)"), $after, ($order, $order), $place)
     };
-    (word $handle:expr, $query:expr, $after:literal, $order:literal, $place:tt) => {
-        page!(found $handle, $query, (" AND f.word = $2"), $after, $order, $place)
+    (word $handle:expr, $query:expr, $after:literal, $orders:tt, $place:tt) => {
+        page!(found $handle, $query, (" AND f.word = $2"), $after, $orders, $place)
     };
     // SQLite reads the tables of a `CROSS JOIN` in the order in which they are written. Joined by name it would carry the bound of a page
     // over to `connections` and look at every later name for each row (half a second of 100,000), so they are joined by id.
-    (found $handle:expr, $query:expr, ($($first:tt)*), $after:literal, $order:literal, $place:tt) => {
+    (found $handle:expr, $query:expr, ($($first:tt)*), $after:literal, $orders:tt, $place:tt) => {
         page!(
             $handle,
             $query,
@@ -280,7 +281,7 @@ macro_rules! page {
             (" AND c.id = (SELECT i.id FROM connections i WHERE i.workspace_id = $1 AND i.name_key = f.name_key AND i.deleted_at IS NULL)",
              $($first)*),
             $after,
-            $order,
+            $orders,
             $place
         )
     };
@@ -291,7 +292,7 @@ pub async fn list_by_name(handle: &mut impl Handle, query: &PageQuery<'_>, after
     match query.way {
         Way::Walk => page!(walk handle, query, "c.name_key > $15", "c.name_key", (after)),
         Way::Sort => page!(sort handle, query, "c.name_key > $15", "c.name_key", (after)),
-        Way::Word => page!(word handle, query, "f.name_key > $15", "f.name_key", (after)),
+        Way::Word => page!(word handle, query, "f.name_key > $15", ("f.name_key", "c.name_key"), (after)),
     }
 }
 
@@ -300,7 +301,7 @@ pub async fn list_by_name_descending(handle: &mut impl Handle, query: &PageQuery
     match query.way {
         Way::Walk => page!(walk handle, query, "c.name_key < $15", "c.name_key DESC", (before)),
         Way::Sort => page!(sort handle, query, "c.name_key < $15", "c.name_key DESC", (before)),
-        Way::Word => page!(word handle, query, "f.name_key < $15", "f.name_key DESC", (before)),
+        Way::Word => page!(word handle, query, "f.name_key < $15", ("f.name_key DESC", "c.name_key DESC"), (before)),
     }
 }
 

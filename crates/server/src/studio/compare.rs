@@ -12,6 +12,7 @@ use super::{
     answer::{PageResult, go, page},
     fields::Fields,
     history::words,
+    form::did_not_pass,
     paging::AskedPage,
     second_look::Sent,
     session::SignedIn,
@@ -32,6 +33,8 @@ use crate::{
         connections::Precondition,
         history::{FieldChange, SecretDifference, Value},
         promote::{self, Order},
+        safe_change::Trial,
+        users,
     },
 };
 
@@ -135,7 +138,8 @@ pub async fn copy(
     let (to, etag) = (fields.text("to"), fields.text("etag"));
     let chosen: Vec<_> = fields.all("field").map(ToOwned::to_owned).collect();
     let precondition = if etag.is_empty() { Precondition::Missing } else { Precondition::Tags(vec![etag.to_owned()]) };
-    let order = Order { to: to.to_owned(), fields: Some(chosen.clone()), precondition };
+    let test_first = fields.text("test_first") == "on";
+    let order = Order { to: to.to_owned(), fields: Some(chosen.clone()), precondition, trial: Trial::if_asked(test_first) };
     let (status, error) = match promote::copy(&app, &Callers::both(caller.clone()), &named.workspace, &named.name, &order).await {
         Ok(copied) => {
             let mut query = url::form_urlencoded::Serializer::new(String::new());
@@ -156,9 +160,10 @@ pub async fn copy(
             let told: Vec<_> = errors.iter().map(|error| format!("{} {}.", error.field, error.message)).collect();
             (StatusCode::UNPROCESSABLE_ENTITY, format!("It was not copied: {}", told.join(" ")))
         }
-        Err(other) => return Err(sent.refused(&caller, other, &["to", "etag", "field"])),
+        Err(Error::TestFailed(report)) => (StatusCode::CONFLICT, did_not_pass(&report)),
+        Err(other) => return Err(sent.refused(&caller, other, &["to", "etag", "field", "test_first"])),
     };
-    let again = Again { error, chosen: chosen.into_iter().collect() };
+    let again = Again { error, chosen: chosen.into_iter().collect(), test_first };
     Ok(page(status, &form(&app, &caller, &named, to, Some(again)).await?))
 }
 
@@ -166,6 +171,7 @@ pub async fn copy(
 struct Again {
     error: String,
     chosen: BTreeSet<String>,
+    test_first: bool,
 }
 
 /// For those alone who may create it there, or edit the one that is there.
@@ -179,6 +185,8 @@ async fn form(app: &App, caller: &Caller, named: &Named, to: &str, again: Option
         return Err(Error::NotFound("connection"));
     }
     let is_there = pair.there.is_some();
+    let offered = is_there && app.tests.is_enabled() && users::admits(app, caller, to, name).await?;
+    let test_first = offered.then(|| again.as_ref().is_none_or(|again| again.test_first));
     let (error, chosen) = again.map(|again| (again.error, again.chosen)).unzip();
     let row = |drift: &compare::Drift| {
         let field = drift.difference.field.clone();
@@ -199,6 +207,7 @@ async fn form(app: &App, caller: &Caller, named: &Named, to: &str, again: Option
         here: workspace.clone(),
         there: to.to_owned(),
         error,
+        test_first,
         shell,
     })
 }

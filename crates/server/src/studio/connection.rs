@@ -29,7 +29,7 @@ use crate::{
     api::{connections::millis, extract::Named},
     app::App,
     clock::parse_rfc3339,
-    ops::{Action, activity, checks, connections, dependents as known, paging::Paging, rotations},
+    ops::{Action, activity, checks, connections, paging::Paging, rotations},
 };
 
 /// How many checks and dependents the page shows.
@@ -53,7 +53,6 @@ pub async fn show(
     let last = Paging { cursor: None, limit: Some(SHOWN) };
     let checks = checks::list(&app, &caller, &workspace.name, &named.name, &last).await?.rows;
     let (used_by, impact) = first(&app, &caller, &workspace.name, &named.name, SHOWN).await?;
-    let failing = known::failing(&app, &caller, &workspace.name, &named.name).await?;
     let now = app.clock.now();
     let activity = if Action::SeeActivity.allowed_to(roles) {
         activity::last(&app, &caller, &workspace.name, &named.name, TOLD).await?
@@ -92,7 +91,7 @@ pub async fn show(
         used_by,
         impact,
         activity: activity.into_iter().map(|entry| line(entry, now)).collect(),
-        failing: failing.map(|failing| FailingNotice {
+        failing: connection.failing.as_ref().map(|failing| FailingNotice {
             words: format!(
                 "Version {} fails for {}: {} could not connect with it, the last time {}.",
                 row.version,

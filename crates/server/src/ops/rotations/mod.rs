@@ -192,7 +192,7 @@ pub async fn rotate(
     checks::audit_use(app, caller, &task.workspace, name, task.before.version).await?;
 
     let mut write = begin(app, caller).await?;
-    let (held, _) = hold_current(app, &mut write, &workspace, name).await?;
+    let (held, _) = hold_current(app, caller, &mut write, &workspace, name).await?;
     precondition.check(&held)?;
     refuse_while_under_way(app, &mut write, &held.id).await?;
     if (&held.id, held.version) != (&task.before.id, task.before.version) {
@@ -238,7 +238,7 @@ pub(super) async fn under_way(app: &App, handle: &mut impl Handle, connection_id
 pub async fn give_up(app: &App, caller: &Caller, workspace: &str, name: &str, precondition: &Precondition) -> Result<Connection> {
     let workspace = authorise_name(app, caller, workspace, name, Action::RotatePasswords).await?;
     let mut write = begin(app, caller).await?;
-    let (held, version) = hold_current(app, &mut write, &workspace, name).await?;
+    let (held, version) = hold_current(app, caller, &mut write, &workspace, name).await?;
     precondition.check(&held)?;
     let row = store::rotation(&mut write, &held.id).await?.ok_or(Error::NotFound("rotation"))?;
     let now = app.clock.now();

@@ -145,7 +145,7 @@ async fn saved(
     (runs, test): (&Runs, TestReport),
 ) -> Result<Settled> {
     let mut write = app.store.write().await?;
-    let before = hold_current(app, &mut write, &task.workspace, &task.before.name).await?;
+    let before = hold_current(app, caller, &mut write, &task.workspace, &task.before.name).await?;
     if before.0.id != task.before.id || before.0.version != row.base_version {
         // Another node took this one for dead, and has settled it.
         return Err(Error::VersionConflict);

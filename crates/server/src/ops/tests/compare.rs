@@ -15,6 +15,7 @@ use crate::{
         people,
         promote::{self, Copied, Order},
         rows::Sealed as _,
+        safe_change::Trial,
         second_look::CONFIRMED_FOR,
         workspaces,
     },
@@ -150,7 +151,7 @@ async fn every_name_once(fixture: Fixture) {
 
 fn order(fields: Option<&[&str]>, precondition: Precondition) -> Order {
     let fields = fields.map(|fields| fields.iter().map(ToString::to_string).collect());
-    Order { to: THERE.to_owned(), fields, precondition }
+    Order { to: THERE.to_owned(), fields, precondition, trial: Trial::None }
 }
 
 async fn copy(fixture: &Fixture, fields: Option<&[&str]>, precondition: Precondition) -> Result<Copied, Error> {

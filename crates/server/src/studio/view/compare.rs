@@ -70,6 +70,8 @@ pub struct CopyForm {
     /// Of the one that is there; empty where there is none.
     pub etag: String,
     pub rows: Vec<Row>,
+    /// Whether the one that is there is tested first, where that can be chosen.
+    pub test_first: Option<bool>,
     /// Why nothing was copied.
     pub error: Option<String>,
 }
@@ -199,6 +201,7 @@ mod tests {
                 row("host", of("Host"), Takes::Told("kept")),
                 row("password", drift("Password", Told::Secret(true)), Takes::Told("never copied")),
             ],
+            test_first: (!etag.is_empty()).then_some(true),
             error: None,
         };
         keep("copy", &form("\"id.3\""));

@@ -81,6 +81,11 @@ async fn no_name_gives_anybody_more(fixture: Fixture) {
         let edited = connections::edit(app, &editor_now, WORKSPACE, name, change).await;
         assert!(matches!(edited, Err(Error::NoRole(..))), "{name}: {edited:?}");
         assert!(matches!(connections::show(app, &editor_now, WORKSPACE, name).await, Err(Error::NoRole(..))), "{name}");
+        // Nor where the name was led elsewhere once the caller had been asked what he may.
+        let workspace = app.workspace(WORKSPACE).await.expect("read").expect("there");
+        let mut write = app.store.write().await.expect("begun");
+        let held = connections::hold_current(app, &editor_now, &mut write, &workspace, name).await;
+        assert!(matches!(held, Err(Error::NoRole(..))), "{name}: {held:?}");
     }
 
     // Nor does a connection come under a name that a token has.
