@@ -299,7 +299,8 @@ fn dev_to_prod_in_a_shell() {
         &["already", "description, tags, extra.application_name", "No copy changes: host"],
     );
     says(&run(&["copy", "sales", "--to", "prod", "--field", "host"]), &["host says where"]);
-    let saved = run(&["copy", "sales", "--to", "prod", "--all-fields", "--output", "json"]);
+    says(&run(&["copy", "sales", "--to", "prod", "--all-fields"]), &["Name found", "nothing was saved"]);
+    let saved = run(&["copy", "sales", "--to", "prod", "--all-fields", "--no-test", "--output", "json"]);
     assert_eq!(json(&saved)["connection"]["tags"], json!(["eu"]));
     assert!(saved.stderr.contains("Orders") && saved.stderr.contains("Saved in “prod”"), "{}", saved.stderr);
     let left = run(&["copy", "sales", "--to", "prod", "--all-fields"]);

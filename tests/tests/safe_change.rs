@@ -383,6 +383,8 @@ fn the_form_and_the_shell_test_it_first() {
     };
     let held = code("GET").send().expect(200).header("etag").to_owned();
     code("GET").header("if-none-match", &held).header("dataflow-failed", "?1").send().expect(304);
+    let failing = &sales.stored.show("sales").expect(200).json()["failing"];
+    assert_eq!((&failing["workflows"], &failing["good_version"]), (&json!(1), &json!(1)), "{failing}");
     let page = session.get("/w/default/connections/sales").expect(200).text();
     assert!(
         page.contains("Version 2 fails for 1 workflow") && page.contains("/versions/1/restore\">Restore version 1"),
@@ -398,6 +400,7 @@ fn the_form_and_the_shell_test_it_first() {
     assert_eq!((sales.serves(), sales.tests()), ((3, "first".to_owned()), vec![(3, "ok".to_owned())]));
     let page = session.get("/w/default/connections/sales").expect(200).text();
     assert!(!page.contains("fails for"), "{page}");
+    assert_eq!(sales.stored.show("sales").expect(200).json()["failing"], Value::Null);
     let etag = sales.etag().replace('"', "%22");
     let refused = session.submit("/w/default/connections/sales/versions/2/restore", &format!("etag={etag}&test_first=on"));
     assert!(refused.expect(409).text().contains("It did not pass its test."), "{}", refused.text());

@@ -94,8 +94,18 @@ impl Draft {
 }
 
 /// Members that an answer has and a request may send back unread.
-const READ_ONLY: &[&str] =
-    &["version", "fingerprint", "created_at", "created_by", "updated_at", "updated_by", "status", "last_check", "rotation", "failing"];
+const READ_ONLY: &[&str] = &[
+    "version",
+    "fingerprint",
+    "created_at",
+    "created_by",
+    "updated_at",
+    "updated_by",
+    "status",
+    "last_check",
+    "rotation",
+    "failing",
+];
 
 impl<'de> Deserialize<'de> for Draft {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -102,15 +102,21 @@ async fn read(
     };
     let mut read = app.store.read().await?;
     let mut entries = Vec::new();
+    let former = connection::former(&mut read, &query).await?;
+    let queries = || std::iter::once(query).chain(former.iter().map(|former| former.query(&query)));
     if with_reads {
-        entries.extend(store::list_reads(&mut read, &query).await?.into_iter().map(Entry::from));
+        for query in queries() {
+            entries.extend(store::list_reads(&mut read, &query).await?.into_iter().map(Entry::from));
+        }
     }
     if !filter.connection.is_empty() {
-        entries.extend(connection::list(&mut read, &query).await?);
+        entries.extend(connection::list(&mut read, &query, &former).await?);
     }
     if filter.workflow.is_empty() {
         let of = |row| Entry::of(row, &app.vault);
-        entries.extend(store::list_events(&mut read, &query).await?.into_iter().map(of));
+        for query in queries() {
+            entries.extend(store::list_events(&mut read, &query).await?.into_iter().map(of));
+        }
         if caller.is_owner() && filter.connection.is_empty() {
             let query = ActivityQuery { workspace_id: "", ..query };
             entries.extend(store::list_events(&mut read, &query).await?.into_iter().map(of));

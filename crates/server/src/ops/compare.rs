@@ -106,7 +106,12 @@ pub struct Side {
 
 impl Side {
     fn of(row: &ConnectionRow) -> Self {
-        Self { version: row.version, type_id: row.type_id.clone(), address: row.address.clone(), etag: etag(&row.id, row.version) }
+        Self {
+            version: row.version,
+            type_id: row.type_id.clone(),
+            address: row.address.clone(),
+            etag: etag(&row.id, row.version),
+        }
     }
 }
 

@@ -166,6 +166,8 @@ async fn make(app: &App, caller: &Caller, workspace: &str, draft: Draft, copied_
 /// One connection by its exact name. A deleted one is an error that says who and when.
 pub async fn show(app: &App, caller: &Caller, workspace: &str, name: &str) -> Result<Connection> {
     let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
+    // For whom it fails is among what is counted.
+    app.uses.flush(&app.store).await?;
     let mut read = app.store.read().await?;
     let (row, version) = current(app, &mut read, &workspace, name).await?;
     let rotation = rotations::under_way(app, &mut read, &row.id).await?;

@@ -101,6 +101,27 @@ pub async fn list_reads(handle: &mut impl Handle, query: &ActivityQuery<'_>) -> 
     )
 }
 
+/// A name that a connection had, and when it got another.
+#[derive(Debug, sqlx::FromRow)]
+pub struct FormerNameRow {
+    pub name: String,
+    pub until: i64,
+}
+
+/// Those of a connection, the last first.
+pub async fn former_names(handle: &mut impl Handle, connection_id: &str, limit: i64) -> Result<Vec<FormerNameRow>> {
+    fetch!(
+        handle,
+        fetch_all,
+        FormerNameRow,
+        "SELECT v.name, n.saved_at AS until FROM connection_versions v JOIN connection_versions n \
+         ON n.connection_id = v.connection_id AND n.version = v.version + 1 \
+         WHERE v.connection_id = $1 AND n.name <> v.name ORDER BY v.version DESC LIMIT $2",
+        connection_id,
+        limit
+    )
+}
+
 /// A check of a connection by its name.
 #[derive(Debug, sqlx::FromRow)]
 pub struct NamedCheckRow {

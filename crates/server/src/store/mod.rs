@@ -54,7 +54,8 @@ use self::write::OpenTransaction;
 
 pub use self::{
     activity::{
-        ActivityQuery, NamedCheckRow, SightedRow, list_events, list_failures, list_first_uses, list_named_checks, list_reads,
+        ActivityQuery, NamedCheckRow, SightedRow, former_names, list_events, list_failures, list_first_uses, list_named_checks,
+        list_reads,
     },
     aliases::{
         AliasRow, alias, aliases_of, claim_name, count_by_aliases, delete_alias, deleted_under_alias, drop_unused_names,

@@ -11,8 +11,8 @@ use dataflow_model::FieldValue;
 use super::{
     answer::{PageResult, go, page},
     fields::Fields,
-    history::words,
     form::did_not_pass,
+    history::words,
     paging::AskedPage,
     second_look::Sent,
     session::SignedIn,

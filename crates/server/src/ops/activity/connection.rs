@@ -11,8 +11,8 @@ use crate::{
     store::{self, ActivityQuery, Handle, NamedCheckRow, SightedRow},
 };
 
-/// Those of one connection by its name that a query asks for, each sort newest first.
-pub(super) async fn list(handle: &mut impl Handle, query: &ActivityQuery<'_>) -> Result<Vec<Entry>> {
+/// Those of one connection by its names that a query asks for.
+pub(super) async fn list(handle: &mut impl Handle, query: &ActivityQuery<'_>, former: &[Former]) -> Result<Vec<Entry>> {
     let wants = |action: &str| query.action.is_empty() || query.action == action;
     let mut entries = Vec::new();
     // No workflow runs a test, and who used it first is not kept.
@@ -21,15 +21,52 @@ pub(super) async fn list(handle: &mut impl Handle, query: &ActivityQuery<'_>) ->
             entries.push(checked(query.connection, row)?);
         }
     }
-    if wants(FIRST_USED) && query.actor.is_empty() {
-        let rows = store::list_first_uses(handle, query).await?;
-        entries.extend(rows.into_iter().map(|row| sighted(query.connection, FIRST_USED, row)));
-    }
-    if wants(FAILED) && query.actor.is_empty() {
-        let rows = store::list_failures(handle, query).await?;
-        entries.extend(rows.into_iter().map(|row| sighted(query.connection, FAILED, row)));
+    for query in std::iter::once(*query).chain(former.iter().map(|former| former.query(query))) {
+        if wants(FIRST_USED) && query.actor.is_empty() {
+            let rows = store::list_first_uses(handle, &query).await?;
+            entries.extend(rows.into_iter().map(|row| sighted(query.connection, FIRST_USED, row)));
+        }
+        if wants(FAILED) && query.actor.is_empty() {
+            let rows = store::list_failures(handle, &query).await?;
+            entries.extend(rows.into_iter().map(|row| sighted(query.connection, FAILED, row)));
+        }
     }
     Ok(entries)
+}
+
+/// Names of which more than so many ago are not followed.
+const FORMER: i64 = 20;
+/// After every id.
+const LAST: &str = "\u{10ffff}";
+
+/// A name that the connection of a query had before, and the time in which it had it.
+pub(super) struct Former {
+    name: String,
+    since: i64,
+    until: i64,
+}
+
+impl Former {
+    /// The same query, of what happened under this name.
+    pub fn query<'q>(&'q self, query: &ActivityQuery<'q>) -> ActivityQuery<'q> {
+        let (since, before) = (query.since.max(self.since), query.before.min((self.until, LAST)));
+        ActivityQuery { connection: &self.name, since, before, ..*query }
+    }
+}
+
+/// What the connection of a query, if it asks for one, was called before.
+pub(super) async fn former(handle: &mut impl Handle, query: &ActivityQuery<'_>) -> Result<Vec<Former>> {
+    let ActivityQuery { workspace_id, connection: name, .. } = *query;
+    if name.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some(row) = store::newest_connection(handle, workspace_id, name, &name.to_ascii_lowercase()).await? else {
+        return Ok(Vec::new());
+    };
+    let rows = store::former_names(handle, &row.id, FORMER).await?;
+    let begins: Vec<_> = rows.iter().skip(1).map(|row| row.until).chain([row.created_at]).collect();
+    let former = rows.into_iter().zip(begins).map(|(row, since)| Former { name: row.name, since, until: row.until });
+    Ok(former.collect())
 }
 
 fn checked(connection: &str, row: NamedCheckRow) -> Result<Entry> {

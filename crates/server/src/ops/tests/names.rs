@@ -313,7 +313,33 @@ async fn aliases_go_and_come_back_with_their_connection(fixture: Fixture) {
     is_sound(&fixture).await;
 }
 
+/// And ends where another one had the name.
+async fn what_happened_goes_on_under_a_new_name(fixture: Fixture) {
+    create(&fixture, "warehouse").await;
+    delete(&fixture, "warehouse", None).await.expect("deleted");
+    create(&fixture, "sales").await;
+    let caller = Caller::shell();
+    use_it(&fixture, &caller, "sales", "old.py").await;
+    rename(&fixture, "sales", "warehouse").await.expect("renamed");
+    fixture.describe("warehouse", "of orders").await;
+    rename(&fixture, "warehouse", "shop").await.expect("renamed");
+    remove(&fixture, "shop", "warehouse", None).await.expect("removed");
+    create(&fixture, "warehouse").await;
+    fixture.describe("warehouse", "another one").await;
+    let told = activity::last(&fixture.app, &caller, WORKSPACE, "shop", 50).await.expect("listed");
+    let told: Vec<_> = told.iter().map(|entry| (entry.action.as_str(), entry.object.as_str())).collect();
+    let all = [
+        ("connection.rename", "warehouse"),
+        ("connection.edit", "warehouse"),
+        ("connection.rename", "sales"),
+        ("workflow.first_used", "sales"),
+        ("connection.create", "sales"),
+    ];
+    assert_eq!(told, all);
+}
+
 on_both_engines! {
+    what_happened_goes_on_under_a_new_name as goes_on_on_sqlite, goes_on_on_postgres;
     a_renamed_connection_is_found_by_both_names as rename_on_sqlite, rename_on_postgres;
     who_still_uses_an_alias_is_told as aliases_on_sqlite, aliases_on_postgres;
     a_name_is_led_to_another_connection as repoint_on_sqlite, repoint_on_postgres;
