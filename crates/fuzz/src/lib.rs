@@ -10,7 +10,6 @@
 
 use std::{
     cell::Cell,
-    env,
     time::{Duration, Instant},
 };
 
@@ -22,6 +21,8 @@ use proptest::{
 
 /// How long a reader is fed unless `PROPTEST_CASES` says how often.
 pub const SPAN: Duration = Duration::from_secs(2);
+/// What proptest tries where nothing is said.
+const PROPTESTS_OWN: u32 = 256;
 /// Cases between two looks at the clock.
 const ROUND: u32 = 100;
 /// No reader takes longer for an input of a few hundred bytes, on whatever machine.
@@ -105,11 +106,11 @@ pub fn fuzz(corpus: &[&[u8]], reader: impl Fn(&[u8])) {
         reader(sound);
     }
     let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    let wanted = env::var_os("PROPTEST_CASES").map(|_| config.cases);
+    let wanted = Some(config.cases).filter(|cases| *cases != PROPTESTS_OWN);
     config.cases = wanted.unwrap_or(ROUND);
     let inputs = (any::<usize>(), vec(bend(), 0..8)).prop_map(|(begin, bends)| bent(corpus, begin, &bends));
     let cases = Cell::new(0_u32);
-    let began = Instant::now();
+    let fed_since = Instant::now();
     let outcome = loop {
         let outcome = TestRunner::new(config.clone()).run(&inputs, |bytes| {
             cases.set(cases.get() + 1);
@@ -118,12 +119,12 @@ pub fn fuzz(corpus: &[&[u8]], reader: impl Fn(&[u8])) {
             prop_assert!(begun.elapsed() < LONGEST, "it took {:?}", begun.elapsed());
             Ok(())
         });
-        if outcome.is_err() || wanted.is_some() || began.elapsed() >= SPAN {
+        if outcome.is_err() || wanted.is_some() || fed_since.elapsed() >= SPAN {
             break outcome;
         }
     };
     let cases = cases.get();
-    println!("fuzz: {cases} cases in {:.1} s", began.elapsed().as_secs_f32());
+    println!("promise: a reader of foreign bytes: {cases} bent inputs in {:.1} s", fed_since.elapsed().as_secs_f32());
     if let Err(failure) = outcome {
         let input = match &failure {
             TestError::Fail(_, bytes) => bytes.escape_ascii().to_string(),
