@@ -114,6 +114,16 @@ class RealDataflow:
     def rotate(self, name: str) -> dict[str, Any]:
         return self._call("POST", f"{_CONNECTIONS}/{name}/rotate", None)
 
+    def give_second_login(self, name: str, username: str, password: str) -> None:
+        self._call("PUT", f"{_CONNECTIONS}/{name}/second-login", {"username": username, "password": password})
+
+    def second_login(self, name: str) -> dict[str, Any]:
+        return self._call("GET", f"{_CONNECTIONS}/{name}/second-login", None)
+
+    def retire(self, name: str) -> dict[str, Any]:
+        """Refused while somebody lags behind."""
+        return self._call("POST", f"{_CONNECTIONS}/{name}/second-login/retire", None)
+
     def test(self, name: str) -> dict[str, Any]:
         return self._call("POST", f"{_CONNECTIONS}/{name}/test", None)
 

@@ -144,6 +144,32 @@ def test_rotations_by_the_server_reach_no_query(request, real, program, kind):
     print(f"promise: 3 rotations by the server, {kind}: {loop.count} and {other.count} queries, 0 failed")
 
 
+@pytest.mark.parametrize("kind", ["postgres", "mariadb", "mysql"])
+def test_switches_to_a_second_login_reach_no_query(request, real, program, kind):
+    """What a program holds signs in until it has asked again. Then that login is retired, and the next switch goes back to it."""
+    database, other = request.getfixturevalue(kind), f"{USER}_b"
+    database.set_password(USER, "first")
+    database.set_password(other, "given")
+    fields = database.fields(USER, "first")
+    if kind != "postgres":
+        database.execute(f"GRANT ALL ON `{USER}`.* TO `{other}`@`%`")
+    if kind == "mysql":
+        fields["host"], fields["tls"] = "localhost", {"mode": "verify-full", "ca": database.authority.pem}
+    real.create("sales", kind, **fields)
+    real.give_second_login("sales", other, "given")
+    with Loop(program, "sales") as loop, Loop(Dataflow(workflow="eager"), "sales", signs_in=True) as second:
+        for version, before in ((2, USER), (3, other)):
+            answer = real.rotate("sales")
+            assert (answer["state"], answer["version"], answer["retires"]) == ("rotated", version, before), answer
+            until("nobody lags behind", lambda: real.second_login("sales")["laggards"]["total"] == 0)
+            retired = real.retire("sales")
+            assert retired["retired"] is True, retired
+            second.goes_on()
+            loop.goes_on()
+    assert (loop.failures, second.failures) == ([], [])
+    print(f"promise: 2 switches to a second login, {kind}: {loop.count} and {second.count} queries, 0 failed")
+
+
 def test_a_restore_while_a_loop_runs_reaches_no_query(real, program, sales, postgres):
     """Back to the password of before: the same fingerprint as then, and no session of the password in between is used on."""
     with program.connection("sales") as session:

@@ -53,3 +53,26 @@ def test_a_url_carries_it_too(request, dataflow, server, only_driver, kind, modu
             assert connection.execute(text("SELECT 1")).scalar() == 1
         engine.dispose()
     assert dataflow.connection("odd", "dict")["password"] == secret
+
+
+SYMBOLS = "-_.~,"
+"""What a rotation's password may hold besides letters and digits."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "module"),
+    [("postgres", module) for module in ("psycopg", "psycopg2")]
+    + [(kind, module) for kind in ("mariadb", "mysql") for module in ("pymysql", "mysqlclient")],
+)
+def test_what_a_rotation_makes_needs_no_escaping_in_a_url(request, dataflow, server, only_driver, kind, module):
+    """Each symbol alone, and all of them, as they are in the text that a program puts together."""
+    database, _ = request.getfixturevalue(kind), only_driver(module)
+    for secret in [*(f"a{symbol}B1{symbol}{symbol}c9" for symbol in SYMBOLS), f"Ab1{SYMBOLS}"]:
+        database.set_password("odd", secret)
+        server.put("odd", kind, **database.fields("odd", secret))
+        url = dataflow.connection("odd", "url")
+        written = url.set(password="HERE").render_as_string(hide_password=False).replace("HERE", secret)
+        engine = create_engine(written)
+        with engine.connect() as connection:
+            assert connection.execute(text("SELECT 1")).scalar() == 1
+        engine.dispose()

@@ -12,7 +12,7 @@ use crate::{
 const CODE: &str = "{code}";
 
 /// The route as the server's source writes it, and the addresses by which the walks take it.
-pub const PAGES: [(&str, &[&str]); 31] = [
+pub const PAGES: [(&str, &[&str]); 33] = [
     ("/", &["/"]),
     ("/sign-in", &["/sign-in"]),
     ("/sign-in/callback", &["/sign-in/callback"]),
@@ -29,6 +29,8 @@ pub const PAGES: [(&str, &[&str]); 31] = [
     ("/w/{workspace}/connections/{name}/edit", &["/w/default/connections/crm/edit"]),
     ("/w/{workspace}/connections/{name}/duplicate", &["/w/default/connections/crm/duplicate"]),
     ("/w/{workspace}/connections/{name}/rotate", &["/w/default/connections/crm/rotate"]),
+    ("/w/{workspace}/connections/{name}/second-login", &["/w/default/connections/crm/second-login"]),
+    ("/w/{workspace}/connections/{name}/rotation-policy", &["/w/default/connections/crm/rotation-policy"]),
     ("/w/{workspace}/connections/{name}/delete", &["/w/default/connections/crm/delete"]),
     ("/w/{workspace}/connections/{name}/rename", &["/w/default/connections/crm/rename"]),
     (

@@ -28,8 +28,16 @@ const fn route(id: &'static str, by_role: [u16; 4], narrowed: u16) -> Route {
     Route { id, by_role, narrowed, open: false }
 }
 
-/// By somebody who may use, edit and see, and whom the connection is narrowed away from: what sends its secret is refused, and nothing else.
-const USES: [&str; 3] = ["resolve_credentials", "rotate_password", "test_connection"];
+/// By somebody who may use, edit and see, and whom the connection is narrowed away from: what sends its secret or plans to is refused, and nothing else.
+const USES: [&str; 7] = [
+    "resolve_credentials",
+    "rotate_password",
+    "set_rotation_policy",
+    "remove_rotation_policy",
+    "put_second_login",
+    "retire_login",
+    "test_connection",
+];
 
 /// Every route. Requests are complete and would succeed, so that nothing but the right is missing.
 const ROUTES: &[Route] = &[
@@ -44,6 +52,14 @@ const ROUTES: &[Route] = &[
     route("rotate_password", [403, 403, 200, 200], 404),
     // There is none to give up.
     route("give_up_rotation", [403, 403, 404, 404], 404),
+    // There is none yet, and its test does not reach the database.
+    route("show_second_login", [404, 404, 404, 404], 404),
+    route("put_second_login", [403, 403, 409, 409], 404),
+    route("remove_second_login", [403, 403, 404, 404], 404),
+    route("retire_login", [403, 403, 404, 404], 404),
+    route("show_rotation_policy", [200, 200, 200, 200], 404),
+    route("set_rotation_policy", [403, 403, 200, 200], 404),
+    route("remove_rotation_policy", [403, 403, 204, 204], 404),
     route("list_versions", [200, 200, 200, 200], 404),
     route("show_version", [200, 200, 200, 200], 404),
     route("diff_versions", [200, 200, 200, 200], 404),
@@ -152,6 +168,13 @@ impl Table<'_> {
                 stored.create(&name, "planted");
                 name
             }
+            "remove_rotation_policy" => {
+                let name = self.fresh("planned");
+                stored.create(&name, "planted");
+                let path = format!("/connections/{name}/rotation-policy");
+                stored.admin("PUT", &path).header("if-match", "*").json(&json!({"every_days": 30})).send().expect(200);
+                name
+            }
             "copy_connection" => {
                 let name = self.fresh("copied");
                 stored.create(&name, "planted");
@@ -179,8 +202,17 @@ impl Table<'_> {
         match id {
             "create_connection" => request.json(&sample(&self.fresh("made"), "planted")),
             "edit_connection" => request.header("if-match", "*").json(&json!({"description": self.fresh("text")})),
-            "delete_connection" | "restore_connection" | "restore_version" | "purge_version" | "rotate_password"
-            | "give_up_rotation" => request.header("if-match", "*"),
+            "delete_connection"
+            | "restore_connection"
+            | "restore_version"
+            | "purge_version"
+            | "rotate_password"
+            | "give_up_rotation"
+            | "remove_second_login"
+            | "retire_login"
+            | "remove_rotation_policy" => request.header("if-match", "*"),
+            "put_second_login" => request.header("if-match", "*").json(&json!({"username": "second", "password": "planted"})),
+            "set_rotation_policy" => request.header("if-match", "*").json(&json!({"every_days": 30, "at_hour": 3})),
             "rename_connection" => request.header("if-match", "*").json(&json!({"name": self.fresh("another")})),
             "repoint_connection" => request.header("if-match", "*").json(&json!({"to": "sales"})),
             "compare_workspaces" => request.header("dataflow-other-token", &self.other),

@@ -195,6 +195,16 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
         assert_eq!(answer["state"], state, "{answer}");
         database.psql("ALTER ROLE anna PASSWORD 'another'");
     }
+    second_login(&stored, &database);
+    let policy = |method| stored.admin(method, "/connections/sales/rotation-policy").header("if-match", "*");
+    policy("PUT").json(&json!({"every_days": 30, "at_hour": 3})).send().expect(200);
+    policy("DELETE").send().expect(204);
+    let policies = "SELECT action, object, detail FROM audit_events WHERE action LIKE 'connection.rotation_policy%' ORDER BY at";
+    let expected = [
+        "connection.rotation_policy_set|sales|{\"every_days\":30,\"at_hour\":3,\"length\":32,\"symbols\":\"-_\"}",
+        "connection.rotation_policy_removed|sales|{}",
+    ];
+    assert_eq!(stored.events(policies).lines().collect::<Vec<_>>(), expected);
     stored.admin("DELETE", "/connections/sales/versions/2").header("if-match", "*").send().expect(204);
     stored.admin("PUT", "/groups/finance").json(&json!({"people": ["eve@example.org"]})).send().expect(200);
     let narrowed = json!({"narrowed": true, "groups": ["finance"]});
@@ -333,4 +343,20 @@ fn uses_are_counted_for_each_workflow(#[case] engine: Engine) {
     let rows = stored.sql("SELECT kind, workflow, uses, version, used_by FROM sightings ORDER BY kind");
     assert_eq!(rows, "|token admin|2|1|token admin\napp|shop|3|1|token admin\npipeline|nightly|1|1|token admin");
     assert_eq!(stored.sql("SELECT count(*) FROM tokens WHERE last_used_at IS NOT NULL"), "1");
+}
+
+/// A second login that is given, could not be retired at first, is, and is removed.
+fn second_login(stored: &Stored, database: &Postgres) {
+    database.psql("ALTER ROLE anna PASSWORD 'planted'");
+    database.create_role("bert", "given");
+    stored.edit("rotated", &json!({"password": "planted"})).expect(200);
+    let of = |method: &str, act: &str| stored.admin(method, &format!("/connections/rotated/{act}")).header("if-match", "*");
+    of("PUT", "second-login").json(&json!({"username": "bert", "password": "given"})).send().expect(200);
+    assert_eq!(of("POST", "rotate").send().expect(200).json()["state"], "rotated");
+    for (alter, retired) in [("NOLOGIN", false), ("LOGIN", true)] {
+        database.psql(&format!("ALTER ROLE anna {alter}"));
+        let answer = of("POST", "second-login/retire").send().expect(200).json();
+        assert_eq!(answer["retired"], retired, "{answer}");
+    }
+    of("DELETE", "second-login").send().expect(204);
 }

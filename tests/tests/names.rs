@@ -94,7 +94,11 @@ fn a_name_goes_on_working_until_it_is_taken_away(#[case] engine: Engine) {
     stored.post("shop", "restore", &json!({})).expect(200);
     assert_eq!(stored.credentials("shop").json()["name"], "shop");
     assert_eq!(stored.credentials("sales").json()["name"], "warehouse");
-    stored.delete("sales").expect(204);
+    // Whoever means the old name does not delete the connection by it.
+    let refused = stored.delete("sales");
+    refused.refused(422, "invalid_fields");
+    assert_eq!(refused.json()["errors"][0]["code"], "is_alias", "{}", refused.text());
+    stored.delete("warehouse").expect(204);
     for name in ["sales", "warehouse"] {
         let gone = stored.credentials(name);
         gone.refused(410, "connection_deleted");

@@ -212,7 +212,25 @@ fn a_rotation(walk: &mut Walk, body: &Value, rotated: &str) {
         assert!(!answer.text().contains(&made));
         walk.planted.plant("a password that a rotation made", &made, &["the credentials"]);
         walk.page("/w/default/connections/real/rotate");
+        a_second_login(walk);
     }
+}
+
+/// Given, switched over to, and retired.
+fn a_second_login(walk: &mut Walk) {
+    let given = secret("a second login's password");
+    walk.planted.plant("a second login's password", &given, &[]);
+    walk.postgres.as_ref().expect("it was there").create_role("second", &given);
+    let body = json!({"username": "second", "password": given});
+    walk.api("PUT", &format!("{CONNECTIONS}/real/second-login"), Some(&body), 200);
+    let answer = walk.api("POST", &format!("{CONNECTIONS}/real/rotate"), None, 200);
+    assert_eq!(answer.json()["retires"], "rotating", "{}", answer.text());
+    walk.page("/w/default/connections/real/second-login");
+    let retired = walk.api("POST", &format!("{CONNECTIONS}/real/second-login/retire?anyway=true"), None, 200);
+    assert_eq!(retired.json()["retired"], true, "{}", retired.text());
+    let resolved = walk.request("GET", &format!("{CONNECTIONS}/real/credentials")).token(&walk.token);
+    let made = resolved.send().expect(200).json()["fields"]["password"].as_str().expect("a password").to_owned();
+    walk.planted.plant("a password that a switch made", &made, &["the credentials"]);
 }
 
 fn connections(walk: &mut Walk) {

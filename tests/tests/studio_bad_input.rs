@@ -6,6 +6,7 @@ use dataflow_tests::{
     environment,
     fake_oidc::{FakeOidc, Trip},
     http::Answer,
+    postgres::{Postgres, PostgresOptions},
     session::Session,
     stored::{Engine, Stored},
 };
@@ -24,8 +25,8 @@ struct Route {
     path: &'static str,
     /// Where bad forms go. For a route that reads no form this leads to nothing, since whatever comes there is a whole request.
     at: &'static str,
-    /// Names, and values of a form that is taken. `{etag}` stands for the one of `sales`, `{first}` for the one of its first version, `{users}`
-    /// for the one of its users.
+    /// Names, and values of a form that is taken. `{etag}` stands for the one of `sales`, or of `logins` where it is sent there, `{first}` for the one
+    /// of its first version, `{users}` for the one of its users.
     fields: &'static [(&'static str, &'static str)],
     /// Fields that take any text, so that only a form without the others is refused.
     free: &'static [&'static str],
@@ -103,6 +104,31 @@ const ROUTES: &[Route] = &[
     ),
     route("/w/{workspace}/connections/{name}/test", "/w/default/connections/absent/test", &[], 200),
     route("/w/{workspace}/connections/{name}/rotate", "/w/default/connections/sales/rotate", &[("etag", "{etag}")], 200),
+    route(
+        "/w/{workspace}/connections/{name}/second-login",
+        "/w/default/connections/logins/second-login",
+        &[("etag", "{etag}"), ("username", "second"), ("password", "planted")],
+        303,
+    ),
+    // Once a rotation has switched over to it.
+    route(
+        "/w/{workspace}/connections/{name}/second-login/retire",
+        "/w/default/connections/logins/second-login/retire",
+        &[("etag", "{etag}")],
+        303,
+    ),
+    route(
+        "/w/{workspace}/connections/{name}/second-login/remove",
+        "/w/default/connections/logins/second-login/remove",
+        &[("etag", "{etag}")],
+        303,
+    ),
+    route(
+        "/w/{workspace}/connections/{name}/rotation-policy",
+        "/w/default/connections/sales/rotation-policy",
+        &[("etag", "{policy}"), ("every_days", "30"), ("at_hour", "3"), ("length", "40"), ("symbols", "-_")],
+        303,
+    ),
     route(
         "/w/{workspace}/connections/{name}/users",
         "/w/default/connections/sales/users",
@@ -186,9 +212,16 @@ const ROUTES: &[Route] = &[
 fn bad_values(route: &Route, name: &str) -> Vec<String> {
     let mut all = vec!["a%00b".to_owned(), "%00".to_owned(), "%5B".repeat(LONG), "9".repeat(LONG), "%F0%9F%92%A9".repeat(LONG)];
     let more: &[&str] = match name {
-        "port" | "days" | "check_days" | "version_days" | "change_days" | "read_days" | "extra.connect_timeout" => {
-            &["-1", "1.5", "0x10", "1e9", "NaN", "99999999999999999999", "%5B1%5D", "true"]
-        }
+        "port"
+        | "days"
+        | "check_days"
+        | "version_days"
+        | "change_days"
+        | "read_days"
+        | "extra.connect_timeout"
+        | "every_days"
+        | "at_hour"
+        | "length" => &["-1", "1.5", "0x10", "1e9", "NaN", "99999999999999999999", "%5B1%5D", "true"],
         "tls.mode" | "role" | "roles" => &["nonsense", "VIEWER", "%5B%22viewer%22%5D", "1"],
         "email" => &["", "nobody", "@", "a%40b%40c", "a%0D%0ABcc%3A%40b"],
         "allow" => &["10.0.0.0/33", "10.0.0/8", "localhost", "169.254.169.254", "10.0.0.0/8%0Anonsense", "::/129"],
@@ -219,8 +252,10 @@ struct Case<'c> {
 impl Case<'_> {
     fn encoded(&self, value: &str) -> String {
         let first = self.etag.rsplit_once('.').map(|(id, _)| format!("{id}.1\"")).unwrap_or_default();
+        let policy = self.etag.rsplit_once('.').map(|(id, _)| format!("{id}.policy.0\"")).unwrap_or_default();
         let value = value
             .replace("{first}", &first)
+            .replace("{policy}", &policy)
             .replace("{etag}", self.etag)
             .replace("{other}", self.other)
             .replace("{users}", self.users)
@@ -378,6 +413,15 @@ fn no_form_is_a_failure_and_a_refused_one_changes_nothing(#[case] engine: Engine
     let stored = Stored::start_with(engine, &["--oidc", &provider.file(&[])]);
     let sales = json!({"name": "sales", "type": "postgres", "host": "127.0.0.1", "port": 1, "username": "u", "password": "p"});
     let etag = stored.admin("POST", "/connections").json(&sales).send().expect(201).header("etag").to_owned();
+    let database = Postgres::start(&PostgresOptions::default());
+    for role in ["first", "second"] {
+        database.create_role(role, "planted");
+    }
+    let logins = json!({
+        "name": "logins", "type": "postgres", "host": "127.0.0.1", "port": database.port(), "database": "postgres", "username": "first",
+        "password": "planted"
+    });
+    stored.admin("POST", "/connections").json(&logins).send().expect(201);
     stored.create("before", "planted");
     let renamed = stored.admin("POST", "/connections/before/rename").header("if-match", "*").json(&json!({"name": "other"}));
     let other = renamed.send().expect(200).header("etag").to_owned();
@@ -389,7 +433,11 @@ fn no_form_is_a_failure_and_a_refused_one_changes_nothing(#[case] engine: Engine
     let code = link.split("/link/").nth(1).and_then(|rest| rest.split('<').next()).expect("a link").to_owned();
     stored.credentials("sales").expect(200);
     let (users, impact) = (users_of_sales(&stored), impact_of_sales(&stored));
-    let case = |route| Case { route, session: &session, etag: &etag, other: &other, users: &users, impact: &impact, code: &code };
+    let of_logins = stored.show("logins").header("etag").to_owned();
+    let case = |route: &'static Route| {
+        let etag = if route.at.contains("/logins/") { &of_logins } else { &etag };
+        Case { route, session: &session, etag, other: &other, users: &users, impact: &impact, code: &code }
+    };
     let (before, nobody) = (state(&stored), Session::nobody(&stored.server));
     for route in ROUTES {
         // Whatever comes from somebody signed in signs him out.
@@ -428,10 +476,23 @@ fn good_forms(stored: &Stored, session: &Session, code: &str) {
     let leaving = Session::start(&stored.server);
     let _elsewhere = [Session::start(&stored.server), Session::start(&stored.server)];
     for route in ROUTES {
-        let effect = || stored.sql("SELECT tick FROM change_clock; SELECT count(*) FROM sessions; SELECT count(*) FROM links");
-        let (etag, mut before) = (etag_of_sales(stored), effect());
+        let effect = || {
+            stored.sql(
+                "SELECT tick FROM change_clock; SELECT count(*) FROM sessions; SELECT count(*) FROM links; \
+                 SELECT count(*), count(retires_from) FROM second_logins; SELECT count(*) FROM rotation_policies",
+            )
+        };
+        let (mut etag, mut before) = (etag_of_sales(stored), effect());
         let (users, impact) = (users_of_sales(stored), impact_of_sales(stored));
         let other = stored.show("other").header("etag").to_owned();
+        if route.at.ends_with("/logins/second-login/retire") {
+            let rotated = stored.admin("POST", "/connections/logins/rotate").header("if-match", "*").send().expect(200).json();
+            assert_eq!(rotated["state"], "rotated", "{rotated}");
+            before = effect();
+        }
+        if route.at.contains("/logins/") {
+            stored.show("logins").header("etag").clone_into(&mut etag);
+        }
         let token = stored.sql("SELECT id FROM tokens WHERE name = 't'");
         let place = route.at.replace("absent/test", "fresh/test").replace("absent/revoke", &format!("{token}/revoke"));
         let session = if route.path == "/sign-out" { &leaving } else { session };

@@ -120,7 +120,7 @@ async fn gone(browser: &Browser, deleted_at: &Value) {
     let words = format!("The connection “shop” was deleted by {ADMIN_EMAIL} on {when}. Reason: the shop has closed");
     assert!(text.contains(&words), "“{words}” is not in “{text}”");
     assert_eq!(text.matches(ADMIN_EMAIL).count(), 1, "{text}");
-    assert!(text.contains("Create a connection of the same name"), "{text}");
+    assert!(text.contains("create a connection of the same name"), "{text}");
 }
 
 /// Asked on a page of its own, the question that is drawn anew takes the place of the one before.

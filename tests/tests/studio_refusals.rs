@@ -194,10 +194,10 @@ async fn browser_what_is_too_long_or_gone_is_told() {
     gone.send().expect(204);
     browser.click("Test Connection").await;
     browser.sees("was deleted by").await;
-    browser.sees("Create a connection of the same name").await;
+    browser.sees("create a connection of the same name").await;
     browser.click("Save").await;
     let notice = "document.querySelector('#page > .notice.bad')?.textContent";
-    browser.until(&format!("/was deleted by.*Create a connection of the same name/.test({notice})")).await;
+    browser.until(&format!("/was deleted by.*create a connection of the same name/.test({notice})")).await;
     assert!(!browser.text().await.contains(PASSWORD));
     browser.finish(&["410", "413"]).await;
 }

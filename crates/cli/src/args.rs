@@ -20,7 +20,7 @@ pub use self::{
     compare::{CompareWorkspaces, CopyConnection, OtherWorkspace},
     keys::{Keys, KeysCommand, NewSlotArguments},
     people::{AddMember, EnablePerson, People, PeopleCommand, Setup, SignInLink},
-    rotation::Rotate,
+    rotation::{Retire, Rotate, RotationPolicy, SecondLogin},
     scan::Scan,
     store::{Backup, Doctor, Restore},
     versions::{DiffVersions, PurgeVersion, Restored},
@@ -329,6 +329,12 @@ pub enum ConnectionCommand {
     Test { name: String },
     /// Set a new password on the database, test it and save it; exit 0 only if it was rotated
     Rotate(Rotate),
+    /// Show the login that rotations switch over to and who lags behind, or give or remove it
+    SecondLogin(SecondLogin),
+    /// Retire the login that served before the last switch now; exit 0 only if it is retired
+    Retire(Retire),
+    /// Show or change how often a password is rotated by itself, and what new ones are made of
+    RotationPolicy(RotationPolicy),
     /// List who depends on a connection: seen using it, or found in code by a scan
     Dependents { name: String },
     /// List the versions of a connection, the newest first, with what each changed

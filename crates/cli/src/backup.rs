@@ -67,7 +67,7 @@ pub fn restore(arguments: Restore) -> anyhow::Result<()> {
 }
 
 fn told(file: &Path, restored: &Restored) -> String {
-    let Restored { header, connections, rows, new_key, kept, kept_schema } = restored;
+    let Restored { header, connections, rows, new_key, kept, kept_schema, resting } = restored;
     let what = format!(
         "{} is restored: the instance {} as it was at {}, with {connections} connections, {rows} rows in all. Everybody signs in anew; tokens go on.",
         file.display(),
@@ -88,5 +88,10 @@ fn told(file: &Path, restored: &Restored) -> String {
     let schema = kept_schema
         .as_ref()
         .map(|schema| format!("The tables of before are in the database's schema {schema}. Drop it once nobody needs it."));
-    [Some(what), key, folder, schema].into_iter().flatten().collect::<Vec<_>>().join("\n")
+    let rests = (*resting > 0).then(|| {
+        "It may be a copy of a store at work, so no password is changed by itself: rotation policies have no next turn until they are saved \
+         again, and no login is retired until somebody asks for it."
+            .to_owned()
+    });
+    [Some(what), rests, key, folder, schema].into_iter().flatten().collect::<Vec<_>>().join("\n")
 }

@@ -4,6 +4,8 @@ mod aliases;
 mod compare;
 mod dependents;
 mod rotation;
+mod rotation_policy;
+mod second_login;
 mod versions;
 
 use std::process::ExitCode;
@@ -33,6 +35,9 @@ pub fn run(arguments: Connections) -> anyhow::Result<ExitCode> {
         ConnectionCommand::Edit(arguments) => edit(&client, form, &arguments)?,
         ConnectionCommand::Test { name } => return test(&client, form, &name),
         ConnectionCommand::Rotate(arguments) => return rotation::rotate(&client, form, &arguments),
+        ConnectionCommand::SecondLogin(arguments) => second_login::second_login(&client, form, &arguments)?,
+        ConnectionCommand::Retire(arguments) => return second_login::retire(&client, form, &arguments),
+        ConnectionCommand::RotationPolicy(arguments) => rotation_policy::policy(&client, form, &arguments)?,
         ConnectionCommand::Dependents { name } => dependents::list(&client, form, &name)?,
         ConnectionCommand::Versions { name } => versions::list(&client, form, &name)?,
         ConnectionCommand::Diff(arguments) => versions::diff(&client, form, &arguments)?,
@@ -193,7 +198,8 @@ fn edit(client: &Client, form: Output, arguments: &EditConnection) -> anyhow::Re
         answer = save(&body)?;
     }
     let connection = tried(&answer)?;
-    output::say("Saved.");
+    let is_same = before.get("version") == connection.get("version");
+    output::say(if is_same { "It is so already. Nothing was changed." } else { "Saved." });
     show(&connection, form)
 }
 

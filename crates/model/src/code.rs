@@ -60,6 +60,8 @@ codes! {
     NameTaken => "name_taken",
     /// The password of the connection is being rotated, or whether it was is not known yet; `detail` says by whom and since when.
     RotationUnderWay => "rotation_under_way",
+    /// The login that served before the last switch is not retired yet; `laggards` says who is waited for.
+    LoginNotRetired => "login_not_retired",
     /// A change without `If-Match`.
     PreconditionRequired => "precondition_required",
     /// `If-Match` names an older version.

@@ -88,6 +88,9 @@ pub struct Repointing {
     /// The type that they open now and the one that they would open, if another driver opens that: code that was written for the one may not
     /// work with the other.
     pub types: Option<[String; 2]>,
+    /// The last test of the other connection failed.
+    #[serde(default)]
+    pub failed: bool,
     /// Who was seen using the name and may not use the other connection, at most 20: those fail.
     #[schema(example = json!(["token etl"]))]
     pub lose: Vec<String>,
@@ -126,4 +129,52 @@ pub struct Impact {
     /// Where names are led to another connection: what that does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repointing: Option<Box<Repointing>>,
+}
+
+/// A workflow that was last given a login that is no longer the connection's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Laggard {
+    /// As of a dependent.
+    #[schema(value_type = Option<String>, example = "pipeline")]
+    pub kind: Option<WorkflowKind>,
+    #[schema(example = "daily_sales.load")]
+    pub name: String,
+    /// The alias that it uses; null of one that uses the connection's own name.
+    pub alias: Option<String>,
+    /// When it used the connection last, as RFC 3339, and the version that it was given then.
+    #[schema(example = "2026-11-29T02:00:04Z")]
+    pub last_at: String,
+    pub version: i64,
+    /// The person or token that asked.
+    #[schema(example = "token etl")]
+    pub by: String,
+}
+
+/// Who is waited for before a login is retired.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(example = json!(Laggards::example()))]
+pub struct Laggards {
+    /// How many workflows that used the connection within the last day.
+    #[schema(example = 1)]
+    pub total: i64,
+    /// How many of them the caller may not see, and are counted alone.
+    pub hidden: i64,
+    /// The latest of the others, at most 20.
+    pub workflows: Vec<Laggard>,
+}
+
+impl Laggards {
+    /// One for descriptions.
+    #[must_use]
+    pub fn example() -> Self {
+        let laggard = Laggard {
+            kind: Some(WorkflowKind::Pipeline),
+            name: "daily_sales.load".to_owned(),
+            alias: None,
+            last_at: "2026-11-29T02:00:04Z".to_owned(),
+            version: 3,
+            by: "token etl".to_owned(),
+        };
+        Self { total: 1, hidden: 0, workflows: vec![laggard] }
+    }
 }

@@ -104,7 +104,9 @@ const READ_ONLY: &[&str] = &[
     "status",
     "last_check",
     "rotation",
+    "rotates_at",
     "failing",
+    "second_login",
 ];
 
 impl<'de> Deserialize<'de> for Draft {

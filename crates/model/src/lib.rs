@@ -23,7 +23,7 @@ pub mod workflow;
 pub use catalogue::{Catalogue, ConnectionType, Connector, Field, FieldKind};
 pub use code::Code;
 pub use credentials::Credentials;
-pub use dependents::{ByAlias, Certainty, Dependent, Found, Impact, Repointing, Seen};
+pub use dependents::{ByAlias, Certainty, Dependent, Found, Impact, Laggard, Laggards, Repointing, Seen};
 pub use draft::{Draft, FieldError, FieldInput};
 pub use field::{FieldPath, FieldValue, PublicFields, SecretFields};
 pub use name::{ConnectionName, NameError, Tag, WorkspaceName};

@@ -7,11 +7,14 @@ mod not_let_in;
 mod page;
 
 use axum::http::StatusCode;
-use dataflow_model::{Code, FieldError, Impact, TestReport};
+use dataflow_model::{Code, FieldError, Impact, Laggards, TestReport};
 use serde::{Deserialize, Serialize};
 
 pub use self::not_let_in::NotLetIn;
-use crate::{ops::rotations::UnderWay, store::StoreError};
+use crate::{
+    ops::rotations::{UnderWay, second_login::NotRetired},
+    store::StoreError,
+};
 
 /// What a deleted connection left, as told to those who may see it.
 #[derive(Debug, Clone)]
@@ -54,6 +57,8 @@ pub enum Error {
     NameTaken(String),
     /// The connection's password is being rotated, or whether it was is not known yet.
     RotationUnderWay(Box<UnderWay>),
+    /// The login that served before the last switch still works, and may be used.
+    LoginNotRetired(Box<NotRetired>),
     PreconditionRequired,
     VersionConflict,
     /// The secrets that must be typed again, by path.
@@ -132,6 +137,9 @@ pub struct Problem {
     /// What the test of a change has found, for `test_failed`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub report: Option<Box<TestReport>>,
+    /// Who is waited for, for `login_not_retired`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub laggards: Option<Box<Laggards>>,
     /// With statuses 500 and 503, by which the operator finds the cause in the log; the header `Request-Id` says the same.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub request_id: Option<String>,
@@ -208,7 +216,10 @@ impl Error {
                     S::NOT_FOUND,
                     Code::NotFound,
                     format!("There is no such {what} here, or none that you may see."),
-                    "Check the spelling, upper and lower case included, and the workspace.",
+                    match *what {
+                        "second login" | "login to retire" | "rotation" | "rotation policy" => "The connection has none.",
+                        _ => "Check the spelling, upper and lower case included, and the workspace.",
+                    },
                 );
             }
             Self::MethodNotAllowed => (
@@ -225,7 +236,7 @@ impl Error {
                         "The connection “{}” was deleted by {} at {}.",
                         tombstone.name, tombstone.deleted_by, tombstone.deleted_at
                     ),
-                    "Create a connection of the same name: everything that used this one then works again, without a restart.",
+                    "Bring it back, or create a connection of the same name: everything that used this one then works again, without a restart.",
                 );
             }
             Self::HasDependents(impact) => {
@@ -248,7 +259,7 @@ impl Error {
                     S::CONFLICT,
                     Code::TestFailed,
                     format!("The change did not pass its test{why}; nothing was saved."),
-                    "Look at “report”, correct the change and send it again; without “test” it is saved untested.",
+                    "Look at “report”, correct it and send it again. What was sent with “?test=true” is saved untested without that.",
                 );
             }
             Self::NotRestorable(tombstone) => {
@@ -275,7 +286,17 @@ impl Error {
                     S::CONFLICT,
                     Code::RotationUnderWay,
                     format!("{} Nothing was changed.", rotation.sentence()),
-                    "Wait until it is over, and do it again. What cannot be settled an editor can give up.",
+                    "Wait until it is over, and do it again. What cannot be settled an editor can give up: on the connection's page, or by “dataflow \
+                     connections rotate NAME --give-up”.",
+                );
+            }
+            Self::LoginNotRetired(login) => {
+                return (
+                    S::CONFLICT,
+                    Code::LoginNotRetired,
+                    format!("{} Nothing was changed.", login.sentence()),
+                    "It is retired by itself once they have asked for the connection again, or have not used it for a day. To wait for nobody, \
+                     retire it with “anyway” (“dataflow connections retire NAME --anyway”): who still signs in as it fails until he asks again.",
                 );
             }
             Self::PreconditionRequired => (
@@ -423,6 +444,7 @@ impl Error {
             use_instead: None,
             impact: None,
             report: None,
+            laggards: None,
             request_id: None,
         };
         match self {
@@ -433,6 +455,7 @@ impl Error {
             }
             Self::HasDependents(impact) => problem.impact = Some(impact),
             Self::TestFailed(report) => problem.report = Some(report),
+            Self::LoginNotRetired(login) => problem.laggards = Some(Box::new(login.laggards)),
             Self::Deleted(tombstone) | Self::NotRestorable(tombstone) => {
                 let tombstone = *tombstone;
                 problem.deleted_by = Some(tombstone.deleted_by);

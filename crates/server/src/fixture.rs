@@ -48,6 +48,18 @@ impl TestApp {
         self
     }
 
+    /// Another node on the same store.
+    pub async fn another_node(&self) -> Arc<App> {
+        let node_folder = self.config.data.folder.join("another");
+        std::fs::create_dir_all(&node_folder).expect("a folder");
+        App::open(&AppConfig { node_folder, ..self.config.clone() }).await.expect("it opens")
+    }
+
+    /// What a task takes along.
+    pub fn app(&self) -> Arc<App> {
+        self.app.clone()
+    }
+
     /// Waits until so many sessions of PostgreSQL's wait for a row.
     pub async fn until_waiting(&self, sessions: usize) {
         let postgres = self.postgres.as_ref().expect("on PostgreSQL");

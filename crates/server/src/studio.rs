@@ -24,6 +24,8 @@ mod paging;
 mod program;
 mod provider;
 mod rotate;
+mod rotation_policy;
+mod second_login;
 mod second_look;
 mod session;
 mod settings;
@@ -62,6 +64,10 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/w/{workspace}/connections/{name}/repoint", get(names::ask_repoint).post(names::repoint))
         .route("/w/{workspace}/connections/{name}/aliases/{alias}/remove", get(names::ask_removal).post(names::remove))
         .route("/w/{workspace}/connections/{name}/rotate", get(rotate::ask).post(rotate::rotate))
+        .route("/w/{workspace}/connections/{name}/second-login", get(second_login::show).post(second_login::give))
+        .route("/w/{workspace}/connections/{name}/second-login/remove", post(second_login::remove))
+        .route("/w/{workspace}/connections/{name}/second-login/retire", post(second_login::retire))
+        .route("/w/{workspace}/connections/{name}/rotation-policy", get(rotation_policy::show).post(rotation_policy::set))
         .route("/w/{workspace}/connections/{name}/dependents", get(dependents::show))
         .route("/w/{workspace}/connections/{name}/users", get(users::show).post(users::set))
         .route("/w/{workspace}/compare", get(compare::show))

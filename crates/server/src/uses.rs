@@ -173,6 +173,14 @@ impl Uses {
         taken.write_tokens(store).await
     }
 
+    /// The same before a read, which finds what was written before if it cannot be done now: a store whose disk is full is read all the same.
+    pub async fn flush_to_read(&self, store: &Store) {
+        if let Err(error) = self.flush(store).await {
+            let cause = format!("{:#}", anyhow::anyhow!(error));
+            tracing::debug!(error.cause = cause, "uses that were counted are written later");
+        }
+    }
+
     fn put_back(&self, earlier: Pending) {
         let mut pending = self.pending();
         for (key, (who, seen)) in earlier.sightings {

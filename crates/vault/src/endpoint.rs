@@ -27,6 +27,12 @@ impl EndpointDigest {
         Self(digest.as_ref().try_into().expect("SHA-256 gives 32 bytes"))
     }
 
+    /// One that was kept beside what is sealed for it. Whatever its bytes are, only what was sealed for them opens with it.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -17,6 +17,9 @@ pub fn rename(client: &Client, form: Output, arguments: &RenameConnection) -> an
     let RenameConnection { name, new_name, no_alias, yes } = arguments;
     let (before, etag) = read(client, name)?;
     let own = own_name(&before, name);
+    if own == *new_name {
+        bail!("“{own}” is its name already. Nothing was changed.");
+    }
     let send = |token: Option<String>| -> anyhow::Result<ApiAnswer> {
         let body = serde_json::to_vec(&json!({"name": new_name, "keep_alias": !no_alias, "impact_token": token}))?;
         let path = format!("{}/rename", path(name));
@@ -116,6 +119,9 @@ fn warnings(repointing: &dataflow_model::Repointing) -> Vec<String> {
         lines.push(format!(
             "The type changes from {from} to {to}: code that was written for the one may not work with the other."
         ));
+    }
+    if repointing.failed {
+        lines.push(format!("The last test of “{}” failed: programs that come there may not get in.", repointing.to));
     }
     if !repointing.lose.is_empty() {
         lines.push(format!("These may not use “{}”, and fail: {}.", repointing.to, repointing.lose.join(", ")));

@@ -107,7 +107,11 @@ pub(super) fn copy(client: &Client, form: Output, arguments: &CopyConnection) ->
     let is_asked =
         |difference: &&Value| fields.as_ref().map_or_else(|| copies(difference), |all| all.contains(&text(difference, "field")));
     let rows: Vec<_> = differences.iter().filter(is_asked).map(row).collect();
-    output::say(&output::table(&["field", "here", &format!("now in {to}")], rows));
+    if rows.is_empty() {
+        output::say(&format!("None of that differs in “{to}”. Nothing was changed."));
+        return Ok(());
+    }
+    output::say(&output::table(&["field", "here", &format!("before in {to}")], rows));
     let body = serde_json::to_vec(&json!({"to": to, "fields": fields}))?;
     let path = format!("{}/copy?test={}", path(name), !arguments.no_test);
     let etag = pair.get("there").map(|there| text(there, "etag")).unwrap_or_default();

@@ -149,6 +149,8 @@ pub fn restore(client: &Client, form: Output, name: &str) -> anyhow::Result<()> 
         );
     }
     let restored = accepted(&answer)?;
-    output::say(&format!("“{name}” is back as it was; programs that use it work again."));
+    output::say(&format!(
+        "“{name}” is back as it was, and programs find it again. “dataflow connections test {name}” says whether they get in."
+    ));
     if form == Output::Json { output::data(&serde_json::to_string_pretty(&restored)?) } else { show(&restored, form) }
 }

@@ -41,9 +41,15 @@ pub(super) fn rotate(client: &Client, form: Output, arguments: &Rotate) -> anyho
         }
     }
     let version = answer.get("version").and_then(Value::as_i64).unwrap_or_default();
-    output::say(&match state {
-        "rotated" => format!("Rotated: version {version} of “{name}” has the new password, and the database takes it."),
-        "unchanged" => format!("The password of “{name}” was not changed."),
+    let login = |member: &str| answer.get(member).and_then(Value::as_str);
+    let switched = login("switched_to").zip(login("retires"));
+    output::say(&match (state, switched) {
+        ("rotated", Some((now, before))) => format!(
+            "Rotated: version {version} of “{name}” signs in as “{now}”. “{before}” works on until every workflow has moved; “dataflow connections \
+             second-login {name}” names those that have not."
+        ),
+        ("rotated", None) => format!("Rotated: version {version} of “{name}” has the new password, and the database takes it."),
+        ("unchanged", _) => format!("The password of “{name}” was not changed."),
         _ => format!(
             "Whether the database has the new password of “{name}” is not known yet. The server finds out by itself; “dataflow connections show {name}” tells how that goes."
         ),

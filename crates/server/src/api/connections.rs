@@ -18,6 +18,7 @@ use super::{
     done,
     extract::{Asked, Authenticated, InWorkspace, JsonBody, Named},
     rotations::UnderWayAnswer,
+    second_logins::SecondLoginSummary,
 };
 use crate::{
     app::App,
@@ -40,7 +41,7 @@ use crate::{
     "username": "analytics", "password": {"set": true}, "tls": {"mode": "verify-full", "key": {"set": false}}, "extra": {"application_name": "dataflow"},
     "version": 3, "created_at": "2026-11-01T09:00:00Z", "created_by": "ada@example.org", "updated_at": "2026-11-02T09:00:00Z", "updated_by": "ada@example.org",
     "last_check": {"status": "ok", "summary": "PostgreSQL 15.18", "checked_at": "2026-11-02T09:00:05Z", "duration_ms": 12.5},
-    "rotation": null, "failing": null
+    "rotation": null, "rotates_at": "2026-12-02T03:04:11Z", "failing": null, "second_login": null
 }))]
 pub struct ConnectionAnswer {
     pub name: String,
@@ -61,6 +62,10 @@ pub struct ConnectionAnswer {
     pub last_check: Option<LastCheck>,
     /// A rotation of the password that is not settled, where the connection is shown; null otherwise.
     pub rotation: Option<UnderWayAnswer>,
+    /// The login that rotations switch over to, or that served before the last one did, where the connection is shown; null if there is none.
+    pub second_login: Option<SecondLoginSummary>,
+    /// When the password is rotated next by the connection's rotation policy, where the connection is shown; null otherwise.
+    pub rotates_at: Option<String>,
     /// That workflows could not connect with the version that serves, and no test has passed since, where the connection is shown; null otherwise.
     pub failing: Option<FailingAnswer>,
 }
@@ -183,6 +188,8 @@ pub(super) fn answer(connection: Connection) -> ConnectionAnswer {
         updated_by: row.updated_by,
         last_check,
         rotation: connection.rotation.map(UnderWayAnswer::from),
+        second_login: connection.second_login.as_ref().map(SecondLoginSummary::from),
+        rotates_at: connection.rotation_policy.and_then(|policy| policy.next_at).map(rfc3339),
         failing: connection.failing.map(FailingAnswer::from),
     }
 }

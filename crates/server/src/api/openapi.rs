@@ -17,8 +17,8 @@ use utoipa::openapi::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    activity, aliases, checks, compare, connections, credentials, dependents, extract, groups, people, rotations, scans,
-    settings, tokens, tombstones, types, users, versions, workspaces,
+    activity, aliases, checks, compare, connections, credentials, dependents, extract, groups, people, rotation_policies,
+    rotations, scans, second_logins, settings, tokens, tombstones, types, users, versions, workspaces,
 };
 use crate::{app::App, error::Problem};
 
@@ -95,6 +95,13 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(credentials::resolve_credentials))
         .routes(routes!(rotations::rotate_password))
         .routes(routes!(rotations::give_up_rotation))
+        .routes(routes!(second_logins::show_second_login, second_logins::put_second_login, second_logins::remove_second_login))
+        .routes(routes!(second_logins::retire_login))
+        .routes(routes!(
+            rotation_policies::show_rotation_policy,
+            rotation_policies::set_rotation_policy,
+            rotation_policies::remove_rotation_policy
+        ))
         .routes(routes!(dependents::list_dependents))
         .routes(routes!(aliases::list_aliases))
         .routes(routes!(aliases::remove_alias))

@@ -60,7 +60,7 @@ impl From<UnderWay> for UnderWayAnswer {
 /// `unsettled`: which one the database has is not known yet; it is found out by itself, and the connection says how that goes.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(example = json!({
-    "state": "rotated", "version": 4,
+    "state": "rotated", "switched_to": null, "retires": null, "version": 4,
     "set": {
         "status": "ok", "duration_ms": 21.5, "server_version": "PostgreSQL 15.18", "checked_at": "2026-11-02T09:00:00Z", "from": "server",
         "steps": [{"step": "resolve", "status": "ok", "duration_ms": 0.1}, {"step": "set_password", "status": "ok", "duration_ms": 9.8}], "error": null
@@ -73,6 +73,9 @@ impl From<UnderWay> for UnderWayAnswer {
 pub struct RotateAnswer {
     /// Null where this very request was answered before.
     pub state: Option<&'static str>,
+    /// Where it was switched over to the second login: that, and the login of before, which works on until nobody lags behind.
+    pub switched_to: Option<String>,
+    pub retires: Option<String>,
     /// The connection's version now.
     pub version: i64,
     /// How the password was set, step by step.
@@ -84,12 +87,15 @@ pub struct RotateAnswer {
 /// Rotates the password: a new one that nobody sees is set on the database for what the connection signs in as, tested, and saved as the next
 /// version. Answers 200 with the steps whether it worked or not; if a step fails, the old password is in force again.
 ///
+/// Of a connection with a second login that one gets the new password, and the next version signs in as it. The login of before works on until
+/// nobody lags behind: see `second-login`.
+///
 /// It goes on if the client leaves. Programs that use the connection go on, too: a client whose sign-in is refused meanwhile asks again, and is
 /// answered with the new version.
 #[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/connections/{name}/rotate", operation_id = "rotate_password", tag = "connections",
     params(("workspace" = String, Path), ("name" = String, Path), ("If-Match" = String, Header, description = "The ETag that was read, a list of such, or `*`")),
     responses((status = 200, body = RotateAnswer, headers(("ETag" = String))), (status = 403, description = "tests_disabled"), (status = 404),
-        (status = 409, description = "rotation_under_way"), (status = 410), (status = 412), (status = 422, description = "secret_reentry_required"), (status = 428),
+        (status = 409, description = "rotation_under_way, login_not_retired"), (status = 410), (status = 412), (status = 422, description = "secret_reentry_required"), (status = 428),
         (status = 429)))]
 pub async fn rotate_password(
     State(app): State<Arc<App>>,
@@ -101,11 +107,15 @@ pub async fn rotate_password(
     let (answer, etag) = match or_repeated(&app, &caller, rotated).await {
         Err(Error::Repeated) => {
             let connection = connections::show(&app, &caller.without_key(), &named.workspace, &named.name).await?;
-            (RotateAnswer { state: None, version: connection.row.version, set: None, test: None }, connection.etag())
+            let version = connection.row.version;
+            (RotateAnswer { state: None, switched_to: None, retires: None, version, set: None, test: None }, connection.etag())
         }
         rotated => {
-            let Rotated { state, set, test, connection } = rotated?;
-            (RotateAnswer { state: Some(state.as_str()), version: connection.row.version, set, test }, connection.etag())
+            let Rotated { state, retires, set, test, connection } = rotated?;
+            let username = connection.public.text("username").map(str::to_owned);
+            let (switched_to, retires) = retires.and_then(|retires| Some((username?, retires))).unzip();
+            let (state, version) = (Some(state.as_str()), connection.row.version);
+            (RotateAnswer { state, switched_to, retires, version, set, test }, connection.etag())
         }
     };
     Ok(([(header::ETAG, etag)], Json(answer)).into_response())

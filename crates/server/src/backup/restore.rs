@@ -52,6 +52,8 @@ pub struct Restored {
     pub kept: Option<PathBuf>,
     /// The schema of PostgreSQL that the tables of before are in.
     pub kept_schema: Option<String>,
+    /// Rotation policies and second logins by which no password is changed until somebody says so.
+    pub resting: u64,
 }
 
 /// # Errors
@@ -136,6 +138,7 @@ async fn into_place<R: std::io::BufRead>(
     }
     let Filling { connections, rows, .. } = filling;
     loading.bring_up().await?;
+    let resting = store::rest_rotations(loading.write(), now, &ops::rotations::rests_since_a_restore()).await?;
     ops::list::index_all(loading.write(), &Catalogue::built_in().context("read the catalogue")?).await?;
 
     let vault = reader.vault();
@@ -159,7 +162,7 @@ async fn into_place<R: std::io::BufRead>(
     let kept_schema = placed.await.inspect_err(|_| source.iter().for_each(KeySource::discard))?;
     put_segments(asked.data, &unfinished, &aside).context("The store is restored, and the record of machine reads is not")?;
     let kept = aside.exists().then_some(aside);
-    Ok(Restored { header, connections, rows, new_key: source, kept, kept_schema })
+    Ok(Restored { header, connections, rows, new_key: source, kept, kept_schema, resting })
 }
 
 /// Its sentence comes after what was not restored, like every other.

@@ -44,6 +44,12 @@ impl Error {
             ),
             Self::TestFailed(_) => (None, Some("Correct what the test has found, or untick “Test before it serves”.")),
             Self::RotationUnderWay(_) => (None, Some("Wait until it is over, and try again; its page says how it stands.")),
+            Self::LoginNotRetired(_) => (
+                None,
+                Some(
+                    "It is retired by itself once they have moved. The page of the second login retires it now: who still signs in as it fails until he asks again.",
+                ),
+            ),
             Self::SecretReentry(_) => (None, Some("Type the secrets again, or clear them.")),
             Self::IdempotencyConflict | Self::Repeated => {
                 (Some("This was done before."), Some("Open the page again to see what there is now."))
@@ -83,7 +89,10 @@ mod tests {
     use anyhow::anyhow;
 
     use super::*;
-    use crate::error::{NotLetIn, Tombstone};
+    use crate::{
+        error::{NotLetIn, Tombstone},
+        ops::rotations::second_login::NotRetired,
+    };
 
     /// One of each.
     fn all() -> Vec<Error> {
@@ -111,6 +120,7 @@ mod tests {
             Error::TestFailed(Box::new(crate::error::tests::failed_report())),
             Error::NotRestorable(Box::new(tombstone())),
             Error::NameTaken("sales".into()),
+            Error::LoginNotRetired(Box::new(NotRetired::example())),
             Error::PreconditionRequired,
             Error::VersionConflict,
             Error::SecretReentry(vec!["password".into()]),

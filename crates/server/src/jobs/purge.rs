@@ -108,6 +108,7 @@ async fn by_age(app: &App, now: i64, retention: Retention) -> Result<()> {
         delete_all(app, &Batch::OldChecks { checked_before }).await?;
     }
     if let Some(before) = retention.restore_days.map(before) {
+        delete_all(app, &Batch::SecondLogins { deleted_before: before }).await?;
         delete_all(app, &Batch::Deleted { before }).await?;
     }
     if let Some(before) = retention.workflow_days.map(before) {

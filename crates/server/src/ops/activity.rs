@@ -68,7 +68,7 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str, filter: &Filter, 
     let workspace = authorise(app, caller, workspace, Action::SeeActivity).await?;
     check(filter)?;
     if !filter.connection.is_empty() {
-        app.uses.flush(&app.store).await?;
+        app.uses.flush_to_read(&app.store).await;
     }
     read(app, caller, &workspace, filter, (paging, true)).await
 }

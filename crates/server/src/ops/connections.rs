@@ -16,7 +16,11 @@ use super::{
     list::search_words,
     names,
     promote::Origin,
-    rotations::{self, UnderWay},
+    rotations::{
+        self, UnderWay,
+        policy::{self, Standing},
+        second_login::{self, SecondLogin},
+    },
     rows::{Sealed as _, VersionContent, taken},
     safe_change::{self, Candidate, Carried, Trial, Tried},
     save::{Act, Next, save},
@@ -45,8 +49,12 @@ pub struct Connection {
     pub secrets: BTreeMap<FieldPath, bool>,
     /// Only where one connection is shown.
     pub rotation: Option<UnderWay>,
+    /// How often that is done, and what new passwords are made of.
+    pub rotation_policy: Option<Standing>,
     /// The same: that the version which serves fails for clients.
     pub failing: Option<Failing>,
+    /// The same.
+    pub second_login: Option<SecondLogin>,
 }
 
 impl Connection {
@@ -167,12 +175,14 @@ async fn make(app: &App, caller: &Caller, workspace: &str, draft: Draft, copied_
 pub async fn show(app: &App, caller: &Caller, workspace: &str, name: &str) -> Result<Connection> {
     let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
     // For whom it fails is among what is counted.
-    app.uses.flush(&app.store).await?;
+    app.uses.flush_to_read(&app.store).await;
     let mut read = app.store.read().await?;
     let (row, version) = current(app, &mut read, &workspace, name).await?;
     let rotation = rotations::under_way(app, &mut read, &row.id).await?;
+    let rotation_policy = Some(policy::of_connection(app, &mut read, &row).await?);
     let failing = dependents::failing(app, caller, &mut read, &workspace, (&row, &version)).await?;
-    Ok(Connection { rotation, failing, ..view(app, row, &version)? })
+    let second_login = second_login::of(app, caller, &mut read, &workspace, (&row, &version)).await?;
+    Ok(Connection { rotation, rotation_policy, failing, second_login, ..view(app, row, &version)? })
 }
 
 /// Saves a change as the next version, if it is to be tested only once it has passed. Absent members stay, `null` clears, a secret left out is
@@ -339,7 +349,8 @@ pub(super) fn view(app: &App, row: ConnectionRow, version: &VersionRow) -> Resul
         .filter(|field| field.secret)
         .map(|field| (field.path.clone(), content.secrets.contains_key(&field.path)))
         .collect();
-    Ok(Connection { row, tags, public: content.public, secrets, rotation: None, failing: None })
+    let public = content.public;
+    Ok(Connection { row, tags, public, secrets, rotation: None, rotation_policy: None, failing: None, second_login: None })
 }
 
 /// All that is wrong with a new connection, one error for each field.

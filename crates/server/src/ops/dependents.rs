@@ -2,7 +2,7 @@
 
 pub mod settle;
 
-use dataflow_model::{ByAlias, Certainty, Dependent, Found, Impact, Seen, WorkflowKind};
+use dataflow_model::{ByAlias, Certainty, Dependent, Found, Impact, Laggard, Laggards, Seen, WorkflowKind};
 
 use super::{
     access::{Action, Caller, authorise_name},
@@ -11,13 +11,15 @@ use super::{
 };
 use crate::{
     app::{App, Workspace},
-    clock::{SECOND, rfc3339},
+    clock::{DAY, SECOND, rfc3339},
     error::Result,
     store::{self, ConnectionRow, Handle, PlaceRow, Seer, SightingRow, VersionRow},
 };
 
 /// A workflow that used a name so lately is taken to be running: the SDK asks anew every five seconds while it is used.
-const LIVE: i64 = 60 * SECOND;
+pub(super) const LIVE: i64 = 60 * SECOND;
+/// A workflow that has not used a connection for so long is not waited for when what it was given is taken out of use.
+pub const LAGGING: i64 = DAY;
 /// A failure that is older says nothing of now.
 const FAILING: i64 = 3_600 * SECOND;
 /// Places in code that are told of one dependent.
@@ -41,7 +43,7 @@ pub struct Dependents {
 /// each of its aliases. Of a deleted connection, too. What is used at this moment shows at once.
 pub async fn list(app: &App, caller: &Caller, workspace: &str, name: &str, paging: &Paging) -> Result<Dependents> {
     let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
-    app.uses.flush(&app.store).await?;
+    app.uses.flush_to_read(&app.store).await;
     let mut read = app.store.read().await?;
     let row = names::find(app, &mut read, &workspace, name).await?;
     let of = Of::all(app, caller, &mut read, (&workspace, &row)).await?;
@@ -103,6 +105,37 @@ pub(super) async fn failing(
     let Some(last_at) = last_at.filter(|last_at| passed_at.is_none_or(|passed_at| passed_at < *last_at)) else { return Ok(None) };
     let good = store::good_before(handle, (&row.id, row.version), &version.fingerprint).await?;
     Ok(Some(Failing { workflows, last_at, good }))
+}
+
+/// The workflows that used a connection within the last day, by whichever name it had then, and were last given a version before this one. Flush
+/// what is counted before.
+pub(super) async fn lagging(
+    app: &App,
+    caller: &Caller,
+    handle: &mut impl Handle,
+    (workspace, row): (&Workspace, &ConnectionRow),
+    before: i64,
+) -> Result<Laggards> {
+    let of = Of::all(app, caller, handle, (workspace, row)).await?;
+    let mut laggards = Laggards::default();
+    for seen in store::lagging(handle, &row.id, before, of.now - LAGGING).await? {
+        laggards.total += 1;
+        let is_shown = of.all || matches!(seen.kind.as_str(), "pipeline" | "app") || seen.used_by_id == of.identity;
+        if !is_shown {
+            laggards.hidden += 1;
+        } else if laggards.workflows.len() < TOLD {
+            let by_name = of.names.iter().find(|name| name.key == seen.name_key);
+            laggards.workflows.push(Laggard {
+                kind: WorkflowKind::parse(&seen.kind),
+                name: seen.workflow,
+                alias: by_name.and_then(|name| name.alias.clone()),
+                last_at: rfc3339(seen.last_at),
+                version: seen.version,
+                by: seen.used_by,
+            });
+        }
+    }
+    Ok(laggards)
 }
 
 /// A name that a connection is used by.

@@ -108,7 +108,7 @@ pub(super) async fn admit_asked(app: &App, caller: &Caller, workspace: &Workspac
 /// The aliases of a connection, by name.
 pub async fn list(app: &App, caller: &Caller, workspace: &str, name: &str) -> Result<Vec<Alias>> {
     let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
-    app.uses.flush(&app.store).await?;
+    app.uses.flush_to_read(&app.store).await;
     let mut read = app.store.read().await?;
     let (row, _) = current(app, &mut read, &workspace, name).await?;
     let mut aliases = Vec::new();
@@ -146,7 +146,7 @@ pub async fn show(
     alias: &str,
 ) -> Result<(Alias, dataflow_model::Impact)> {
     let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
-    app.uses.flush(&app.store).await?;
+    app.uses.flush_to_read(&app.store).await;
     let mut read = app.store.read().await?;
     let (row, _) = current(app, &mut read, &workspace, name).await?;
     let found = alias_of(caller, &mut read, &row, alias).await?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use dataflow_model::{FieldError, Impact, Repointing};
+use dataflow_model::{FieldError, Impact, Repointing, TestStatus};
 
 use super::{
     Role,
@@ -44,7 +44,7 @@ type Pair = (ConnectionRow, VersionRow);
 /// What it would do, told before it is done. Its token is demanded then.
 pub async fn impact(app: &App, caller: &Caller, workspace: &str, name: &str, to: &str) -> Result<Impact> {
     let workspace = authorise_name(app, caller, workspace, name, Action::DeleteConnections).await?;
-    app.uses.flush(&app.store).await?;
+    app.uses.flush_to_read(&app.store).await;
     let mut read = app.store.read().await?;
     let from = current(app, &mut read, &workspace, name).await?;
     let other = other(app, caller, &mut read, (&workspace, &from.0), to).await?;
@@ -177,7 +177,8 @@ async fn examine(
         let known = impact.token.clone().unwrap_or_default().into_bytes();
         token(app, &[b"repoint".to_vec(), rows.concat(), known, lose.join("\n").into_bytes()])
     });
-    let repointing = Repointing { to: to.name.clone(), types, lose: lose.into_iter().take(TOLD).collect() };
+    let failed = to.check_status.as_deref() == Some(TestStatus::Failed.as_str());
+    let repointing = Repointing { to: to.name.clone(), types, failed, lose: lose.into_iter().take(TOLD).collect() };
     Ok(Impact { token, repointing: Some(Box::new(repointing)), ..impact })
 }
 

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result},
     store::{
-        AliasRow, ChainRow, ConnectionRow, GroupRow, IdentityRow, LinkRow, MemberRow, PersonRow, RotationRow, SessionRow,
-        SettingRow, StoreError, TokenRow, VersionRow, WorkspaceRow,
+        AliasRow, ChainRow, ConnectionRow, GroupRow, IdentityRow, LinkRow, MemberRow, PersonRow, RotationPolicyRow, RotationRow,
+        SecondLoginRow, SessionRow, SettingRow, StoreError, TokenRow, VersionRow, WorkspaceRow,
     },
 };
 
@@ -97,6 +97,9 @@ sealed_rows! {
     GroupRow, "people_groups", |row| [row.id, row.workspace_id, row.name, row.members];
     ChainRow, "audit_chains", |row| [row.name, row.node, row.seq, row.link, row.segment, row.place, row.base_seq, row.base_link, row.at];
     RotationRow, "rotations", |row| [row.connection_id, row.workspace_id, row.base_version, row.candidate, row.begun_at, row.begun_by, row.begun_by_id];
+    SecondLoginRow, "second_logins", |row| [row.connection_id, row.workspace_id, row.username, row.endpoint, row.password, row.candidate, row.set_at,
+        row.set_by, row.set_by_id, row.retires_from, row.switched_at];
+    RotationPolicyRow, "rotation_policies", |row| [row.connection_id, row.workspace_id, row.every_days, row.at_hour, row.length, row.symbols, row.set_at, row.set_by, row.set_by_id];
     VersionRow, "connection_versions", |row| [row.connection_id, row.version, row.name, row.type_id, row.fields, row.endpoint_paths, row.secrets, row.fingerprint];
 }
 

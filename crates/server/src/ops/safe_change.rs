@@ -104,7 +104,7 @@ pub(super) async fn try_first(app: &App, caller: &Caller, candidate: Candidate<'
     if report.status == TestStatus::Failed {
         return Err(Error::TestFailed(Box::new(report)));
     }
-    authorise_anew(app, caller, workspace).await?;
+    authorise_anew(app, caller, workspace, Action::EditConnections).await?;
     Ok(Tried { fingerprint, report: Some(report), has_carried: !carried.secrets.is_empty() })
 }
 
@@ -125,7 +125,7 @@ async fn carry(app: &App, caller: &Caller, row: &ConnectionRow, carried: &Carrie
 }
 
 /// Asks again, once a test is over, what a request is asked as it comes: a token may be revoked by then, a session ended, a role taken away.
-async fn authorise_anew(app: &App, caller: &Caller, workspace: &Workspace) -> Result<()> {
+pub(super) async fn authorise_anew(app: &App, caller: &Caller, workspace: &Workspace, action: Action) -> Result<()> {
     let id = workspace.id.to_string();
     let mut read = app.store.read().await?;
     let roles = match &caller.who {
@@ -148,6 +148,5 @@ async fn authorise_anew(app: &App, caller: &Caller, workspace: &Workspace) -> Re
             people::current_roles(app, &mut read, &person.id.to_string(), &id).await?
         }
     };
-    let action = Action::EditConnections;
     if action.allowed_to(roles) { Ok(()) } else { Err(Error::Forbidden(action.words())) }
 }

@@ -1,5 +1,7 @@
 //! The next version of a connection: written with its search words and its events, whichever act makes it.
 
+use std::sync::Arc;
+
 use dataflow_model::{ConnectionType, FieldPath, TestReport};
 
 use super::{
@@ -7,6 +9,10 @@ use super::{
     checks,
     connections::{Connection, address, replace_words, view},
     promote::Origin,
+    rotations::{
+        policy,
+        second_login::{By, Exchange, exchange},
+    },
     rows::{Sealed as _, VersionContent},
     safe_change::Tried,
     second_look,
@@ -21,7 +27,7 @@ use crate::{
 
 /// What the next version holds, and what it is made over.
 pub(super) struct Next<'n> {
-    pub workspace: &'n Workspace,
+    pub workspace: &'n Arc<Workspace>,
     pub kind: &'n ConnectionType,
     /// The connection, its current version, and what that holds.
     pub before: (ConnectionRow, VersionRow, VersionContent),
@@ -101,11 +107,23 @@ pub(super) async fn save(app: &App, caller: &Caller, mut write: Write, next: Nex
         row = ConnectionRow { checked_at: None, check_status: None, check_summary: None, check_micros: None, ..row };
         store::record_check_on_connection(&mut write, &row).await?;
     }
+    let mut retires = None;
+    if version.fingerprint != old_version.fingerprint {
+        let cause = match (&act, act.report()) {
+            (Act::Rotate { .. }, _) => By::Rotation,
+            (_, Some(_)) => By::Tested,
+            (_, None) => By::Untested,
+        };
+        let changing = Exchange { workspace, before: (&old_version, &old), after: &version, cause };
+        // Boxed: few connections have a second login.
+        retires = Box::pin(exchange(app, caller, &mut write, changing)).await?;
+    }
     if let Some(report) = act.report() {
         row = checks::keep_in(&mut write, now, row, (number, &caller.label()), report).await?;
     }
     replace_words(&mut write, &row, kind, public).await?;
     let changed = changed_fields(&old, &version)?;
+    policy::begin_turn(app, &mut write, (&row, &changed), now).await?;
     let event =
         |action, detail| Event { at: now, workspace_id: Some(row.workspace_id.clone()), action, object: &row.name, detail };
     let (action, mut detail) = match act {
@@ -129,6 +147,10 @@ pub(super) async fn save(app: &App, caller: &Caller, mut write: Write, next: Nex
         }
     };
     note_weak(&mut detail, kind, public);
+    if let (Some(retires), Some(members)) = (retires, detail.as_object_mut()) {
+        members.insert("switched_to".to_owned(), public.text("username").unwrap_or_default().into());
+        members.insert("retires".to_owned(), retires.into());
+    }
     audit::record(&mut write, &app.vault, caller, event(action, detail)).await?;
     app.caches.forget_connection(&mut write, workspace.id, &row.name);
     write.commit().await?;

@@ -76,6 +76,10 @@ pub async fn delete(app: &App, caller: &Caller, workspace: &str, name: &str, rem
     app.uses.flush(&app.store).await?;
     let mut write = begin(app, caller).await?;
     let (before, _) = connections::hold_current(app, caller, &mut write, &workspace, name).await?;
+    if before.name != name {
+        let text = format!("is another name of “{}”: remove the alias, or delete “{0}” by its own name", before.name);
+        return Err(Error::Invalid(vec![FieldError::new("name", "is_alias", text)]));
+    }
     removal.precondition.check(&before)?;
     rotations::refuse_while_under_way(app, &mut write, &before.id).await?;
     let impact = dependents::impact(app, caller, &mut write, &workspace, &before).await?;

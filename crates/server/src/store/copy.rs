@@ -110,6 +110,11 @@ pub const TABLES: &[Table] = tables! {
     rotations [1] connection_id Text, workspace_id Text, base_version Number, candidate Text, key_version Number, begun_at Number,
         begun_by Text, begun_by_id Text, mac Bytes, owner Text, leased_until Number, tries Number, tried_at Number, next_at Number,
         problem Text;
+    second_logins [1] connection_id Text, workspace_id Text, username Text, endpoint Text, password Text, candidate Text,
+        key_version Number, set_at Number, set_by Text, set_by_id Text, retires_from Number, switched_at Number, mac Bytes, owner Text,
+        leased_until Number, tries Number, tried_at Number, next_at Number, problem Text;
+    rotation_policies [1] connection_id Text, workspace_id Text, every_days Number, at_hour Number, length Number, symbols Text,
+        set_at Number, set_by Text, set_by_id Text, mac Bytes, next_at Number, tries Number, tried_at Number, problem Text;
     checks [1] id Text, connection_id Text, version Number, status Text, report Text, checked_at Number, checked_by Text;
     sightings [4] workspace_id Text, name_key Text, kind Text, workflow Text, first_at Number, last_at Number, uses Number,
         connection_id Text, version Number, used_by Text, used_by_id Text, host Text, failed_at Number,

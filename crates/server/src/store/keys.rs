@@ -2,8 +2,9 @@
 //! stops what was under way under it.
 
 use super::{
-    AliasRow, ChainRow, ConnectionRow, GroupRow, Handle, IdentityRow, LinkRow, MemberRow, PersonRow, Result, RotationRow,
-    SessionRow, SettingRow, TokenRow, VersionRow, WorkspaceRow, Write, execute, fetch, instance::no_clock,
+    AliasRow, ChainRow, ConnectionRow, GroupRow, Handle, IdentityRow, LinkRow, MemberRow, PersonRow, Result, RotationPolicyRow,
+    RotationRow, SecondLoginRow, SessionRow, SettingRow, TokenRow, VersionRow, WorkspaceRow, Write, execute, fetch,
+    instance::no_clock,
 };
 
 /// A node of a shared store.
@@ -104,7 +105,8 @@ pub async fn versions_under_older_keys(
 
 pub async fn count_under_older_keys(handle: &mut impl Handle, workspace_id: &str, key_version: i64) -> Result<i64> {
     let sql = "SELECT (SELECT count(*) FROM connection_versions v JOIN connections c ON c.id = v.connection_id \
-               WHERE c.workspace_id = $1 AND v.key_version < $2) + (SELECT count(*) FROM rotations WHERE workspace_id = $1 AND key_version < $2)";
+               WHERE c.workspace_id = $1 AND v.key_version < $2) + (SELECT count(*) FROM rotations WHERE workspace_id = $1 AND key_version < $2) \
+               + (SELECT count(*) FROM second_logins WHERE workspace_id = $1 AND key_version < $2)";
     let (count,) = fetch!(handle, fetch_one, (i64,), sql, workspace_id, key_version)?;
     Ok(count)
 }
@@ -253,5 +255,7 @@ mac_tables! {
     ConnectionRow, "connections", (id: String), "id", "$2", "$3", "$2", "$3";
     AliasRow, "aliases", (workspace_id: String, name: String, connection_id: String), "workspace_id, name, connection_id", "$2, $3, $4", "$5", "$2, $3, $4", "$5";
     RotationRow, "rotations", (connection_id: String), "connection_id", "$2", "$3", "$2", "$3";
+    SecondLoginRow, "second_logins", (connection_id: String), "connection_id", "$2", "$3", "$2", "$3";
+    RotationPolicyRow, "rotation_policies", (connection_id: String), "connection_id", "$2", "$3", "$2", "$3";
     VersionRow, "connection_versions", (connection_id: String, version: i64), "connection_id, version", "$2, $3", "$4", "$2, $3", "$4";
 }

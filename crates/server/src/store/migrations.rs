@@ -28,6 +28,8 @@ macro_rules! steps {
             ("restored from", include_str!(concat!("../../../../migrations/", $folder, "/0015_restored_from.sql"))),
             ("aliases", include_str!(concat!("../../../../migrations/", $folder, "/0016_aliases.sql"))),
             ("rotations", include_str!(concat!("../../../../migrations/", $folder, "/0017_rotations.sql"))),
+            ("second logins", include_str!(concat!("../../../../migrations/", $folder, "/0018_second_logins.sql"))),
+            ("rotation policies", include_str!(concat!("../../../../migrations/", $folder, "/0019_rotation_policies.sql"))),
         ]
     };
 }

@@ -24,9 +24,11 @@ mod migrations;
 mod open;
 mod people;
 mod purge;
+mod rotation_policies;
 mod rotations;
 mod scans;
 mod search;
+mod second_logins;
 mod serving;
 mod settings;
 mod tokens;
@@ -97,6 +99,10 @@ pub use self::{
         update_person, update_session, use_link,
     },
     purge::{Batch, connections_with_more_checks, connections_with_replaced, delete_batch, take_turn},
+    rotation_policies::{
+        RESTS, RotationPolicyRow, begin_rotation_turn, delete_rotation_policy, due_rotation_policies, move_rotation_turn,
+        put_rotation_policy, rest_rotations, rotation_policy,
+    },
     rotations::{
         RotationRow, delete_rotation, due_rotations, end_leases, hasten_rotation, insert_rotation, lease_rotation,
         put_off_rotation, reseal_rotation, rotation, rotations_under_older_keys,
@@ -109,6 +115,10 @@ pub use self::{
     search::{
         Begins, ListSort, PageQuery, TERMS, Way, count_up_to, first_words, list_by_name, list_by_name_descending,
         list_by_updated, put_words, remove_word, remove_words, replace_status, words_among, words_in_use, words_of,
+    },
+    second_logins::{
+        SecondLoginRow, delete_second_login, due_second_logins, hold_second_login, lagging, lease_second_login,
+        put_off_second_login, put_second_login, reseal_second_login, second_login, second_logins_under_older_keys,
     },
     serving::{serving, serving_after},
     settings::{SettingRow, begin_setting, put_setting, setting},

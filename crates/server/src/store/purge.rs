@@ -52,6 +52,10 @@ pub enum Batch {
         connection: String,
         before: i64,
     },
+    /// Second logins of connections that were deleted before that time.
+    SecondLogins {
+        deleted_before: i64,
+    },
     /// Versions of connections that were deleted before that time: nobody can restore them any more.
     Deleted {
         before: i64,
@@ -108,6 +112,13 @@ pub async fn delete_batch(write: &mut Write, batch: &Batch, limit: i64) -> Resul
              ORDER BY o.version LIMIT $3)",
             connection,
             before,
+            limit
+        ),
+        Batch::SecondLogins { deleted_before } => execute!(
+            write,
+            "DELETE FROM second_logins WHERE connection_id IN (SELECT s.connection_id FROM second_logins s \
+             JOIN connections c ON c.id = s.connection_id WHERE c.deleted_at < $1 LIMIT $2)",
+            deleted_before,
             limit
         ),
         Batch::Deleted { before } => execute!(

@@ -78,6 +78,7 @@ pub async fn lease_rotation(write: &mut Write, connection_id: &str, owner: &str,
 /// Ends every lease: whoever has the store to himself knows that nobody else is at anything.
 pub async fn end_leases(write: &mut Write) -> Result<()> {
     execute!(write, "UPDATE rotations SET leased_until = 0, next_at = 0")?;
+    execute!(write, "UPDATE second_logins SET leased_until = 0")?;
     Ok(())
 }
 
@@ -126,10 +127,11 @@ pub async fn reseal_rotation(write: &mut Write, row: &RotationRow, before: &[u8]
     Ok(execute!(write, sql, &row.connection_id, &row.candidate, row.key_version, &row.mac, before)? == 1)
 }
 
-/// Whether a rotation that this change begins has its password under a key that was retired meanwhile.
+/// Whether a rotation that this change begins, or a second login that it keeps, has its password under a key that was retired meanwhile.
 pub(super) async fn has_retired_key(write: &mut Write, connection_id: &str) -> Result<bool> {
-    let sql = "SELECT count(*) FROM rotations r JOIN workspaces w ON w.id = r.workspace_id \
-               WHERE r.connection_id = $1 AND r.key_version < w.oldest_key";
+    let sql = "SELECT (SELECT count(*) FROM rotations r JOIN workspaces w ON w.id = r.workspace_id \
+               WHERE r.connection_id = $1 AND r.key_version < w.oldest_key) + (SELECT count(*) FROM second_logins s \
+               JOIN workspaces w ON w.id = s.workspace_id WHERE s.connection_id = $1 AND s.key_version < w.oldest_key)";
     let (retired,) = fetch!(write, fetch_one, (i64,), sql, connection_id)?;
     Ok(retired > 0)
 }

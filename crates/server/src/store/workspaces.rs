@@ -117,6 +117,8 @@ const BATCH: usize = 500;
 /// Deletes a workspace that is held whole, with every row that is of it but for the audit's; `false` if there is none.
 pub async fn delete_workspace(write: &mut Write, id: &str) -> Result<bool> {
     execute!(write, "DELETE FROM rotations WHERE workspace_id = $1", id)?;
+    execute!(write, "DELETE FROM second_logins WHERE workspace_id = $1", id)?;
+    execute!(write, "DELETE FROM rotation_policies WHERE workspace_id = $1", id)?;
     let sql = "SELECT id, name_key FROM connections WHERE workspace_id = $1";
     let connections: Vec<(String, String)> = fetch!(write, fetch_all, (String, String), sql, id)?;
     for batch in connections.chunks(BATCH) {

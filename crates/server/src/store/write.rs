@@ -19,7 +19,7 @@ pub struct Write {
     pub(super) oldest_mac: Option<i64>,
     /// The versions of connections that it saves, by id and number.
     pub(super) saved: Vec<(String, i64)>,
-    /// The connections whose passwords it begins to rotate, by id.
+    /// The connections of which it seals passwords outside of versions, by id.
     pub(super) rotated: Vec<String>,
     /// What it leaves of rows that grant, until an event tells it.
     pub(super) marks: Vec<Mark>,

@@ -15,6 +15,7 @@ use super::{
     fields::Fields,
     list::last_status,
     names::alias_lines,
+    second_login::standing,
     session::SignedIn,
     shell::{Place, inside},
     view::{
@@ -22,6 +23,7 @@ use super::{
         form::Waiting,
         list::detail,
         parts::{Here, ago, duration, plural},
+        rotation_policy::PolicyFact,
         words::Status,
     },
 };
@@ -69,6 +71,8 @@ pub async fn show(
         "saved" => Some(format!("Saved as version {}.{lacks}", row.version)),
         "renamed" => Some("Renamed. Code finds it by this name from now on.".to_owned()),
         "unaliased" => Some("The alias is removed.".to_owned()),
+        "planned" => Some("The rotation policy is saved.".to_owned()),
+        "unplanned" => Some("The rotation policy is removed.".to_owned()),
         "repointed" => Some("Whoever used the other name gets this connection from now on.".to_owned()),
         "restored" => Some(format!("Restored as version {}.", row.version)),
         _ => None,
@@ -105,6 +109,12 @@ pub async fn show(
         narrowed: row.users.is_some(),
         rotates: shell.may.edit && app.tests.is_enabled() && can_rotate(kind, &connection),
         rotation: connection.rotation.as_ref().map(rotations::UnderWay::sentence),
+        second_login: connection.second_login.as_ref().map(|login| (login.username.clone(), standing(login))),
+        policy: connection
+            .rotation_policy
+            .as_ref()
+            .filter(|policy| policy.set.is_some() || can_rotate(kind, &connection))
+            .map(|policy| PolicyFact::of(policy, now)),
         name: row.name.clone(),
         description: row.description.clone(),
         tags: connection.tags.iter().map(ToString::to_string).collect(),

@@ -263,6 +263,7 @@ async fn repoint_dialog(app: &App, caller: &Caller, named: &Named, fields: &Fiel
         etag,
         to,
         types: repointing.types.map(|types| types.map(label)),
+        failed: repointing.failed,
         lose: repointing.lose,
         shown,
         impact,

@@ -24,7 +24,7 @@ use crate::{
     ops::{
         Action, Caller,
         connections::{self, Precondition},
-        rotations::{self, State as Outcome},
+        rotations::{self, State as Outcome, second_login::Standing},
     },
 };
 
@@ -45,7 +45,7 @@ pub async fn rotate(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, nam
         rotations::give_up(&app, &caller, &named.workspace, &named.name, &seen).await.map(|connection| (None, connection))
     } else {
         let rotated = rotations::rotate(&app, &caller, &named.workspace, &named.name, &seen).await;
-        rotated.map(|rotated| (Some((rotated.state, rotated.set, rotated.test)), rotated.connection))
+        rotated.map(|rotated| (Some((rotated.state, rotated.set, rotated.test, rotated.retires)), rotated.connection))
     };
     let (outcome, connection) = match came_to {
         Ok(came_to) => came_to,
@@ -56,29 +56,40 @@ pub async fn rotate(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, nam
         Err(Error::RotationUnderWay(rotation)) => {
             return Ok(page(StatusCode::CONFLICT, &dialog(&app, &caller, &named, Some(rotation.sentence())).await?));
         }
+        Err(Error::LoginNotRetired(login)) => {
+            return Ok(page(StatusCode::CONFLICT, &dialog(&app, &caller, &named, Some(login.sentence())).await?));
+        }
         Err(Error::Invalid(errors)) => {
-            let told: Vec<_> = errors.iter().map(|error| format!("The {} {}.", error.field, error.message)).collect();
+            let told: Vec<_> =
+                errors.iter().map(|error| format!("The {} {}.", error.field.replace('_', " "), error.message)).collect();
             return Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &dialog(&app, &caller, &named, Some(told.join(" "))).await?));
         }
         Err(other) => return Err(sent.refused(&caller, other, &["etag", "give_up"])),
     };
     let place = inside(&app, &caller, &named.workspace, Here::Connections, &format!("Rotate {}", named.name)).await?;
-    let (came_to, setting, testing) = outcome.map_or((None, None, None), |(state, set, test)| (Some(state), set, test));
+    let (came_to, setting, testing, retires) =
+        outcome.map_or((None, None, None, None), |(state, set, test, retires)| (Some(state), set, test, retires));
     let reports = [(setting, "Setting the new password"), (testing, "Testing with it")];
     let parts = reports.into_iter().filter_map(|(report, title)| Some(part(title, &report?))).collect();
-    let (title, text, tone) = match came_to {
-        Some(Outcome::Rotated) => (
-            "Password rotated",
-            format!("Version {} has the new password, and the database takes it. Programs go on with it by themselves.", connection.row.version),
+    let version = connection.row.version;
+    let (title, text, tone) = match (came_to, retires) {
+        (Some(Outcome::Rotated), Some(before)) => (
+            "Switched over to the second login",
+            format!("Version {version} signs in as “{}”. “{before}” works on, and is retired once every workflow that used it has moved.", connection.public.text("username").unwrap_or_default()),
             "ok",
         ),
-        Some(Outcome::Unchanged) => ("Password not rotated", "The old password is in force, here and on the database.".to_owned(), "bad"),
-        Some(Outcome::Unsettled) => (
+        (Some(Outcome::Rotated), None) => (
+            "Password rotated",
+            format!("Version {version} has the new password, and the database takes it. Programs go on with it by themselves."),
+            "ok",
+        ),
+        (Some(Outcome::Unchanged), _) => ("Password not rotated", "The old password is in force, here and on the database.".to_owned(), "bad"),
+        (Some(Outcome::Unsettled), _) => (
             "Not known yet",
             "Whether the database has the new password is not known yet. It is found out by itself, and nothing is lost; the connection’s page says how that goes.".to_owned(),
             "warn",
         ),
-        None => ("Rotation given up", "The new password was forgotten. Test the connection, and save the password that the database has.".to_owned(), "warn"),
+        (None, _) => ("Rotation given up", "The new password was forgotten. Test the connection, and save the password that the database has.".to_owned(), "warn"),
     };
     Ok(page(StatusCode::OK, &Rotated { shell: place.shell, name: named.name, title, text, tone, parts }))
 }
@@ -91,6 +102,8 @@ async fn dialog(app: &App, caller: &Caller, named: &Named, error: Option<String>
         return Err(Error::Forbidden(Action::RotatePasswords.words()));
     }
     let connection = connections::show(app, caller, workspace, name).await?;
+    let second = connection.second_login.as_ref();
+    let waits = second.filter(|login| login.standing != Standing::StandsBy);
     let (shown, impact) = first(app, caller, workspace, name, SHOWN).await?;
     Ok(Rotate {
         shell: place.shell,
@@ -98,7 +111,9 @@ async fn dialog(app: &App, caller: &Caller, named: &Named, error: Option<String>
         etag: connection.etag(),
         username: connection.public.text("username").unwrap_or_default().to_owned(),
         may_give_up: connection.rotation.as_ref().is_some_and(|rotation| !rotation.is_at_it && rotation.tries > 0),
-        under_way: connection.rotation.as_ref().map(rotations::UnderWay::sentence),
+        under_way: connection.rotation.as_ref().map(rotations::UnderWay::sentence).or_else(|| Some(waits?.sentence())),
+        waits: waits.is_some(),
+        second: second.filter(|login| login.standing == Standing::StandsBy).map(|login| login.username.clone()),
         shown,
         impact,
         error,

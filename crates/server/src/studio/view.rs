@@ -17,8 +17,10 @@ pub mod parts;
 #[cfg(test)]
 mod picture;
 pub mod rotate;
+pub mod rotation_policy;
 #[cfg(test)]
 mod samples;
+pub mod second_login;
 pub mod settings;
 pub mod words;
 

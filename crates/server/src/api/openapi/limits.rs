@@ -18,6 +18,10 @@ use crate::{
         list::{SEARCH_MAX, TYPE_MAX},
         paging::PAGE_MAX,
         people::{EMAIL_MAX, PASSWORD_MAX, PASSWORD_MIN},
+        rotations::{
+            policy::DAYS_MAX as ROTATION_DAYS_MAX,
+            rules::{LENGTH_MAX, LENGTH_MIN, SYMBOLS},
+        },
         scans::{FINDINGS_MAX, PIECE_MAX, PROJECTS_MAX},
         settings::{RANGES_MAX, RETENTION_DAYS_MAX},
         tokens::{DAYS_MAX, NAMES_MAX},
@@ -46,6 +50,11 @@ fn the_page_states_every_limit_as_it_is() {
         ("reason of a deletion", characters(REASON_MAX)),
         ("e-mail address", characters(EMAIL_MAX)),
         ("password of a person", format!("from {PASSWORD_MIN} to {}", characters(PASSWORD_MAX))),
+        (
+            "password that a rotation makes",
+            format!("from {LENGTH_MIN} to {LENGTH_MAX} characters, of which `{SYMBOLS}` may be symbols"),
+        ),
+        ("days between two rotations by a policy", number(ROTATION_DAYS_MAX)),
         ("life of a token", format!("{DAYS_MAX} days")),
         ("connections that a token is narrowed to", number(NAMES_MAX)),
         ("search of a list", format!("{}; {TERMS} words and filters together", characters(SEARCH_MAX))),
@@ -91,6 +100,7 @@ fn the_description_states_every_limit_as_it_is() {
     let (_, document) = router::api();
     let document = serde_json::to_value(document).expect("JSON");
     let days = usize::try_from(DAYS_MAX).expect("small");
+    let small = |number: i64| usize::try_from(number).expect("small");
     let mut stated = vec![
         ("ConnectionRequest", "name", "minLength", 1),
         ("ConnectionRequest", "name", "maxLength", NAME_MAX),
@@ -101,6 +111,10 @@ fn the_description_states_every_limit_as_it_is() {
         ("delete_connection", "reason", "maxLength", REASON_MAX),
         ("put_member", "name", "maxLength", EMAIL_MAX),
         ("MemberRequest", "roles", "minItems", 1),
+        ("RotationPolicyBody", "length", "minimum", small(LENGTH_MIN)),
+        ("RotationPolicyBody", "length", "maximum", small(LENGTH_MAX)),
+        ("RotationPolicyBody", "symbols", "maxLength", SYMBOLS.len()),
+        ("RotationPolicyBody", "every_days", "maximum", small(ROTATION_DAYS_MAX)),
         ("TokenRequest", "name", "minLength", 1),
         ("TokenRequest", "name", "maxLength", NAME_MAX),
         ("TokenRequest", "roles", "minItems", 1),

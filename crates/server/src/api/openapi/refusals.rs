@@ -12,7 +12,10 @@ use utoipa::openapi::{
 use crate::{
     error::{Error, Problem, Tombstone},
     listen::HEAD_MAX,
-    ops::{Action, rotations::UnderWay},
+    ops::{
+        Action,
+        rotations::{UnderWay, second_login::NotRetired},
+    },
 };
 
 /// Where a code is met.
@@ -46,6 +49,7 @@ fn table() -> Vec<(Met, Error)> {
         (Met::WithStatus, Error::NotFound("connection")),
         (Met::Named, Error::NameTaken("sales".to_owned())),
         (Met::Named, Error::RotationUnderWay(Box::new(UnderWay::example()))),
+        (Met::Named, Error::LoginNotRetired(Box::new(NotRetired::example()))),
         (Met::Named, Error::HasDependents(Box::new(impact()))),
         (Met::Named, Error::TestFailed(Box::new(report()))),
         (Met::Named, Error::LastAdmin),

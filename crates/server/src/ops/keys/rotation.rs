@@ -16,13 +16,13 @@ use crate::{
     audit::{self, Event},
     error::{Error, Result},
     ops::{
-        rotations::candidate,
+        rotations::{candidate, second_login},
         rows::{Sealed, VersionContent, oldest_key, uuid},
         versions::json,
     },
     store::{
         self, AliasRow, ChainRow, ConnectionRow, GroupRow, Handle, IdentityRow, LinkRow, MacTable, MemberRow, PersonRow,
-        RotationRow, SessionRow, SettingRow, TokenRow, VersionRow, WorkspaceRow,
+        RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, TokenRow, VersionRow, WorkspaceRow,
     },
 };
 
@@ -82,6 +82,8 @@ macro_rules! over_tables {
         sum += $act::<ConnectionRow>($($argument),*).await?;
         sum += $act::<AliasRow>($($argument),*).await?;
         sum += $act::<RotationRow>($($argument),*).await?;
+        sum += $act::<SecondLoginRow>($($argument),*).await?;
+        sum += $act::<RotationPolicyRow>($($argument),*).await?;
         sum += $act::<VersionRow>($($argument),*).await?;
         sum
     }};
@@ -304,7 +306,9 @@ async fn retire(app: &App, keyed: Keyed) -> Result<()> {
 /// Seals every secret of a workspace that is under an old key anew; how many versions that were, and how many it could not.
 async fn reseal_all(app: &App, keyed: &Keyed) -> Result<(u64, u64)> {
     let under = (keyed.row.id.as_str(), i64::from(keyed.key.version()));
-    let ((mut resealed, mut bent), mut place) = (reseal_rotations(app, keyed, under).await?, (String::new(), 0));
+    let rotations = reseal_rotations(app, keyed, under).await?;
+    let logins = reseal_second_logins(app, keyed, under).await?;
+    let (mut resealed, mut bent, mut place) = (rotations.0 + logins.0, rotations.1 + logins.1, (String::new(), 0));
     loop {
         let rows = store::versions_under_older_keys(&mut app.store.read().await?, under, &place, BATCH).await?;
         let Some(last) = rows.last() else { return Ok((resealed, bent)) };
@@ -333,6 +337,25 @@ async fn reseal_rotations(app: &App, keyed: &Keyed, under: (&str, i64)) -> Resul
         let before = row.mac.clone();
         match candidate::resealed(app, &mut write, &keyed.key, row).await {
             Ok(row) => resealed += u64::from(store::reseal_rotation(&mut write, &row, &before).await?),
+            Err(_) => bent += 1,
+        }
+    }
+    write.commit_quietly().await?;
+    Ok((resealed, bent))
+}
+
+/// The same of second logins.
+async fn reseal_second_logins(app: &App, keyed: &Keyed, under: (&str, i64)) -> Result<(u64, u64)> {
+    let rows = store::second_logins_under_older_keys(&mut app.store.read().await?, under).await?;
+    if rows.is_empty() {
+        return Ok((0, 0));
+    }
+    let (mut resealed, mut bent) = (0, 0);
+    let mut write = app.store.write().await?;
+    for row in rows {
+        let before = row.mac.clone();
+        match second_login::resealed(app, &keyed.key, row) {
+            Ok(row) => resealed += u64::from(store::reseal_second_login(&mut write, &row, &before).await?),
             Err(_) => bent += 1,
         }
     }

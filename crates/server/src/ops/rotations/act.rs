@@ -49,12 +49,12 @@ impl Act {
             Some(connection) => connection,
             None => connections::view(app, task.before.clone(), &task.version)?,
         };
-        Ok(Rotated { state, set: Some(set), test, connection })
+        Ok(Rotated { state, retires: None, set: Some(set), test, connection })
     }
 }
 
 /// What is known of the database once the attempt has ended.
-fn outcome(set: &TestReport) -> Known {
+pub(super) fn outcome(set: &TestReport) -> Known {
     let Some(error) = &set.error else { return Known::Set };
     // A process that was ended, or gave up, may have sent more than it told of.
     let is_told = !matches!(error.code, Cause::TimedOut | Cause::TestBroken);

@@ -1,4 +1,4 @@
-//! The new password: made, sealed in its row, and as the next version holds it.
+//! The new password: sealed in its row, and as the next version holds it.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,7 @@ use dataflow_model::{
     Secret,
     settle::{SecretChange, Settled},
 };
-use dataflow_vault::{EndpointDigest, SealContext, WorkspaceKey, random_bytes};
-use zeroize::Zeroizing;
+use dataflow_vault::{EndpointDigest, SealContext, WorkspaceKey};
 
 use super::{LEASE, PASSWORD, Task};
 use crate::{
@@ -23,31 +22,8 @@ use crate::{
     store::{self, RotationRow, Write},
 };
 
-/// Characters of a password; six random bits each.
-const LENGTH: usize = 32;
-/// Nothing of it is escaped in a URL (RFC 3986, section 2.3), a shell, a `.env` file or SQL.
-const CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 /// What the candidate is sealed as: it opens in the place of no version's secret.
 const SEALED_AS: &str = "rotation/password";
-
-/// A password of 190 random bits, with a letter first and at least one character of each kind that servers' rules ask for.
-pub(super) fn make() -> Secret {
-    loop {
-        let bytes = Zeroizing::new(random_bytes::<LENGTH>());
-        let mut text = Zeroizing::new(String::with_capacity(LENGTH));
-        for byte in bytes.iter() {
-            text.extend(CHARACTERS.get(usize::from(byte % 64)).copied().map(char::from));
-        }
-        let has = |kind: fn(char) -> bool| text.chars().any(kind);
-        let has_all = has(|c| c.is_ascii_uppercase())
-            && has(|c| c.is_ascii_lowercase())
-            && has(|c| c.is_ascii_digit())
-            && has(|c| c.is_ascii_punctuation());
-        if has_all && text.starts_with(|c: char| c.is_ascii_alphabetic()) {
-            return Secret::new(std::mem::take(&mut *text));
-        }
-    }
-}
 
 /// What the next version holds, and its sealed secrets.
 pub(super) fn next_version(task: &Task, new: &Secret) -> Result<(Content, SealedVersion)> {
@@ -116,26 +92,4 @@ pub(in crate::ops) async fn resealed(app: &App, write: &mut Write, key: &Workspa
     let endpoint = VersionContent::read(&version.checked(&app.vault)?)?.endpoint;
     let new = open(key, &row, &endpoint)?;
     sealed(app, key, row, (&new, &endpoint))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn a_password_is_long_random_and_needs_no_escaping() {
-        let made: Vec<_> = (0..500).map(|_| make()).collect();
-        let mut characters = BTreeSet::new();
-        for password in &made {
-            let text = password.expose_secret();
-            assert_eq!(text.len(), LENGTH);
-            assert!(text.bytes().all(|byte| CHARACTERS.contains(&byte)) && text.starts_with(|c: char| c.is_ascii_alphabetic()));
-            characters.extend(text.bytes());
-        }
-        assert_eq!(characters.len(), CHARACTERS.len(), "each character comes up");
-        let different: BTreeSet<_> = made.iter().map(Secret::expose_secret).collect();
-        assert_eq!(different.len(), made.len());
-    }
 }

@@ -5,6 +5,10 @@
 
 mod act;
 pub(super) mod candidate;
+pub mod policy;
+pub mod rules;
+mod schedule;
+pub mod second_login;
 mod settle;
 mod wait;
 
@@ -14,8 +18,8 @@ use anyhow::Context;
 use dataflow_model::{ConnectionType, FieldError, PublicFields, SecretFields, TestReport};
 use serde::{Deserialize, Serialize};
 
-use self::act::Act;
-pub use self::{settle::settle_due, wait::wait_for};
+use self::{act::Act, rules::Rules};
+pub use self::{schedule::rotate_due, settle::settle_due, wait::wait_for};
 use super::{
     access::{Action, Caller, authorise_name},
     checks,
@@ -44,6 +48,8 @@ const LEASE: i64 = 6 * SECOND;
 #[derive(Debug)]
 pub struct Rotated {
     pub state: State,
+    /// The login of before, where the connection signs in as another one now.
+    pub retires: Option<String>,
     /// How setting the password went, and the test with it after that; nothing of what did not come to it.
     pub set: Option<TestReport>,
     pub test: Option<TestReport>,
@@ -83,6 +89,8 @@ pub struct UnderWay {
     /// When it is tried again.
     pub next_at: i64,
     problem: Option<Problem>,
+    /// Whose it is, if not what the connection signs in as.
+    second: Option<String>,
 }
 
 /// What stood in the way the last time, scrubbed.
@@ -98,7 +106,7 @@ impl UnderWay {
     pub fn example() -> Self {
         let begun_at = 1_793_610_000 * SECOND;
         let begun_by = "ada@example.org".to_owned();
-        Self { begun_by, begun_at, is_at_it: true, tries: 0, next_at: begun_at, problem: None }
+        Self { begun_by, begun_at, is_at_it: true, tries: 0, next_at: begun_at, problem: None, second: None }
     }
 
     fn of(row: &RotationRow, now: i64) -> Self {
@@ -109,12 +117,16 @@ impl UnderWay {
             tries: row.tries,
             next_at: row.next_at,
             problem: row.problem.as_deref().and_then(|problem| serde_json::from_str(problem).ok()),
+            second: None,
         }
     }
 
     /// What it is about, for who is woken by it.
     #[must_use]
     pub fn sentence(&self) -> String {
+        if let Some(username) = &self.second {
+            return format!("The password of “{username}”, the connection's second login, is being changed.");
+        }
         let begun = format!("{} began to rotate the password at {}", self.begun_by, rfc3339(self.begun_at));
         match &self.problem {
             None => format!("{begun}, and it is under way."),
@@ -142,10 +154,7 @@ impl Task {
         let content = VersionContent::read(&version)?;
         let newer = app.workspace_of_now(workspace, content.newest_key()).await?;
         let workspace = newer.unwrap_or_else(|| workspace.clone());
-        let kind = app.catalogue.get(&before.type_id).filter(|kind| kind.rotates).cloned().ok_or_else(|| {
-            let text = "is one whose passwords cannot be rotated from here: set a new one at the database, then save it";
-            Error::Invalid(vec![FieldError::new("type", "not_rotatable", text)])
-        })?;
+        let kind = kind_that_rotates(app, &before.type_id)?.clone();
         let id = super::rows::uuid(&before.id)?;
         let sealing = Sealing { workspace: &workspace, id, version: before.version, kept: Some(&content) };
         let old = sealing.open_all(&content)?;
@@ -159,6 +168,13 @@ impl Task {
     fn public(&self) -> &PublicFields {
         &self.content.public
     }
+}
+
+fn kind_that_rotates<'a>(app: &'a App, type_id: &str) -> Result<&'a ConnectionType> {
+    app.catalogue.get(type_id).filter(|kind| kind.rotates).ok_or_else(|| {
+        let text = "is one whose passwords cannot be rotated from here: set a new one at the database, then save it";
+        Error::Invalid(vec![FieldError::new("type", "not_rotatable", text)])
+    })
 }
 
 /// Gives what a connection signs in as a new password that nobody has seen, and saves it as the next version. Goes on to its end whoever still
@@ -176,13 +192,28 @@ pub async fn rotate(
     let workspace = authorise_name(app, caller, workspace, name, Action::RotatePasswords).await?;
     app.throttle.look(Kind::Tests, &*caller.identity(), app.clock.now())?;
     servable(app, &workspace, name).await?.admit(caller, &workspace, name)?;
+    Box::pin(rotate_as(app, caller, &workspace, name, precondition)).await
+}
+
+/// The same, for callers of whom it is known that they may.
+async fn rotate_as(
+    app: &Arc<App>,
+    caller: &Caller,
+    workspace: &Arc<Workspace>,
+    name: &str,
+    precondition: &Precondition,
+) -> Result<Rotated> {
     let mut read = app.store.read().await?;
-    let found = current(app, &mut read, &workspace, name).await?;
+    let found = current(app, &mut read, workspace, name).await?;
     precondition.check(&found.0)?;
     refuse_while_under_way(app, &mut read, &found.0.id).await?;
+    if let Some(second) = store::second_login(&mut read, &found.0.id).await? {
+        drop(read);
+        return Box::pin(second_login::switch_over(app, caller, workspace, (found, second), precondition)).await;
+    }
+    let new = policy::rules(app, &mut read, &found.0.id).await?.make();
     drop(read);
-    let task = Task::of(app, &workspace, found).await?;
-    let new = candidate::make();
+    let task = Task::of(app, workspace, found).await?;
     // A version that could not be saved afterwards is refused now.
     candidate::next_version(&task, &new)?;
     app.throttle.take(Kind::Tests, &*caller.identity(), app.clock.now())?;
@@ -192,11 +223,15 @@ pub async fn rotate(
     checks::audit_use(app, caller, &task.workspace, name, task.before.version).await?;
 
     let mut write = begin(app, caller).await?;
-    let (held, _) = hold_current(app, caller, &mut write, &workspace, name).await?;
+    let (held, _) = hold_current(app, caller, &mut write, workspace, name).await?;
     precondition.check(&held)?;
     refuse_while_under_way(app, &mut write, &held.id).await?;
     if (&held.id, held.version) != (&task.before.id, task.before.version) {
         return Err(Error::VersionConflict);
+    }
+    if let Some(second) = store::second_login(&mut write, &held.id).await? {
+        // Given this moment: whoever asks again switches over to it.
+        return Err(Error::RotationUnderWay(Box::new(UnderWay::at_second_login(&second))));
     }
     let row = candidate::row(app, caller, &task, &new)?;
     store::insert_rotation(&mut write, &row).await?;
@@ -248,6 +283,14 @@ pub async fn give_up(app: &App, caller: &Caller, workspace: &str, name: &str, pr
     settle::end(app, &mut write, caller, (&row, &held), "given_up").await?;
     write.commit_quietly().await?;
     connections::view(app, held, &version)
+}
+
+/// The same, of what waits in a store that was restored.
+#[must_use]
+pub fn rests_since_a_restore() -> String {
+    let message = "This store was restored from a backup, and may be a copy of one at work: no password is changed by itself.";
+    let hint = "Where it is the one at work, save the policy again, or retire the login.";
+    serde_json::json!({"message": message, "hint": hint}).to_string()
 }
 
 /// A JSON column of what stood in the way.

@@ -103,7 +103,7 @@ pub(super) async fn settle(
     Ok(Settled { test: Some(test), ..drop_row(app, caller, task, row, (StepName::SetPassword, Cause::PasswordNotSet)).await? })
 }
 
-fn signed_in(report: &TestReport) -> bool {
+pub(super) fn signed_in(report: &TestReport) -> bool {
     report.steps.iter().any(|step| step.step == StepName::SignIn && step.status == StepStatus::Ok)
 }
 
@@ -115,7 +115,7 @@ fn decided_at(app: &App, row: &RotationRow) -> i64 {
     }
 }
 
-fn of_ours(message: &str, hint: &str) -> TestError {
+pub(super) fn of_ours(message: &str, hint: &str) -> TestError {
     TestError {
         code: Cause::CredentialsRefused,
         message: message.to_owned(),
@@ -308,7 +308,7 @@ async fn try_one(app: &Arc<App>, row: &RotationRow) -> Result<()> {
     let version = version.checked(&app.vault)?;
     drop(read);
     let workspace = app.workspace(&workspace.name).await?.ok_or(Error::NotFound("workspace"))?;
-    let caller = stand_in(row, &workspace);
+    let caller = stand_in((&row.begun_by, &row.begun_by_id), &workspace);
     if connection.version != row.base_version || connection.deleted_at.is_some() {
         // Such as a restored backup may have.
         let mut write = app.store.write().await?;
@@ -333,11 +333,11 @@ async fn try_one(app: &Arc<App>, row: &RotationRow) -> Result<()> {
 }
 
 /// Who began a rotation, as events and versions name him. He may do nothing: it is the server that ends what he began.
-fn stand_in(row: &RotationRow, workspace: &Workspace) -> Caller {
+pub(super) fn stand_in((label, identity): (&str, &str), workspace: &Workspace) -> Caller {
     Caller::of(Who::Token(Arc::new(TokenIdentity {
         id: Uuid::nil(),
-        label: row.begun_by.clone(),
-        identity: row.begun_by_id.clone(),
+        label: label.to_owned(),
+        identity: identity.to_owned(),
         workspace_id: workspace.id,
         workspace: workspace.name.clone(),
         person_id: None,

@@ -24,7 +24,11 @@ use crate::{
         keys::{self, rotation::Rotation},
         people,
         rename::{self, Rename},
-        rotations,
+        rotations::{
+            self,
+            policy::{self, Policy},
+            second_login::planted,
+        },
         scans::{self, Finding, Piece},
         tokens::{self, NewToken},
         tombstones::{self, Removal},
@@ -58,7 +62,10 @@ async fn fill(fixture: &Fixture) -> Secret {
     tombstones::delete(app, &shell, THEIRS, "gone", removal).await.expect("deleted");
     let narrowed = Users { groups: vec!["finance".to_owned()], ..Users::default() };
     users::set(app, &shell, THEIRS, "long", (Some(narrowed), Precondition::Any)).await.expect("narrowed");
+    let planned = (Policy { every_days: Some(30), ..Policy::default() }, &Precondition::Any);
+    policy::set(app, &shell, THEIRS, "long", planned).await.expect("planned");
     Box::pin(rotations::rotate(app, &shell, THEIRS, "long", &Precondition::Any)).await.expect("begun");
+    planted::plant(app, THEIRS, "long", ("second", None)).await;
     let token = token(fixture).await;
     let row = connections::show(app, &shell, THEIRS, "sales").await.expect("there").row;
     count_use(app, &row);

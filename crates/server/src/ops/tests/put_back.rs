@@ -15,6 +15,10 @@ use crate::{
         links::{self, LinkKind},
         people::{put_member, remove_member, set_disabled},
         provider,
+        rotations::{
+            policy::{self, Policy},
+            rules::Rules,
+        },
         rows::Sealed as _,
         sessions::{self, Device},
         settings::{self, Retention},
@@ -83,6 +87,9 @@ async fn begin(fixture: &Fixture) -> Before {
     let all = Users { people: vec![BOB.to_owned()], tokens: vec!["weekly".to_owned()], groups: vec!["finance".to_owned()] };
     users::set(app, &shell, WORKSPACE, "sales", (Some(all), Precondition::Any)).await.expect("narrowed");
     settings::change(app, &shell, &Precondition::Any, AddressLists::default()).await.expect("saved");
+    for name in ["stock", "old"] {
+        policy::set(app, &shell, WORKSPACE, name, (Policy::default(), &Precondition::Any)).await.expect("set");
+    }
     let person = store::person_by_email(&mut app.store.read().await.expect("open"), OWNER).await.expect("read").expect("there");
     let row = IdentityRow {
         issuer: "https://sso.example.org".to_owned(),
@@ -116,6 +123,9 @@ async fn end(fixture: &Fixture, before: Before) {
     users::set(app, &shell, WORKSPACE, "stock", (Some(Users::default()), Precondition::Any)).await.expect("narrowed");
     fixture.describe("old", "newer").await;
     history::purge(app, &shell, WORKSPACE, "old", (1, Precondition::Any)).await.expect("purged");
+    let longer = Policy { rules: Rules { length: 64, ..Rules::default() }, ..Policy::default() };
+    policy::set(app, &shell, WORKSPACE, "stock", (longer, &Precondition::Any)).await.expect("set");
+    policy::remove(app, &shell, WORKSPACE, "old", &Precondition::Any).await.expect("removed");
     let removal = Removal { precondition: Precondition::Any, ..Removal::default() };
     tombstones::delete(app, &shell, WORKSPACE, "gone", removal).await.expect("deleted");
     groups::put(app, &shell, WORKSPACE, "finance", &[ADA.to_owned()]).await.expect("changed");
@@ -133,7 +143,7 @@ async fn end(fixture: &Fixture, before: Before) {
     sessions::end_others(app, &owner, session.expose_secret()).await.expect("ended");
 }
 
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "people",
     "members",
     "identities",
@@ -144,6 +154,7 @@ const TABLES: [&str; 10] = [
     "connections",
     "connection_versions",
     "settings",
+    "rotation_policies",
 ];
 
 /// The keys of a deleted workspace are in a copy of its row.
@@ -176,7 +187,7 @@ async fn run(fixture: &Fixture, sql: String) {
 }
 
 /// Ways to put a row back, and what is to be said of it.
-const WAYS: [(&str, &str, &str); 13] = [
+const WAYS: [(&str, &str, &str); 15] = [
     (
         "tokens",
         "UPDATE tokens SET revoked_at = NULL, hash = K.hash, mac = K.mac FROM kept_tokens K WHERE K.id = tokens.id AND tokens.name = 'nightly'",
@@ -232,6 +243,16 @@ const WAYS: [(&str, &str, &str); 13] = [
         "settings",
         "UPDATE settings SET value = K.value, version = K.version, updated_at = K.updated_at, updated_by = K.updated_by, mac = K.mac FROM kept_settings K WHERE K.name = settings.name",
         "settings.change “addresses”",
+    ),
+    (
+        "rotation_policies",
+        "UPDATE rotation_policies SET length = K.length, set_at = K.set_at, mac = K.mac FROM kept_rotation_policies K WHERE K.connection_id = rotation_policies.connection_id",
+        "connection.rotation_policy_set “stock”",
+    ),
+    (
+        "rotation_policies",
+        "INSERT INTO rotation_policies SELECT * FROM kept_rotation_policies WHERE connection_id NOT IN (SELECT connection_id FROM rotation_policies)",
+        "connection.rotation_policy_removed “old”",
     ),
     ("identities", "INSERT INTO identities SELECT * FROM kept_identities", "person.unlink_provider “owner@example.org”"),
 ];

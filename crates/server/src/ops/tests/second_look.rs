@@ -18,7 +18,12 @@ use crate::{
         groups, history,
         links::{self, LinkKind},
         owners::{OWNERS, OwnersAct},
-        people, rotations,
+        people,
+        rotations::{
+            self,
+            policy::{self, Policy},
+            second_login::{self, planted},
+        },
         second_look::CONFIRMED_FOR,
         sessions::SESSION_LONGEST,
         settings,
@@ -56,6 +61,10 @@ const ACTS: &[(&str, Under)] = &[
     ("purge a version", Table(Action::PurgeVersions)),
     ("rotate a password", Table(Action::RotatePasswords)),
     ("give a rotation up", Table(Action::RotatePasswords)),
+    ("retire a login", Table(Action::RotatePasswords)),
+    ("remove a second login", Table(Action::RotatePasswords)),
+    ("plan rotations", Table(Action::RotatePasswords)),
+    ("remove the plan of rotations", Table(Action::RotatePasswords)),
     ("make a link", Owners(OwnersAct::MakeLinks)),
     ("delete a workspace", Owners(OwnersAct::DeleteWorkspaces)),
     ("change settings", Owners(OwnersAct::ChangeSettings)),
@@ -69,6 +78,11 @@ const FREE: &[(&str, &str)] = &[
     ("connection.test", "sends a stored secret where it goes anyway"),
     ("connection.carry_secret", "takes the password each time"),
     ("connection.rotated", "ends what took one"),
+    (
+        "connection.second_login_set",
+        "takes one, as the rotation for which it is given; `studio` has it, since it takes a database",
+    ),
+    ("connection.login_retired", "ends what took one"),
     ("connection.delete", "takes away, and sends nothing anywhere"),
     ("connection.restore", "brings back what its editors may make anew"),
     ("connection.rename", "gives nobody anything: who named it by the old name had it"),
@@ -142,6 +156,20 @@ async fn act(fixture: &Fixture, caller: &Caller, name: &str) -> Result<()> {
         "purge a version" => history::purge(app, caller, WORKSPACE, "sales", (1, Precondition::Any)).await,
         "rotate a password" => rotations::rotate(app, caller, WORKSPACE, "sales", &Precondition::Any).await.map(drop),
         "give a rotation up" => rotations::give_up(app, caller, WORKSPACE, "sales", &Precondition::Any).await.map(drop),
+        "retire a login" => {
+            // There is no act by which one comes here without a database.
+            planted::plant(app, WORKSPACE, "sales", ("bert", Some(2))).await;
+            second_login::retire(app, caller, WORKSPACE, "sales", (true, &Precondition::Any)).await.map(drop)
+        }
+        "remove a second login" => {
+            // What could not be retired stands in hand for no longer than its lease.
+            second_login::remove(app, caller, WORKSPACE, "sales", (true, &Precondition::Any)).await
+        }
+        "plan rotations" => {
+            let policy = Policy { every_days: Some(30), ..Policy::default() };
+            policy::set(app, caller, WORKSPACE, "sales", (policy, &Precondition::Any)).await.map(drop)
+        }
+        "remove the plan of rotations" => policy::remove(app, caller, WORKSPACE, "sales", &Precondition::Any).await,
         "make a link" => links::create_link(app, caller, EMAIL, LinkKind::Password).await.map(drop),
         "delete a workspace" => workspaces::delete(app, caller, "theirs", &Precondition::Any).await.map(drop),
         "change settings" => settings::change(app, caller, &Precondition::Any, AddressLists::default()).await.map(drop),

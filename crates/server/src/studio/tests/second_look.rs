@@ -15,6 +15,7 @@ use crate::{
         Caller, Role, Roles,
         connections::{self, Change, Precondition},
         people,
+        rotations::second_login::planted,
         second_look::CONFIRMED_FOR,
         setup, workspaces,
     },
@@ -75,6 +76,24 @@ const FORMS: &[Form] = &[
         StatusCode::SEE_OTHER,
     ),
     ("connections/sales/rotate", "/w/default/connections/sales/rotate", &[("etag", "{etag}")], StatusCode::OK),
+    (
+        "connections/crm/second-login",
+        "/w/default/connections/crm/second-login/retire",
+        &[("etag", "{etag}")],
+        StatusCode::SEE_OTHER,
+    ),
+    (
+        "connections/crm/second-login",
+        "/w/default/connections/crm/second-login/remove",
+        &[("etag", "{etag}"), ("anyway", "yes")],
+        StatusCode::SEE_OTHER,
+    ),
+    (
+        "connections/sales/rotation-policy",
+        "/w/default/connections/sales/rotation-policy",
+        &[("etag", "{etag}"), ("every_days", "30"), ("at_hour", "3"), ("length", "40"), ("symbols", "-_.")],
+        StatusCode::SEE_OTHER,
+    ),
     ("access", "/w/default/access/remove", BO, StatusCode::SEE_OTHER),
     (
         "/settings",
@@ -108,6 +127,7 @@ const FORMS: &[Form] = &[
 const OTHERS: &[&str] = &[
     // Asks in its own form, which holds secrets.
     "/w/{workspace}/connections/{name}/edit",
+    "/w/{workspace}/connections/{name}/second-login",
     "/w/{workspace}/new/{type}",
     // Grant nothing, or come from nobody who is signed in.
     "/w/{workspace}/connections/{name}/try",
@@ -141,6 +161,7 @@ fn every_route_that_takes_a_form_is_asked_about_or_not() {
     let places = [
         ("/w/default", "/w/{workspace}"),
         ("/sales/", "/{name}/"),
+        ("/crm/", "/{name}/"),
         ("/theirs/", "/{workspace}/"),
         ("/versions/1/", "/versions/{version}/"),
         ("/versions/2/", "/versions/{version}/"),
@@ -177,7 +198,8 @@ fn names_on(page: &str, form: &str) -> BTreeSet<String> {
 
 async fn tick(browser: &Browser) -> (i64, i64) {
     let mut read = browser.app.store.read().await.expect("open");
-    let sql = "SELECT (SELECT tick FROM change_clock), (SELECT count(*) FROM links) + (SELECT count(*) FROM rotations)";
+    let sql = "SELECT (SELECT tick FROM change_clock), (SELECT count(*) FROM links) + (SELECT count(*) FROM rotations) \
+               + (SELECT COALESCE(sum(1 + tries), 0) FROM second_logins) + (SELECT count(*) FROM rotation_policies)";
     store::fetch!(&mut read, fetch_one, (i64, i64), sql).expect("read")
 }
 
@@ -190,6 +212,11 @@ async fn with_sales() -> Browser {
         let change = Change { draft: change.expect("a draft"), precondition: Precondition::Any, ..Default::default() };
         connections::edit(&browser.app, &Caller::shell(), "default", "sales", change).await.expect("saved");
     }
+    // With a login to retire, which no database is asked for here.
+    let crm = json!({"name": "crm", "type": "postgres", "host": "crm.example.org", "username": "anna", "password": "planted"});
+    let crm = serde_json::from_value(crm).expect("a draft");
+    connections::create(&browser.app, &Caller::shell(), "default", crm).await.expect("created");
+    planted::plant(&browser.app, "default", "crm", ("bert", Some(1))).await;
     for name in ["theirs", "copies"] {
         workspaces::create(&browser.app, &Caller::shell(), name).await.expect("made");
     }

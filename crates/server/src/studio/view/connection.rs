@@ -3,7 +3,9 @@
 use askama::Template;
 use dataflow_model::{Impact, Snippet};
 
-use super::{Shell, activity::Line, dependents::DependentLine, form::Waiting, names::AliasLine, words::Status};
+use super::{
+    Shell, activity::Line, dependents::DependentLine, form::Waiting, names::AliasLine, rotation_policy::PolicyFact, words::Status,
+};
 
 #[derive(Debug, Template)]
 #[template(path = "connection.html")]
@@ -37,6 +39,10 @@ pub struct Connection {
     pub rotates: bool,
     /// What there is to say of a rotation that is not settled.
     pub rotation: Option<String>,
+    /// Its second login, and how that stands.
+    pub second_login: Option<(String, Status)>,
+    /// How often that is done by itself; nothing where it cannot be done.
+    pub policy: Option<PolicyFact>,
 }
 
 impl Connection {

@@ -56,6 +56,8 @@ pub struct Repoint {
     pub types: Option<[String; 2]>,
     /// Who may not use the other connection.
     pub lose: Vec<String>,
+    /// The last test of the other one failed.
+    pub failed: bool,
     pub shown: Vec<DependentLine>,
     pub impact: Impact,
     pub is_known: bool,

@@ -14,6 +14,10 @@ pub struct Rotate {
     pub etag: String,
     /// Whose password it is on the database.
     pub username: String,
+    /// What it switches over to.
+    pub second: Option<String>,
+    /// The login of before that still has to be retired: then there is none to begin either.
+    pub waits: bool,
     /// What there is to say of a rotation that is not settled: then there is none to begin.
     pub under_way: Option<String>,
     pub may_give_up: bool,
@@ -76,6 +80,8 @@ mod tests {
             name: "sales".into(),
             etag: "\"id.7\"".into(),
             username: SHARP.into(),
+            second: None,
+            waits: false,
             under_way: None,
             may_give_up: false,
             shown: Vec::new(),
@@ -87,6 +93,8 @@ mod tests {
     #[test]
     fn dialogs() {
         keep("rotate", &dialog());
+        keep("rotate-second", &Rotate { second: Some(SHARP.into()), ..dialog() });
+        keep("rotate-waits", &Rotate { under_way: Some(SHARP.into()), waits: true, ..dialog() });
         keep("rotate-under-way", &Rotate { under_way: Some(SHARP.into()), may_give_up: true, ..dialog() });
         let total = |total| Impact { total, ..Impact::default() };
         for (page, words) in [

@@ -15,6 +15,7 @@ use super::{
     form::{self, Kept, Source, Values},
     gallery, list, names,
     parts::{Here, May, Pages, asset},
+    rotation_policy,
     words::Status,
 };
 use crate::ops::workspaces::Contents;
@@ -303,6 +304,8 @@ fn connections() {
         narrowed: true,
         rotates: true,
         rotation: Some(SHARP.into()),
+        second_login: Some((SHARP.into(), Status { tone: "warn", words: SHARP.into() })),
+        policy: Some(rotation_policy::PolicyFact { words: "Every 30 days".into(), problem: Some(SHARP.into()) }),
     };
     keep("connection", &page);
     keep(
@@ -317,6 +320,8 @@ fn connections() {
             narrowed: false,
             rotates: false,
             rotation: None,
+            second_login: None,
+            policy: None,
             status: Status::untested(),
             detail: String::new(),
             ..page
@@ -477,6 +482,7 @@ fn dialogs_of_names() {
         etag: "\"id.7\"".into(),
         to: "warehouse".into(),
         types: Some(["PostgreSQL".into(), "MySQL".into()]),
+        failed: true,
         lose: vec!["token etl".into(), SHARP.into()],
         shown: vec![pipeline(), notebook()],
         impact: impact(),

@@ -1,0 +1,239 @@
+//! The second login of a connection. A rotation in two-user fashion gives it a new password, has the connection sign in as it, and keeps the login
+//! of before, which works on; that one gets a password that nobody knows once no workflow lags behind, and stands by for the next rotation.
+//!
+//! No password is changed while clients sign in with it. So nothing has to be settled in a hurry: whoever was cut off left a password that may be
+//! in force beside the one that was, and the next who comes tries both.
+
+mod act;
+mod exchange;
+mod give;
+#[cfg(test)]
+pub(crate) mod planted;
+mod retire;
+mod sealing;
+mod switch;
+
+use dataflow_model::{FieldError, Laggards};
+
+pub(super) use self::switch::switch_over;
+pub(in crate::ops) use self::{
+    exchange::{By, Exchange, exchange},
+    sealing::resealed,
+};
+pub use self::{
+    give::{NewLogin, put, remove},
+    retire::{Retired, look_after, retire},
+};
+use super::{Problem, Task, UnderWay};
+use crate::{
+    app::{App, Workspace},
+    clock::SECOND,
+    error::{Error, Result},
+    ops::{
+        access::{Action, Caller, authorise_name},
+        connections::current,
+        dependents,
+        rows::{Sealed as _, VersionContent},
+    },
+    store::{self, ConnectionRow, Handle, RESTS, SecondLoginRow, VersionRow},
+};
+
+/// The field that a login is named in.
+const USERNAME: &str = "username";
+/// So long after a switch nothing is retired: by then every program at work has asked for the connection again.
+const AFTER_SWITCH: i64 = dependents::LIVE;
+/// How often it is looked whether somebody still lags behind.
+const LOOK_EVERY: i64 = 10 * SECOND;
+/// Longest pause between two tries.
+const LONGEST_PAUSE: i64 = 300 * SECOND;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The next rotation switches over to it.
+    StandsBy,
+    /// It served until the last switch, and works until nobody lags behind.
+    Retiring,
+    /// It was given for another address than the connection has now, and is sent nowhere.
+    AnotherAddress,
+}
+
+impl Standing {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::StandsBy => "stands_by",
+            Self::Retiring => "retiring",
+            Self::AnotherAddress => "another_address",
+        }
+    }
+
+    fn of(row: &SecondLoginRow, (version, content): (&VersionRow, &VersionContent)) -> Self {
+        if row.endpoint != sealing::in_words(&sealing::endpoint_as(version, content, &row.username)) {
+            Self::AnotherAddress
+        } else if row.retires_from.is_some() {
+            Self::Retiring
+        } else {
+            Self::StandsBy
+        }
+    }
+}
+
+/// The second login of a connection, as whoever sees that sees it.
+#[derive(Debug, Clone)]
+pub struct SecondLogin {
+    pub username: String,
+    pub standing: Standing,
+    /// When it was given, or switched over from, and by whom.
+    pub since: i64,
+    pub by: String,
+    /// The version that took its place.
+    pub retires_from: Option<i64>,
+    /// Its password is being changed at this moment.
+    pub is_at_it: bool,
+    /// How often setting a password has failed, when that is tried again, and what stood in the way.
+    pub tries: i64,
+    pub next_at: i64,
+    problem: Option<Problem>,
+    pub laggards: Laggards,
+}
+
+impl SecondLogin {
+    /// What it is about, for who is woken by it.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let Self { username, .. } = self;
+        let standing = match self.standing {
+            Standing::StandsBy => format!("“{username}” stands by: the next rotation switches over to it."),
+            Standing::AnotherAddress => "The second login was given for another address; give it again.".to_owned(),
+            Standing::Retiring => waits(username, &self.laggards),
+        };
+        match &self.problem {
+            None => standing,
+            Some(Problem { message, hint }) if self.next_at == RESTS => {
+                format!("“{username}” waits for a word. {message} {hint}")
+            }
+            Some(Problem { message, hint }) => {
+                format!(
+                    "{standing} A new password could not be set for it, which is tried again by itself. The last time: {message} {hint}"
+                )
+            }
+        }
+    }
+}
+
+/// A login that still has to be retired, and who is waited for.
+#[derive(Debug)]
+pub struct NotRetired {
+    pub username: String,
+    pub laggards: Laggards,
+    problem: Option<Problem>,
+    rests: bool,
+}
+
+impl NotRetired {
+    fn new(row: &SecondLoginRow, laggards: Laggards) -> Self {
+        let problem = row.problem.as_deref().and_then(|problem| serde_json::from_str(problem).ok());
+        Self { username: row.username.clone(), laggards, problem, rests: row.next_at == RESTS }
+    }
+
+    /// One for the API's description.
+    #[must_use]
+    pub fn example() -> Self {
+        Self { username: "analytics".to_owned(), laggards: Laggards::example(), problem: None, rests: false }
+    }
+
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let Self { username, laggards, problem, rests } = self;
+        let Some(Problem { message, hint }) = problem else { return waits(username, laggards) };
+        if *rests {
+            return format!("“{username}” is not retired yet. {message} {hint}");
+        }
+        format!(
+            "“{username}” is not retired yet: no new password could be set for it. The last time: {message} If that stays so, remove it as the second \
+             login; it goes on working at the database."
+        )
+    }
+}
+
+/// Laggards that a sentence names.
+const NAMED: usize = 5;
+
+fn waits(username: &str, laggards: &Laggards) -> String {
+    if laggards.total == 0 {
+        return format!("“{username}” is not retired yet: that happens within the next minutes, since nobody lags behind.");
+    }
+    let lag = if laggards.total == 1 { "1 workflow was".to_owned() } else { format!("{} workflows were", laggards.total) };
+    let mut names: Vec<_> = laggards.workflows.iter().take(NAMED).map(|laggard| laggard.name.clone()).collect();
+    let told = i64::try_from(names.len()).unwrap_or_default();
+    if laggards.total > told {
+        names.push(if told == 0 { "none that you may see".to_owned() } else { format!("{} more", laggards.total - told) });
+    }
+    format!("“{username}” is not retired yet: {lag} last given it and not the login of now ({}).", names.join(", "))
+}
+
+impl UnderWay {
+    /// Of a second login whose password is being changed.
+    pub(super) fn at_second_login(row: &SecondLoginRow) -> Self {
+        Self { second: Some(row.username.clone()), ..Self::example() }
+    }
+}
+
+/// The second login of a connection, if it has one. Callers authorise first.
+pub(in crate::ops) async fn of(
+    app: &App,
+    caller: &Caller,
+    handle: &mut impl Handle,
+    workspace: &Workspace,
+    (connection, version): (&ConnectionRow, &VersionRow),
+) -> Result<Option<SecondLogin>> {
+    let Some(row) = store::second_login(handle, &connection.id).await? else { return Ok(None) };
+    // One that somebody bent is shown, so that it can be removed; nothing else is done with it.
+    let standing = Standing::of(&row, (version, &VersionContent::read(version)?));
+    let laggards = match row.retires_from {
+        Some(from) if standing == Standing::Retiring => {
+            dependents::lagging(app, caller, handle, (workspace, connection), from).await?
+        }
+        _ => Laggards::default(),
+    };
+    Ok(Some(SecondLogin {
+        standing,
+        since: row.switched_at.unwrap_or(row.set_at),
+        retires_from: row.retires_from,
+        is_at_it: row.leased_until > app.clock.now(),
+        tries: row.tries,
+        next_at: row.next_at,
+        problem: row.problem.as_deref().and_then(|problem| serde_json::from_str(problem).ok()),
+        username: row.username,
+        by: row.set_by,
+        laggards,
+    }))
+}
+
+/// The second login of a connection.
+///
+/// # Errors
+/// `NotFound` if there is none.
+pub async fn show(app: &App, caller: &Caller, workspace: &str, name: &str) -> Result<SecondLogin> {
+    let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
+    app.uses.flush_to_read(&app.store).await;
+    let mut read = app.store.read().await?;
+    let (connection, version) = current(app, &mut read, &workspace, name).await?;
+    of(app, caller, &mut read, &workspace, (&connection, &version)).await?.ok_or(NONE)
+}
+
+const NONE: Error = Error::NotFound("second login");
+
+/// A row to be acted upon, at the address of the version that serves.
+fn usable(app: &App, row: SecondLoginRow, (version, content): (&VersionRow, &VersionContent)) -> Result<SecondLoginRow> {
+    let row = row.checked(&app.vault)?;
+    let refused = |code, text: &str| Err(Error::Invalid(vec![FieldError::new("second_login", code, text)]));
+    if Standing::of(&row, (version, content)) == Standing::AnotherAddress {
+        return refused("another_address", "was given for another address; give it again");
+    }
+    if content.public.text(USERNAME) == Some(row.username.as_str()) {
+        // Such as a restored backup may have.
+        return refused("same_login", "is what the connection signs in as; give another one");
+    }
+    Ok(row)
+}

@@ -1,0 +1,175 @@
+//! Second logins beside what else happens to their rows. No process can be started here that speaks to a database: whoever sets a password
+//! learns nothing of what came of it.
+
+use super::{Fixture, WORKSPACE, draft, sample};
+use crate::{
+    clock::SECOND,
+    error::Error,
+    ops::{
+        Caller,
+        connections::{self, Change, Precondition},
+        history::{self, Restore},
+        keys::{self, rotation::Rotation},
+        rotations::{
+            self, State,
+            second_login::{self, Standing, planted},
+        },
+        workspaces,
+    },
+    store::{self, SecondLoginRow},
+};
+
+async fn row(fixture: &Fixture) -> Option<SecondLoginRow> {
+    let mut read = fixture.app.store.read().await.expect("open");
+    let rows = store::fetch!(&mut read, fetch_all, SecondLoginRow, "SELECT * FROM second_logins").expect("read");
+    rows.into_iter().next()
+}
+
+/// `sales`, with a second login.
+async fn with_second(fixture: &Fixture, retires_from: Option<i64>) {
+    connections::create(&fixture.app, &Caller::shell(), WORKSPACE, sample("sales")).await.expect("created");
+    planted::plant(&fixture.app, WORKSPACE, "sales", ("bert", retires_from)).await;
+}
+
+async fn edit(fixture: &Fixture, change: &serde_json::Value) -> crate::error::Result<()> {
+    let change = Change { draft: draft(change), precondition: Precondition::Any, ..Default::default() };
+    connections::edit(&fixture.app, &Caller::shell(), WORKSPACE, "sales", change).await.map(drop)
+}
+
+async fn its_passwords_are_sealed_anew_when_keys_rotate(fixture: Fixture) {
+    let app = &fixture.app;
+    with_second(&fixture, None).await;
+    let rotated = rotations::rotate(app, &Caller::shell(), WORKSPACE, "sales", &Precondition::Any).await.expect("it began");
+    assert_eq!(rotated.state, State::Unchanged, "the connection is what it was");
+    let before = row(&fixture).await.expect("kept");
+    let clear = planted::passwords(app, WORKSPACE, &before).await.expect("they open");
+    assert_eq!((clear.0.as_str(), clear.1.as_ref().map(String::len)), ("planted for bert", Some(32)), "it may have been set");
+    keys::rotate(app, &Caller::shell()).await.expect("begun");
+    Rotation::to_the_end(app).await.expect("done");
+    let after = row(&fixture).await.expect("kept");
+    assert_eq!((before.key_version, after.key_version), (1, 2), "or the old key could not have been retired");
+    assert_eq!(planted::passwords(app, WORKSPACE, &after).await.expect("they open under the new key"), clear);
+    assert!(planted::passwords(app, WORKSPACE, &before).await.is_err(), "what was of before opens no more");
+}
+
+async fn of_two_rotations_at_once_one_is_told_of_the_other(fixture: Fixture) {
+    let app = &fixture.app;
+    with_second(&fixture, None).await;
+    let shell = Caller::shell();
+    let rotate = async || rotations::rotate(app, &shell, WORKSPACE, "sales", &Precondition::Any).await;
+    let (one, two) = tokio::join!(rotate(), rotate());
+    for came_to in [&one, &two] {
+        let is_told = matches!(came_to, Err(Error::RotationUnderWay(_)));
+        assert!(is_told || came_to.as_ref().is_ok_and(|rotated| rotated.state == State::Unchanged), "{came_to:?}");
+    }
+    assert!(one.is_ok() || two.is_ok());
+    let row = row(&fixture).await.expect("kept");
+    let (kept, _) = planted::passwords(app, WORKSPACE, &row).await.expect("they open");
+    assert_eq!((kept.as_str(), row.leased_until), ("planted for bert", 0), "and nobody is at it any more");
+}
+
+/// An edit or a restore by which the connection signs in as its second login has the two change places; while that one's password is being
+/// changed it is refused.
+async fn a_change_that_switches_back_ends_the_retirement(fixture: Fixture) {
+    let (app, shell) = (&fixture.app, Caller::shell());
+    with_second(&fixture, None).await;
+    // The password that is kept may be the only one that signs in: nothing that nobody tested takes its place.
+    let refused = edit(&fixture, &serde_json::json!({"username": "bert", "password": "known"})).await;
+    assert!(matches!(&refused, Err(Error::Invalid(errors)) if errors[0].code == "not_tested"), "{refused:?}");
+    assert_eq!(row(&fixture).await.expect("kept").username, "bert");
+    edit(&fixture, &serde_json::json!({"username": "bert", "password": "planted for bert"})).await.expect("saved");
+    let kept = row(&fixture).await.expect("kept");
+    assert_eq!((kept.username.as_str(), kept.retires_from), ("analytics", Some(2)));
+    assert_eq!(planted::passwords(app, WORKSPACE, &kept).await.expect("it opens").0, "planted", "the password of before");
+
+    let wanted = || Restore { version: 1, precondition: Precondition::Any, ..Default::default() };
+    fixture.bend("UPDATE second_logins SET owner = 'another node', leased_until = 9000000000000000").await;
+    // Who was at the one before is not at this one.
+    let mut write = app.store.write().await.expect("open");
+    assert!(!store::lease_second_login(&mut write, &kept.connection_id, "a dead node", 0).await.expect("asked"));
+    drop(write);
+    let refused = history::restore(app, &shell, WORKSPACE, "sales", wanted()).await;
+    assert!(matches!(refused, Err(Error::RotationUnderWay(_))), "{refused:?}");
+    let refused = second_login::remove(app, &shell, WORKSPACE, "sales", (true, &Precondition::Any)).await;
+    assert!(matches!(refused, Err(Error::RotationUnderWay(_))), "{refused:?}");
+    edit(&fixture, &serde_json::json!({"description": "y"})).await.expect("what clients connect with stays");
+    fixture.bend("UPDATE second_logins SET leased_until = 0").await;
+    history::restore(app, &shell, WORKSPACE, "sales", wanted()).await.expect("restored");
+    let kept = row(&fixture).await.expect("kept");
+    assert_eq!((kept.username.as_str(), kept.retires_from), ("bert", Some(4)));
+    assert_eq!(planted::passwords(app, WORKSPACE, &kept).await.expect("it opens").0, "planted for bert");
+    let moved = serde_json::json!({"username": "bert", "host": "other.example.org", "password": "typed"});
+    assert!(matches!(edit(&fixture, &moved).await, Err(Error::Invalid(_))), "it would be forgotten");
+    second_login::remove(app, &shell, WORKSPACE, "sales", (true, &Precondition::Any)).await.expect("removed");
+    edit(&fixture, &moved).await.expect("saved");
+}
+
+/// Nothing is retired while a workflow lags behind, nor where the connection signs in as that login by now.
+async fn who_lags_behind_is_waited_for_and_what_serves_is_never_retired(fixture: Fixture) {
+    let (app, shell) = (&fixture.app, Caller::shell());
+    with_second(&fixture, Some(2)).await;
+    edit(&fixture, &serde_json::json!({"password": "typed"})).await.expect("saved");
+    let sql = "INSERT INTO sightings (workspace_id, name_key, kind, workflow, first_at, last_at, uses, connection_id, version, used_by, \
+               used_by_id) SELECT workspace_id, 'sales', 'notebook', 'churn', 0, 9000000000000000, 1, id, 1, 'eve', 'person eve' FROM connections";
+    fixture.bend(sql).await;
+    assert_eq!(second_login::look_after(app).await.expect("looked"), 1);
+    let waits = row(&fixture).await.expect("kept");
+    assert_eq!((waits.tries, waits.candidate.is_some()), (0, false), "it was not touched");
+    assert!(waits.next_at >= app.clock.now() + 8 * SECOND);
+    let refused = second_login::retire(app, &shell, WORKSPACE, "sales", (false, &Precondition::Any)).await;
+    assert!(matches!(&refused, Err(Error::LoginNotRetired(login)) if login.laggards.total == 1), "{refused:?}");
+
+    // Also where the name that it was given it by is no longer one of the connection's.
+    fixture.bend("UPDATE sightings SET name_key = 'former'").await;
+    let refused = second_login::retire(app, &shell, WORKSPACE, "sales", (false, &Precondition::Any)).await;
+    assert!(matches!(&refused, Err(Error::LoginNotRetired(login)) if login.laggards.total == 1), "{refused:?}");
+
+    app.clock.advance(11 * SECOND);
+    fixture.bend("UPDATE sightings SET version = 2").await;
+    assert_eq!(second_login::look_after(app).await.expect("looked"), 1);
+    let tried = row(&fixture).await.expect("kept");
+    assert_eq!((tried.tries, tried.candidate.is_some()), (1, true), "it may be set by now, so both are kept");
+    let shown = second_login::show(app, &shell, WORKSPACE, "sales").await.expect("there");
+    assert!(shown.standing == Standing::Retiring && shown.sentence().contains("The last time:"), "{shown:?}");
+    assert_eq!(second_login::look_after(app).await.expect("looked"), 0, "not at once");
+
+    // A backup may have such a row.
+    planted::plant(app, WORKSPACE, "sales", ("analytics", Some(2))).await;
+    assert_eq!(second_login::look_after(app).await.expect("looked"), 1);
+    assert!(row(&fixture).await.is_some_and(|row| row.candidate.is_none()), "what serves is left alone");
+}
+
+on_both_engines! {
+    its_passwords_are_sealed_anew_when_keys_rotate as
+        its_passwords_are_sealed_anew_when_keys_rotate_on_sqlite, its_passwords_are_sealed_anew_when_keys_rotate_on_postgres;
+    of_two_rotations_at_once_one_is_told_of_the_other as
+        of_two_rotations_at_once_one_is_told_of_the_other_on_sqlite, of_two_rotations_at_once_one_is_told_of_the_other_on_postgres;
+    a_change_that_switches_back_ends_the_retirement as
+        a_change_that_switches_back_ends_the_retirement_on_sqlite, a_change_that_switches_back_ends_the_retirement_on_postgres;
+    who_lags_behind_is_waited_for_and_what_serves_is_never_retired as
+        who_lags_behind_is_waited_for_on_sqlite, who_lags_behind_is_waited_for_on_postgres;
+}
+
+/// Whoever can write the store cannot have a login of his choice switched over to.
+#[tokio::test]
+async fn a_bent_row_is_used_by_nobody_and_can_be_removed() {
+    let fixture = Fixture::new().await;
+    let (app, shell) = (&fixture.app, Caller::shell());
+    with_second(&fixture, None).await;
+    fixture.bend("UPDATE second_logins SET username = 'mallory'").await;
+    let refused = rotations::rotate(app, &shell, WORKSPACE, "sales", &Precondition::Any).await;
+    assert!(matches!(refused, Err(Error::SecretUnreadable(_))), "{refused:?}");
+    edit(&fixture, &serde_json::json!({"password": "typed"})).await.expect("it stands in nobody's way");
+    second_login::remove(app, &shell, WORKSPACE, "sales", (true, &Precondition::Any)).await.expect("removed");
+    assert!(row(&fixture).await.is_none());
+}
+
+#[tokio::test]
+async fn the_end_of_a_workspace_is_the_end_of_its_second_logins() {
+    let fixture = Fixture::new().await;
+    let app = &fixture.app;
+    workspaces::create(app, &Caller::shell(), "theirs").await.expect("made");
+    with_second(&fixture, None).await;
+    workspaces::delete(app, &Caller::shell(), WORKSPACE, &Precondition::Any).await.expect("deleted");
+    assert!(row(&fixture).await.is_none());
+}
