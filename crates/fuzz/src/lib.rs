@@ -20,7 +20,7 @@ use proptest::{
 };
 
 /// How long a reader is fed unless `PROPTEST_CASES` says how often.
-pub const SPAN: Duration = Duration::from_secs(2);
+pub const SPAN: Duration = Duration::from_secs(3);
 /// What proptest tries where nothing is said.
 const PROPTESTS_OWN: u32 = 256;
 /// Cases between two looks at the clock.
