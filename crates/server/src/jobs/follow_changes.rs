@@ -29,7 +29,6 @@ const EVERY_IN_ROTATION: Duration = Duration::from_millis(100);
 /// What a look at the store found.
 struct Found {
     tick: i64,
-    is_own: bool,
     /// The tick up to which this node has the keys, too.
     keys: Option<i64>,
 }
@@ -39,7 +38,7 @@ pub async fn run(app: Arc<App>, mut stop: Stop) {
     let mut past = Past::default();
     loop {
         let found = timeout(PATIENCE, look(&app, (known, keys))).await.ok().and_then(Result::ok);
-        if !found.as_ref().is_some_and(|found| found.is_own) {
+        if found.is_none() {
             app.caches.forget_all();
         }
         known = found.as_ref().map(|found| found.tick);
@@ -79,8 +78,18 @@ impl Past {
     }
 }
 
-async fn look(app: &App, (known, keys): (Option<i64>, Option<i64>)) -> Result<Found> {
+/// Asks for the change clock; if another node moved it, nothing that was read before is answered again. It drops that at once: what is loaded
+/// from here on is of this tick or later, and a node that is still busy with its keys would refuse nobody's revoked token.
+pub async fn notice(app: &App, known: Option<i64>) -> Result<i64> {
     let (tick, is_own) = app.store.tick_since(known).await?;
+    if !is_own {
+        app.caches.forget_all();
+    }
+    Ok(tick)
+}
+
+async fn look(app: &App, (known, keys): (Option<i64>, Option<i64>)) -> Result<Found> {
+    let tick = notice(app, known).await?;
     let keys = if keys == Some(tick) {
         keys
     } else {
@@ -94,7 +103,7 @@ async fn look(app: &App, (known, keys): (Option<i64>, Option<i64>)) -> Result<Fo
             }
         }
     };
-    Ok(Found { tick, is_own, keys })
+    Ok(Found { tick, keys })
 }
 
 /// Tells the other nodes of a shared store that this one knows it as it is at this tick.

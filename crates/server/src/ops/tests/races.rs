@@ -1,4 +1,4 @@
-//! Writers that meet on PostgreSQL, where they do not queue: each test lets them wait for the same row, which it holds.
+//! Writers that meet on PostgreSQL, where they do not queue, and wait there for a row that the test holds; nodes that learn of each other.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use dataflow_model::report::{TestReport, TestStatus};
 
 use super::{Fixture, Role, WORKSPACE, sample};
 use crate::{
-    ops::{Caller, checks, connections, tokens},
+    jobs::follow_changes::notice,
+    ops::{Caller, checks, connections, credentials, tokens},
     store,
 };
 
@@ -78,4 +79,32 @@ async fn who_revokes_tokens_and_who_notes_their_use_do_not_stop_each_other() {
     store::touch_token(&mut flush, &maker, 1).await.expect("who revokes waits for the smaller id first");
     flush.commit_quietly().await.expect("committed");
     revoking.await.expect("no panic").expect("revoked");
+}
+
+/// A node that looked, read its keys, and only then dropped what it knew, dropped what it had just read, and answered revoked tokens as long
+/// as its keys took it.
+#[tokio::test]
+async fn what_was_read_is_dropped_with_the_look_and_what_is_read_from_then_on_is_kept() {
+    let fixture = Fixture::new().await;
+    let app = &fixture.app;
+    let shell = Caller::shell();
+    connections::create(app, &shell, WORKSPACE, sample("sales")).await.expect("created");
+    let key = (app.workspace(WORKSPACE).await.expect("read").expect("it is there").id, "sales".to_owned());
+    let is_known = || app.caches.connections.get(&key).is_some();
+    let read = async || {
+        credentials::resolve(app, &shell, WORKSPACE, "sales", |_| false).await.expect("resolved");
+        assert!(is_known());
+    };
+    read().await;
+    let first = notice(app, None).await.expect("read");
+    assert!(!is_known(), "what happened before this node looked is not known");
+    read().await;
+    let other = app.another_node().await;
+    connections::create(&other, &shell, WORKSPACE, sample("next")).await.expect("created");
+    let next = notice(app, Some(first)).await.expect("read");
+    assert!(next > first && !is_known(), "another node changed something");
+    read().await;
+    connections::create(app, &shell, WORKSPACE, sample("own")).await.expect("created");
+    assert!(notice(app, Some(next)).await.expect("read") > next);
+    assert!(is_known(), "its own change dropped what it touched");
 }
