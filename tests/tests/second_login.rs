@@ -14,6 +14,7 @@ use dataflow_tests::{
     chance::Chance,
     environment::soak,
     http::{Answer, Request},
+    machine::Machine,
     mariadb::MariaDb,
     mysql::MySql,
     mysql_protocol::{MySqlOptions, Plugin},
@@ -67,16 +68,21 @@ fn rotate(stored: &Stored, name: &str) -> Value {
 /// What a workflow that asks now is given: login and password.
 fn used_by(stored: &Stored, name: &str, workflow: &str) -> (String, String) {
     let request = stored.admin("GET", &format!("/connections/{name}/credentials"));
-    let answer = request.header("dataflow-workflow", &format!("kind=pipeline; name=\"{workflow}\"; run=\"1\"")).send();
+    let answer =
+        request.header("dataflow-workflow", &format!("kind=pipeline; name=\"{workflow}\"; run=\"1\"; host=\"worker\"")).send();
     let fields = answer.expect(200).json()["fields"].clone();
     let text = |field: &str| fields[field].as_str().expect("a text").to_owned();
     (text("username"), text("password"))
 }
 
 /// What the database says to somebody: `ok`, or why not.
-fn signs_in(stored: &Stored, address: &Value, (user, password): (&str, &str)) -> String {
+fn signs_in(stored: &Stored, address: &Value, login: (&str, &str)) -> String {
+    signs_in_through(stored.admin("POST", "/connections/test"), address, login)
+}
+
+fn signs_in_through(test: Request, address: &Value, (user, password): (&str, &str)) -> String {
     let body = with(address, json!({"username": user, "password": password}));
-    let report = stored.admin("POST", "/connections/test").json(&body).send().expect(200).json();
+    let report = test.json(&body).send().expect(200).json();
     let word = if report["status"] == "ok" { &report["status"] } else { &report["error"]["code"] };
     word.as_str().expect("a word").to_owned()
 }
@@ -218,6 +224,12 @@ fn a_rotation_switches_over_and_the_login_of_before_is_retired_once_nobody_lags(
     assert_eq!(signs_in(&stored, at, ("bert", &password)), "credentials_refused");
     to(&stored, "POST", "sales", "second-login/retire").send().refused(404, "not_found");
 
+    // A version of before signs in as a login that is retired by now: the password that it has is nobody's, and the one that is kept is not forgotten.
+    to(&stored, "POST", "sales", "versions/2/restore").send().refused_field("invalid_fields", "password");
+    to(&stored, "POST", "sales", "versions/2/restore?test=true").send().refused(409, "test_failed");
+    assert_eq!(second(&stored, "sales")["state"], "stands_by");
+    serves(&stored, "sales");
+
     to(&stored, "DELETE", "sales", "second-login").send().expect(204);
     to(&stored, "DELETE", "sales", "second-login").send().refused(404, "not_found");
     assert_eq!(
@@ -283,6 +295,47 @@ fn an_edit_takes_no_password_elsewhere_and_may_switch_back() {
     whole["description"] = json!("again");
     stored.edit("sales", &whole).expect(200);
     assert_eq!(second(&stored, "sales")["state"], "retiring");
+}
+
+/// A backup that is restored for a look has the logins of the database that others work with.
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn a_restored_backup_retires_nothing_by_itself(#[case] engine: Engine) {
+    let mut stored = Stored::start(engine);
+    let postgres = Postgres::start(&PostgresOptions::default());
+    postgres.create_role("anna", OLD);
+    postgres.create_role("bert", GIVEN);
+    let at = &address("postgres", postgres.port());
+    create(&stored, "sales", at, "anna");
+    give(&stored, "sales", "bert", GIVEN).expect(200);
+    assert_eq!(rotate(&stored, "sales")["state"], "rotated");
+    let mut machine = Machine::new(engine);
+    let file = machine.path("backup");
+    Shell::new(["backup"]).arg(&file).args(stored.data_arguments()).run().stdout();
+    stored.server.process().stop();
+
+    machine.restore(&file).arg("--recovery-key-stdin").input(stored.server.recovery_key()).run().stdout();
+    machine.sql("UPDATE second_logins SET next_at = 0 WHERE next_at < 9000000000000000");
+    machine.serve();
+    let to = |method: &str, path: &str| {
+        let path = format!("/api/v1/workspaces/default/connections/{path}");
+        Request::new(machine.port(), method, &path).token(&stored.admin).header("if-match", "*")
+    };
+    let ask = |method: &str, act: &str| to(method, &format!("sales/second-login{act}")).send();
+    // Longer than the job that would retire it takes.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(5) {
+        assert_eq!(ask("GET", "").json()["state"], "retiring");
+        assert_eq!(signs_in_through(to("POST", "test"), at, ("anna", OLD)), "ok");
+        thread::sleep(Duration::from_millis(500));
+    }
+    let shown = ask("GET", "").json();
+    assert!(shown["message"].as_str().is_some_and(|text| text.contains("restored from a backup")), "{shown}");
+    // Somebody says so.
+    let retired = ask("POST", "/retire?anyway=true").expect(200).json();
+    assert_eq!((&retired["retired"], &retired["second_login"]["state"]), (&json!(true), &json!("stands_by")), "{retired}");
+    assert_eq!(signs_in_through(to("POST", "test"), at, ("anna", OLD)), "credentials_refused");
 }
 
 #[test]

@@ -131,7 +131,7 @@ pub struct Impact {
     pub repointing: Option<Box<Repointing>>,
 }
 
-/// A workflow that was last given a login that is no longer the connection's.
+/// A program that may hold a login that is no longer the connection's: a workflow on one machine, under one token or person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Laggard {
     /// As of a dependent.
@@ -141,20 +141,23 @@ pub struct Laggard {
     pub name: String,
     /// The alias that it uses; null of one that uses the connection's own name.
     pub alias: Option<String>,
-    /// When it used the connection last, as RFC 3339, and the version that it was given then.
+    /// When it was last given such a login, as RFC 3339, and the version of that.
     #[schema(example = "2026-11-29T02:00:04Z")]
     pub last_at: String,
     pub version: i64,
     /// The person or token that asked.
     #[schema(example = "token etl")]
     pub by: String,
+    /// The machine that it ran on, where that was told.
+    #[schema(example = "worker-1")]
+    pub host: Option<String>,
 }
 
 /// Who is waited for before a login is retired.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(example = json!(Laggards::example()))]
 pub struct Laggards {
-    /// How many workflows that used the connection within the last day.
+    /// How many programs that used the connection within the last day.
     #[schema(example = 1)]
     pub total: i64,
     /// How many of them the caller may not see, and are counted alone.
@@ -174,6 +177,7 @@ impl Laggards {
             last_at: "2026-11-29T02:00:04Z".to_owned(),
             version: 3,
             by: "token etl".to_owned(),
+            host: Some("worker-1".to_owned()),
         };
         Self { total: 1, hidden: 0, workflows: vec![laggard] }
     }

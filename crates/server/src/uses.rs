@@ -1,7 +1,7 @@
 //! Who uses what, counted in memory and flushed by a job: a use costs a map entry, not a write.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -9,14 +9,17 @@ use dataflow_model::{Workflow, WorkflowKind};
 use uuid::Uuid;
 
 use crate::{
-    ops::dependents::settle,
+    ops::dependents::{NOTED_AGAIN, settle},
     store::{self, SightingRow, Store},
 };
 
-/// Workflows that are counted between two flushes at most, and of one caller. Who makes up more is not counted: a name costs its sender
+/// Programs that are counted between two flushes at most, and of one caller. Who makes up more is not counted: a name costs its sender
 /// nothing, and each of them a row, for which whoever saves has to wait.
 const PENDING_MAX: usize = 10_000;
-const OF_ONE_MAX: usize = 100;
+const OF_ONE_MAX: usize = 250;
+
+/// Programs of a connection that are kept, of those that were given something last.
+const HOLDERS_MAX: i64 = 10_000;
 
 /// Most keys of sightings whose version is known to be written.
 const WRITTEN_MAX: usize = 100_000;
@@ -26,8 +29,8 @@ pub struct Uses {
     /// Whether anything is counted at all.
     is_on: bool,
     pending: Mutex<Pending>,
-    /// Of these the store knows which version they were given: it need not be told again.
-    written: Mutex<HashSet<Vec<u8>>>,
+    /// When the store was told of these which version they were given.
+    written: Mutex<HashMap<Vec<u8>, i64>>,
     /// Held by who writes: of two the second finds in the store what the first has taken.
     flushing: tokio::sync::Mutex<()>,
 }
@@ -52,6 +55,8 @@ struct Who {
     workflow: String,
     connection: Uuid,
     version: i64,
+    host: Option<String>,
+    used_by_id: String,
 }
 
 #[derive(Debug)]
@@ -60,8 +65,6 @@ struct Seen {
     last_at: i64,
     uses: i64,
     used_by: String,
-    used_by_id: String,
-    host: Option<String>,
     failed_at: Option<i64>,
 }
 
@@ -87,6 +90,10 @@ impl Use<'_> {
         self.workflow.map_or((None, self.used_by), |workflow| (Some(workflow.kind), &workflow.name))
     }
 
+    fn host(&self) -> Option<&str> {
+        self.workflow.and_then(|workflow| workflow.host.as_deref())
+    }
+
     /// Writes what is counted together as one text into `key`: most uses are of what was counted before, and cost no more than this.
     fn key(&self, key: &mut Vec<u8>) {
         let (kind, workflow) = self.workflow();
@@ -94,7 +101,8 @@ impl Use<'_> {
         key.extend_from_slice(self.workspace.as_bytes());
         key.extend_from_slice(self.connection.as_bytes());
         key.extend_from_slice(&self.version.to_be_bytes());
-        for part in [kind.map_or("", WorkflowKind::as_str), self.name, workflow] {
+        for part in [kind.map_or("", WorkflowKind::as_str), self.name, workflow, self.host().unwrap_or_default(), self.used_by_id]
+        {
             key.extend_from_slice(&part.len().to_be_bytes());
             key.extend_from_slice(part.as_bytes());
         }
@@ -109,6 +117,8 @@ impl Use<'_> {
             workflow: workflow.to_owned(),
             connection: self.connection,
             version: self.version,
+            host: self.host().map(str::to_owned),
+            used_by_id: self.used_by_id.to_owned(),
         }
     }
 }
@@ -127,18 +137,11 @@ impl Uses {
         let mut pending = self.pending();
         let Pending { sightings, key, brought, .. } = &mut *pending;
         used.key(key);
-        let host = used.workflow.and_then(|workflow| workflow.host.as_deref());
         let failed_at = used.failed.then_some(used.at);
         if let Some((_, seen)) = sightings.get_mut(key) {
             seen.last_at = used.at;
             seen.uses += 1;
             seen.failed_at = failed_at.or(seen.failed_at);
-            if seen.host.as_deref() != host {
-                seen.host = host.map(str::to_owned);
-            }
-            if seen.used_by_id != used.used_by_id {
-                (seen.used_by, seen.used_by_id) = (used.used_by.to_owned(), used.used_by_id.to_owned());
-            }
             return;
         }
         let of_one = brought.get(used.used_by_id).copied().unwrap_or_default();
@@ -146,15 +149,7 @@ impl Uses {
             return;
         }
         brought.insert(used.used_by_id.to_owned(), of_one + 1);
-        let seen = Seen {
-            first_at: used.at,
-            last_at: used.at,
-            uses: 1,
-            used_by: used.used_by.to_owned(),
-            used_by_id: used.used_by_id.to_owned(),
-            host: host.map(str::to_owned),
-            failed_at,
-        };
+        let seen = Seen { first_at: used.at, last_at: used.at, uses: 1, used_by: used.used_by.to_owned(), failed_at };
         sightings.insert(key.clone(), (used.who(), seen));
     }
 
@@ -198,11 +193,13 @@ impl Uses {
         }
     }
 
-    fn is_written(&self, key: &[u8]) -> bool {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+    /// Whether the store was told a short while ago that this was given.
+    fn is_written(&self, key: &[u8], at: i64) -> bool {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.get(key).is_some_and(|written_at| at - written_at < NOTED_AGAIN)
     }
 
-    fn are_written(&self, keys: Vec<Vec<u8>>) {
+    fn are_written(&self, keys: Vec<(Vec<u8>, i64)>) {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         if written.len() + keys.len() > WRITTEN_MAX {
             written.clear();
@@ -235,7 +232,7 @@ impl Taken<'_> {
         }
         let mut counted: Vec<_> = self.pending.sightings.iter().collect();
         counted.sort_unstable_by_key(|(_, (who, _))| who);
-        let mut told = Vec::new();
+        let (mut told, mut given) = (Vec::new(), BTreeSet::new());
         let mut write = store.write().await?;
         let mut rows: Vec<SightingRow> = Vec::with_capacity(counted.len());
         let (mut workspace, mut is_there) = (None, false);
@@ -250,9 +247,10 @@ impl Taken<'_> {
                 continue;
             }
             let row = row(who, seen);
-            if !self.uses.is_written(key) {
-                store::record_sighting_version(&mut write, &row).await?;
-                told.push(key.clone());
+            if !self.uses.is_written(key, row.last_at) {
+                store::record_given(&mut write, &row).await?;
+                told.push((key.clone(), row.last_at));
+                given.insert(row.connection_id.clone());
             }
             // Of two versions in one second.
             match rows.last_mut().filter(|last| is_same_workflow(last, &row)) {
@@ -262,6 +260,9 @@ impl Taken<'_> {
         }
         for (workspace_id, name_key) in store::record_sightings(&mut write, &rows).await? {
             settle::settle(&mut write, &workspace_id, &name_key).await?;
+        }
+        for connection in given {
+            store::forget_holders(&mut write, &connection, HOLDERS_MAX).await?;
         }
         // A commit is carried out whoever waits for it: only if it fails are they still to be written.
         let written = std::mem::take(&mut self.pending.sightings);
@@ -297,8 +298,8 @@ fn row(who: &Who, seen: &Seen) -> SightingRow {
         connection_id: who.connection.to_string(),
         version: who.version,
         used_by: seen.used_by.clone(),
-        used_by_id: seen.used_by_id.clone(),
-        host: seen.host.clone(),
+        used_by_id: who.used_by_id.clone(),
+        host: who.host.clone(),
         failed_at: seen.failed_at,
         failed_version: seen.failed_at.map(|_| who.version),
     }

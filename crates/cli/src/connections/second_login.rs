@@ -88,9 +88,11 @@ fn show(answer: &Value, form: Output) -> anyhow::Result<()> {
 fn laggards(of: &Laggards) -> String {
     let rows = of.workflows.iter().map(|laggard| {
         let kind = laggard.kind.map(dataflow_model::WorkflowKind::as_str).unwrap_or_default();
-        vec![kind.to_owned(), laggard.name.clone(), laggard.version.to_string(), laggard.last_at.clone(), laggard.by.clone()]
+        let host = laggard.host.clone().unwrap_or_default();
+        let version = laggard.version.to_string();
+        vec![kind.to_owned(), laggard.name.clone(), host, version, laggard.last_at.clone(), laggard.by.clone()]
     });
-    output::table(&["kind", "lags behind", "version", "last use", "by"], rows.collect())
+    output::table(&["kind", "lags behind", "host", "version", "given", "by"], rows.collect())
 }
 
 fn report(of: &Value, member: &str) -> anyhow::Result<Option<TestReport>> {

@@ -14,7 +14,7 @@ use crate::{
     audit::expiry,
     clock::{DAY, SECOND},
     ops::{
-        dependents::settle::settle,
+        dependents::{HELD, settle::settle},
         idempotency::REMEMBERED,
         sessions::{SESSION_IDLE, SESSION_LONGEST},
         settings::{self, Retention},
@@ -76,6 +76,7 @@ async fn purge(app: &App, now: i64) -> Result<()> {
         Batch::Sessions { idle_since: idle, begun_before: begun },
         Batch::Links { expired_before: now },
         Batch::IdempotencyKeys { noted_before: now - REMEMBERED },
+        Batch::Holders { given_before: now - HELD },
     ] {
         delete_all(app, &batch).await?;
     }
@@ -109,6 +110,7 @@ async fn by_age(app: &App, now: i64, retention: Retention) -> Result<()> {
     }
     if let Some(before) = retention.restore_days.map(before) {
         delete_all(app, &Batch::SecondLogins { deleted_before: before }).await?;
+        delete_all(app, &Batch::RotationPolicies { deleted_before: before }).await?;
         delete_all(app, &Batch::Deleted { before }).await?;
     }
     if let Some(before) = retention.workflow_days.map(before) {

@@ -191,7 +191,7 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
     let workspace = authorise_name(app, caller, workspace, name, Action::EditConnections).await?;
     let is_admin = caller.may(Action::SetAdminFields, workspace.id);
     let carries = second_look::may_carry(app, caller, &workspace, change.own_password.as_ref()).await?;
-    let looked = carries || (is_admin && second_look::given(app, caller).await?);
+    let looked = carries || second_look::given(app, caller).await?;
     let may = May { is_admin, carries, looked };
     let tried = match change.trial {
         Trial::First => Some(Box::pin(try_edit(app, caller, &workspace, name, (&change, may))).await?),
@@ -204,6 +204,8 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
     let old = VersionContent::read(&old_version)?;
     let Settling { workspace, kind, content, sealed, carried } =
         settle(app, &workspace, (&before, &old), change.draft, may).await?;
+    let (from, to) = (&old.public, &content.settled.public);
+    second_login::refuse_unlooked(caller, &mut write, (&before, from, to), looked).await?;
     let act = Act::Edit { carried, copied_from: change.copied_from, tried };
     let before = (before, old_version, old);
     save(app, caller, write, Next { workspace: &workspace, kind, before, content, sealed, act }).await
@@ -270,11 +272,12 @@ async fn try_edit(
     let mut read = app.store.read().await?;
     let (row, version) = current(app, &mut read, workspace, name).await?;
     let users = Allowed::of(app, &mut read, &row).await?;
-    drop(read);
     change.precondition.check(&row)?;
     let old = VersionContent::read(&version)?;
     let Settling { workspace, kind, content, sealed, carried } =
         settle(app, workspace, (&row, &old), change.draft.duplicate(), may).await?;
+    second_login::refuse_unlooked(caller, &mut read, (&row, &old.public, &content.settled.public), may.looked).await?;
+    drop(read);
     let changed = changed_fields(&old, &version_row(&row, kind, &content.settled.public, &sealed)?)?;
     let carried = Carried { secrets: &carried, fields: moved_fields(&changed, kind, &old) };
     let sealing = Sealing { workspace: &workspace, id: super::rows::uuid(&row.id)?, version: row.version + 1, kept: Some(&old) };

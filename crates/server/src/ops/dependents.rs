@@ -2,6 +2,8 @@
 
 pub mod settle;
 
+use std::collections::HashSet;
+
 use dataflow_model::{ByAlias, Certainty, Dependent, Found, Impact, Laggard, Laggards, Seen, WorkflowKind};
 
 use super::{
@@ -20,6 +22,10 @@ use crate::{
 pub(super) const LIVE: i64 = 60 * SECOND;
 /// A workflow that has not used a connection for so long is not waited for when what it was given is taken out of use.
 pub const LAGGING: i64 = DAY;
+/// A program that was given the same version again is noted no more often than this.
+pub const NOTED_AGAIN: i64 = 600 * SECOND;
+/// For how long it is kept what a program was given.
+pub const HELD: i64 = LAGGING + NOTED_AGAIN;
 /// A failure that is older says nothing of now.
 const FAILING: i64 = 3_600 * SECOND;
 /// Places in code that are told of one dependent.
@@ -107,8 +113,10 @@ pub(super) async fn failing(
     Ok(Some(Failing { workflows, last_at, good }))
 }
 
-/// The workflows that used a connection within the last day, by whichever name it had then, and were last given a version before this one. Flush
-/// what is counted before.
+/// The programs that were given a version of a connection before this one within the last day, by whichever name it had then, and may hold it
+/// still. A program is a workflow on one machine under one token or person. Once it was given a later version it holds that one: it asks anew every
+/// five seconds while it is used. Callers that tell no workflow, or not their machine, may be several, of which one was given the later version and
+/// another was not; so they are waited for. Flush what is counted before.
 pub(super) async fn lagging(
     app: &App,
     caller: &Caller,
@@ -118,20 +126,25 @@ pub(super) async fn lagging(
 ) -> Result<Laggards> {
     let of = Of::all(app, caller, handle, (workspace, row)).await?;
     let mut laggards = Laggards::default();
-    for seen in store::lagging(handle, &row.id, before, of.now - LAGGING).await? {
+    let mut programs = HashSet::new();
+    for held in store::holders(handle, &row.id, before, of.now - HELD).await? {
+        if !programs.insert(held.program()) {
+            continue;
+        }
         laggards.total += 1;
-        let is_shown = of.all || matches!(seen.kind.as_str(), "pipeline" | "app") || seen.used_by_id == of.identity;
+        let is_shown = of.all || matches!(held.kind.as_str(), "pipeline" | "app") || held.used_by_id == of.identity;
         if !is_shown {
             laggards.hidden += 1;
         } else if laggards.workflows.len() < TOLD {
-            let by_name = of.names.iter().find(|name| name.key == seen.name_key);
+            let by_name = of.names.iter().find(|name| name.key == held.name_key);
             laggards.workflows.push(Laggard {
-                kind: WorkflowKind::parse(&seen.kind),
-                name: seen.workflow,
+                kind: WorkflowKind::parse(&held.kind),
+                name: held.workflow,
                 alias: by_name.and_then(|name| name.alias.clone()),
-                last_at: rfc3339(seen.last_at),
-                version: seen.version,
-                by: seen.used_by,
+                last_at: rfc3339(held.given_at),
+                version: held.version,
+                by: held.used_by,
+                host: Some(held.host).filter(|host| !host.is_empty()),
             });
         }
     }

@@ -20,7 +20,7 @@ use super::{
     connections::{Connection, Precondition, current, etag, hold_current},
     idempotency::begin,
     paging::{Page, Paging},
-    rotations,
+    rotations::{self, second_login},
     rows::{Sealed as _, VersionContent, uuid},
     safe_change::{self, Candidate, Carried, Trial, Tried},
     save::{Act, Next, save},
@@ -191,7 +191,7 @@ pub struct Restore {
 pub async fn restore(app: &App, caller: &Caller, workspace: &str, name: &str, wanted: Restore) -> Result<Connection> {
     let workspace = authorise_name(app, caller, workspace, name, Action::EditConnections).await?;
     let is_admin = caller.may(Action::SetAdminFields, workspace.id);
-    let looked = is_admin && second_look::given(app, caller).await?;
+    let looked = second_look::given(app, caller).await?;
     let tried = match wanted.trial {
         Trial::First => Some(Box::pin(try_restore(app, caller, &workspace, name, (&wanted, is_admin, looked))).await?),
         Trial::None => None,
@@ -203,6 +203,7 @@ pub async fn restore(app: &App, caller: &Caller, workspace: &str, name: &str, wa
     let from = version_of(app, &mut write, &before.id, wanted.version).await?;
     let old = VersionContent::read(&old_version)?;
     let Older { workspace, kind, content, sealed } = older(app, &workspace, (&before, &old), &from, (is_admin, looked)).await?;
+    second_login::refuse_unlooked(caller, &mut write, (&before, &old.public, &content.public), looked).await?;
     let tags = serde_json::from_str(&from.tags).context("a version's tags do not parse").map_err(Error::Internal)?;
     let settled = Settled { public: content.public, secrets: BTreeMap::new() };
     let content = Content { description: from.description.clone(), tags, settled };
@@ -259,9 +260,10 @@ async fn try_restore(
     wanted.precondition.check(&row)?;
     let users = Allowed::of(app, &mut read, &row).await?;
     let from = version_of(app, &mut read, &row.id, wanted.version).await?;
-    drop(read);
     let old = VersionContent::read(&version)?;
     let Older { workspace, kind, content, sealed } = older(app, workspace, (&row, &old), &from, (is_admin, looked)).await?;
+    second_login::refuse_unlooked(caller, &mut read, (&row, &old.public, &content.public), looked).await?;
+    drop(read);
     let sealing = Sealing { workspace: &workspace, id: uuid(&row.id)?, version: row.version + 1, kept: None };
     let fields = (content.public.clone(), sealing.open_all(&content)?);
     let (connector, fingerprint) = (kind.connector.as_str(), sealed.fingerprint());

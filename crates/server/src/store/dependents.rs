@@ -112,8 +112,29 @@ async fn insert<'b>(write: &mut Write, batch: &'b [SightingRow]) -> Result<HashM
     Ok(batch.iter().filter_map(uses).collect())
 }
 
-/// Notes which version a workflow was given.
-pub async fn record_sighting_version(write: &mut Write, row: &SightingRow) -> Result<()> {
+/// A program that was given a version of a connection.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct HolderRow {
+    pub name_key: String,
+    pub kind: String,
+    pub workflow: String,
+    /// Empty where none was told.
+    pub host: String,
+    pub used_by_id: String,
+    pub version: i64,
+    pub used_by: String,
+    pub given_at: i64,
+}
+
+impl HolderRow {
+    /// What tells it from others that use the connection.
+    pub fn program(&self) -> [String; 5] {
+        [&self.name_key, &self.kind, &self.workflow, &self.host, &self.used_by_id].map(Clone::clone)
+    }
+}
+
+/// Notes which version a workflow was given, and that this program of it holds that.
+pub async fn record_given(write: &mut Write, row: &SightingRow) -> Result<()> {
     execute!(
         write,
         "INSERT INTO sighting_versions (workspace_id, name_key, kind, workflow, connection_id, version) VALUES ($1, $2, $3, $4, $5, $6) \
@@ -125,7 +146,54 @@ pub async fn record_sighting_version(write: &mut Write, row: &SightingRow) -> Re
         &row.connection_id,
         row.version,
     )?;
+    execute!(
+        write,
+        "INSERT INTO holders (workspace_id, connection_id, name_key, kind, workflow, host, used_by_id, version, used_by, given_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         ON CONFLICT (connection_id, name_key, kind, workflow, host, used_by_id, version) DO UPDATE SET \
+         used_by = excluded.used_by, given_at = excluded.given_at WHERE holders.given_at < excluded.given_at",
+        &row.workspace_id,
+        &row.connection_id,
+        &row.name_key,
+        &row.kind,
+        &row.workflow,
+        row.host.as_deref().unwrap_or_default(),
+        &row.used_by_id,
+        row.version,
+        &row.used_by,
+        row.last_at,
+    )?;
     Ok(())
+}
+
+/// Forgets all but the `kept` programs of a connection that were given something last.
+pub async fn forget_holders(write: &mut Write, connection_id: &str, kept: i64) -> Result<()> {
+    execute!(
+        write,
+        "DELETE FROM holders WHERE connection_id = $1 \
+         AND given_at < (SELECT given_at FROM holders WHERE connection_id = $1 ORDER BY given_at DESC LIMIT 1 OFFSET $2)",
+        connection_id,
+        kept
+    )?;
+    Ok(())
+}
+
+/// The programs that were given a version before that one since a time, and none from it on after that, the latest first; one for each version.
+/// Those of which it is not told who they are, always: which of them was given the later one is not known.
+pub async fn holders(handle: &mut impl Handle, connection_id: &str, before: i64, since: i64) -> Result<Vec<HolderRow>> {
+    fetch!(
+        handle,
+        fetch_all,
+        HolderRow,
+        "SELECT name_key, kind, workflow, host, used_by_id, version, used_by, given_at FROM holders h \
+         WHERE connection_id = $1 AND version < $2 AND given_at >= $3 AND (kind = '' OR host = '' OR NOT EXISTS (SELECT 1 FROM holders n \
+         WHERE n.connection_id = $1 AND n.name_key = h.name_key AND n.kind = h.kind AND n.workflow = h.workflow AND n.host = h.host \
+         AND n.used_by_id = h.used_by_id AND n.version >= $2 AND n.given_at > h.given_at)) \
+         ORDER BY given_at DESC, kind, workflow, host",
+        connection_id,
+        before,
+        since
+    )
 }
 
 /// How many depend on a name, as it was last counted.

@@ -30,6 +30,7 @@ macro_rules! steps {
             ("rotations", include_str!(concat!("../../../../migrations/", $folder, "/0017_rotations.sql"))),
             ("second logins", include_str!(concat!("../../../../migrations/", $folder, "/0018_second_logins.sql"))),
             ("rotation policies", include_str!(concat!("../../../../migrations/", $folder, "/0019_rotation_policies.sql"))),
+            ("holders", include_str!(concat!("../../../../migrations/", $folder, "/0020_holders.sql"))),
         ]
     };
 }

@@ -78,8 +78,8 @@ pub use self::{
     copy::{Kind, LiveRow, TABLES, Table, Value, live_connections, page, put_all_words, put_rows, schema},
     dependents::{
         DependentsRow, Seer, SightingRow, all_sightings, busiest_caller, callers_seen, count_failing, count_sightings,
-        count_since, count_visible, dependents, forget_before, forget_oldest, good_before, hold_dependents, last_use,
-        list_sightings, names_seen_before, put_dependents, record_sighting_version, record_sightings, versions_given,
+        count_since, count_visible, dependents, forget_before, forget_holders, forget_oldest, good_before, hold_dependents,
+        holders, last_use, list_sightings, names_seen_before, put_dependents, record_given, record_sightings, versions_given,
     },
     error::{Result, StoreError},
     groups::{GroupRow, group, group_by_name, groups, put_group, remove_group},
@@ -105,7 +105,7 @@ pub use self::{
     },
     rotations::{
         RotationRow, delete_rotation, due_rotations, end_leases, hasten_rotation, insert_rotation, lease_rotation,
-        put_off_rotation, reseal_rotation, rotation, rotations_under_older_keys,
+        put_off_rotation, reseal_rotation, rotation, rotations_under_older_keys, take_rotation,
     },
     scans::{
         FindingRow, PlaceRow, ScanRow, all_found, count_findings, count_places, count_scans, delete_other_findings, delete_scan,
@@ -117,8 +117,8 @@ pub use self::{
         list_by_updated, put_words, remove_word, remove_words, replace_status, words_among, words_in_use, words_of,
     },
     second_logins::{
-        SecondLoginRow, delete_second_login, due_second_logins, hold_second_login, lagging, lease_second_login,
-        put_off_second_login, put_second_login, reseal_second_login, second_login, second_logins_under_older_keys,
+        SecondLoginRow, delete_second_login, due_second_logins, hold_second_login, lease_second_login, put_off_second_login,
+        put_second_login, reseal_second_login, second_login, second_logins_under_older_keys,
     },
     serving::{serving, serving_after},
     settings::{SettingRow, begin_setting, put_setting, setting},

@@ -56,6 +56,14 @@ pub enum Batch {
     SecondLogins {
         deleted_before: i64,
     },
+    /// Rotation policies of the same.
+    RotationPolicies {
+        deleted_before: i64,
+    },
+    /// Programs that were last given a version before that time.
+    Holders {
+        given_before: i64,
+    },
     /// Versions of connections that were deleted before that time: nobody can restore them any more.
     Deleted {
         before: i64,
@@ -119,6 +127,20 @@ pub async fn delete_batch(write: &mut Write, batch: &Batch, limit: i64) -> Resul
             "DELETE FROM second_logins WHERE connection_id IN (SELECT s.connection_id FROM second_logins s \
              JOIN connections c ON c.id = s.connection_id WHERE c.deleted_at < $1 LIMIT $2)",
             deleted_before,
+            limit
+        ),
+        Batch::RotationPolicies { deleted_before } => execute!(
+            write,
+            "DELETE FROM rotation_policies WHERE connection_id IN (SELECT p.connection_id FROM rotation_policies p \
+             JOIN connections c ON c.id = p.connection_id WHERE c.deleted_at < $1 LIMIT $2)",
+            deleted_before,
+            limit
+        ),
+        Batch::Holders { given_before } => execute!(
+            write,
+            "DELETE FROM holders WHERE (connection_id, name_key, kind, workflow, host, used_by_id, version) IN (SELECT connection_id, \
+             name_key, kind, workflow, host, used_by_id, version FROM holders WHERE given_at < $1 LIMIT $2)",
+            given_before,
             limit
         ),
         Batch::Deleted { before } => execute!(

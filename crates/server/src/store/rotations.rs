@@ -17,7 +17,7 @@ pub struct RotationRow {
     /// Who that was in a form that no two share.
     pub begun_by_id: String,
     pub mac: Vec<u8>,
-    /// The node that is at it, until [`Self::leased_until`].
+    /// Who is at it, until [`Self::leased_until`]: another name each time somebody takes it.
     pub owner: String,
     pub leased_until: i64,
     /// How often it was tried to settle it, when last, and when it is tried again.
@@ -68,11 +68,18 @@ pub async fn due_rotations(handle: &mut impl Handle, now: i64, limit: i64) -> Re
     fetch!(handle, fetch_all, RotationRow, sql, now, limit)
 }
 
-/// Has a node be at a rotation until a time, if it was or nobody is; whether it is now.
-pub async fn lease_rotation(write: &mut Write, connection_id: &str, owner: &str, (now, until): (i64, i64)) -> Result<bool> {
-    let sql =
-        "UPDATE rotations SET owner = $2, leased_until = $4 WHERE connection_id = $1 AND (owner = $2 OR leased_until <= $3)";
-    Ok(execute!(write, sql, connection_id, owner, now, until)? == 1)
+/// Has the owner of `row` be at its rotation for as long as it says, if nobody is; whether he is now.
+pub async fn take_rotation(write: &mut Write, row: &RotationRow, now: i64) -> Result<bool> {
+    let sql = "UPDATE rotations SET owner = $2, leased_until = $3 \
+               WHERE connection_id = $1 AND leased_until <= $4 AND begun_at = $5 AND begun_by_id = $6";
+    let taken = execute!(write, sql, &row.connection_id, &row.owner, row.leased_until, now, row.begun_at, &row.begun_by_id)?;
+    Ok(taken == 1)
+}
+
+/// Has `owner` be at it until a later time, if nobody has taken it from him; whether he is.
+pub async fn lease_rotation(write: &mut Write, connection_id: &str, owner: &str, until: i64) -> Result<bool> {
+    let sql = "UPDATE rotations SET leased_until = $3 WHERE connection_id = $1 AND owner = $2";
+    Ok(execute!(write, sql, connection_id, owner, until)? == 1)
 }
 
 /// Ends every lease: whoever has the store to himself knows that nobody else is at anything.
@@ -111,13 +118,15 @@ pub async fn delete_rotation(write: &mut Write, row: &RotationRow) -> Result<boo
     Ok(execute!(write, sql, &row.connection_id, row.begun_at, &row.begun_by_id)? == 1)
 }
 
-/// Rotations of a workspace whose password is sealed under a key older than `key_version`.
+/// Rotations of a workspace whose password is sealed under a key older than `key_version`: at most `limit`, by their connections' ids, after that one.
 pub async fn rotations_under_older_keys(
     handle: &mut impl Handle,
     (workspace_id, key_version): (&str, i64),
+    (after, limit): (&str, i64),
 ) -> Result<Vec<RotationRow>> {
-    let sql = "SELECT * FROM rotations WHERE workspace_id = $1 AND key_version < $2";
-    fetch!(handle, fetch_all, RotationRow, sql, workspace_id, key_version)
+    let sql = "SELECT * FROM rotations WHERE workspace_id = $1 AND key_version < $2 AND connection_id > $3 \
+               ORDER BY connection_id LIMIT $4";
+    fetch!(handle, fetch_all, RotationRow, sql, workspace_id, key_version, after, limit)
 }
 
 /// Writes what sealing its password anew changes; `false` if its MAC is no longer `before`.

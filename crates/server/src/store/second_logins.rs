@@ -1,6 +1,6 @@
 //! Second logins of connections: those that a rotation switches over to, and those that served before it did.
 
-use super::{Handle, Result, SightingRow, Write, execute, fetch};
+use super::{Handle, Result, Write, execute, fetch};
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct SecondLoginRow {
@@ -116,13 +116,15 @@ pub async fn put_off_second_login(write: &mut Write, row: &SecondLoginRow) -> Re
     Ok(())
 }
 
-/// Those of a workspace with a password under a key older than `key_version`.
+/// Those of a workspace with a password under a key older than `key_version`: at most `limit`, by their connections' ids, after that one.
 pub async fn second_logins_under_older_keys(
     handle: &mut impl Handle,
     (workspace_id, key_version): (&str, i64),
+    (after, limit): (&str, i64),
 ) -> Result<Vec<SecondLoginRow>> {
-    let sql = "SELECT * FROM second_logins WHERE workspace_id = $1 AND key_version < $2";
-    fetch!(handle, fetch_all, SecondLoginRow, sql, workspace_id, key_version)
+    let sql = "SELECT * FROM second_logins WHERE workspace_id = $1 AND key_version < $2 AND connection_id > $3 \
+               ORDER BY connection_id LIMIT $4";
+    fetch!(handle, fetch_all, SecondLoginRow, sql, workspace_id, key_version, after, limit)
 }
 
 /// Writes what sealing its passwords anew changes; `false` if its MAC is no longer `before`.
@@ -133,11 +135,4 @@ pub async fn reseal_second_login(write: &mut Write, row: &SecondLoginRow, before
     let changed =
         execute!(write, sql, &row.connection_id, &row.password, row.candidate.as_deref(), row.key_version, &row.mac, before)?;
     Ok(changed == 1)
-}
-
-/// The workflows that used a connection since a time, by whichever name it had then, and were given a version before that one, the latest first.
-pub async fn lagging(handle: &mut impl Handle, connection_id: &str, before: i64, since: i64) -> Result<Vec<SightingRow>> {
-    let sql = "SELECT * FROM sightings WHERE connection_id = $1 AND version < $2 AND last_at >= $3 \
-               ORDER BY last_at DESC, kind, workflow";
-    fetch!(handle, fetch_all, SightingRow, sql, connection_id, before, since)
 }

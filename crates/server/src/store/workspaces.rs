@@ -137,6 +137,7 @@ pub async fn delete_workspace(write: &mut Write, id: &str) -> Result<bool> {
         "DELETE FROM live_names WHERE workspace_id = $1",
         "DELETE FROM sightings WHERE workspace_id = $1",
         "DELETE FROM sighting_versions WHERE workspace_id = $1",
+        "DELETE FROM holders WHERE workspace_id = $1",
         "DELETE FROM findings WHERE workspace_id = $1",
         "DELETE FROM scans WHERE workspace_id = $1",
         "DELETE FROM dependents WHERE workspace_id = $1",

@@ -182,7 +182,7 @@ pub(super) fn standing(login: &second_login::SecondLogin) -> Status {
     let (tone, words) = match login.standing {
         Standing::StandsBy => ("ok", "stands by".to_owned()),
         Standing::Retiring if login.laggards.total > 0 => {
-            ("warn", format!("not retired yet: {}", plural(login.laggards.total, "workflow")))
+            ("warn", format!("not retired yet: {}", plural(login.laggards.total, "program")))
         }
         Standing::Retiring => ("warn", "not retired yet".to_owned()),
         Standing::AnotherAddress => ("bad", "given for another address".to_owned()),
@@ -213,7 +213,12 @@ fn line(laggard: &Laggard, now: i64) -> DependentLine {
         icon: kind.unwrap_or("key"),
         kind: kind.unwrap_or("tells no workflow"),
         name: laggard.name.clone(),
-        seen: format!("last seen {} · version {}", ago(now, at), laggard.version),
+        seen: format!(
+            "given version {} {}{}",
+            laggard.version,
+            ago(now, at),
+            laggard.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default()
+        ),
         title: format!("{}, as {}", laggard.last_at, laggard.by),
         tone: "",
         code: None,

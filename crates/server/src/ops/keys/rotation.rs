@@ -21,8 +21,8 @@ use crate::{
         versions::json,
     },
     store::{
-        self, AliasRow, ChainRow, ConnectionRow, GroupRow, Handle, IdentityRow, LinkRow, MacTable, MemberRow, PersonRow,
-        RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, TokenRow, VersionRow, WorkspaceRow,
+        self, AliasRow, ChainRow, ConnectionRow, GroupRow, Handle, IdentityRow, LinkRow, MacTable, MemberRow, PersonRow, Read,
+        RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, TokenRow, VersionRow, WorkspaceRow, Write,
     },
 };
 
@@ -306,8 +306,8 @@ async fn retire(app: &App, keyed: Keyed) -> Result<()> {
 /// Seals every secret of a workspace that is under an old key anew; how many versions that were, and how many it could not.
 async fn reseal_all(app: &App, keyed: &Keyed) -> Result<(u64, u64)> {
     let under = (keyed.row.id.as_str(), i64::from(keyed.key.version()));
-    let rotations = reseal_rotations(app, keyed, under).await?;
-    let logins = reseal_second_logins(app, keyed, under).await?;
+    let rotations = reseal_beside::<RotationRow>(app, keyed, under).await?;
+    let logins = reseal_beside::<SecondLoginRow>(app, keyed, under).await?;
     let (mut resealed, mut bent, mut place) = (rotations.0 + logins.0, rotations.1 + logins.1, (String::new(), 0));
     loop {
         let rows = store::versions_under_older_keys(&mut app.store.read().await?, under, &place, BATCH).await?;
@@ -325,42 +325,70 @@ async fn reseal_all(app: &App, keyed: &Keyed) -> Result<(u64, u64)> {
     }
 }
 
-/// The same of passwords that are being set.
-async fn reseal_rotations(app: &App, keyed: &Keyed, under: (&str, i64)) -> Result<(u64, u64)> {
-    let rows = store::rotations_under_older_keys(&mut app.store.read().await?, under).await?;
-    if rows.is_empty() {
-        return Ok((0, 0));
-    }
-    let (mut resealed, mut bent) = (0, 0);
-    let mut write = app.store.write().await?;
-    for row in rows {
-        let before = row.mac.clone();
-        match candidate::resealed(app, &mut write, &keyed.key, row).await {
-            Ok(row) => resealed += u64::from(store::reseal_rotation(&mut write, &row, &before).await?),
-            Err(_) => bent += 1,
-        }
-    }
-    write.commit_quietly().await?;
-    Ok((resealed, bent))
+/// A row beside the versions that holds sealed passwords, by its connection.
+trait Beside: Sized {
+    async fn under_older_keys(handle: &mut Read, under: (&str, i64), page: (&str, i64)) -> store::Result<Vec<Self>>;
+    fn place(&self) -> (String, Vec<u8>);
+    async fn reseal(self, app: &App, write: &mut Write, key: &WorkspaceKey) -> Result<Self>;
+    /// Whether it was still the row of before.
+    async fn replace(&self, write: &mut Write, before: &[u8]) -> store::Result<bool>;
 }
 
-/// The same of second logins.
-async fn reseal_second_logins(app: &App, keyed: &Keyed, under: (&str, i64)) -> Result<(u64, u64)> {
-    let rows = store::second_logins_under_older_keys(&mut app.store.read().await?, under).await?;
-    if rows.is_empty() {
-        return Ok((0, 0));
+impl Beside for RotationRow {
+    async fn under_older_keys(handle: &mut Read, under: (&str, i64), page: (&str, i64)) -> store::Result<Vec<Self>> {
+        store::rotations_under_older_keys(handle, under, page).await
     }
-    let (mut resealed, mut bent) = (0, 0);
-    let mut write = app.store.write().await?;
-    for row in rows {
-        let before = row.mac.clone();
-        match second_login::resealed(app, &keyed.key, row) {
-            Ok(row) => resealed += u64::from(store::reseal_second_login(&mut write, &row, &before).await?),
-            Err(_) => bent += 1,
+
+    fn place(&self) -> (String, Vec<u8>) {
+        (self.connection_id.clone(), self.mac.clone())
+    }
+
+    async fn reseal(self, app: &App, write: &mut Write, key: &WorkspaceKey) -> Result<Self> {
+        candidate::resealed(app, write, key, self).await
+    }
+
+    async fn replace(&self, write: &mut Write, before: &[u8]) -> store::Result<bool> {
+        store::reseal_rotation(write, self, before).await
+    }
+}
+
+impl Beside for SecondLoginRow {
+    async fn under_older_keys(handle: &mut Read, under: (&str, i64), page: (&str, i64)) -> store::Result<Vec<Self>> {
+        store::second_logins_under_older_keys(handle, under, page).await
+    }
+
+    fn place(&self) -> (String, Vec<u8>) {
+        (self.connection_id.clone(), self.mac.clone())
+    }
+
+    async fn reseal(self, app: &App, _: &mut Write, key: &WorkspaceKey) -> Result<Self> {
+        second_login::resealed(app, key, self)
+    }
+
+    async fn replace(&self, write: &mut Write, before: &[u8]) -> store::Result<bool> {
+        store::reseal_second_login(write, self, before).await
+    }
+}
+
+/// The same of what stands beside the versions.
+async fn reseal_beside<T: Beside>(app: &App, keyed: &Keyed, under: (&str, i64)) -> Result<(u64, u64)> {
+    let (mut resealed, mut bent, mut after) = (0, 0, String::new());
+    loop {
+        let rows = T::under_older_keys(&mut app.store.read().await?, under, (&after, BATCH)).await?;
+        if rows.is_empty() {
+            return Ok((resealed, bent));
         }
+        let mut write = app.store.write().await?;
+        for row in rows {
+            let (place, before) = row.place();
+            after = place;
+            match row.reseal(app, &mut write, &keyed.key).await {
+                Ok(row) => resealed += u64::from(row.replace(&mut write, &before).await?),
+                Err(_) => bent += 1,
+            }
+        }
+        write.commit_quietly().await?;
     }
-    write.commit_quietly().await?;
-    Ok((resealed, bent))
 }
 
 /// The same version, its secrets under the active key. Each stays sealed for its place: the version it was typed at, the endpoint it was

@@ -76,9 +76,9 @@ pub(super) async fn keep_lease(app: &App, row: &RotationRow) -> Infallible {
     loop {
         tokio::time::sleep(TELL_EVERY).await;
         let told = async {
-            let now = app.clock.now();
+            let until = app.clock.now() + LEASE;
             let mut write = app.store.write().await?;
-            store::lease_rotation(&mut write, &row.connection_id, &app.node, (now, now + LEASE)).await?;
+            store::lease_rotation(&mut write, &row.connection_id, &row.owner, until).await?;
             write.commit_quietly().await
         };
         if let Err(error) = told.await {

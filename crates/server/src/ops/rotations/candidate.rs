@@ -8,7 +8,7 @@ use dataflow_model::{
     Secret,
     settle::{SecretChange, Settled},
 };
-use dataflow_vault::{EndpointDigest, SealContext, WorkspaceKey};
+use dataflow_vault::{EndpointDigest, SealContext, WorkspaceKey, random_uuid};
 
 use super::{LEASE, PASSWORD, Task};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     ops::{
         access::Caller,
         rows::{Sealed as _, VersionContent, uuid},
-        versions::{Content, SealedVersion, Sealing},
+        versions::{Content, SealedVersion},
     },
     store::{self, RotationRow, Write},
 };
@@ -27,7 +27,6 @@ const SEALED_AS: &str = "rotation/password";
 
 /// What the next version holds, and its sealed secrets.
 pub(super) fn next_version(task: &Task, new: &Secret) -> Result<(Content, SealedVersion)> {
-    let before = &task.before;
     let secrets: BTreeMap<_, _> = task
         .content
         .secrets
@@ -37,12 +36,7 @@ pub(super) fn next_version(task: &Task, new: &Secret) -> Result<(Content, Sealed
             (path.clone(), if is_new { SecretChange::Set(new.duplicate_secret()) } else { SecretChange::Keep })
         })
         .collect();
-    let settled = Settled { public: task.content.public.clone(), secrets };
-    let sealing =
-        Sealing { workspace: &task.workspace, id: uuid(&before.id)?, version: before.version + 1, kept: Some(&task.content) };
-    let sealed = sealing.apply(&task.kind, &settled)?;
-    let tags = serde_json::from_str(&before.tags).context("a connection's tags do not parse").map_err(Error::Internal)?;
-    Ok((Content { description: before.description.clone(), tags, settled }, sealed))
+    task.next_version(Settled { public: task.content.public.clone(), secrets }, Some(&task.content))
 }
 
 fn place<'p>(row: &RotationRow, endpoint: &'p EndpointDigest) -> Result<SealContext<'p>> {
@@ -63,7 +57,7 @@ pub(super) fn row(app: &App, caller: &Caller, task: &Task, new: &Secret) -> Resu
         begun_by: caller.label().into_owned(),
         begun_by_id: caller.identity().into_owned(),
         mac: Vec::new(),
-        owner: app.node.clone(),
+        owner: random_uuid().to_string(),
         leased_until: now + LEASE,
         tries: 0,
         tried_at: None,

@@ -15,7 +15,7 @@ mod wait;
 use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::Context;
-use dataflow_model::{ConnectionType, FieldError, PublicFields, SecretFields, TestReport};
+use dataflow_model::{ConnectionType, FieldError, PublicFields, SecretFields, TestReport, settle::Settled};
 use serde::{Deserialize, Serialize};
 
 use self::{act::Act, rules::Rules};
@@ -27,15 +27,16 @@ use super::{
     credentials::servable,
     idempotency::begin,
     rows::VersionContent,
+    save::{self, Next},
     settings,
-    versions::{Sealing, json},
+    versions::{Content, SealedVersion, Sealing, json},
 };
 use crate::{
     app::{App, Workspace},
     audit::{self, Event},
     clock::{SECOND, rfc3339},
     error::{Error, Result},
-    store::{self, ConnectionRow, Handle, RotationRow, VersionRow},
+    store::{self, ConnectionRow, Handle, RotationRow, VersionRow, Write},
     throttle::Kind,
 };
 
@@ -168,6 +169,62 @@ impl Task {
     fn public(&self) -> &PublicFields {
         &self.content.public
     }
+
+    /// Has the workspace's keys up to this one, where a rotation of keys has gone on.
+    async fn know_key(&mut self, app: &App, newest: u32) -> Result<()> {
+        if let Some(newer) = app.workspace_of_now(&self.workspace, newest).await? {
+            self.workspace = newer;
+        }
+        Ok(())
+    }
+
+    /// What the next version holds, and its sealed secrets; those that it keeps are `kept`'s.
+    fn next_version(&self, settled: Settled, kept: Option<&VersionContent>) -> Result<(Content, SealedVersion)> {
+        let before = &self.before;
+        let id = super::rows::uuid(&before.id)?;
+        let sealed = Sealing { workspace: &self.workspace, id, version: before.version + 1, kept }.apply(&self.kind, &settled)?;
+        let tags = serde_json::from_str(&before.tags).context("a connection's tags do not parse").map_err(Error::Internal)?;
+        Ok((Content { description: before.description.clone(), tags, settled }, sealed))
+    }
+
+    /// Saves the next version of what this was made of in the transaction that holds it, which ends with that; `test` passed with it.
+    async fn save(
+        self,
+        app: &App,
+        caller: &Caller,
+        write: Write,
+        ((content, sealed), test): ((Content, SealedVersion), &TestReport),
+    ) -> Result<Connection> {
+        let Self { workspace, before, version, content: old, kind, .. } = self;
+        let act = save::Act::Rotate { test };
+        let next = Next { workspace: &workspace, kind: &kind, before: (before, version, old), content, sealed, act };
+        save::save(app, caller, write, next).await
+    }
+}
+
+/// Does what is due with each of these rows, all at the same time, and waits for it; with how many it succeeded. One that fails is logged by its
+/// connection's id, and holds up no other.
+async fn all_at_once<R, F>(app: &Arc<App>, rows: Vec<R>, what: &'static str, act: impl Fn(Arc<App>, R) -> F) -> usize
+where
+    F: Future<Output = (String, Result<()>)> + Send + 'static,
+{
+    let mut all = tokio::task::JoinSet::new();
+    for row in rows {
+        all.spawn(act(app.clone(), row));
+    }
+    let mut done = 0;
+    while let Some(ended) = all.join_next().await {
+        match ended {
+            Ok((_, Ok(()))) => done += 1,
+            Ok((id, Err(error))) => {
+                let cause = error.cause().map(|cause| format!("{cause:#}")).unwrap_or_default();
+                let code = error.describe().1.as_str();
+                tracing::error!(connection.id = id, error.code = code, error.cause = cause, "could not {what}");
+            }
+            Err(panicked) => tracing::error!(error.cause = panicked.to_string(), "could not {what}"),
+        }
+    }
+    done
 }
 
 fn kind_that_rotates<'a>(app: &'a App, type_id: &str) -> Result<&'a ConnectionType> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dataflow_model::TestReport;
 
-use super::{Problem, Rotated, State, act::why, policy::Policy, rotate_as, settle};
+use super::{Problem, Rotated, State, act::why, all_at_once, policy::Policy, rotate_as, settle};
 use crate::{
     app::App,
     audit::{self, Event},
@@ -36,25 +36,11 @@ const WHERE_FULL: i64 = 60 * SECOND;
 /// so as fast as he can for as long as that lasts.
 pub async fn rotate_due(app: &Arc<App>) -> Result<usize> {
     let due = store::due_rotation_policies(&mut app.store.read().await?, app.clock.now(), AT_ONCE).await?;
-    let mut all = tokio::task::JoinSet::new();
-    for row in due {
-        let app = app.clone();
-        all.spawn(async move {
-            let id = row.connection_id.clone();
-            if let Err(error) = Box::pin(take_turn(&app, row)).await {
-                let cause = error.cause().map(|cause| format!("{cause:#}")).unwrap_or_default();
-                let code = error.describe().1.as_str();
-                tracing::error!(connection.id = id, error.code = code, error.cause = cause, "a turn to rotate was not taken");
-                return false;
-            }
-            true
-        });
-    }
-    let mut taken = 0;
-    while let Some(is_taken) = all.join_next().await {
-        taken += usize::from(is_taken.unwrap_or_default());
-    }
-    Ok(taken)
+    let turn = |app: Arc<App>, row: RotationPolicyRow| async move {
+        let id = row.connection_id.clone();
+        (id, Box::pin(take_turn(&app, row)).await)
+    };
+    Ok(all_at_once(app, due, "take a turn to rotate", turn).await)
 }
 
 /// When a turn is tried again that is tried for the `tries`th time now; nothing where it is given up.

@@ -11,12 +11,13 @@
 use std::sync::Arc;
 
 use dataflow_model::{Cause, Secret, SecretFields, StepName, StepStatus, TestError, TestReport};
+use dataflow_vault::random_uuid;
 use uuid::Uuid;
 
 use super::{
     LEASE, PASSWORD, State, Task,
     act::{keep_lease, step, why},
-    candidate, problem, with_password,
+    all_at_once, candidate, problem, with_password,
 };
 use crate::{
     app::{App, Workspace},
@@ -27,8 +28,7 @@ use crate::{
         access::{Caller, Roles, TokenIdentity, Who},
         checks,
         connections::{Connection, hold_current},
-        rows::{Sealed as _, VersionContent},
-        save::{Act, Next, save},
+        rows::Sealed as _,
         settings,
     },
     store::{self, ConnectionRow, RotationRow, Write},
@@ -154,21 +154,9 @@ async fn saved(
         drop(write);
         return put_back(app, caller, task, (row, new), (runs, test)).await;
     }
-    let content = VersionContent::read(&before.1)?;
-    let newer = app.workspace_of_now(&task.workspace, content.newest_key()).await?;
-    let workspace = newer.as_ref().unwrap_or(&task.workspace);
-    let now = Task {
-        workspace: workspace.clone(),
-        before: before.0.clone(),
-        version: before.1.clone(),
-        content,
-        kind: task.kind.clone(),
-        old: SecretFields::default(),
-    };
-    let (next, sealed) = candidate::next_version(&now, new)?;
-    let before = (before.0, before.1, now.content);
-    let next = Next { workspace, kind: &task.kind, before, content: next, sealed, act: Act::Rotate { test: &test } };
-    let connection = save(app, caller, write, next).await?;
+    let now = Task::of(app, &task.workspace, before).await?;
+    let next = candidate::next_version(&now, new)?;
+    let connection = now.save(app, caller, write, (next, &test)).await?;
     Ok(Settled { state: State::Rotated, test: Some(test), connection: Some(connection) })
 }
 
@@ -240,14 +228,7 @@ async fn put_off(app: &App, row: &RotationRow, error: &TestError) -> Result<()> 
 
 async fn put_off_until(app: &App, row: &RotationRow, (error, next_at): (&TestError, i64)) -> Result<()> {
     let now = app.clock.now();
-    let row = RotationRow {
-        owner: app.node.clone(),
-        tries: row.tries + 1,
-        tried_at: Some(now),
-        next_at,
-        problem: Some(problem(error)?),
-        ..row.clone()
-    };
+    let row = RotationRow { tries: row.tries + 1, tried_at: Some(now), next_at, problem: Some(problem(error)?), ..row.clone() };
     let mut write = app.store.write().await?;
     store::put_off_rotation(&mut write, &row).await?;
     write.commit_quietly().await?;
@@ -258,36 +239,23 @@ async fn put_off_until(app: &App, row: &RotationRow, (error, next_at): (&TestErr
 pub async fn settle_due(app: &Arc<App>) -> Result<usize> {
     let due = store::due_rotations(&mut app.store.read().await?, app.clock.now(), AT_ONCE).await?;
     let count = due.len();
-    let mut all = tokio::task::JoinSet::new();
-    for row in due {
-        let app = app.clone();
-        all.spawn(async move {
-            let id = row.connection_id.clone();
-            if let Err(error) = settle_one(&app, row).await {
-                let cause = error.cause().map(|cause| format!("{cause:#}")).unwrap_or_default();
-                let code = error.describe().1.as_str();
-                tracing::error!(
-                    connection.id = id,
-                    error.code = code,
-                    error.cause = cause,
-                    "a rotation could not be settled yet"
-                );
-            }
-        });
-    }
-    while all.join_next().await.is_some() {}
+    let settled = |app: Arc<App>, row: RotationRow| async move {
+        let id = row.connection_id.clone();
+        (id, settle_one(&app, row).await)
+    };
+    all_at_once(app, due, "settle a rotation", settled).await;
     Ok(count)
 }
 
 async fn settle_one(app: &Arc<App>, row: RotationRow) -> Result<()> {
     let now = app.clock.now();
+    let row = RotationRow { owner: random_uuid().to_string(), leased_until: now + LEASE, ..row };
     let mut write = app.store.write().await?;
-    let is_ours = store::lease_rotation(&mut write, &row.connection_id, &app.node, (now, now + LEASE)).await?;
+    let is_ours = store::take_rotation(&mut write, &row, now).await?;
     write.commit_quietly().await?;
     if !is_ours {
         return Ok(());
     }
-    let row = RotationRow { owner: app.node.clone(), ..row };
     match Box::pin(try_one(app, &row)).await {
         Ok(()) => Ok(()),
         Err(error) => {

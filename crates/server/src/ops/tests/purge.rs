@@ -11,6 +11,10 @@ use crate::{
         connections::{self, Precondition},
         idempotency::IdempotencyKey,
         links::{self, LinkKind},
+        rotations::{
+            policy::{self, Policy},
+            second_login::planted,
+        },
         sessions::{Device, SESSION_IDLE, sign_in},
         settings::{self, Retention},
         tombstones::{self, Removal},
@@ -168,4 +172,33 @@ async fn history_goes_by_age_where_an_owner_says_so() {
     let kept = count(&fixture, CHECKS).await;
     assert!(run_if_due(app).await.expect("purged"));
     assert_eq!(count(&fixture, CHECKS).await, kept);
+}
+
+/// What belongs to a connection goes once nobody can bring that back, and not before.
+#[tokio::test]
+async fn what_rotates_a_connection_goes_with_it() {
+    let fixture = Fixture::new().await;
+    let (app, shell) = (&fixture.app, Caller::shell());
+    for name in ["sales", "gone"] {
+        connections::create(app, &shell, WORKSPACE, sample(name)).await.expect("created");
+        planted::plant(app, WORKSPACE, name, ("bert", None)).await;
+        let every_month = Policy { every_days: Some(30), ..Policy::default() };
+        policy::set(app, &shell, WORKSPACE, name, (every_month, &Precondition::Any)).await.expect("set");
+    }
+    tombstones::delete(app, &shell, WORKSPACE, "gone", Removal { precondition: Precondition::Any, ..Removal::default() })
+        .await
+        .expect("deleted");
+    let counted = async || {
+        (
+            count(&fixture, "SELECT count(*) FROM second_logins").await,
+            count(&fixture, "SELECT count(*) FROM rotation_policies").await,
+        )
+    };
+    let days = Retention::default().restore_days.expect("30 days unless somebody says otherwise");
+    app.clock.advance((days - 1) * DAY);
+    assert!(run_if_due(app).await.expect("purged"));
+    assert_eq!(counted().await, (2, 2));
+    app.clock.advance(2 * DAY);
+    assert!(run_if_due(app).await.expect("purged"));
+    assert_eq!(counted().await, (1, 1));
 }

@@ -84,10 +84,13 @@ async fn whoever_is_at_it_is_left_alone_and_it_is_tried_less_and_less_often() {
     app.clock.advance(301 * SECOND);
     let now = app.clock.now();
     let mut write = app.store.write().await.expect("open");
-    assert!(
-        store::lease_rotation(&mut write, &first.connection_id, "another node", (now, now + 6 * SECOND)).await.expect("free")
-    );
-    assert!(!store::lease_rotation(&mut write, &first.connection_id, &app.node, (now, now + 6 * SECOND)).await.expect("asked"));
+    let other = store::RotationRow { owner: "another node".to_owned(), leased_until: now + 6 * SECOND, ..first.clone() };
+    assert!(store::take_rotation(&mut write, &other, now).await.expect("free"));
+    let late = store::RotationRow { leased_until: now + 7 * SECOND, ..first.clone() };
+    assert!(!store::take_rotation(&mut write, &late, now).await.expect("asked"));
+    // Whose lease ran out does not take back by telling that he is at it what another one took meanwhile.
+    assert!(!store::lease_rotation(&mut write, &first.connection_id, &first.owner, now + 7 * SECOND).await.expect("asked"));
+    assert!(store::lease_rotation(&mut write, &first.connection_id, "another node", now + 6 * SECOND).await.expect("asked"));
     write.commit_quietly().await.expect("kept");
     assert_eq!(rotations::settle_due(app).await.expect("looked"), 0, "another node is at it");
     let given_up = rotations::give_up(app, &Caller::shell(), WORKSPACE, "sales", &Precondition::Any).await;

@@ -1,20 +1,24 @@
 //! Second logins beside what else happens to their rows. No process can be started here that speaks to a database: whoever sets a password
 //! learns nothing of what came of it.
 
-use super::{Fixture, WORKSPACE, draft, sample};
+use dataflow_model::{Workflow, WorkflowKind};
+
+use super::{Fixture, Role, WORKSPACE, draft, sample};
 use crate::{
-    clock::SECOND,
+    clock::{DAY, SECOND},
     error::Error,
     ops::{
         Caller,
         connections::{self, Change, Precondition},
+        credentials,
+        dependents::{HELD, NOTED_AGAIN},
         history::{self, Restore},
         keys::{self, rotation::Rotation},
         rotations::{
             self, State,
             second_login::{self, Standing, planted},
         },
-        workspaces,
+        second_look, workspaces,
     },
     store::{self, SecondLoginRow},
 };
@@ -104,14 +108,131 @@ async fn a_change_that_switches_back_ends_the_retirement(fixture: Fixture) {
     edit(&fixture, &moved).await.expect("saved");
 }
 
+/// Has the store say that a program was given a version of `sales` so many seconds ago.
+async fn give(fixture: &Fixture, (kind, workflow, host): (&str, &str, &str), (version, ago): (i64, i64)) {
+    let given_at = fixture.app.clock.now() - ago * SECOND;
+    let mut write = fixture.app.store.write().await.expect("open");
+    let sql = "INSERT INTO holders (workspace_id, connection_id, name_key, kind, workflow, host, used_by_id, version, used_by, given_at) \
+               SELECT workspace_id, id, 'sales', $1, $2, $3, 'person eve', $4, 'eve', $5 FROM connections";
+    store::execute!(&mut write, sql, kind, workflow, host, version, given_at).expect("given");
+    write.commit_quietly().await.expect("kept");
+}
+
+/// Of two replicas of a workflow one may have moved and the other not.
+async fn each_program_is_waited_for_by_itself(fixture: Fixture) {
+    let app = &fixture.app;
+    with_second(&fixture, Some(2)).await;
+    edit(&fixture, &serde_json::json!({"password": "typed"})).await.expect("saved");
+    let replicas = [("app", "board", "one"), ("app", "board", "two")];
+    let unknown = [("", "eve", ""), ("pipeline", "nightly", "")];
+    for program in replicas.into_iter().chain(unknown) {
+        give(&fixture, program, (1, 3_600)).await;
+    }
+    let lagging = async || {
+        let shown = second_login::show(app, &Caller::shell(), WORKSPACE, "sales").await.expect("there");
+        let told = |laggard: &dataflow_model::Laggard| format!("{}@{}", laggard.name, laggard.host.as_deref().unwrap_or("?"));
+        let mut told: Vec<_> = shown.laggards.workflows.iter().map(told).collect();
+        told.sort_unstable();
+        told.join(" ")
+    };
+    assert_eq!(lagging().await, "board@one board@two eve@? nightly@?");
+    for program in [replicas[0], unknown[0], unknown[1]] {
+        give(&fixture, program, (2, 60)).await;
+    }
+    assert_eq!(lagging().await, "board@two eve@? nightly@?", "of who does not say who he is another one may hold it still");
+    give(&fixture, replicas[1], (2, 30)).await;
+    // A version of before that it was given by a node that did not know better.
+    fixture.bend("UPDATE holders SET given_at = given_at + 3590000000 WHERE host = 'one' AND version = 1").await;
+    assert_eq!(lagging().await, "board@one eve@? nightly@?");
+    app.clock.advance(DAY + NOTED_AGAIN);
+    assert_eq!(lagging().await, "", "a day is waited for");
+}
+
+/// A program that was given the same again is noted often enough to be waited for a day from its last use on, and is forgotten after that.
+#[tokio::test]
+async fn what_a_program_was_given_is_kept_for_a_day() {
+    let fixture = Fixture::new().await;
+    let app = &fixture.app;
+    connections::create(app, &Caller::shell(), WORKSPACE, sample("sales")).await.expect("created");
+    let given = async || {
+        let mut read = app.store.read().await.expect("open");
+        let sql = "SELECT host, version, given_at FROM holders ORDER BY host, version";
+        store::fetch!(&mut read, fetch_all, (String, i64, i64), sql).expect("read")
+    };
+    let begun = app.clock.now();
+    let use_on = async |host: Option<&str>| {
+        let workflow = Workflow { kind: WorkflowKind::App, name: "board".into(), run: None, host: host.map(str::to_owned) };
+        let caller = Caller { workflow: Some(workflow), ..Caller::shell() };
+        credentials::resolve(app, &caller, WORKSPACE, "sales", |_| false).await.expect("resolved");
+        app.uses.flush(&app.store).await.expect("written");
+    };
+    for host in ["one", "two"] {
+        use_on(Some(host)).await;
+    }
+    edit(&fixture, &serde_json::json!({"password": "typed"})).await.expect("saved");
+    app.clock.advance(SECOND);
+    use_on(Some("one")).await;
+    use_on(Some("two")).await;
+    app.clock.advance(SECOND);
+    use_on(Some("two")).await;
+    let versions: Vec<_> = given().await.into_iter().map(|(host, version, _)| (host, version)).collect();
+    assert_eq!(versions, [("one".to_owned(), 1), ("one".into(), 2), ("two".into(), 1), ("two".into(), 2)]);
+    app.clock.advance(NOTED_AGAIN);
+    use_on(Some("two")).await;
+    let last = given().await.into_iter().next_back().expect("there");
+    assert!(last.2 >= begun + NOTED_AGAIN, "it was noted again: {last:?}");
+    app.clock.advance(HELD - NOTED_AGAIN);
+    assert!(crate::jobs::purge::run_if_due(app).await.expect("purged"));
+    assert_eq!(given().await.len(), 1, "who used it within a day");
+    app.clock.advance(HELD);
+    assert!(crate::jobs::purge::run_if_due(app).await.expect("purged"));
+    assert!(given().await.is_empty());
+}
+
+/// Who only has an open session in his hands cannot have the former login retired.
+#[tokio::test]
+async fn a_restore_that_switches_takes_a_second_look() {
+    let fixture = Fixture::new().await;
+    let app = &fixture.app;
+    connections::create(app, &Caller::shell(), WORKSPACE, sample("sales")).await.expect("created");
+    edit(&fixture, &serde_json::json!({"username": "bert", "password": "planted for bert"})).await.expect("saved");
+    edit(&fixture, &serde_json::json!({"username": "carl", "password": "other"})).await.expect("saved");
+    planted::plant(app, WORKSPACE, "sales", ("bert", None)).await;
+    let editor = fixture.member("ada@example.org", &[Role::Editor]).await;
+    let restore = async |version| {
+        let wanted = Restore { version, precondition: Precondition::Any, ..Default::default() };
+        history::restore(app, &editor, WORKSPACE, "sales", wanted).await.map(drop)
+    };
+    app.clock.advance(second_look::CONFIRMED_FOR + SECOND);
+    assert!(matches!(restore(2).await, Err(Error::SecondLook)), "bert is the second login");
+    assert_eq!(row(&fixture).await.expect("there").username, "bert");
+    restore(1).await.expect("no switch takes none");
+}
+
+/// More than one transaction takes.
+#[tokio::test]
+async fn many_second_logins_are_sealed_anew() {
+    let fixture = Fixture::new().await;
+    let app = &fixture.app;
+    for count in 0..205 {
+        let name = format!("sales{count}");
+        connections::create(app, &Caller::shell(), WORKSPACE, sample(&name)).await.expect("created");
+        planted::plant(app, WORKSPACE, &name, ("bert", None)).await;
+    }
+    keys::rotate(app, &Caller::shell()).await.expect("begun");
+    Rotation::to_the_end(app).await.expect("done");
+    let mut read = app.store.read().await.expect("open");
+    let counted =
+        store::fetch!(&mut read, fetch_all, (i64, i64), "SELECT key_version, count(*) FROM second_logins GROUP BY key_version");
+    assert_eq!(counted.expect("counted"), [(2, 205)]);
+}
+
 /// Nothing is retired while a workflow lags behind, nor where the connection signs in as that login by now.
 async fn who_lags_behind_is_waited_for_and_what_serves_is_never_retired(fixture: Fixture) {
     let (app, shell) = (&fixture.app, Caller::shell());
     with_second(&fixture, Some(2)).await;
     edit(&fixture, &serde_json::json!({"password": "typed"})).await.expect("saved");
-    let sql = "INSERT INTO sightings (workspace_id, name_key, kind, workflow, first_at, last_at, uses, connection_id, version, used_by, \
-               used_by_id) SELECT workspace_id, 'sales', 'notebook', 'churn', 0, 9000000000000000, 1, id, 1, 'eve', 'person eve' FROM connections";
-    fixture.bend(sql).await;
+    give(&fixture, ("notebook", "churn", "laptop"), (1, 0)).await;
     assert_eq!(second_login::look_after(app).await.expect("looked"), 1);
     let waits = row(&fixture).await.expect("kept");
     assert_eq!((waits.tries, waits.candidate.is_some()), (0, false), "it was not touched");
@@ -120,12 +241,12 @@ async fn who_lags_behind_is_waited_for_and_what_serves_is_never_retired(fixture:
     assert!(matches!(&refused, Err(Error::LoginNotRetired(login)) if login.laggards.total == 1), "{refused:?}");
 
     // Also where the name that it was given it by is no longer one of the connection's.
-    fixture.bend("UPDATE sightings SET name_key = 'former'").await;
+    fixture.bend("UPDATE holders SET name_key = 'former'").await;
     let refused = second_login::retire(app, &shell, WORKSPACE, "sales", (false, &Precondition::Any)).await;
     assert!(matches!(&refused, Err(Error::LoginNotRetired(login)) if login.laggards.total == 1), "{refused:?}");
 
     app.clock.advance(11 * SECOND);
-    fixture.bend("UPDATE sightings SET version = 2").await;
+    fixture.bend("UPDATE holders SET version = 2").await;
     assert_eq!(second_login::look_after(app).await.expect("looked"), 1);
     let tried = row(&fixture).await.expect("kept");
     assert_eq!((tried.tries, tried.candidate.is_some()), (1, true), "it may be set by now, so both are kept");
@@ -140,6 +261,8 @@ async fn who_lags_behind_is_waited_for_and_what_serves_is_never_retired(fixture:
 }
 
 on_both_engines! {
+    each_program_is_waited_for_by_itself as
+        each_program_is_waited_for_by_itself_on_sqlite, each_program_is_waited_for_by_itself_on_postgres;
     its_passwords_are_sealed_anew_when_keys_rotate as
         its_passwords_are_sealed_anew_when_keys_rotate_on_sqlite, its_passwords_are_sealed_anew_when_keys_rotate_on_postgres;
     of_two_rotations_at_once_one_is_told_of_the_other as

@@ -62,6 +62,7 @@ const ACTS: &[(&str, Under)] = &[
     ("rotate a password", Table(Action::RotatePasswords)),
     ("give a rotation up", Table(Action::RotatePasswords)),
     ("retire a login", Table(Action::RotatePasswords)),
+    ("edit over to the second login", Table(Action::RotatePasswords)),
     ("remove a second login", Table(Action::RotatePasswords)),
     ("plan rotations", Table(Action::RotatePasswords)),
     ("remove the plan of rotations", Table(Action::RotatePasswords)),
@@ -160,6 +161,12 @@ async fn act(fixture: &Fixture, caller: &Caller, name: &str) -> Result<()> {
             // There is no act by which one comes here without a database.
             planted::plant(app, WORKSPACE, "sales", ("bert", Some(2))).await;
             second_login::retire(app, caller, WORKSPACE, "sales", (true, &Precondition::Any)).await.map(drop)
+        }
+        "edit over to the second login" => {
+            planted::plant(app, WORKSPACE, "sales", ("bert", None)).await;
+            let change = json!({"username": "bert", "password": "planted for bert"});
+            let change = Change { draft: draft(&change), precondition: Precondition::Any, ..Default::default() };
+            connections::edit(app, caller, WORKSPACE, "sales", change).await.map(drop)
         }
         "remove a second login" => {
             // What could not be retired stands in hand for no longer than its lease.

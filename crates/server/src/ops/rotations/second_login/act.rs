@@ -78,9 +78,7 @@ impl Login {
         if (&held.username, &held.endpoint, held.retires_from) != (&row.username, &row.endpoint, row.retires_from) {
             return Err(Error::VersionConflict);
         }
-        if let Some(newer) = app.workspace_of_now(&task.workspace, newest_key(&held)).await? {
-            task.workspace = newer;
-        }
+        task.know_key(app, newest_key(&held)).await?;
         let Passwords { kept, candidate } = sealing::passwords(&task.workspace.key, &held)?;
         let is_new = candidate.is_none();
         let candidate = match candidate {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dataflow_model::FieldError;
+use dataflow_model::{FieldError, PublicFields};
 
 use super::{
     AFTER_SWITCH, USERNAME,
@@ -13,12 +13,12 @@ use crate::{
     audit::{self, Event},
     error::{Error, Result},
     ops::{
-        access::Caller,
+        access::{Action, Caller},
         rotations::{PASSWORD, UnderWay},
         rows::{Sealed as _, VersionContent, uuid},
         versions::Sealing,
     },
-    store::{self, SecondLoginRow, VersionRow, Write},
+    store::{self, ConnectionRow, Handle, SecondLoginRow, VersionRow, Write},
 };
 /// A version and the one that it takes the place of.
 pub(in crate::ops) struct Exchange<'e> {
@@ -72,18 +72,47 @@ pub(in crate::ops) async fn exchange(
     }
     let Some(row) = left_behind(app, caller, workspace, ((version, old), (after, &new)), row)? else {
         store::delete_second_login(write, &after.connection_id).await?;
+        let mut detail = serde_json::json!({"version": after.version, "username": new.public.text(USERNAME)});
+        if let (Some(before), Some(members)) = (old.public.text(USERNAME), detail.as_object_mut()) {
+            members.insert("not_retired".to_owned(), before.into());
+        }
         let event = Event {
             at: now,
             workspace_id: Some(workspace.id.to_string()),
             action: "connection.second_login_removed",
             object: &after.name,
-            detail: serde_json::json!({"version": after.version, "username": new.public.text(USERNAME)}),
+            detail,
         };
         audit::record(write, &app.vault, caller, event).await?;
         return Ok(None);
     };
     store::put_second_login(write, &row).await?;
     Ok(Some(row.username))
+}
+
+/// Refuses a change by which a connection would sign in as its second login, from what it has to what it would have, to who has not shown lately that
+/// it is he: the login of before is retired from then on, as after a rotation.
+///
+/// # Errors
+/// `SecondLook`; `Forbidden` for who may not rotate passwords.
+pub(in crate::ops) async fn refuse_unlooked(
+    caller: &Caller,
+    handle: &mut impl Handle,
+    (connection, from, to): (&ConnectionRow, &PublicFields, &PublicFields),
+    looked: bool,
+) -> Result<()> {
+    let username = to.text(USERNAME);
+    if username == from.text(USERNAME) {
+        return Ok(());
+    }
+    let second = store::second_login(handle, &connection.id).await?;
+    if second.is_none_or(|second| username != Some(second.username.as_str())) {
+        return Ok(());
+    }
+    if !caller.may(Action::RotatePasswords, uuid(&connection.workspace_id)?) {
+        return Err(Error::Forbidden(Action::RotatePasswords.words()));
+    }
+    if looked { Ok(()) } else { Err(Error::SecondLook) }
 }
 
 /// Whether a version signs in with the password that is kept of this login, and no other was being set.

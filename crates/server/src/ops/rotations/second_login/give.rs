@@ -107,7 +107,10 @@ pub async fn put(
     let key = &newer.as_ref().unwrap_or(&task.workspace).key;
     let row = sealing::with(app, key, row, &Passwords { kept: new.password, candidate: None })?;
     store::put_second_login(&mut write, &row).await?;
-    let detail = serde_json::json!({"version": held.version, "username": row.username});
+    let mut detail = serde_json::json!({"version": held.version, "username": row.username});
+    if let (Some(replaced), Some(members)) = (before.filter(|before| before.retires_from.is_some()), detail.as_object_mut()) {
+        members.insert("not_retired".to_owned(), replaced.username.into());
+    }
     tell(app, caller, &mut write, (&held, "connection.second_login_set", detail)).await?;
     let kept = of(app, caller, &mut write, &workspace, (&held, &version)).await?.ok_or(NONE)?;
     write.commit_quietly().await?;

@@ -13,11 +13,11 @@ mod retire;
 mod sealing;
 mod switch;
 
-use dataflow_model::{FieldError, Laggards};
+use dataflow_model::{FieldError, Laggard, Laggards};
 
 pub(super) use self::switch::switch_over;
 pub(in crate::ops) use self::{
-    exchange::{By, Exchange, exchange},
+    exchange::{By, Exchange, exchange, refuse_unlooked},
     sealing::resealed,
 };
 pub use self::{
@@ -163,13 +163,17 @@ fn waits(username: &str, laggards: &Laggards) -> String {
     if laggards.total == 0 {
         return format!("“{username}” is not retired yet: that happens within the next minutes, since nobody lags behind.");
     }
-    let lag = if laggards.total == 1 { "1 workflow was".to_owned() } else { format!("{} workflows were", laggards.total) };
-    let mut names: Vec<_> = laggards.workflows.iter().take(NAMED).map(|laggard| laggard.name.clone()).collect();
+    let lag = if laggards.total == 1 { "1 program".to_owned() } else { format!("{} programs", laggards.total) };
+    let named = |laggard: &Laggard| match &laggard.host {
+        Some(host) => format!("{} on {host}", laggard.name),
+        None => laggard.name.clone(),
+    };
+    let mut names: Vec<_> = laggards.workflows.iter().take(NAMED).map(named).collect();
     let told = i64::try_from(names.len()).unwrap_or_default();
     if laggards.total > told {
         names.push(if told == 0 { "none that you may see".to_owned() } else { format!("{} more", laggards.total - told) });
     }
-    format!("“{username}” is not retired yet: {lag} last given it and not the login of now ({}).", names.join(", "))
+    format!("“{username}” is not retired yet: {lag} may still hold it ({}).", names.join(", "))
 }
 
 impl UnderWay {

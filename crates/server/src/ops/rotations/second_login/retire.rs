@@ -6,7 +6,7 @@ use anyhow::Context;
 use dataflow_model::{SecretFields, TestReport};
 
 use super::{
-    LOOK_EVERY, NONE, NotRetired, SecondLogin, Standing, Task, UnderWay,
+    LONGEST_PAUSE, LOOK_EVERY, NONE, NotRetired, SecondLogin, Standing, Task, UnderWay,
     act::{Login, Refreshed, Then, put_off_in},
     give::tell,
     of,
@@ -23,11 +23,14 @@ use crate::{
         credentials::servable,
         dependents,
         idempotency::begin,
-        rotations::settle::{of_ours, stand_in},
+        rotations::{
+            all_at_once,
+            settle::{of_ours, stand_in},
+        },
         rows::Sealed as _,
         settings,
     },
-    store::{self, ConnectionRow, SecondLoginRow},
+    store::{self, ConnectionRow, SecondLoginRow, Write},
     tests::PlannedTest,
     throttle::Kind,
 };
@@ -133,41 +136,32 @@ async fn in_hand(app: &Arc<App>, caller: &Caller, login: Login, (planned, laggin
 pub async fn look_after(app: &Arc<App>) -> Result<usize> {
     let due = store::due_second_logins(&mut app.store.read().await?, app.clock.now(), AT_ONCE).await?;
     let count = due.len();
-    let mut all = tokio::task::JoinSet::new();
-    for row in due {
-        let app = app.clone();
-        all.spawn(async move {
-            let id = row.connection_id.clone();
-            if let Err(error) = Box::pin(look_at(&app, row)).await {
-                let cause = error.cause().map(|cause| format!("{cause:#}")).unwrap_or_default();
-                let code = error.describe().1.as_str();
-                tracing::error!(
-                    connection.id = id,
-                    error.code = code,
-                    error.cause = cause,
-                    "a second login could not be looked after"
-                );
-            }
-        });
-    }
-    while all.join_next().await.is_some() {}
+    let looked_at = |app: Arc<App>, row: SecondLoginRow| async move {
+        let id = row.connection_id.clone();
+        (id, Box::pin(look_at(&app, row)).await)
+    };
+    all_at_once(app, due, "look after a second login", looked_at).await;
     Ok(count)
 }
 
 async fn look_at(app: &Arc<App>, row: SecondLoginRow) -> Result<()> {
     let looked = Box::pin(try_one(app, &row)).await;
     // Whatever it was, the next look is not at once.
-    if !matches!(looked, Ok(true)) {
+    if !matches!(looked, Ok(Looked::TakenInHand)) {
         let mut write = app.store.write().await?;
         if let Some(held) = store::hold_second_login(&mut write, &row.connection_id).await?
             && held.leased_until <= app.clock.now()
             && held.next_at == row.next_at
         {
+            let put_off = async |write: &mut Write, pause| {
+                let next_at = app.clock.now() + pause;
+                store::put_off_second_login(write, &SecondLoginRow { next_at, ..held.clone() }).await
+            };
             match &looked {
-                Err(Error::RotationUnderWay(_) | Error::VersionConflict) | Ok(_) => {
-                    let next_at = app.clock.now() + LOOK_EVERY;
-                    store::put_off_second_login(&mut write, &SecondLoginRow { next_at, ..held }).await?;
+                Err(Error::RotationUnderWay(_) | Error::VersionConflict) | Ok(Looked::Waits | Looked::TakenInHand) => {
+                    put_off(&mut write, LOOK_EVERY).await?;
                 }
+                Ok(Looked::Rests) => put_off(&mut write, LONGEST_PAUSE).await?,
                 Err(error) => {
                     let (_, _, message, hint) = error.describe();
                     let error = of_ours(&message, hint);
@@ -183,15 +177,23 @@ async fn look_at(app: &Arc<App>, row: SecondLoginRow) -> Result<()> {
     }
 }
 
-/// Whether it was taken in hand.
-async fn try_one(app: &Arc<App>, row: &SecondLoginRow) -> Result<bool> {
+/// What a look came to.
+enum Looked {
+    TakenInHand,
+    /// For others.
+    Waits,
+    /// For its connection to be restored, or to be at its address again.
+    Rests,
+}
+
+async fn try_one(app: &Arc<App>, row: &SecondLoginRow) -> Result<Looked> {
     let row = row.clone().checked(&app.vault)?;
     app.uses.flush(&app.store).await?;
     let mut read = app.store.read().await?;
     let connection = store::connection_by_id(&mut read, &row.connection_id).await?.ok_or(Error::NotFound("connection"))?;
     let connection = connection.checked(&app.vault)?;
     if connection.deleted_at.is_some() {
-        return Ok(false);
+        return Ok(Looked::Rests);
     }
     let workspace = store::workspace(&mut read, &row.workspace_id).await?.ok_or(Error::NotFound("workspace"))?;
     let version = store::version(&mut read, &row.connection_id, connection.version).await?.ok_or(Error::NotFound("version"))?;
@@ -200,17 +202,17 @@ async fn try_one(app: &Arc<App>, row: &SecondLoginRow) -> Result<bool> {
     let workspace = app.workspace(&workspace.name).await?.ok_or(Error::NotFound("workspace"))?;
     let caller = stand_in((&row.set_by, &row.set_by_id), &workspace);
     if is_waited_for(app, &caller, (&workspace, &connection), &row).await? {
-        return Ok(false);
+        return Ok(Looked::Waits);
     }
     let task = Task::of(app, &workspace, (connection, version)).await?;
     if Standing::of(&row, (&task.version, &task.content)) == Standing::AnotherAddress {
-        return Ok(false);
+        return Ok(Looked::Rests);
     }
     let row = usable(app, row, (&task.version, &task.content))?;
     let planned = plan(app, &caller, &task, &row).await?;
     let mut write = app.store.write().await?;
     if !store::hold_connection_by_id(&mut write, &row.connection_id).await? {
-        return Ok(false);
+        return Ok(Looked::Waits);
     }
     let held = store::connection_by_id(&mut write, &row.connection_id).await?;
     if held.is_none_or(|held| held.version != task.before.version || held.deleted_at.is_some()) {
@@ -225,7 +227,7 @@ async fn try_one(app: &Arc<App>, row: &SecondLoginRow) -> Result<bool> {
     write.commit_quietly().await?;
     let is_done = in_hand(app, &caller, login, (planned, 0)).await?.is_done;
     tracing::info!(connection.id = row.connection_id, is_done, "a second login was given a new password");
-    Ok(true)
+    Ok(Looked::TakenInHand)
 }
 
 async fn is_waited_for(

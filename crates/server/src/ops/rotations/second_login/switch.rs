@@ -1,6 +1,6 @@
 //! A rotation that has the connection sign in as its second login.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::Context;
 use dataflow_model::{
@@ -25,10 +25,8 @@ use crate::{
         dependents,
         idempotency::begin,
         rotations::{Rotated, State, act::step, refuse_while_under_way, with_password},
-        rows::{VersionContent, uuid},
-        save::{Act, Next, save},
         settings,
-        versions::{Content, SealedVersion, Sealing},
+        versions::{Content, SealedVersion},
     },
     store::{ConnectionRow, SecondLoginRow, VersionRow},
     tests::Runs,
@@ -132,34 +130,15 @@ async fn save_switched(app: &Arc<App>, caller: &Caller, login: &Login, test: &Te
         return Err(Error::VersionConflict);
     }
     let row = login.hold(app, &mut write).await?;
-    let content = VersionContent::read(&before.1)?;
-    let newer = app.workspace_of_now(&task.workspace, content.newest_key().max(newest_key(&row))).await?;
-    let workspace = newer.as_ref().unwrap_or(&task.workspace);
-    let password = sealing::passwords(&workspace.key, &row)?.kept;
-    let sealing = Sealing { workspace, id: uuid(&before.0.id)?, version: before.0.version, kept: Some(&content) };
-    let old = sealing.open_all(&content)?;
-    let now = Task {
-        workspace: workspace.clone(),
-        before: before.0.clone(),
-        version: before.1.clone(),
-        content,
-        kind: task.kind.clone(),
-        old: SecretFields::default(),
-    };
-    let (next, sealed) = next_version(&now, &row.username, &with_password(&old, &password))?;
-    let before = (before.0, before.1, now.content);
-    let act = Act::Rotate { test };
-    save(app, caller, write, Next { workspace, kind: &task.kind, before, content: next, sealed, act }).await
+    let mut now = Task::of(app, &task.workspace, before).await?;
+    now.know_key(app, newest_key(&row)).await?;
+    let password = sealing::passwords(&now.workspace.key, &row)?.kept;
+    let next = next_version(&now, &row.username, &with_password(&now.old, &password))?;
+    now.save(app, caller, write, (next, test)).await
 }
 
 /// What the next version holds, and its sealed secrets: all of them anew, since they are bound to the login that they come with.
 fn next_version(task: &Task, username: &str, secrets: &SecretFields) -> Result<(Content, SealedVersion)> {
-    let before = &task.before;
     let secrets = secrets.0.iter().map(|(path, secret)| (path.clone(), SecretChange::Set(secret.duplicate_secret())));
-    let secrets: BTreeMap<_, _> = secrets.collect();
-    let settled = Settled { public: public_as(&task.content, username), secrets };
-    let sealing = Sealing { workspace: &task.workspace, id: uuid(&before.id)?, version: before.version + 1, kept: None };
-    let sealed = sealing.apply(&task.kind, &settled)?;
-    let tags = serde_json::from_str(&before.tags).context("a connection's tags do not parse").map_err(Error::Internal)?;
-    Ok((Content { description: before.description.clone(), tags, settled }, sealed))
+    task.next_version(Settled { public: public_as(&task.content, username), secrets: secrets.collect() }, None)
 }
