@@ -164,11 +164,11 @@ fn waits(username: &str, laggards: &Laggards) -> String {
         return format!("“{username}” is not retired yet: that happens within the next minutes, since nobody lags behind.");
     }
     let lag = if laggards.total == 1 { "1 program".to_owned() } else { format!("{} programs", laggards.total) };
-    let named = |laggard: &Laggard| match &laggard.host {
+    let told_as = |laggard: &Laggard| match &laggard.host {
         Some(host) => format!("{} on {host}", laggard.name),
         None => laggard.name.clone(),
     };
-    let mut names: Vec<_> = laggards.workflows.iter().take(NAMED).map(named).collect();
+    let mut names: Vec<_> = laggards.workflows.iter().take(NAMED).map(told_as).collect();
     let told = i64::try_from(names.len()).unwrap_or_default();
     if laggards.total > told {
         names.push(if told == 0 { "none that you may see".to_owned() } else { format!("{} more", laggards.total - told) });
