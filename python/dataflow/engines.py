@@ -234,7 +234,7 @@ class _Registry:
 
     def sync(self, source: Source) -> NamedEngine:
         fingerprint, engine = self._last.get(source.key, ("", None))
-        if engine is not None and source.is_current(fingerprint):
+        if engine is not None and source.is_told(fingerprint):
             return engine
         credentials = source.credentials()
         driver = drivers.choose(credentials, is_async=False)

@@ -45,6 +45,10 @@ class Source:
         """Whether what is held is fresh and of this fingerprint. Never waits."""
         return self._client.is_current(self.name, fingerprint)
 
+    def is_told(self, fingerprint: str) -> bool:
+        """The same, and the server knows that this workflow uses it."""
+        return self._client.is_current_for(self.name, fingerprint, self._told())
+
     def refresh(self) -> _native.Credentials:
         """What the name stands for now: the database has just refused what is held."""
         return self._client.refresh(self.name, self._told())

@@ -134,6 +134,11 @@ impl Client {
         self.0.is_current(name, fingerprint)
     }
 
+    /// The same, and the server knows that this workflow uses it.
+    fn is_current_for(&self, name: &str, fingerprint: &str, workflow: Told) -> PyResult<bool> {
+        Ok(self.0.is_current_for(name, fingerprint, &read_told(workflow)?))
+    }
+
     /// What the name resolves to, after the server was asked: for a database that has just refused what is held.
     fn refresh(&self, py: Python<'_>, name: &str, workflow: Option<Told>) -> PyResult<Credentials> {
         self.look_up(py, workflow, |client, workflow| match workflow {

@@ -10,6 +10,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import text
 
 from dataflow import Dataflow, workflow
 from dataflow.runners import files, programs, schedulers
@@ -174,6 +175,17 @@ def test_the_server_is_told(place, dataflow, server, monkeypatch):
         server.put("hook", "http", host=f"{given}.example.org")
         Dataflow()._server.client.refresh("hook", Dataflow()._workflow)
         assert server.requests[-1]["headers"]["dataflow-workflow"] == f'{wanted}; name="from-environment"{host}'
+
+
+def test_each_workflow_of_a_process_is_told(dataflow, server):
+    """The second within the freshness time, too: nobody would know that it depends on the name."""
+    server.put("shop", "sqlite", database="shop.db")
+    for _ in range(2):
+        for name in ("one", "two"):
+            with Dataflow(workflow=f"app:{name}").connection("shop") as session:
+                assert session.execute(text("SELECT 1")).scalar() == 1
+    told = [each["headers"]["dataflow-workflow"].split(";")[1] for each in server.requests]
+    assert told == [' name="one"', ' name="two"'], "each once"
 
 
 def test_an_odd_workflow_is_refused_by_its_kind(dataflow):

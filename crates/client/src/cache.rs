@@ -1,13 +1,26 @@
 //! What is known of one name, and what follows from it: serve, ask or fail. No I/O, no clock of its own.
 
 use std::{
+    collections::HashMap,
     hash::{BuildHasher, Hasher, RandomState},
     process,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use dataflow_model::{Workflow, WorkflowKind};
+
 use crate::{ClientError, Resolved, Timing};
+
+/// Workflows of one process of which it is known when the server was told of them.
+const TELLERS: usize = 1_000;
+
+/// For which workflow somebody looks; its run does not matter.
+pub(crate) type Teller = Option<(WorkflowKind, String)>;
+
+pub(crate) fn teller(workflow: Option<&Workflow>) -> Teller {
+    workflow.map(|workflow| (workflow.kind, workflow.name.clone()))
+}
 
 type Outcome = Result<Arc<Resolved>, ClientError>;
 
@@ -49,6 +62,7 @@ struct Flight {
     began: Instant,
     ended: Instant,
     outcome: Outcome,
+    teller: Teller,
 }
 
 #[derive(Default)]
@@ -58,19 +72,22 @@ pub(crate) struct Slot {
     failures: u32,
     retry_at: Option<Instant>,
     refreshes: (u32, Option<Instant>),
+    /// When the server was told of each workflow last.
+    told: HashMap<Teller, Instant>,
 }
 
 impl Slot {
-    /// `asked` is when the caller came; since then it may have waited for another's request, whose outcome it then shares.
-    pub(crate) fn decide(&mut self, want: Want, asked: Instant, now: Instant, timing: &Timing) -> Decision {
-        if let Some(last) = &self.last {
+    /// `asked` is when the caller came; since then it may have waited for another's request, whose outcome it then shares if that was for the same
+    /// workflow. An answer is fresh for a workflow that the server was told of within that time, too: who depends on the name is known by that.
+    pub(crate) fn decide(&mut self, want: Want, teller: &Teller, (asked, now): (Instant, Instant), timing: &Timing) -> Decision {
+        if let Some(last) = self.last.as_ref().filter(|last| last.teller == *teller) {
             let since = if want == Want::Now { last.began } else { last.ended };
             if since >= asked {
                 return Decision::Settled(last.outcome.clone());
             }
         }
         let usable = self.usable(now, timing);
-        if let (Want::Fresh, Some(answer)) = (want, self.fresh(now, timing)) {
+        if let (Want::Fresh, Some(answer)) = (want, self.fresh_for(teller, now, timing)) {
             return Decision::Settled(Ok(answer));
         }
         if self.retry_at.is_some_and(|at| now < at)
@@ -86,8 +103,8 @@ impl Slot {
         Decision::Ask(self.held.as_ref().map(|(answer, _)| Arc::clone(answer)))
     }
 
-    /// Takes in what the server said to a request that began at `began`.
-    pub(crate) fn settle(&mut self, said: Said, began: Instant, now: Instant, timing: &Timing) -> Outcome {
+    /// Takes in what the server said to a request for a workflow that began at `began`.
+    pub(crate) fn settle(&mut self, said: Said, teller: Teller, (began, now): (Instant, Instant), timing: &Timing) -> Outcome {
         let outcome = match said {
             Said::New(answer) => {
                 let answer = Arc::new(answer);
@@ -106,7 +123,7 @@ impl Slot {
                 if usable.is_none() {
                     self.held = None;
                 }
-                return self.remember(began, now, usable.ok_or(error));
+                return self.remember(teller, (began, now), usable.ok_or(error));
             }
             Said::Refused(error) => {
                 self.held = None;
@@ -115,12 +132,25 @@ impl Slot {
         };
         self.failures = 0;
         self.retry_at = None;
-        self.remember(began, now, outcome)
+        if self.told.len() >= TELLERS {
+            self.told.retain(|_, at| now.saturating_duration_since(*at) < timing.fresh);
+            if self.told.len() >= TELLERS {
+                self.told.clear();
+            }
+        }
+        self.told.insert(teller.clone(), began);
+        self.remember(teller, (began, now), outcome)
     }
 
-    fn remember(&mut self, began: Instant, ended: Instant, outcome: Outcome) -> Outcome {
-        self.last = Some(Flight { began, ended, outcome: outcome.clone() });
+    fn remember(&mut self, teller: Teller, (began, ended): (Instant, Instant), outcome: Outcome) -> Outcome {
+        self.last = Some(Flight { began, ended, outcome: outcome.clone(), teller });
         outcome
+    }
+
+    /// What is held, if it is fresh for this workflow.
+    pub(crate) fn fresh_for(&self, teller: &Teller, now: Instant, timing: &Timing) -> Option<Arc<Resolved>> {
+        let told_at = self.told.get(teller)?;
+        if now.saturating_duration_since(*told_at) < timing.fresh { self.fresh(now, timing) } else { None }
     }
 
     pub(crate) fn fresh(&self, now: Instant, timing: &Timing) -> Option<Arc<Resolved>> {

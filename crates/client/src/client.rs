@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     ClientConfig, ClientError, Problem, Resolved,
-    cache::{Decision, Said, Slot, Want, jittered},
+    cache::{Decision, Said, Slot, Want, jittered, teller},
     process::PerProcess,
     transport::{self, Answer, Request, certificate_problem, describe, tls_refusal},
 };
@@ -74,6 +74,16 @@ impl Client {
         self.fresh(name).is_some_and(|held| held.fingerprint() == fingerprint)
     }
 
+    /// The same, and the server was told within the freshness time that this workflow uses it.
+    pub fn is_current_for(&self, name: &str, fingerprint: &str, workflow: &Workflow) -> bool {
+        let is_current = || {
+            let slots = self.slots.get().try_lock().ok()?;
+            let slot = slots.get(name)?.try_lock().ok()?;
+            slot.fresh_for(&teller(Some(workflow)), Instant::now(), &self.config.timing)
+        };
+        is_current().is_some_and(|held| held.fingerprint() == fingerprint)
+    }
+
     /// Asks the server even if the answer held is fresh: for a database that has just refused it. At most 5 times in 5 s a name;
     /// beyond that, what is held is returned.
     ///
@@ -91,15 +101,15 @@ impl Client {
     fn look_up(&self, name: &str, want: Want, workflow: Option<&Workflow>) -> Result<Arc<Resolved>, ClientError> {
         let asked = Instant::now();
         let name = ConnectionName::new(name).map_err(|rule| ClientError::InvalidName { name: shortened(name), rule })?;
-        let slot = self.slot(&name);
+        let (slot, teller) = (self.slot(&name), teller(workflow));
         // Held while the server is asked: that is what makes the others wait for this request instead of sending their own.
         let mut slot = lock(&slot);
         let began = Instant::now();
-        match slot.decide(want, asked, began, &self.config.timing) {
+        match slot.decide(want, &teller, (asked, began), &self.config.timing) {
             Decision::Settled(outcome) => outcome,
             Decision::Ask(held) => {
                 let said = self.ask(&name, (held, want), workflow, began);
-                slot.settle(said, began, Instant::now(), &self.config.timing)
+                slot.settle(said, teller, (began, Instant::now()), &self.config.timing)
             }
         }
     }

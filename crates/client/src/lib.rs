@@ -13,9 +13,10 @@
 //!
 //! What it promises:
 //!
-//! * Answers stay in memory only. An answer is fresh for 5 s; then the server is asked whether it still holds. While the server
+//! * Answers stay in memory only. An answer is fresh for 5 s; then the server is asked whether it still holds, and so it is for each workflow that
+//!   uses the name, of which it would not know otherwise. While the server
 //!   is away, the last good answer serves for up to an hour. A refusal (401, 403, 404, 410) purges it at once.
-//! * One request per name and process, however many threads ask; 2 s to connect and 5 s in all, even from a server that trickles.
+//! * One request per name, workflow and process, however many threads ask; 2 s to connect and 5 s in all, even from a server that trickles.
 //! * A forked child starts with an empty cache, new locks and new sockets; it never touches its parent's.
 //! * No runtime. The only thread it ever starts is the one that bounds a look-up of a host name in time.
 //!

@@ -40,18 +40,27 @@ impl Story {
         self.decide(Want::Fresh, millis, millis)
     }
 
+    /// The same for a workflow.
+    fn look_for(&mut self, workflow: &str, asked: u64, now: u64) -> String {
+        let teller = Some((WorkflowKind::App, workflow.to_owned()));
+        let at = (self.at(asked), self.at(now));
+        said(self.slot.decide(Want::Fresh, &teller, at, &self.timing))
+    }
+
+    fn hear_for(&mut self, workflow: &str, millis: u64, said: Said) -> String {
+        let teller = Some((WorkflowKind::App, workflow.to_owned()));
+        let at = (self.at(millis), self.at(millis));
+        told(&self.slot.settle(said, teller, at, &self.timing))
+    }
+
     fn refresh(&mut self, millis: u64) -> String {
         self.decide(Want::Now, millis, millis)
     }
 
     /// The same for one who came at `asked`.
     fn decide(&mut self, want: Want, asked: u64, now: u64) -> String {
-        let (asked, now) = (self.at(asked), self.at(now));
-        match self.slot.decide(want, asked, now, &self.timing) {
-            Decision::Settled(outcome) => told(&outcome),
-            Decision::Ask(None) => "asks".to_owned(),
-            Decision::Ask(Some(held)) => format!("asks, holding {}", told(&Ok(held))),
-        }
+        let at = (self.at(asked), self.at(now));
+        said(self.slot.decide(want, &None, at, &self.timing))
     }
 
     /// What a caller gets whose request the server has answered at once.
@@ -61,7 +70,7 @@ impl Story {
 
     fn hear_late(&mut self, began: u64, ended: u64, said: Said) -> String {
         let (began, ended) = (self.at(began), self.at(ended));
-        told(&self.slot.settle(said, began, ended, &self.timing))
+        told(&self.slot.settle(said, None, (began, ended), &self.timing))
     }
 
     /// The server confirms what is held.
@@ -71,6 +80,14 @@ impl Story {
 
     fn is_fresh(&self, millis: u64) -> bool {
         self.slot.fresh(self.at(millis), &self.timing).is_some()
+    }
+}
+
+fn said(decision: Decision) -> String {
+    match decision {
+        Decision::Settled(outcome) => told(&outcome),
+        Decision::Ask(None) => "asks".to_owned(),
+        Decision::Ask(Some(held)) => format!("asks, holding {}", told(&Ok(held))),
     }
 }
 
@@ -230,4 +247,36 @@ fn who_comes_while_the_server_is_asked_shares_its_answer() {
     story.hear_late(1_000, 3_000, new("first"));
     assert_eq!(story.decide(Want::Now, 1_000, 3_500), "first");
     assert_eq!(story.decide(Want::Now, 1_001, 3_500), "asks, holding first");
+}
+
+#[test]
+fn each_workflow_of_a_process_is_told() {
+    let mut story = Story::new();
+    assert_eq!((story.look_for("a", 0, 0), story.hear_for("a", 0, new("first"))), ("asks".to_owned(), "first".to_owned()));
+    assert_eq!(story.look_for("a", 1, 1), "first");
+    assert_eq!(story.look_for("b", 1_000, 1_000), "asks, holding first", "the server does not know of it");
+    let same = story.same();
+    assert_eq!(story.hear_for("b", 1_000, same), "first");
+    assert_eq!(story.look_for("b", 1_001, 1_001), "first");
+    assert_eq!(story.look_for("a", 4_999, 4_999), "first");
+    assert_eq!(story.look_for("a", 5_000, 5_000), "asks, holding first", "as if it were alone in its process");
+    assert_eq!(story.look_for("b", 5_999, 5_999), "first");
+    // Who waits shares what was asked for his own workflow.
+    let same = story.same();
+    story.hear_for("a", 7_000, same);
+    assert_eq!(story.look_for("a", 6_500, 7_001), "first");
+    assert_eq!(story.look_for("b", 6_500, 7_001), "asks, holding first");
+    // While the server is away nobody is told, and all have what is held.
+    assert_eq!(story.hear_for("b", 7_001, away()), "first");
+    assert_eq!(story.look_for("c", 7_002, 7_002), "first");
+}
+
+#[test]
+fn who_has_many_workflows_fills_no_memory() {
+    let mut story = Story::warm();
+    for count in 0..3 * u64::try_from(TELLERS).expect("small") {
+        let same = story.same();
+        story.hear_for(&count.to_string(), count, same);
+        assert!(story.slot.told.len() <= TELLERS);
+    }
 }
