@@ -35,7 +35,7 @@ pub(super) async fn list(handle: &mut impl Handle, query: &ActivityQuery<'_>, fo
 }
 
 /// Names of which more than so many ago are not followed.
-const FORMER: i64 = 20;
+const FORMER: usize = 20;
 /// After every id.
 const LAST: &str = "\u{10ffff}";
 
@@ -63,10 +63,11 @@ pub(super) async fn former(handle: &mut impl Handle, query: &ActivityQuery<'_>) 
     let Some(row) = store::newest_connection(handle, workspace_id, name, &name.to_ascii_lowercase()).await? else {
         return Ok(Vec::new());
     };
-    let rows = store::former_names(handle, &row.id, FORMER).await?;
+    // One more: when the oldest that is followed began.
+    let rows = store::former_names(handle, &row.id, i64::try_from(FORMER).unwrap_or(i64::MAX).saturating_add(1)).await?;
     let begins: Vec<_> = rows.iter().skip(1).map(|row| row.until).chain([row.created_at]).collect();
     let former = rows.into_iter().zip(begins).map(|(row, since)| Former { name: row.name, since, until: row.until });
-    Ok(former.collect())
+    Ok(former.take(FORMER).collect())
 }
 
 fn checked(connection: &str, row: NamedCheckRow) -> Result<Entry> {

@@ -6,6 +6,7 @@ use dataflow_model::{FieldError, Workflow, WorkflowKind};
 
 use super::{Fixture, Role, Roles, WORKSPACE, draft, sample};
 use crate::{
+    clock::SECOND,
     error::{Error, Result},
     ops::{
         Caller, activity,
@@ -336,6 +337,23 @@ async fn what_happened_goes_on_under_a_new_name(fixture: Fixture) {
         ("connection.create", "sales"),
     ];
     assert_eq!(told, all);
+}
+
+/// Of the oldest name that is followed it is told what happened while the connection had it.
+#[tokio::test]
+async fn activity_follows_many_names_each_for_its_time() {
+    let fixture = Fixture::new().await;
+    create(&fixture, "name0").await;
+    create(&fixture, "name1").await;
+    rename_away(&fixture, "name1", "other", None).await.expect("renamed");
+    for count in 1..=21 {
+        fixture.app.clock.advance(SECOND);
+        rename_away(&fixture, &format!("name{}", count - 1), &format!("name{count}"), None).await.expect("renamed");
+    }
+    let told = activity::last(&fixture.app, &Caller::shell(), WORKSPACE, "name21", 50).await.expect("listed");
+    assert!(told.iter().all(|entry| entry.action != "connection.create"), "another connection's: {told:?}");
+    let renamed = told.iter().filter(|entry| entry.action == "connection.rename").count();
+    assert_eq!(renamed, 20, "of the names that are followed");
 }
 
 on_both_engines! {
