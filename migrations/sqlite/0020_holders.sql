@@ -18,4 +18,5 @@ CREATE INDEX holders_old ON holders (given_at);
 CREATE INDEX holders_workspace ON holders (workspace_id);
 
 INSERT INTO holders (workspace_id, connection_id, name_key, kind, workflow, host, used_by_id, version, used_by, given_at)
-SELECT workspace_id, connection_id, name_key, kind, workflow, COALESCE(host, ''), used_by_id, version, used_by, last_at FROM sightings;
+SELECT workspace_id, connection_id, name_key, kind, workflow, COALESCE(host, ''), used_by_id, version, used_by, last_at FROM sightings
+WHERE last_at >= (SELECT max(last_at) FROM sightings) - 86400000000;

@@ -151,6 +151,9 @@ pub struct Laggard {
     /// The machine that it ran on, where that was told.
     #[schema(example = "worker-1")]
     pub host: Option<String>,
+    /// Until when it is waited for, as RFC 3339, though it asks again: where it tells no workflow or no host, and may be several programs, of which
+    /// one has moved and another has not. Null of one that moves by asking again.
+    pub until: Option<String>,
 }
 
 /// Who is waited for before a login is retired.
@@ -178,6 +181,7 @@ impl Laggards {
             version: 3,
             by: "token etl".to_owned(),
             host: Some("worker-1".to_owned()),
+            until: None,
         };
         Self { total: 1, hidden: 0, workflows: vec![laggard] }
     }

@@ -85,7 +85,13 @@ impl Workflow {
 
 fn cut(text: &str) -> String {
     let decoded = percent_encoding::percent_decode_str(text).decode_utf8_lossy();
-    decoded.chars().filter(|c| !c.is_control()).take(WORKFLOW_TEXT_MAX).collect()
+    let is_shown = |c: &char| {
+        // What turns the text around it, or cannot be seen.
+        let is_hidden = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+        !c.is_control() && !is_hidden
+    };
+    let shown: String = decoded.trim().chars().filter(is_shown).take(WORKFLOW_TEXT_MAX).collect();
+    shown.trim().to_owned()
 }
 
 fn quote(text: &str) -> String {

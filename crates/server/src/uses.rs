@@ -43,6 +43,8 @@ struct Pending {
     key: Vec<u8>,
     /// How many of them each caller has brought.
     brought: HashMap<String, usize>,
+    /// When a version was last given to somebody who is not counted, by workspace, connection and version.
+    uncounted: HashMap<(Uuid, Uuid, i64), i64>,
     tokens: HashMap<Uuid, i64>,
 }
 
@@ -135,7 +137,7 @@ impl Uses {
             return;
         }
         let mut pending = self.pending();
-        let Pending { sightings, key, brought, .. } = &mut *pending;
+        let Pending { sightings, key, brought, uncounted, .. } = &mut *pending;
         used.key(key);
         let failed_at = used.failed.then_some(used.at);
         if let Some((_, seen)) = sightings.get_mut(key) {
@@ -146,6 +148,7 @@ impl Uses {
         }
         let of_one = brought.get(used.used_by_id).copied().unwrap_or_default();
         if sightings.len() >= PENDING_MAX || of_one >= OF_ONE_MAX {
+            uncounted.insert((used.workspace, used.connection, used.version), used.at);
             return;
         }
         brought.insert(used.used_by_id.to_owned(), of_one + 1);
@@ -188,6 +191,9 @@ impl Uses {
                 pending.sightings.insert(key, (who, seen));
             }
         }
+        for (given, at) in earlier.uncounted {
+            pending.uncounted.entry(given).or_insert(at);
+        }
         for (id, at) in earlier.tokens {
             pending.tokens.entry(id).or_insert(at);
         }
@@ -227,7 +233,7 @@ impl Drop for Taken<'_> {
 // Both write in one order on every node: two that lock the same rows the other way round stop each other.
 impl Taken<'_> {
     async fn write_sightings(&mut self, store: &Store) -> store::Result<()> {
-        if self.pending.sightings.is_empty() {
+        if self.pending.sightings.is_empty() && self.pending.uncounted.is_empty() {
             return Ok(());
         }
         let mut counted: Vec<_> = self.pending.sightings.iter().collect();
@@ -250,7 +256,7 @@ impl Taken<'_> {
             if !self.uses.is_written(key, row.last_at) {
                 store::record_given(&mut write, &row).await?;
                 told.push((key.clone(), row.last_at));
-                given.insert(row.connection_id.clone());
+                given.insert((row.workspace_id.clone(), row.connection_id.clone()));
             }
             // Of two versions in one second.
             match rows.last_mut().filter(|last| is_same_workflow(last, &row)) {
@@ -261,12 +267,22 @@ impl Taken<'_> {
         for (workspace_id, name_key) in store::record_sightings(&mut write, &rows).await? {
             settle::settle(&mut write, &workspace_id, &name_key).await?;
         }
-        for connection in given {
-            store::forget_holders(&mut write, &connection, HOLDERS_MAX).await?;
+        for (workspace, connection) in given {
+            store::forget_holders(&mut write, (&workspace, &connection), HOLDERS_MAX).await?;
+        }
+        let mut uncounted: Vec<_> = self.pending.uncounted.iter().collect();
+        uncounted.sort_unstable();
+        for ((workspace, connection, version), at) in uncounted {
+            let of = (workspace.to_string(), connection.to_string());
+            store::record_unknown_holders(&mut write, (&of.0, &of.1), (*version, *at)).await?;
         }
         // A commit is carried out whoever waits for it: only if it fails are they still to be written.
         let written = std::mem::take(&mut self.pending.sightings);
-        write.commit_quietly().await.inspect_err(|_| self.pending.sightings = written)?;
+        let uncounted = std::mem::take(&mut self.pending.uncounted);
+        write.commit_quietly().await.inspect_err(|_| {
+            self.pending.sightings = written;
+            self.pending.uncounted = uncounted;
+        })?;
         self.uses.are_written(told);
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 pub mod settle;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use dataflow_model::{ByAlias, Certainty, Dependent, Found, Impact, Laggard, Laggards, Seen, WorkflowKind};
 
@@ -10,6 +10,7 @@ use super::{
     access::{Action, Caller, authorise_name},
     names,
     paging::{Page, Paging, Place, bad_cursor},
+    rows::{Sealed as _, VersionContent},
 };
 use crate::{
     app::{App, Workspace},
@@ -32,6 +33,8 @@ const FAILING: i64 = 3_600 * SECOND;
 const PLACES: usize = 20;
 /// Places that are read to tell which of them are of workflows that were seen.
 const PLACES_READ: i64 = 1_000;
+/// What stands in the place of a name where more programs were seen than are noted one by one.
+const TOO_MANY: &str = "more programs than are noted one by one";
 /// Dependents that a refused delete tells.
 const TOLD: usize = 20;
 /// In a cursor, in the place of a time: the page is of what was found alone.
@@ -113,42 +116,65 @@ pub(super) async fn failing(
     Ok(Some(Failing { workflows, last_at, good }))
 }
 
-/// The programs that were given a version of a connection before this one within the last day, by whichever name it had then, and may hold it
-/// still. A program is a workflow on one machine under one token or person. Once it was given a later version it holds that one: it asks anew every
-/// five seconds while it is used. Callers that tell no workflow, or not their machine, may be several, of which one was given the later version and
-/// another was not; so they are waited for. Flush what is counted before.
+/// The programs that may hold this login of a connection, which version `before` took the place of: those that were given it within the last day, by
+/// whichever name the connection had then. A program is a workflow on one host under one token or person. Once it was given another login it holds
+/// that one: it asks anew every five seconds while it is used. Callers that tell no workflow, or not their host, may be several, of which one was given
+/// the other login and another was not; so they are waited for. Flush what is counted before.
 pub(super) async fn lagging(
     app: &App,
     caller: &Caller,
     handle: &mut impl Handle,
     (workspace, row): (&Workspace, &ConnectionRow),
-    before: i64,
+    (login, before): (&str, i64),
 ) -> Result<Laggards> {
     let of = Of::all(app, caller, handle, (workspace, row)).await?;
     let mut laggards = Laggards::default();
-    let mut programs = HashSet::new();
-    for held in store::holders(handle, &row.id, before, of.now - HELD).await? {
-        if !programs.insert(held.program()) {
+    let (mut programs, mut logins) = (HashSet::new(), HashMap::new());
+    for held in store::holders(handle, &row.id, of.now - LAGGING).await? {
+        let is_known = !held.kind.is_empty() && !held.host.is_empty();
+        if is_known && !programs.insert(held.program()) {
+            // What it was given later is what it holds.
+            continue;
+        }
+        let is_this_login = match logins.get(&held.version) {
+            _ if held.version >= before => false,
+            Some(known) => *known,
+            None => {
+                let signs_in = signs_in_as(app, handle, &row.id, held.version, login).await?;
+                logins.insert(held.version, signs_in);
+                signs_in
+            }
+        };
+        if !is_this_login || (!is_known && !programs.insert(held.program())) {
             continue;
         }
         laggards.total += 1;
-        let is_shown = of.all || matches!(held.kind.as_str(), "pipeline" | "app") || held.used_by_id == of.identity;
+        let is_unknown = held.name_key.is_empty();
+        let is_shown = of.all || is_unknown || matches!(held.kind.as_str(), "pipeline" | "app") || held.used_by_id == of.identity;
         if !is_shown {
             laggards.hidden += 1;
         } else if laggards.workflows.len() < TOLD {
             let by_name = of.names.iter().find(|name| name.key == held.name_key);
             laggards.workflows.push(Laggard {
                 kind: WorkflowKind::parse(&held.kind),
-                name: held.workflow,
+                name: if is_unknown { TOO_MANY.to_owned() } else { held.workflow },
                 alias: by_name.and_then(|name| name.alias.clone()),
                 last_at: rfc3339(held.given_at),
                 version: held.version,
                 by: held.used_by,
                 host: Some(held.host).filter(|host| !host.is_empty()),
+                until: (!is_known).then(|| rfc3339(held.given_at + LAGGING)),
             });
         }
     }
     Ok(laggards)
+}
+
+/// Whether a version signs in as this login; of one that is purged, or bent, it is not known.
+async fn signs_in_as(app: &App, handle: &mut impl Handle, connection_id: &str, version: i64, login: &str) -> Result<bool> {
+    let Some(row) = store::version(handle, connection_id, version).await? else { return Ok(true) };
+    let Ok(row) = row.checked(&app.vault) else { return Ok(true) };
+    Ok(VersionContent::read(&row)?.public.text("username") == Some(login))
 }
 
 /// A name that a connection is used by.

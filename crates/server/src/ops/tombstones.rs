@@ -106,6 +106,11 @@ pub async fn delete(app: &App, caller: &Caller, workspace: &str, name: &str, rem
     if let (Some(other), Some(members)) = (&row.use_instead, detail.as_object_mut()) {
         members.insert("use_instead".to_owned(), other.as_str().into());
     }
+    // Nothing is retired of what is deleted: whoever has its password still gets in.
+    let second = store::second_login(&mut write, &row.id).await?.filter(|second| second.retires_from.is_some());
+    if let (Some(second), Some(members)) = (second, detail.as_object_mut()) {
+        members.insert("not_retired".to_owned(), second.username.into());
+    }
     let workspace_id = Some(row.workspace_id.clone());
     let event = Event { at: now, workspace_id, action: "connection.delete", object: &row.name, detail };
     audit::record(&mut write, &app.vault, caller, event).await?;

@@ -115,6 +115,7 @@ async fn insert<'b>(write: &mut Write, batch: &'b [SightingRow]) -> Result<HashM
 /// A program that was given a version of a connection.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct HolderRow {
+    /// Empty of those that are not known one by one.
     pub name_key: String,
     pub kind: String,
     pub workflow: String,
@@ -133,7 +134,7 @@ impl HolderRow {
     }
 }
 
-/// Notes which version a workflow was given, and that this program of it holds that.
+/// Notes which version a workflow was given, and that this program of it holds that. One of which it is told who it is holds no other any more.
 pub async fn record_given(write: &mut Write, row: &SightingRow) -> Result<()> {
     execute!(
         write,
@@ -146,6 +147,7 @@ pub async fn record_given(write: &mut Write, row: &SightingRow) -> Result<()> {
         &row.connection_id,
         row.version,
     )?;
+    let host = row.host.as_deref().unwrap_or_default();
     execute!(
         write,
         "INSERT INTO holders (workspace_id, connection_id, name_key, kind, workflow, host, used_by_id, version, used_by, given_at) \
@@ -157,41 +159,72 @@ pub async fn record_given(write: &mut Write, row: &SightingRow) -> Result<()> {
         &row.name_key,
         &row.kind,
         &row.workflow,
-        row.host.as_deref().unwrap_or_default(),
+        host,
         &row.used_by_id,
         row.version,
         &row.used_by,
         row.last_at,
     )?;
+    if !row.kind.is_empty() && !host.is_empty() {
+        execute!(
+            write,
+            "DELETE FROM holders WHERE connection_id = $1 AND name_key = $2 AND kind = $3 AND workflow = $4 AND host = $5 \
+             AND used_by_id = $6 AND version <> $7 AND given_at < $8",
+            &row.connection_id,
+            &row.name_key,
+            &row.kind,
+            &row.workflow,
+            host,
+            &row.used_by_id,
+            row.version,
+            row.last_at,
+        )?;
+    }
     Ok(())
 }
 
-/// Forgets all but the `kept` programs of a connection that were given something last.
-pub async fn forget_holders(write: &mut Write, connection_id: &str, kept: i64) -> Result<()> {
+/// Notes that programs that are not known one by one were given a version.
+pub async fn record_unknown_holders(
+    write: &mut Write,
+    (workspace_id, connection_id): (&str, &str),
+    (version, given_at): (i64, i64),
+) -> Result<()> {
     execute!(
         write,
-        "DELETE FROM holders WHERE connection_id = $1 \
-         AND given_at < (SELECT given_at FROM holders WHERE connection_id = $1 ORDER BY given_at DESC LIMIT 1 OFFSET $2)",
+        "INSERT INTO holders (workspace_id, connection_id, name_key, kind, workflow, host, used_by_id, version, used_by, given_at) \
+         SELECT id, $2, '', '', '', '', '', $3, '', $4 FROM workspaces WHERE id = $1 \
+         ON CONFLICT (connection_id, name_key, kind, workflow, host, used_by_id, version) DO UPDATE SET \
+         given_at = excluded.given_at WHERE holders.given_at < excluded.given_at",
+        workspace_id,
         connection_id,
-        kept
+        version,
+        given_at,
     )?;
     Ok(())
 }
 
-/// The programs that were given a version before that one since a time, and none from it on after that, the latest first; one for each version.
-/// Those of which it is not told who they are, always: which of them was given the later one is not known.
-pub async fn holders(handle: &mut impl Handle, connection_id: &str, before: i64, since: i64) -> Result<Vec<HolderRow>> {
+/// Keeps of a connection the `kept` programs that were given something last. Of the others it is noted which versions they were given.
+pub async fn forget_holders(write: &mut Write, (workspace_id, connection_id): (&str, &str), kept: i64) -> Result<()> {
+    let sql = "SELECT given_at FROM holders WHERE connection_id = $1 ORDER BY given_at DESC LIMIT 1 OFFSET $2";
+    let Some((from,)) = fetch!(write, fetch_optional, (i64,), sql, connection_id, kept)? else { return Ok(()) };
+    let sql = "SELECT version, max(given_at) FROM holders WHERE connection_id = $1 AND given_at < $2 AND name_key <> '' GROUP BY version";
+    for given in fetch!(write, fetch_all, (i64, i64), sql, connection_id, from)? {
+        record_unknown_holders(write, (workspace_id, connection_id), given).await?;
+    }
+    let sql = "DELETE FROM holders WHERE connection_id = $1 AND given_at < $2 AND name_key <> ''";
+    execute!(write, sql, connection_id, from)?;
+    Ok(())
+}
+
+/// What the programs of a connection were given since a time, the latest first.
+pub async fn holders(handle: &mut impl Handle, connection_id: &str, since: i64) -> Result<Vec<HolderRow>> {
     fetch!(
         handle,
         fetch_all,
         HolderRow,
-        "SELECT name_key, kind, workflow, host, used_by_id, version, used_by, given_at FROM holders h \
-         WHERE connection_id = $1 AND version < $2 AND given_at >= $3 AND (kind = '' OR host = '' OR NOT EXISTS (SELECT 1 FROM holders n \
-         WHERE n.connection_id = $1 AND n.name_key = h.name_key AND n.kind = h.kind AND n.workflow = h.workflow AND n.host = h.host \
-         AND n.used_by_id = h.used_by_id AND n.version >= $2 AND n.given_at > h.given_at)) \
-         ORDER BY given_at DESC, kind, workflow, host",
+        "SELECT name_key, kind, workflow, host, used_by_id, version, used_by, given_at FROM holders \
+         WHERE connection_id = $1 AND given_at >= $2 ORDER BY given_at DESC, version DESC, kind, workflow, host",
         connection_id,
-        before,
         since
     )
 }

@@ -79,7 +79,8 @@ pub use self::{
     dependents::{
         DependentsRow, Seer, SightingRow, all_sightings, busiest_caller, callers_seen, count_failing, count_sightings,
         count_since, count_visible, dependents, forget_before, forget_holders, forget_oldest, good_before, hold_dependents,
-        holders, last_use, list_sightings, names_seen_before, put_dependents, record_given, record_sightings, versions_given,
+        holders, last_use, list_sightings, names_seen_before, put_dependents, record_given, record_sightings,
+        record_unknown_holders, versions_given,
     },
     error::{Result, StoreError},
     groups::{GroupRow, group, group_by_name, groups, put_group, remove_group},

@@ -82,10 +82,11 @@ pub async fn lease_rotation(write: &mut Write, connection_id: &str, owner: &str,
     Ok(execute!(write, sql, connection_id, owner, until)? == 1)
 }
 
-/// Ends every lease: whoever has the store to himself knows that nobody else is at anything.
-pub async fn end_leases(write: &mut Write) -> Result<()> {
+/// Ends every lease: whoever has the store to himself knows that nobody else is at anything. What those who were at a second login have sent to a
+/// database may still happen, as if it were tried now.
+pub async fn end_leases(write: &mut Write, now: i64) -> Result<()> {
     execute!(write, "UPDATE rotations SET leased_until = 0, next_at = 0")?;
-    execute!(write, "UPDATE second_logins SET leased_until = 0")?;
+    execute!(write, "UPDATE second_logins SET leased_until = 0, tried_at = $1 WHERE leased_until > 0", now)?;
     Ok(())
 }
 
@@ -112,10 +113,10 @@ pub async fn hasten_rotation(write: &mut Write, connection_id: &str, (now, since
     Ok(())
 }
 
-/// Ends a rotation, if it is still this one.
+/// Ends a rotation, if it is still this one and in the same hands.
 pub async fn delete_rotation(write: &mut Write, row: &RotationRow) -> Result<bool> {
-    let sql = "DELETE FROM rotations WHERE connection_id = $1 AND begun_at = $2 AND begun_by_id = $3";
-    Ok(execute!(write, sql, &row.connection_id, row.begun_at, &row.begun_by_id)? == 1)
+    let sql = "DELETE FROM rotations WHERE connection_id = $1 AND begun_at = $2 AND begun_by_id = $3 AND owner = $4";
+    Ok(execute!(write, sql, &row.connection_id, row.begun_at, &row.begun_by_id, &row.owner)? == 1)
 }
 
 /// Rotations of a workspace whose password is sealed under a key older than `key_version`: at most `limit`, by their connections' ids, after that one.

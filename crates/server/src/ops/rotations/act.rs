@@ -11,7 +11,7 @@ use super::{
 use crate::{
     app::App,
     error::Result,
-    ops::{access::Caller, connections},
+    ops::access::Caller,
     store::{self, RotationRow},
     tests::Runs,
 };
@@ -39,16 +39,18 @@ impl Act {
 
     async fn set_and_settle(&self, runs: &Runs) -> Result<Rotated> {
         let Self { app, caller, task, row, new } = self;
+        if !keeps(app, row).await? {
+            let Settled { state, test, connection } = settle::superseded(app, task, new, None).await?;
+            let connection = settle::shown(app, task, connection)?;
+            return Ok(Rotated { state, retires: None, set: None, test, connection });
+        }
         let old = super::with_password(&task.old, task.old.get(super::PASSWORD).unwrap_or(new));
         let set = runs.run(&app.clock, old, Some(new.duplicate_secret())).await;
         let Settled { state, test, connection } = match outcome(&set) {
-            Known::Unchanged(error) => settle::drop_row(app, caller, task, row, (step(&set), error.code)).await?,
+            Known::Unchanged(error) => settle::drop_row(app, caller, task, (row, new), (step(&set), error.code)).await?,
             known => settle::settle(app, caller, task, (row, new), (runs, known)).await?,
         };
-        let connection = match connection {
-            Some(connection) => connection,
-            None => connections::view(app, task.before.clone(), &task.version)?,
-        };
+        let connection = settle::shown(app, task, connection)?;
         Ok(Rotated { state, retires: None, set: Some(set), test, connection })
     }
 }
@@ -71,17 +73,20 @@ pub(super) fn step(report: &TestReport) -> StepName {
     failed.map_or(StepName::SetPassword, |step| step.step)
 }
 
+/// Whether this act is still at a rotation; then it is for another while. Ask before a database is told anything: who stood still for too long may
+/// have been taken for dead, and the rotation settled by another.
+pub(super) async fn keeps(app: &App, row: &RotationRow) -> store::Result<bool> {
+    let mut write = app.store.write().await?;
+    let keeps = store::lease_rotation(&mut write, &row.connection_id, &row.owner, app.clock.now() + LEASE).await?;
+    write.commit_quietly().await?;
+    Ok(keeps)
+}
+
 /// Tells the other nodes that this one is at it, for as long as this is awaited.
 pub(super) async fn keep_lease(app: &App, row: &RotationRow) -> Infallible {
     loop {
         tokio::time::sleep(TELL_EVERY).await;
-        let told = async {
-            let until = app.clock.now() + LEASE;
-            let mut write = app.store.write().await?;
-            store::lease_rotation(&mut write, &row.connection_id, &row.owner, until).await?;
-            write.commit_quietly().await
-        };
-        if let Err(error) = told.await {
+        if let Err(error) = keeps(app, row).await {
             tracing::warn!(
                 error.cause = format!("{:#}", anyhow::anyhow!(error)),
                 "the other nodes could not be told of a rotation"

@@ -311,9 +311,15 @@ async fn rotate_as(
 
 /// Refuses what would change a connection while its password is being rotated: callers hold it.
 pub(super) async fn refuse_while_under_way(app: &App, handle: &mut impl Handle, connection_id: &str) -> Result<()> {
-    match store::rotation(handle, connection_id).await? {
-        None => Ok(()),
-        Some(row) => Err(Error::RotationUnderWay(Box::new(UnderWay::of(&row, app.clock.now())))),
+    if let Some(row) = store::rotation(handle, connection_id).await? {
+        return Err(Error::RotationUnderWay(Box::new(UnderWay::of(&row, app.clock.now()))));
+    }
+    // A switch would be lost on a version that is not the one that it began at.
+    match store::second_login(handle, connection_id).await? {
+        Some(row) if row.retires_from.is_none() && row.leased_until > app.clock.now() => {
+            Err(Error::RotationUnderWay(Box::new(UnderWay::at_second_login(&row))))
+        }
+        _ => Ok(()),
     }
 }
 

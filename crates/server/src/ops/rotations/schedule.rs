@@ -87,8 +87,9 @@ async fn take_turn(app: &Arc<App>, before: RotationPolicyRow) -> Result<()> {
             let cause = error.cause().map(|cause| format!("{cause:#}")).unwrap_or_default();
             let (id, code) = (before.connection_id.as_str(), code.as_str());
             tracing::warn!(connection.id = id, error.code = code, error.cause = cause, "a password was not rotated on schedule");
-            // Of a row that was bent nobody knows whose name is in it.
-            if before.tries == 0 && is_sound {
+            // Of a row that was bent nobody knows whose name is in it. A login that is just about to be retired is so by the next try.
+            let first = i64::from(matches!(error, Error::LoginNotRetired(_)));
+            if before.tries == first && is_sound {
                 tell(app, &before, code).await?;
             }
             in_words(&error)

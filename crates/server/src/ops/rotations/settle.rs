@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     LEASE, PASSWORD, State, Task,
-    act::{keep_lease, step, why},
+    act::{keep_lease, keeps, step, why},
     all_at_once, candidate, problem, with_password,
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
     ops::{
         access::{Caller, Roles, TokenIdentity, Who},
         checks,
-        connections::{Connection, hold_current},
+        connections::{Connection, hold_current, view},
         rows::Sealed as _,
         settings,
     },
@@ -37,7 +37,7 @@ use crate::{
 
 /// A server may do what it was asked for after whoever asked has gone: for four seconds, by what connectors ask it, after the ten that setting
 /// a password may take. From then on it is certain that the old one stays, if it signs in.
-const DECIDED: i64 = 15 * SECOND;
+pub(super) const DECIDED: i64 = 15 * SECOND;
 /// The same where those who asked went with the process before this one.
 const DECIDED_AFTER_START: i64 = 5 * SECOND;
 /// Longest pause between two tries.
@@ -100,7 +100,59 @@ pub(super) async fn settle(
         put_off_until(app, row, (&not_yet(), decided_at(app, row))).await?;
         return Ok(Settled::of(State::Unsettled, test));
     }
-    Ok(Settled { test: Some(test), ..drop_row(app, caller, task, row, (StepName::SetPassword, Cause::PasswordNotSet)).await? })
+    Ok(Settled {
+        test: Some(test),
+        ..drop_row(app, caller, task, (row, new), (StepName::SetPassword, Cause::PasswordNotSet)).await?
+    })
+}
+
+/// The connection as it is by now, if that is known, or else as it was.
+pub(super) fn shown(app: &App, task: &Task, connection: Option<Connection>) -> Result<Connection> {
+    match connection {
+        Some(connection) => Ok(connection),
+        None => view(app, task.before.clone(), &task.version),
+    }
+}
+
+/// What came of a rotation that somebody else has taken in hand. Nothing is done to it here.
+pub(super) async fn superseded(app: &App, task: &Task, new: &Secret, test: Option<TestReport>) -> Result<Settled> {
+    let now = as_of_now(app, task).await?;
+    let is_open = store::rotation(&mut app.store.read().await?, &task.before.id).await?.is_some();
+    let has_new = now.old.get(PASSWORD).is_some_and(|password| password.expose_secret() == new.expose_secret());
+    let state = match (is_open, has_new) {
+        (_, true) => State::Rotated,
+        (true, false) => State::Unsettled,
+        (false, false) => State::Unchanged,
+    };
+    tracing::warn!(connection.id = task.before.id, state = state.as_str(), "a rotation was taken over by somebody else");
+    Ok(Settled { state, test, connection: Some(view(app, now.before, &now.version)?) })
+}
+
+/// The task over what serves now.
+async fn as_of_now(app: &App, task: &Task) -> Result<Task> {
+    let mut read = app.store.read().await?;
+    let connection = store::connection_by_id(&mut read, &task.before.id).await?.ok_or(Error::NotFound("connection"))?;
+    let connection = connection.checked(&app.vault)?;
+    let version = store::version(&mut read, &connection.id, connection.version).await?.ok_or(Error::NotFound("version"))?;
+    let version = version.checked(&app.vault)?;
+    drop(read);
+    Task::of(app, &task.workspace, (connection, version)).await
+}
+
+/// Whether the old password may be set again: by who is at the rotation; where nobody is, since it was given up, if that is the password that serves
+/// at the same place.
+async fn may_put_back(app: &App, task: &Task, row: &RotationRow) -> Result<bool> {
+    if keeps(app, row).await? {
+        return Ok(true);
+    }
+    if store::rotation(&mut app.store.read().await?, &row.connection_id).await?.is_some() {
+        return Ok(false);
+    }
+    let now = as_of_now(app, task).await?;
+    let password = |task: &Task| task.old.get(PASSWORD).map(|password| password.expose_secret().to_owned());
+    Ok(now.content.endpoint == task.content.endpoint
+        && now.content.public.text("username") == task.content.public.text("username")
+        && password(&now) == password(task))
 }
 
 pub(super) fn signed_in(report: &TestReport) -> bool {
@@ -146,11 +198,8 @@ async fn saved(
 ) -> Result<Settled> {
     let mut write = app.store.write().await?;
     let before = hold_current(app, caller, &mut write, &task.workspace, &task.before.name).await?;
-    if before.0.id != task.before.id || before.0.version != row.base_version {
-        // Another node took this one for dead, and has settled it.
-        return Err(Error::VersionConflict);
-    }
-    if !store::delete_rotation(&mut write, row).await? {
+    let is_other = before.0.id != task.before.id || before.0.version != row.base_version;
+    if is_other || !store::delete_rotation(&mut write, row).await? {
         drop(write);
         return put_back(app, caller, task, (row, new), (runs, test)).await;
     }
@@ -160,7 +209,7 @@ async fn saved(
     Ok(Settled { state: State::Rotated, test: Some(test), connection: Some(connection) })
 }
 
-/// Sets the old password again: with the new one somebody gets in, and no further.
+/// Sets the old password again: with the new one somebody gets in, and no further, or nobody will save it.
 async fn put_back(
     app: &Arc<App>,
     caller: &Caller,
@@ -168,6 +217,9 @@ async fn put_back(
     (row, new): (&RotationRow, &Secret),
     (runs, test): (&Runs, TestReport),
 ) -> Result<Settled> {
+    if !may_put_back(app, task, row).await? {
+        return superseded(app, task, new, Some(test)).await;
+    }
     let old = task.old.get(PASSWORD).unwrap_or(new);
     let set = runs.run(&app.clock, with_password(&task.old, new), Some(old.duplicate_secret())).await;
     if let Some(error) = why(&set) {
@@ -175,7 +227,7 @@ async fn put_back(
         return Ok(Settled::of(State::Unsettled, test));
     }
     let failed = (step(&test), why(&test).map_or(Cause::TestBroken, |error| error.code));
-    Ok(Settled { test: Some(test), ..drop_row(app, caller, task, row, failed).await? })
+    Ok(Settled { test: Some(test), ..drop_row(app, caller, task, (row, new), failed).await? })
 }
 
 /// Ends a rotation that changed nothing.
@@ -183,31 +235,34 @@ pub(super) async fn drop_row(
     app: &App,
     caller: &Caller,
     task: &Task,
-    row: &RotationRow,
+    (row, new): (&RotationRow, &Secret),
     (step, cause): (StepName, Cause),
 ) -> Result<Settled> {
     let mut write = app.store.write().await?;
+    if !end(app, &mut write, caller, (row, &task.before), step.as_str()).await? {
+        drop(write);
+        return superseded(app, task, new, None).await;
+    }
+    write.commit_quietly().await?;
     tracing::warn!(
         connection.id = row.connection_id,
         step = step.as_str(),
         cause = cause.label(),
         "a password was not rotated; the old one is in force"
     );
-    end(app, &mut write, caller, (row, &task.before), step.as_str()).await?;
-    write.commit_quietly().await?;
     Ok(Settled { state: State::Unchanged, test: None, connection: None })
 }
 
-/// Takes the row of a rotation away, with the event that tells it.
+/// Takes the row of a rotation away, with the event that tells it; `false` if it is in other hands.
 pub(super) async fn end(
     app: &App,
     write: &mut Write,
     caller: &Caller,
     (row, connection): (&RotationRow, &ConnectionRow),
     step: &str,
-) -> Result<()> {
+) -> Result<bool> {
     if !store::delete_rotation(write, row).await? {
-        return Ok(());
+        return Ok(false);
     }
     let detail = serde_json::json!({"version": row.base_version, "step": step});
     let event = Event {
@@ -217,7 +272,8 @@ pub(super) async fn end(
         object: &connection.name,
         detail,
     };
-    Ok(audit::record(write, &app.vault, caller, event).await?)
+    audit::record(write, &app.vault, caller, event).await?;
+    Ok(true)
 }
 
 /// Lets go of a rotation until it is tried again.

@@ -108,6 +108,22 @@ async fn a_change_that_switches_back_ends_the_retirement(fixture: Fixture) {
     edit(&fixture, &moved).await.expect("saved");
 }
 
+/// `sales`, which was switched over from the login of before by its second version.
+async fn switched(fixture: &Fixture) {
+    connections::create(&fixture.app, &Caller::shell(), WORKSPACE, sample("sales")).await.expect("created");
+    edit(fixture, &serde_json::json!({"username": "carl", "password": "typed"})).await.expect("saved");
+    planted::plant(&fixture.app, WORKSPACE, "sales", ("analytics", Some(2))).await;
+}
+
+/// Who is waited for, as told to somebody who may see all.
+async fn lagging(fixture: &Fixture) -> String {
+    let shown = second_login::show(&fixture.app, &Caller::shell(), WORKSPACE, "sales").await.expect("there");
+    let told = |laggard: &dataflow_model::Laggard| format!("{}@{}", laggard.name, laggard.host.as_deref().unwrap_or("?"));
+    let mut told: Vec<_> = shown.laggards.workflows.iter().map(told).collect();
+    told.sort_unstable();
+    told.join(" ")
+}
+
 /// Has the store say that a program was given a version of `sales` so many seconds ago.
 async fn give(fixture: &Fixture, (kind, workflow, host): (&str, &str, &str), (version, ago): (i64, i64)) {
     let given_at = fixture.app.clock.now() - ago * SECOND;
@@ -120,32 +136,84 @@ async fn give(fixture: &Fixture, (kind, workflow, host): (&str, &str, &str), (ve
 
 /// Of two replicas of a workflow one may have moved and the other not.
 async fn each_program_is_waited_for_by_itself(fixture: Fixture) {
-    let app = &fixture.app;
-    with_second(&fixture, Some(2)).await;
-    edit(&fixture, &serde_json::json!({"password": "typed"})).await.expect("saved");
+    switched(&fixture).await;
     let replicas = [("app", "board", "one"), ("app", "board", "two")];
     let unknown = [("", "eve", ""), ("pipeline", "nightly", "")];
     for program in replicas.into_iter().chain(unknown) {
         give(&fixture, program, (1, 3_600)).await;
     }
-    let lagging = async || {
-        let shown = second_login::show(app, &Caller::shell(), WORKSPACE, "sales").await.expect("there");
-        let told = |laggard: &dataflow_model::Laggard| format!("{}@{}", laggard.name, laggard.host.as_deref().unwrap_or("?"));
-        let mut told: Vec<_> = shown.laggards.workflows.iter().map(told).collect();
-        told.sort_unstable();
-        told.join(" ")
-    };
-    assert_eq!(lagging().await, "board@one board@two eve@? nightly@?");
+    assert_eq!(lagging(&fixture).await, "board@one board@two eve@? nightly@?");
     for program in [replicas[0], unknown[0], unknown[1]] {
         give(&fixture, program, (2, 60)).await;
     }
-    assert_eq!(lagging().await, "board@two eve@? nightly@?", "of who does not say who he is another one may hold it still");
+    let told = lagging(&fixture).await;
+    assert_eq!(told, "board@two eve@? nightly@?", "of who does not say who he is another one may hold it still");
     give(&fixture, replicas[1], (2, 30)).await;
     // A version of before that it was given by a node that did not know better.
     fixture.bend("UPDATE holders SET given_at = given_at + 3590000000 WHERE host = 'one' AND version = 1").await;
-    assert_eq!(lagging().await, "board@one eve@? nightly@?");
-    app.clock.advance(DAY + NOTED_AGAIN);
-    assert_eq!(lagging().await, "", "a day is waited for");
+    assert_eq!(lagging(&fixture).await, "board@one eve@? nightly@?");
+    fixture.app.clock.advance(DAY);
+    assert_eq!(lagging(&fixture).await, "", "a day is waited for");
+}
+
+/// After a switch that was taken back nobody holds what nobody was given.
+#[tokio::test]
+async fn who_never_had_a_login_is_not_waited_for() {
+    let fixture = Fixture::new().await;
+    connections::create(&fixture.app, &Caller::shell(), WORKSPACE, sample("sales")).await.expect("created");
+    edit(&fixture, &serde_json::json!({"username": "carl", "password": "typed"})).await.expect("saved");
+    edit(&fixture, &serde_json::json!({"username": "analytics", "password": "typed"})).await.expect("saved");
+    planted::plant(&fixture.app, WORKSPACE, "sales", ("carl", Some(3))).await;
+    give(&fixture, ("app", "board", "one"), (1, 3_600)).await;
+    give(&fixture, ("app", "board", "two"), (2, 60)).await;
+    assert_eq!(lagging(&fixture).await, "board@two");
+    fixture.bend("DELETE FROM connection_versions WHERE version = 1").await;
+    assert_eq!(lagging(&fixture).await, "board@one board@two", "nobody knows what it was");
+}
+
+/// What is not noted, or forgotten again, is waited for all the same.
+async fn who_is_not_noted_is_waited_for(fixture: Fixture) {
+    const OTHERS: &str = "more programs than are noted one by one@?";
+    let app = &fixture.app;
+    switched(&fixture).await;
+    for (host, ago) in [("one", 50), ("two", 40), ("three", 30), ("four", 20)] {
+        give(&fixture, ("app", "board", host), (1, ago)).await;
+    }
+    let ids = async || {
+        let mut read = app.store.read().await.expect("open");
+        let ids = store::fetch!(&mut read, fetch_one, (String, String), "SELECT workspace_id, id FROM connections");
+        ids.expect("there")
+    };
+    let (workspace, connection) = ids().await;
+    let mut write = app.store.write().await.expect("open");
+    store::forget_holders(&mut write, (&workspace, &connection), 2).await.expect("forgotten");
+    write.commit_quietly().await.expect("kept");
+    assert_eq!(lagging(&fixture).await, format!("board@four board@three board@two {OTHERS}"));
+    let mut write = app.store.write().await.expect("open");
+    store::forget_holders(&mut write, (&workspace, &connection), 10).await.expect("asked");
+    write.commit_quietly().await.expect("kept");
+    app.clock.advance(DAY - 30 * SECOND);
+    assert_eq!(lagging(&fixture).await, "board@four", "those that were forgotten were given it longer ago");
+
+    // More between two flushes than are counted of one caller.
+    fixture.bend("DELETE FROM holders").await;
+    fixture.bend("UPDATE second_logins SET retires_from = 9").await;
+    for host in 0..300 {
+        let host = Some(format!("host{host}"));
+        let workflow = Workflow { kind: WorkflowKind::App, name: "board".into(), run: None, host };
+        let caller = Caller { workflow: Some(workflow), ..Caller::shell() };
+        credentials::resolve(app, &caller, WORKSPACE, "sales", |_| false).await.expect("resolved");
+    }
+    app.uses.flush(&app.store).await.expect("written");
+    let mut read = app.store.read().await.expect("open");
+    let counted = store::fetch!(
+        &mut read,
+        fetch_one,
+        (i64, i64),
+        "SELECT count(*), count(CASE WHEN name_key = '' THEN 1 END) FROM holders"
+    );
+    let counted = counted.expect("counted");
+    assert!(counted.0 < 300 && counted.1 == 1, "{counted:?}");
 }
 
 /// A program that was given the same again is noted often enough to be waited for a day from its last use on, and is forgotten after that.
@@ -176,7 +244,7 @@ async fn what_a_program_was_given_is_kept_for_a_day() {
     app.clock.advance(SECOND);
     use_on(Some("two")).await;
     let versions: Vec<_> = given().await.into_iter().map(|(host, version, _)| (host, version)).collect();
-    assert_eq!(versions, [("one".to_owned(), 1), ("one".into(), 2), ("two".into(), 1), ("two".into(), 2)]);
+    assert_eq!(versions, [("one".to_owned(), 2), ("two".into(), 2)], "who was given another version holds that");
     app.clock.advance(NOTED_AGAIN);
     use_on(Some("two")).await;
     let last = given().await.into_iter().next_back().expect("there");
@@ -230,8 +298,7 @@ async fn many_second_logins_are_sealed_anew() {
 /// Nothing is retired while a workflow lags behind, nor where the connection signs in as that login by now.
 async fn who_lags_behind_is_waited_for_and_what_serves_is_never_retired(fixture: Fixture) {
     let (app, shell) = (&fixture.app, Caller::shell());
-    with_second(&fixture, Some(2)).await;
-    edit(&fixture, &serde_json::json!({"password": "typed"})).await.expect("saved");
+    switched(&fixture).await;
     give(&fixture, ("notebook", "churn", "laptop"), (1, 0)).await;
     assert_eq!(second_login::look_after(app).await.expect("looked"), 1);
     let waits = row(&fixture).await.expect("kept");
@@ -255,7 +322,7 @@ async fn who_lags_behind_is_waited_for_and_what_serves_is_never_retired(fixture:
     assert_eq!(second_login::look_after(app).await.expect("looked"), 0, "not at once");
 
     // A backup may have such a row.
-    planted::plant(app, WORKSPACE, "sales", ("analytics", Some(2))).await;
+    planted::plant(app, WORKSPACE, "sales", ("carl", Some(2))).await;
     assert_eq!(second_login::look_after(app).await.expect("looked"), 1);
     assert!(row(&fixture).await.is_some_and(|row| row.candidate.is_none()), "what serves is left alone");
 }
@@ -263,6 +330,7 @@ async fn who_lags_behind_is_waited_for_and_what_serves_is_never_retired(fixture:
 on_both_engines! {
     each_program_is_waited_for_by_itself as
         each_program_is_waited_for_by_itself_on_sqlite, each_program_is_waited_for_by_itself_on_postgres;
+    who_is_not_noted_is_waited_for as who_is_not_noted_is_waited_for_on_sqlite, who_is_not_noted_is_waited_for_on_postgres;
     its_passwords_are_sealed_anew_when_keys_rotate as
         its_passwords_are_sealed_anew_when_keys_rotate_on_sqlite, its_passwords_are_sealed_anew_when_keys_rotate_on_postgres;
     of_two_rotations_at_once_one_is_told_of_the_other as

@@ -123,6 +123,10 @@ impl Login {
                 return Ok(came_to);
             }
         }
+        // Who stood still for too long may have been taken for dead, and the login forgotten or given another password.
+        if !self.keeps(app).await? {
+            return Err(self.lost(app).await?);
+        }
         let set = runs.run(&app.clock, self.secrets(&self.kept), Some(self.candidate.duplicate_secret())).await;
         let is_set = matches!(outcome(&set), Known::Set);
         came_to.set = Some(set);
@@ -172,9 +176,24 @@ impl Login {
         let row = store::hold_second_login(write, &self.row.connection_id).await?.ok_or(Error::VersionConflict)?;
         if row.owner != self.row.owner {
             // Another node took this one for dead.
-            return Err(Error::VersionConflict);
+            return Err(Error::RotationUnderWay(Box::new(UnderWay::at_second_login(&row))));
         }
         row.checked(&app.vault)
+    }
+
+    /// Whether this act is still at it; then it is for another while.
+    async fn keeps(&self, app: &App) -> store::Result<bool> {
+        let mut write = app.store.write().await?;
+        let until = app.clock.now() + LEASE;
+        let keeps = store::lease_second_login(&mut write, &self.row.connection_id, &self.row.owner, until).await?;
+        write.commit_quietly().await?;
+        Ok(keeps)
+    }
+
+    /// What is said of a login that somebody else has taken.
+    async fn lost(&self, app: &App) -> Result<Error> {
+        let row = store::second_login(&mut app.store.read().await?, &self.row.connection_id).await?;
+        Ok(row.map_or(Error::VersionConflict, |row| Error::RotationUnderWay(Box::new(UnderWay::at_second_login(&row)))))
     }
 
     /// Lets go of it with what stood in the way. A candidate that the database surely does not have is forgotten.
@@ -210,13 +229,7 @@ impl Login {
     pub async fn keep_lease(&self, app: &App) -> Infallible {
         loop {
             tokio::time::sleep(TELL_EVERY).await;
-            let told = async {
-                let until = app.clock.now() + LEASE;
-                let mut write = app.store.write().await?;
-                store::lease_second_login(&mut write, &self.row.connection_id, &self.row.owner, until).await?;
-                write.commit_quietly().await
-            };
-            if let Err(error) = told.await {
+            if let Err(error) = self.keeps(app).await {
                 tracing::warn!(
                     error.cause = format!("{:#}", anyhow!(error)),
                     "the other nodes could not be told that a second login is in hand"

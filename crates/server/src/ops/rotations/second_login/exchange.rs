@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dataflow_model::{FieldError, PublicFields};
 
 use super::{
-    AFTER_SWITCH, USERNAME,
+    AFTER_SWITCH, USERNAME, is_in_hand,
     sealing::{self, Passwords, endpoint_as, endpoint_by, in_words},
 };
 use crate::{
@@ -60,7 +60,7 @@ pub(in crate::ops) async fn exchange(
         return Ok(None);
     }
     let now = app.clock.now();
-    if cause != By::Rotation && row.leased_until > now {
+    if cause != By::Rotation && is_in_hand(&row, now) {
         return Err(Error::RotationUnderWay(Box::new(UnderWay::at_second_login(&row))));
     }
     if cause == By::Untested && !is_kept(workspace, &row, (after, &new))? {

@@ -6,7 +6,7 @@ use dataflow_model::{ConnectionType, FieldError, FieldInput, FieldPath, Secret, 
 use tokio::sync::mpsc;
 
 use super::{
-    NONE, NotRetired, SecondLogin, Standing, Task, USERNAME, UnderWay, of,
+    NONE, NotRetired, SecondLogin, Standing, Task, USERNAME, UnderWay, is_in_hand, of,
     sealing::{self, Passwords, endpoint_as, in_words, newest_key, public_as},
 };
 use crate::{
@@ -151,13 +151,13 @@ async fn refuse_to_replace(
     (before, version, content): (Option<&SecondLoginRow>, &VersionRow, &VersionContent),
 ) -> Result<()> {
     let Some(row) = before else { return Ok(()) };
-    if row.leased_until > app.clock.now() {
+    if is_in_hand(row, app.clock.now()) {
         return Err(Error::RotationUnderWay(Box::new(UnderWay::at_second_login(row))));
     }
     let Some(from) = row.retires_from.filter(|_| Standing::of(row, (version, content)) == Standing::Retiring) else {
         return Ok(());
     };
-    let laggards = dependents::lagging(app, caller, write, (workspace, held), from).await?;
+    let laggards = dependents::lagging(app, caller, write, (workspace, held), (&row.username, from)).await?;
     Err(Error::LoginNotRetired(Box::new(NotRetired::new(row, laggards))))
 }
 
@@ -178,11 +178,11 @@ pub async fn remove(
     let (held, _) = hold_current(app, caller, &mut write, &workspace, name).await?;
     precondition.check(&held)?;
     let row = store::hold_second_login(&mut write, &held.id).await?.ok_or(NONE)?;
-    if row.leased_until > app.clock.now() {
+    if is_in_hand(&row, app.clock.now()) {
         return Err(Error::RotationUnderWay(Box::new(UnderWay::at_second_login(&row))));
     }
     if let Some(from) = row.retires_from.filter(|_| !anyway) {
-        let laggards = dependents::lagging(app, caller, &mut write, (&workspace, &held), from).await?;
+        let laggards = dependents::lagging(app, caller, &mut write, (&workspace, &held), (&row.username, from)).await?;
         return Err(Error::LoginNotRetired(Box::new(NotRetired::new(&row, laggards))));
     }
     store::delete_second_login(&mut write, &held.id).await?;

@@ -24,7 +24,7 @@ pub use self::{
     give::{NewLogin, put, remove},
     retire::{Retired, look_after, retire},
 };
-use super::{Problem, Task, UnderWay};
+use super::{Problem, Task, UnderWay, settle::DECIDED};
 use crate::{
     app::{App, Workspace},
     clock::SECOND,
@@ -183,6 +183,13 @@ impl UnderWay {
     }
 }
 
+/// Whether somebody is at a login, or was at it so lately that what he has sent to the database may still happen: until then nobody may forget the
+/// password that it would have.
+fn is_in_hand(row: &SecondLoginRow, now: i64) -> bool {
+    let last = row.leased_until.max(row.tried_at.unwrap_or_default());
+    row.leased_until > now || (row.candidate.is_some() && last + DECIDED > now)
+}
+
 /// The second login of a connection, if it has one. Callers authorise first.
 pub(in crate::ops) async fn of(
     app: &App,
@@ -196,7 +203,7 @@ pub(in crate::ops) async fn of(
     let standing = Standing::of(&row, (version, &VersionContent::read(version)?));
     let laggards = match row.retires_from {
         Some(from) if standing == Standing::Retiring => {
-            dependents::lagging(app, caller, handle, (workspace, connection), from).await?
+            dependents::lagging(app, caller, handle, (workspace, connection), (&row.username, from)).await?
         }
         _ => Laggards::default(),
     };

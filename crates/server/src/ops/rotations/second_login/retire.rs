@@ -84,7 +84,7 @@ pub async fn retire(
     if (&held.id, held.version) != (&task.before.id, task.before.version) {
         return Err(Error::VersionConflict);
     }
-    let laggards = dependents::lagging(app, caller, &mut write, (&workspace, &held), from).await?;
+    let laggards = dependents::lagging(app, caller, &mut write, (&workspace, &held), (&row.username, from)).await?;
     if laggards.total > 0 && !anyway {
         return Err(Error::LoginNotRetired(Box::new(NotRetired::new(&row, laggards))));
     }
@@ -238,6 +238,6 @@ async fn is_waited_for(
 ) -> Result<bool> {
     let Some(from) = row.retires_from else { return Ok(false) };
     let mut read = app.store.read().await?;
-    let laggards = dependents::lagging(app, caller, &mut read, (workspace, connection), from).await?;
+    let laggards = dependents::lagging(app, caller, &mut read, (workspace, connection), (&row.username, from)).await?;
     Ok(laggards.total > 0)
 }

@@ -50,7 +50,7 @@ pub(in crate::ops::rotations) async fn switch_over(
     if let Some(from) = row.retires_from {
         app.uses.flush(&app.store).await?;
         let mut read = app.store.read().await?;
-        let laggards = dependents::lagging(app, caller, &mut read, (workspace, &task.before), from).await?;
+        let laggards = dependents::lagging(app, caller, &mut read, (workspace, &task.before), (&row.username, from)).await?;
         return Err(Error::LoginNotRetired(Box::new(NotRetired::new(&row, laggards))));
     }
     // A version that could not be saved afterwards is refused now.
