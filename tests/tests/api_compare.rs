@@ -6,6 +6,7 @@ use std::net::TcpListener;
 
 use dataflow_tests::{
     http::{Answer, Request},
+    session::Session,
     shell::{Home, Ran, says},
     stored::{Engine, Stored, sample},
 };
@@ -265,6 +266,52 @@ fn each_side_asks_for_its_own_right(#[case] engine: Engine) {
     copy(&viewer, Some(&narrow_there), "dev").expect(201);
 }
 
+/// A connection that has the other's name as an alias is no missing one.
+#[rstest]
+#[case::sqlite(Engine::Sqlite)]
+#[case::postgres(Engine::Postgres)]
+fn what_is_there_under_another_name_is_not_missing(#[case] engine: Engine) {
+    let two = Two::start(engine);
+    for name in ["sales", "lone"] {
+        two.stored.create(name, "planted");
+    }
+    two.create_there(&sample("sales", "planted"));
+    let renamed = two.there("POST", "/connections/sales/rename").header("if-match", "*").json(&json!({"name": "warehouse"}));
+    renamed.send().expect(200);
+    let told = |pairs: &Value| -> Vec<_> {
+        let items = pairs["items"].as_array().expect("a list").iter();
+        items.map(|pair| (pair["name"].clone(), pair["state"].clone(), pair["elsewhere"].clone())).collect()
+    };
+    let expected = [
+        (json!("lone"), json!("only_here"), Value::Null),
+        (json!("sales"), json!("only_here"), json!("warehouse")),
+        (json!("warehouse"), json!("only_there"), json!("sales")),
+    ];
+    assert_eq!(told(&two.compare("")), expected);
+    assert_eq!(told(&two.compare("&drift=true")), expected);
+    assert_eq!(told(&two.compare("&name=sales")), expected[1..2]);
+    // Whose token does not name it there is not told of it.
+    let body = json!({"name": "narrow", "roles": ["viewer"], "connections": ["sales", "lone"]});
+    let narrow = two.there("POST", "/tokens").json(&body).send().expect(201).json()["token"].as_str().expect("one").to_owned();
+    let asked = two.stored.admin("GET", "/compare?with=prod").header(OTHER_TOKEN, &narrow).send().expect(200).json();
+    assert_eq!(told(&asked)[1], (json!("sales"), json!("only_here"), Value::Null), "{asked}");
+    // A copy makes no second one, and does not change the other by its alias.
+    two.copy("sales", &json!({"to": "prod"})).send().refused(409, "name_taken");
+
+    let home = Home::default();
+    home.run(&["login", "--url", &two.stored.server.url(), "--token-stdin"], &two.stored.admin).stdout();
+    let drift = home.run(&["connections", "compare", "--with", "prod"], &two.prod);
+    for words in ["not in prod", "in prod under the name warehouse", "here under the name sales"] {
+        assert!(drift.stdout().contains(words), "{words}: {}", drift.stdout);
+    }
+    says(&home.run(&["connections", "copy", "sales", "--to", "prod"], &two.prod), &["another name of “warehouse”"]);
+    let owner = Session::start(&two.stored.server);
+    let page = owner.get("/w/default/compare?with=prod").expect(200).text();
+    assert!(page.contains("In prod it is “warehouse”") && page.contains("Here it is “sales”"), "{page}");
+    assert!(page.contains("/lone/copy") && !page.contains("/sales/copy"), "{page}");
+    owner.get("/w/default/connections/sales/copy?to=prod").expect(409);
+}
+
 #[test]
 fn dev_to_prod_in_a_shell() {
     let two = Two::start(Engine::Sqlite);
@@ -286,6 +333,13 @@ fn dev_to_prod_in_a_shell() {
     assert_eq!(run(&["compare", "--with", "prod", "--check"]).status, Some(1));
     let asked = home.run(&["connections", "compare", "--with", "prod"], &two.prod);
     assert_eq!(asked.stdout(), drift.stdout(), "from standard input, too");
+    for words in [&["compare", "--with", "prod"][..], &["copy", "dev", "--to", "prod"]] {
+        let words = [&["connections"], words].concat();
+        let none = home.run(&words, "");
+        says(&none, &["a token of “prod”", "DATAFLOW_TOKEN", "--token-file", "standard input"]);
+        let other = home.run(&words, "dfc_nonsense");
+        says(&other, &["does not accept the token of “prod”", "--token-file", "the one of “default” it does"]);
+    }
 
     let made = run(&["copy", "dev", "--to", "prod"]);
     assert!(made.stdout().contains("db.example.org"), "{}", made.stdout);

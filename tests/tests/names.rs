@@ -172,8 +172,37 @@ fn names_in_a_shell() {
     run(&["restore", "shop"]).stdout();
     // By an alias it is its connection that is deleted, and it says so.
     assert!(run(&["delete", "sales", "--yes"]).stderr.contains("Deleted “warehouse”"));
+    says(&run(&["restore", "sales"]), &["was last another name of “warehouse”", "by its own name"]);
     run(&["rename", "shop", "shelf", "--no-alias", "--yes"]).stdout();
     stored.credentials("shop").refused(404, "not_found");
+}
+
+/// What was led elsewhere since, and deleted there, does not come back as what had the name before.
+#[test]
+fn a_name_that_was_last_an_alias_brings_nothing_older_back() {
+    let stored = Stored::start(Engine::Sqlite);
+    stored.create("sales", "planted");
+    stored.delete("sales").expect(204);
+    let older =
+        stored.admin("GET", "/tombstones").send().expect(200).json()["items"][0]["etag"].as_str().expect("one").to_owned();
+    stored.create("shop", "planted");
+    stored.post("shop", "rename", &json!({"name": "sales", "keep_alias": false})).expect(200);
+    stored.post("sales", "rename", &json!({"name": "warehouse"})).expect(200);
+    stored.post("sales", "restore", &json!({})).refused(409, "name_taken");
+    assert_eq!(stored.credentials("sales").json()["name"], "warehouse");
+    stored.delete("warehouse").expect(204);
+    let refused = stored.post("sales", "restore", &json!({})).refused(422, "invalid_fields");
+    assert_eq!((&refused["errors"][0]["field"], &refused["errors"][0]["code"]), (&json!("name"), &json!("is_alias")));
+    assert!(refused["errors"][0]["message"].as_str().is_some_and(|text| text.contains("“warehouse”")), "{refused}");
+    stored.credentials("sales").refused(410, "connection_deleted");
+    // Nothing is said of what he may not see to whoever is narrowed to the one name.
+    stored.admin("POST", "/connections/sales/restore").send().refused(428, "precondition_required");
+    stored.post("warehouse", "restore", &json!({})).expect(200);
+    assert_eq!(stored.credentials("sales").json()["name"], "warehouse");
+    stored.delete("warehouse").expect(204);
+    // Who means the older one names it.
+    stored.admin("POST", "/connections/sales/restore").header("if-match", &older).send().expect(200);
+    assert_eq!(stored.credentials("sales").json()["name"], "sales");
 }
 
 #[test]

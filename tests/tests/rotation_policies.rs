@@ -247,6 +247,18 @@ fn a_shell_shows_and_changes_it() {
     assert!(none.stdout().contains("when somebody asks for it") && none.stderr.contains("has no rotation policy"), "{none:?}");
     let set = shell(&["--every-days", "30", "--at-hour", "3", "--symbols", "-."]).stdout().to_owned();
     assert!(set.contains("every 30 days, at 03:00 UTC") && set.contains("32 characters") && set.contains("token admin"), "{set}");
+    for (words, says) in [
+        (["--every-days", "-5"], "--every-days must be from 1 to 3660 days"),
+        (["--at-hour", "-1"], "--at-hour must be from 0 to 23"),
+        (["--length", "-16"], "--length must be from 16 to 128"),
+        (["--symbols", "@"], "--symbols may hold these and no others"),
+    ] {
+        let refused = shell(&words).failure().to_owned();
+        assert!(
+            refused.contains(says) && !refused.contains("every_days") && !refused.contains("at_hour"),
+            "{words:?}: {refused}"
+        );
+    }
     let longer = shell(&["--length", "64", "--output", "json"]);
     let longer: Value = serde_json::from_str(longer.stdout()).expect("JSON");
     assert_eq!(

@@ -18,6 +18,7 @@ use dataflow_tests::{
     mysql_protocol::{MySqlOptions, Plugin},
     postgres::{Postgres, PostgresOptions},
     relay::{Passing, Relay, Verdict},
+    session::Session,
     shell::Shell,
     stored::{Engine, Stored},
 };
@@ -84,6 +85,8 @@ fn a_rotation_is_a_version_an_event_and_a_password_that_nobody_saw(#[case] engin
         let shown = stored.show(name).expect(200).json();
         assert_eq!((&shown["rotation"], &shown["description"], &shown["tags"]), (&Value::Null, &json!("kept"), &json!(["kept"])));
         assert_eq!(shown["last_check"]["status"], "ok", "the test of the rotation is a check of the new version: {shown}");
+        let took = shown["last_check"]["duration_ms"].to_string();
+        assert!(took.split_once('.').is_some_and(|(_, decimals)| decimals.len() == 1), "as people read it: {took}");
         let versions = stored.admin("GET", &format!("/connections/{name}/versions")).send().expect(200).json();
         assert_eq!(
             (&versions["items"][0]["changed"], &versions["items"][0]["saved_by"]),
@@ -234,6 +237,90 @@ fn what_is_not_known_is_told_and_found_out() {
     stored.edit("sales", &json!({"password": "a third one"})).expect(200);
     signs_in(&stored, "sales");
     stored.admin("DELETE", "/connections/sales/rotation").header("if-match", "*").send().refused(404, "not_found");
+}
+
+/// What is refused meanwhile is not offered by any page, and nothing says that all is well.
+#[test]
+fn while_a_rotation_is_stuck_nobody_is_offered_what_would_be_refused() {
+    let stored = Stored::start(Engine::Sqlite);
+    let postgres = Postgres::start(&PostgresOptions::default());
+    postgres.create_role("anna", OLD);
+    let relay = Relay::to(postgres.port(), after_the_change(true));
+    create(&stored, "sales", ("postgres", relay.port()), "anna");
+    stored.edit("sales", &json!({"description": "a version to go back to"})).expect(200);
+    stored.create("other", "planted");
+    let owner = Session::start(&stored.server);
+    let page = |path: &str| owner.get(&format!("/w/default/connections{path}"));
+    // Without a connection of its own, of which the relay counts each.
+    stored.sql("UPDATE connections SET checked_at = 1, check_status = 'ok', check_summary = 'Healthy', check_micros = 1");
+    let whole = page("/sales").expect(200).text();
+    for offered in
+        ["/sales/edit", "/sales/rotate", "/sales/delete", "/sales/rename", "/sales/repoint", "Healthy", "data-own-status"]
+    {
+        assert!(whole.contains(offered), "{offered}: {whole}");
+    }
+    let etag = stored.show("sales").header("etag").replace('"', "%22");
+    thread::scope(|scope| {
+        let rotating = scope.spawn(|| rotate(&stored, "sales").expect(200).json());
+        relay.wait();
+        let begun = page("/sales").expect(200).text();
+        assert!(
+            begun.contains("Rotating") && begun.contains("mostly within seconds") && !begun.contains("Give it up"),
+            "{begun}"
+        );
+        relay.cut();
+        assert_eq!(rotating.join().expect("no panic")["state"], "unsettled");
+    });
+    let shown = page("/sales").expect(200).text();
+    let settings =
+        shown.split("id=\"facts-title\"").nth(1).and_then(|rest| rest.split("</section>").next()).expect("the settings");
+    assert!(
+        settings.contains("status warn") && settings.contains("Rotation not settled") && !settings.contains("Healthy"),
+        "{settings}"
+    );
+    assert!(shown.contains("--give-up") && shown.contains("Give it up") && shown.contains("/sales/duplicate"), "{shown}");
+    for refused in ["/sales/edit", "/sales/delete", "/sales/rename", "/sales/repoint", "Give one", "data-own-status"] {
+        assert!(!shown.contains(refused), "{refused}: {shown}");
+    }
+    let list = page("").expect(200).text();
+    let row = |name: &str| {
+        let row = list.split(&format!("data-name=\"{name}\"")).nth(1).and_then(|rest| rest.split("</tr>").next());
+        row.expect("a row").to_owned()
+    };
+    assert!(row("sales").contains("Rotation not settled") && !row("sales").contains("/edit"), "{list}");
+    assert!(row("other").contains("/other/edit") && !row("other").contains("Rotation"), "{list}");
+    let history = page("/sales/versions").expect(200).text();
+    assert!(history.contains("no version is restored") && !history.contains("/versions/1/restore"), "{history}");
+    let second = page("/sales/second-login").expect(200).text();
+    assert!(second.contains("no second login is given") && !second.contains("name=\"password\""), "{second}");
+    // Who has an older page still, or typed the address.
+    for form in ["edit", "delete", "rename", "repoint", "versions/1/restore"] {
+        let told = page(&format!("/sales/{form}")).expect(409).text();
+        assert!(told.contains("token admin began to rotate the password on") && told.contains("--give-up"), "{form}: {told}");
+    }
+    let typed = format!("etag={etag}&description=what+was+typed&host=127.0.0.1");
+    let kept = owner.submit("/w/default/connections/sales/edit", &typed).expect(409).text();
+    assert!(kept.contains("what was typed") && kept.contains("Nothing was saved."), "{kept}");
+
+    let dialog = page("/sales/rotate").expect(200).text();
+    assert!(dialog.contains("Give up the rotation of “sales”?") && !dialog.contains("Rotate the password of"), "{dialog}");
+    let begun_at = stored.show("sales").json()["rotation"]["begun_at"].as_str().expect("a time").to_owned();
+    for text in [&shown, &history, &second, &dialog] {
+        assert!(text.contains(" UTC") && !text.contains(&begun_at), "{text}");
+    }
+    let listed = stored.admin("GET", "/connections").send().expect(200).json();
+    let rotating: Vec<_> =
+        listed["items"].as_array().expect("a list").iter().map(|item| (&item["name"], &item["rotating"])).collect();
+    assert_eq!(rotating, [(&json!("other"), &json!(false)), (&json!("sales"), &json!(true))]);
+    let shell =
+        Shell::new(["connections", "list"]).variable("HOME", "/nonexistent").variable("DATAFLOW_URL", stored.server.url());
+    let table = shell.variable("DATAFLOW_TOKEN", &stored.admin).run();
+    assert!(table.stdout().contains("rotating"), "{}", table.stdout());
+
+    owner.submit("/w/default/connections/sales/rotate", &format!("etag={etag}&give_up=yes")).expect(200);
+    let free = page("/sales").expect(200).text();
+    assert!(free.contains("/sales/edit") && free.contains("Healthy"), "{free}");
+    assert!(page("/sales/edit").expect(200).text().contains("a version to go back to"));
 }
 
 /// The database has the new password, and the server has not saved it yet.

@@ -352,6 +352,36 @@ fn where_no_tests_run_nothing_is_promised() {
     home.run(&["connections", "edit", "sales", "--password-stdin", "--no-test"], "after").stdout();
 }
 
+/// Who brings back a version of before a rotation is told why it fails, and what to do instead.
+#[test]
+fn an_older_version_whose_password_was_rotated_says_so() {
+    let sales = Sales::start(Engine::Sqlite);
+    sales.change(&json!({"description": "Orders"}), false).expect(200);
+    let rotated = sales.stored.admin("POST", "/connections/sales/rotate").header("if-match", "*").send().expect(200).json();
+    assert_eq!((&rotated["state"], &rotated["version"]), (&json!("rotated"), &json!(3)), "{rotated}");
+    let refused = sales.restore(1, true).refused(409, "test_failed");
+    let error = &refused["report"]["error"];
+    let hint = error["hint"].as_str().expect("a hint");
+    assert_eq!((&error["code"], &error["field"]), (&json!("credentials_refused"), &json!("password")), "{refused}");
+    for words in [" UTC by version 3, and version 1 has the one of before", "edit the connection", "connections diff sales 3 1”"]
+    {
+        assert!(hint.contains(words), "{words}: {hint}");
+    }
+    let owner = Session::start(&sales.stored.server);
+    let form = format!("etag={}&test_first=on", sales.etag().replace('"', "%22"));
+    let page = owner.submit("/w/default/connections/sales/versions/1/restore", &form).expect(409).text();
+    assert!(page.contains("by version 3, and version 1 has the one of before"), "{page}");
+    // What is wrong with a version of the same password is another matter.
+    sales.change(&json!({"password": "wrong"}), false).expect(200);
+    sales.change(&json!({"database": "postgres", "password": "wrong"}), false).expect(200);
+    let refused = sales.restore(4, true).refused(409, "test_failed");
+    let hint = refused["report"]["error"]["hint"].as_str().expect("a hint").to_owned();
+    assert!(hint.contains("by version 5, and version 4 has the one of before"), "{refused}");
+    sales.change(&json!({"description": "the same"}), false).expect(200);
+    let refused = sales.restore(5, true);
+    assert!(refused.status == 200, "it changes nothing that clients connect with: {}", refused.text());
+}
+
 #[test]
 fn the_form_and_the_shell_test_it_first() {
     let sales = Sales::start(Engine::Sqlite);

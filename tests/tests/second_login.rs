@@ -20,6 +20,7 @@ use dataflow_tests::{
     mysql_protocol::{MySqlOptions, Plugin},
     postgres::{Postgres, PostgresOptions},
     relay::{Passing, Relay, Verdict},
+    session::Session,
     shell::Shell,
     stored::{Engine, Stored},
     tls::{Authority, ServerTls, Shape},
@@ -350,7 +351,9 @@ fn what_cannot_be_retired_says_so_and_is_tried_again() {
     let unchanged = rotate(&stored, "sales");
     assert_eq!((&unchanged["state"], &unchanged["version"]), (&json!("unchanged"), &json!(1)), "{unchanged}");
     serves(&stored, "sales");
-    assert!(second(&stored, "sales")["message"].as_str().is_some_and(|text| text.contains("The last time:")));
+    let given = second(&stored, "sales");
+    assert!(given["message"].as_str().is_some_and(|text| text.contains("no longer signs in")), "{given}");
+    assert_eq!(given["next_try_at"], Value::Null, "nobody tries it before the next rotation: {given}");
     postgres.psql("ALTER ROLE bert LOGIN");
     assert_eq!(rotate(&stored, "sales")["state"], "rotated");
 
@@ -542,6 +545,87 @@ fn killed_at_any_moment_of_a_switch_what_is_saved_signs_in() {
     assert!(versions > 0, "none came that far");
 }
 
+/// Page, API and shell tell the same one thing: what was found, and to give it again.
+#[test]
+fn of_a_second_login_that_no_longer_signs_in_one_thing_is_said() {
+    let stored = Stored::start(Engine::Sqlite);
+    let postgres = Postgres::start(&PostgresOptions::default());
+    postgres.create_role("anna", OLD);
+    postgres.create_role("bert", GIVEN);
+    create(&stored, "sales", &address("postgres", postgres.port()), "anna");
+    give(&stored, "sales", "bert", GIVEN).expect(200);
+    postgres.psql("ALTER ROLE bert PASSWORD 'somebody else set it'");
+    let owner = Session::start(&stored.server);
+    let page = |path: &str| owner.get(&format!("/w/default/connections/sales{path}")).expect(200).text();
+    let shell = |words: &[&str]| {
+        let shell = Shell::new(["connections"]).args(words.iter().copied()).variable("HOME", "/nonexistent");
+        shell.variable("DATAFLOW_URL", stored.server.url()).variable("DATAFLOW_TOKEN", &stored.admin).run()
+    };
+    // What contradicts it.
+    let others = ["by itself", "the next rotation switches", "the next one tries", "Type the password", "force, here"];
+    let only = |text: &str, what: &str| {
+        for words in ["no longer signs in with the password that is kept: The server refused the password for “bert”.", what]
+        {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        for words in others {
+            assert!(!text.contains(words), "{words}: {text}");
+        }
+    };
+    let again = "Give it again with the password that it has now, on the page “Second login” or by “dataflow connections second-login NAME --username bert”.";
+    let etag = stored.show("sales").header("etag").replace('"', "%22");
+    let rotated = owner.submit("/w/default/connections/sales/rotate", &format!("etag={etag}")).expect(200).text();
+    only(&rotated, again);
+    only(&page("/second-login"), again);
+    let login = second(&stored, "sales");
+    only(login["message"].as_str().expect("a text"), again);
+    assert_eq!((&login["refused"], &login["next_try_at"], &login["failed_tries"]), (&json!(true), &Value::Null, &json!(1)));
+    assert_eq!(stored.show("sales").json()["second_login"]["refused"], true);
+    only(&shell(&["second-login", "sales"]).stderr, again);
+    assert!(page("").contains("no longer signs in"));
+    let rotated = shell(&["rotate", "sales"]);
+    assert!(!rotated.succeeded && rotated.stderr.contains(again), "{rotated:?}");
+
+    give(&stored, "sales", "bert", "somebody else set it").expect(200);
+    assert_eq!(rotate(&stored, "sales")["state"], "rotated");
+    // The login of before has no password to be given again: it has to be forgotten first.
+    postgres.psql("ALTER ROLE anna PASSWORD 'somebody else set it'");
+    let failed = to(&stored, "POST", "sales", "second-login/retire").send().expect(200).json();
+    let forget =
+        "“dataflow connections second-login NAME --remove --anyway”, and give it again with the password that it has now.";
+    let only = |text: &str| {
+        assert!(text.contains("“anna” is not retired yet, and no longer signs in") && text.contains(forget), "{text}");
+        assert!(!text.contains("by itself") && !text.contains("“dataflow connections retire"), "{text}");
+    };
+    only(failed["second_login"]["message"].as_str().expect("a text"));
+    only(&to(&stored, "POST", "sales", "rotate").send().refused(409, "login_not_retired").to_string());
+    only(&page("/second-login"));
+    only(&page("/rotate"));
+    only(&shell(&["second-login", "sales", "--remove"]).stderr);
+    let removed = shell(&["second-login", "sales", "--remove", "--anyway"]);
+    assert!(removed.succeeded, "{removed:?}");
+    give(&stored, "sales", "anna", "somebody else set it").expect(200);
+}
+
+/// Every change of it names the connection's `ETag`, which its reading gives.
+#[test]
+fn whoever_reads_it_may_change_it_by_what_he_read() {
+    let stored = Stored::start(Engine::Sqlite);
+    let postgres = Postgres::start(&PostgresOptions::default());
+    postgres.create_role("anna", OLD);
+    postgres.create_role("bert", GIVEN);
+    create(&stored, "sales", &address("postgres", postgres.port()), "anna");
+    let given = give(&stored, "sales", "bert", GIVEN);
+    let read = stored.admin("GET", "/connections/sales/second-login").send();
+    let etag = read.expect(200).header("etag").to_owned();
+    assert_eq!((etag.as_str(), given.expect(200).header("etag")), (stored.show("sales").header("etag"), etag.as_str()));
+    let remove = || stored.admin("DELETE", "/connections/sales/second-login").header("if-match", &etag).send();
+    stored.edit("sales", &json!({"description": "another version"})).expect(200);
+    remove().refused(412, "version_conflict");
+    let etag = stored.admin("GET", "/connections/sales/second-login").send().header("etag").to_owned();
+    stored.admin("DELETE", "/connections/sales/second-login").header("if-match", &etag).send().expect(204);
+}
+
 #[test]
 fn a_shell_gives_switches_and_retires() {
     let stored = Stored::start(Engine::Sqlite);
@@ -554,7 +638,9 @@ fn a_shell_gives_switches_and_retires() {
         let shell = Shell::new(["connections"]).args(words.iter().copied()).variable("HOME", "/nonexistent").input(input);
         shell.variable("DATAFLOW_URL", stored.server.url()).variable("DATAFLOW_TOKEN", &stored.admin).run()
     };
-    assert!(shell(&["second-login", "sales"], "").failure().contains("no such second login"));
+    let none = shell(&["second-login", "sales"], "").failure().to_owned();
+    assert!(none.contains("“sales” has no second login") && none.contains("second-login sales --username USER"), "{none}");
+    assert!(shell(&["second-login", "absent"], "").failure().contains("no such connection"));
     let given = shell(&["second-login", "sales", "--username", "bert", "--password-stdin"], GIVEN);
     assert!(given.succeeded && given.stderr.contains("“bert” stands by"), "{given:?}");
     let rotated = shell(&["rotate", "sales"], "");

@@ -360,8 +360,14 @@ fn connections_in_a_shell() {
     assert_eq!(json(&run(&["list", "--search", "none", "--output", "json"], "")), json!([]));
 
     says(&run(&["delete", "sales"], ""), &["--yes", "sales"]);
-    assert_eq!(run(&["delete", "sales", "--yes", "--reason", "moved"], "").stdout(), "");
-    says(&run(&["show", "sales"], ""), &["was deleted by token admin", "same name"]);
+    stored.create("warehouse", "planted");
+    let words = ["delete", "sales", "--yes", "--reason", "moved", "--use-instead", "warehouse"];
+    assert_eq!(run(&words, "").stdout(), "");
+    let gone = run(&["show", "sales"], "");
+    let restores = "“dataflow connections restore sales” brings it back";
+    let told = ["was deleted by token admin on ", " UTC. Why: moved. Use “warehouse” instead.", restores, "same name"];
+    says(&gone, &told);
+    says(&run(&["edit", "sales", "--description", "x"], ""), &told);
 
     // The types come from the binary itself.
     let types = json(&home.run(&["types", "--output", "json"], ""));

@@ -15,7 +15,7 @@ use dataflow_tests::{
     tls::{Authority, Shape},
 };
 use rstest::rstest;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Every finding: check, and status with text.
 type Report = BTreeMap<String, (String, String)>;
@@ -82,7 +82,7 @@ fn a_sound_store_is_called_sound_and_nothing_is_changed(#[case] engine: Engine) 
     assert!(report.values().all(|(status, _)| matches!(status.as_str(), "ok")), "{report:#?}");
     assert!(!ran.stdout.contains(&recovery_key) && !ran.stderr.contains(&recovery_key));
     let mut checks =
-        vec!["admin socket", "audit", "clock", "data folder", "database", "disk", "durability", "key file", "key ring"];
+        vec!["admin socket", "audit", "clock", "data folder", "database", "disk", "durability", "key file", "key ring", "names"];
     checks.extend(["outbound", "recovery key", "schema", "server", "triggers"]);
     if engine == Engine::Sqlite {
         checks.extend(["integrity", "store file"]);
@@ -108,6 +108,8 @@ fn a_sound_store_is_called_sound_and_nothing_is_changed(#[case] engine: Engine) 
 fn each_defect_of_the_files_is_found() {
     let mut stored = Stored::start(Engine::Sqlite);
     stored.create("sales", "planted");
+    stored.create("crm", "planted");
+    stored.post("crm", "rename", &json!({"name": "shop"})).expect(200);
     stored.server.process().stop();
     let (data, store) = (stored.server.data(), stored.data_arguments());
     let (key, file) = (data.with_extension("key"), data.join("store.db"));
@@ -146,6 +148,22 @@ fn each_defect_of_the_files_is_found() {
     stored.sql("CREATE TRIGGER quiet AFTER INSERT ON audit_events BEGIN DELETE FROM audit_events WHERE id = NEW.id; END");
     finds(&store, &[], ("triggers", "problem"), &["quiet", "Drop them"]);
     stored.sql("DROP TRIGGER quiet");
+    // A name that is taken for nobody, one that is taken for another, and one that two may take.
+    for (change, parts) in [
+        ("INSERT INTO live_names SELECT workspace_id, 'nobody', id FROM connections LIMIT 1", &["do not have them: nobody."][..]),
+        (
+            "UPDATE live_names SET connection_id = (SELECT id FROM connections WHERE name = 'shop') WHERE name_key = 'sales'",
+            &["do not have them: sales.", "not taken for it: sales."],
+        ),
+        ("DELETE FROM live_names WHERE name_key = 'sales'", &["not taken for it: sales."]),
+        ("DELETE FROM live_names WHERE name_key = 'crm'", &["not taken for it: crm."]),
+    ] {
+        stored.sql("CREATE TABLE kept_names AS SELECT * FROM live_names");
+        stored.sql(change);
+        finds(&store, &[], ("names", "problem"), &[parts, &["live_names", "dataflow restore --replace"]].concat());
+        stored.sql("DELETE FROM live_names; INSERT INTO live_names SELECT * FROM kept_names; DROP TABLE kept_names");
+    }
+    assert_eq!(doctor(&store, &[], "").1["names"].0, "ok");
     let newer = "INSERT INTO _sqlx_migrations SELECT 9999, 'later', installed_on, success, checksum, execution_time FROM _sqlx_migrations LIMIT 1";
     stored.sql(newer);
     finds(&store, &[], ("schema", "problem"), &["9999", "newer version"]);

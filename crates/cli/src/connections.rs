@@ -116,6 +116,8 @@ fn list(client: &Client, form: Output, filters: &[(&str, Option<String>)]) -> an
         .map(|item| {
             let status = item.get("last_check").map_or_else(String::new, |check| text(check, "status"));
             let status = if status.is_empty() { "untested".to_owned() } else { status };
+            let rotates = item.get("rotating").and_then(Value::as_bool) == Some(true);
+            let status = if rotates { "rotating".to_owned() } else { status };
             vec![text(item, "name"), text(item, "type"), text(item, "address"), status, text(item, "description")]
         })
         .collect();
@@ -125,6 +127,9 @@ fn list(client: &Client, form: Output, filters: &[(&str, Option<String>)]) -> an
 /// A connection and its entity tag.
 fn read(client: &Client, name: &str) -> anyhow::Result<(Value, String)> {
     let answer = ask(client, &ApiRequest::new(Method::GET, &path(name)))?;
+    if answer.problem().code.as_deref().and_then(Code::parse) == Some(Code::ConnectionDeleted) {
+        bail!("{}", dependents::gone(name, &answer)?);
+    }
     let etag = answer.etag.clone().unwrap_or_default();
     Ok((accepted(&answer)?, etag))
 }
@@ -271,6 +276,11 @@ pub fn ask(client: &Client, request: &ApiRequest<'_>) -> anyhow::Result<ApiAnswe
 
 /// The JSON of a success; a refusal as sentences.
 pub fn accepted(answer: &ApiAnswer) -> anyhow::Result<Value> {
+    accepted_as(answer, str::to_owned)
+}
+
+/// The same, where what the API calls a field has another name in the shell.
+fn accepted_as(answer: &ApiAnswer, name: impl Fn(&str) -> String) -> anyhow::Result<Value> {
     if answer.is_success() {
         return if answer.body.is_empty() {
             Ok(Value::Null)
@@ -279,7 +289,7 @@ pub fn accepted(answer: &ApiAnswer) -> anyhow::Result<Value> {
         };
     }
     let problem = answer.problem();
-    let lines: Vec<_> = errors(answer).iter().map(|(field, message)| format!("\n  {field} {message}")).collect();
+    let lines: Vec<_> = errors(answer).iter().map(|(field, message)| format!("\n  {} {message}", name(field))).collect();
     // The API's hint speaks of its bodies.
     let hint = match problem.code.as_deref() {
         Some(SECRET_REENTRY) => {

@@ -44,6 +44,16 @@ pub fn rfc3339(micros: i64) -> String {
         .unwrap_or_default()
 }
 
+/// `3 Mar 2027, 04:05 UTC`: for sentences, which people read.
+#[must_use]
+pub fn minute(micros: i64) -> String {
+    let format = format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute] UTC");
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000)
+        .ok()
+        .and_then(|time| time.format(format).ok())
+        .unwrap_or_default()
+}
+
 /// Reads RFC 3339 with any offset.
 #[must_use]
 pub fn parse_rfc3339(text: &str) -> Option<i64> {

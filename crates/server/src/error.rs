@@ -145,6 +145,11 @@ pub struct Problem {
     pub request_id: Option<String>,
 }
 
+const RETIRED_BY_ITSELF: &str = "It is retired by itself once they have asked for the connection again, or have not used it for a day. To wait for nobody, \
+     retire it with “anyway” (“dataflow connections retire NAME --anyway”): who still signs in as it fails until he asks again.";
+/// Of one that is not retired and no longer signs in.
+const NOT_GIVEN_AGAIN: &str = "Until it is given again, whoever has its password still gets in.";
+
 impl Error {
     /// Status, code, text and hint: the table. Nothing in it repeats a secret or an internal cause.
     #[must_use]
@@ -295,8 +300,7 @@ impl Error {
                     S::CONFLICT,
                     Code::LoginNotRetired,
                     format!("{} Nothing was changed.", login.sentence()),
-                    "It is retired by itself once they have asked for the connection again, or have not used it for a day. To wait for nobody, \
-                     retire it with “anyway” (“dataflow connections retire NAME --anyway”): who still signs in as it fails until he asks again.",
+                    if login.is_refused() { NOT_GIVEN_AGAIN } else { RETIRED_BY_ITSELF },
                 );
             }
             Self::PreconditionRequired => (

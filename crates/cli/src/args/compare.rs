@@ -7,7 +7,7 @@ use clap::Args;
 /// How to get at the other workspace.
 #[derive(Debug, Args)]
 pub struct OtherWorkspace {
-    /// A file with a token of the other workspace; asked for unless given, or read from standard input
+    /// A file with a token of the other workspace; asked for unless given, or read from standard input where nobody can be asked
     #[arg(long, value_name = "PATH")]
     pub token_file: Option<PathBuf>,
 }

@@ -39,16 +39,16 @@ pub struct Retire {
 pub struct RotationPolicy {
     pub name: String,
     /// Rotate by itself, so many days after the last time
-    #[arg(long, value_name = "DAYS")]
+    #[arg(long, value_name = "DAYS", allow_negative_numbers = true)]
     pub every_days: Option<i64>,
     /// At this hour of the day in UTC, from 0 to 23
-    #[arg(long, value_name = "HOUR")]
+    #[arg(long, value_name = "HOUR", allow_negative_numbers = true)]
     pub at_hour: Option<i64>,
     /// Rotate when somebody asks for it, and only then
     #[arg(long, conflicts_with_all = ["every_days", "at_hour"])]
     pub on_request: bool,
     /// Characters of a new password, from 16 to 128
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub length: Option<i64>,
     /// What it holds besides letters and digits: of -_.~, each once, or nothing
     #[arg(long, allow_hyphen_values = true)]

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use dataflow_client::{ApiRequest, Client};
+use dataflow_client::{ApiRequest, Client, ClientError};
 use dataflow_model::Secret;
 use http::Method;
 use serde_json::{Value, json};
@@ -20,15 +20,38 @@ const OTHER_TOKEN: &str = "Dataflow-Other-Token";
 fn other_token(other: &OtherWorkspace, workspace: &str) -> anyhow::Result<Secret> {
     match &other.token_file {
         Some(path) => output::read_secret_file(path),
-        None => output::read_secret(&format!("Token of the workspace “{workspace}” (dfc_…):"), false),
+        None if output::is_terminal() => output::read_secret(&format!("Token of the workspace “{workspace}” (dfc_…):"), false),
+        None => match output::read_secret("", true) {
+            Ok(token) => Ok(token),
+            Err(_) => bail!(
+                "This takes a token of “{workspace}”, too, besides the one in DATAFLOW_TOKEN or of “dataflow login”: name its file with --token-file, or give \
+                 it on standard input. Nothing was changed."
+            ),
+        },
     }
+}
+
+/// Of two tokens, which one is not accepted: the client knows of its own alone.
+fn of_which(client: &Client, workspace: &str, error: anyhow::Error) -> anyhow::Error {
+    if !matches!(error.downcast_ref::<ClientError>(), Some(ClientError::Unauthenticated { .. })) {
+        return error;
+    }
+    if let Err(own) = ask(client, &ApiRequest::new(Method::GET, "connections?limit=1")) {
+        return own;
+    }
+    anyhow::anyhow!(
+        "{} does not accept the token of “{workspace}”, which --token-file or standard input gave; the one of “{}” it does. It was mistyped, has expired or was \
+         revoked.",
+        client.config().url,
+        client.config().workspace
+    )
 }
 
 /// Exit 1 on drift where that was asked for.
 pub(super) fn compare(client: &Client, form: Output, arguments: &CompareWorkspaces) -> anyhow::Result<ExitCode> {
     let token = other_token(&arguments.other, &arguments.with)?;
     let drift = (!arguments.all).then(|| "true".to_owned());
-    let pairs = pairs(client, &token, &[("with", Some(arguments.with.clone())), ("drift", drift)])?;
+    let pairs = pairs(client, (&arguments.with, &token), &[("with", Some(arguments.with.clone())), ("drift", drift)])?;
     let has_drift = pairs.iter().any(|pair| text(pair, "state") != "same");
     if form == Output::Json {
         output::data(&serde_json::to_string_pretty(&pairs)?)?;
@@ -45,8 +68,10 @@ pub(super) fn compare(client: &Client, form: Output, arguments: &CompareWorkspac
 
 /// A line for each member that differs; of what is on one side alone, one.
 fn lines(pair: &Value, other: &str) -> Vec<Vec<String>> {
-    let (name, state) = (text(pair, "name"), text(pair, "state"));
+    let (name, state, elsewhere) = (text(pair, "name"), text(pair, "state"), text(pair, "elsewhere"));
     let words = match state.as_str() {
+        "only_here" if !elsewhere.is_empty() => format!("in {other} under the name {elsewhere}"),
+        "only_there" if !elsewhere.is_empty() => format!("here under the name {elsewhere}"),
         "only_here" => format!("not in {other}"),
         "only_there" => format!("only in {other}"),
         "altered" => "changed outside of this program".to_owned(),
@@ -67,9 +92,13 @@ fn lines(pair: &Value, other: &str) -> Vec<Vec<String>> {
 pub(super) fn copy(client: &Client, form: Output, arguments: &CopyConnection) -> anyhow::Result<()> {
     let CopyConnection { name, to, .. } = arguments;
     let token = other_token(&arguments.other, to)?;
-    let found = pairs(client, &token, &[("with", Some(to.clone())), ("name", Some(name.clone()))])?;
+    let found = pairs(client, (to, &token), &[("with", Some(to.clone())), ("name", Some(name.clone()))])?;
     let Some(pair) = found.first() else { bail!("There is no connection “{name}” here.") };
     let (state, differences) = (text(pair, "state"), differences(pair));
+    let elsewhere = text(pair, "elsewhere");
+    if !elsewhere.is_empty() {
+        bail!("“{name}” is there already: in one of the two it is another name of “{elsewhere}”. Nothing was changed.");
+    }
     let is_public =
         |difference: &&Value| difference.get("secret").is_none_or(Value::is_null) && text(difference, "field") != "name";
     let copies = |difference: &&Value| {
@@ -119,7 +148,7 @@ pub(super) fn copy(client: &Client, form: Output, arguments: &CopyConnection) ->
     if !etag.is_empty() {
         request = request.header("If-Match", &etag);
     }
-    let answer = tried(&ask(client, &request)?)?;
+    let answer = tried(&ask(client, &request).map_err(|error| of_which(client, to, error))?)?;
     output::say(&if etag.is_empty() { format!("Created in “{to}”.") } else { format!("Saved in “{to}”.") });
     let missing = answer.get("missing_secrets").and_then(Value::as_array).cloned().unwrap_or_default();
     let missing: Vec<_> = missing.iter().filter_map(Value::as_str).collect();
@@ -146,8 +175,9 @@ fn row(difference: &Value) -> Vec<String> {
 }
 
 /// Every pair of a comparison, page by page.
-fn pairs(client: &Client, token: &Secret, filters: &[(&str, Option<String>)]) -> anyhow::Result<Vec<Value>> {
-    super::items_with(client, "compare", filters, &[(OTHER_TOKEN, token.expose_secret())])
+fn pairs(client: &Client, (workspace, token): (&str, &Secret), filters: &[(&str, Option<String>)]) -> anyhow::Result<Vec<Value>> {
+    let found = super::items_with(client, "compare", filters, &[(OTHER_TOKEN, token.expose_secret())]);
+    found.map_err(|error| of_which(client, workspace, error))
 }
 
 fn differences(pair: &Value) -> Vec<Value> {

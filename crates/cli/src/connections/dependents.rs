@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context, bail};
-use dataflow_client::{ApiRequest, Client};
+use dataflow_client::{ApiAnswer, ApiRequest, Client};
 use dataflow_model::{ByAlias, Certainty, Code, Dependent, Impact, WorkflowKind};
+use dataflow_server::clock::{minute, parse_rfc3339};
 use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
@@ -121,6 +122,31 @@ pub fn in_words(name: &str, impact: &Impact) -> String {
         let _ = write!(text, "\n  and {more} more: “dataflow connections dependents {name}” lists them");
     }
     text
+}
+
+/// What there is to say of a connection that was deleted: who, when, why, what to use instead, and how it comes back.
+pub fn gone(name: &str, answer: &ApiAnswer) -> anyhow::Result<String> {
+    let problem: Value = serde_json::from_slice(&answer.body).context("read the server's answer")?;
+    let member = |member: &str| problem.get(member).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let mut text = format!("The connection “{name}” was deleted");
+    if let Some(by) = member("deleted_by") {
+        let _ = write!(text, " by {by}");
+    }
+    if let Some(at) = member("deleted_at") {
+        let _ = write!(text, " on {}", parse_rfc3339(at).map_or_else(|| at.to_owned(), minute));
+    }
+    text.push('.');
+    if let Some(reason) = member("reason") {
+        let _ = write!(text, " Why: {}{}", reason, if reason.ends_with(['.', '!', '?']) { "" } else { "." });
+    }
+    if let Some(other) = member("use_instead") {
+        let _ = write!(text, " Use “{other}” instead.");
+    }
+    let _ = write!(
+        text,
+        " “dataflow connections restore {name}” brings it back; a new connection of the same name also serves all that used it."
+    );
+    Ok(text)
 }
 
 pub fn deleted(client: &Client, form: Output) -> anyhow::Result<()> {

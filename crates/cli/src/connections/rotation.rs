@@ -8,7 +8,7 @@ use dataflow_model::TestReport;
 use http::Method;
 use serde_json::Value;
 
-use super::{accepted, ask, path, read};
+use super::{accepted, ask, path, read, second_login};
 use crate::{
     args::{Output, Rotate},
     output,
@@ -49,7 +49,10 @@ pub(super) fn rotate(client: &Client, form: Output, arguments: &Rotate) -> anyho
              second-login {name}” names those that have not."
         ),
         ("rotated", None) => format!("Rotated: version {version} of “{name}” has the new password, and the database takes it."),
-        ("unchanged", _) => format!("The password of “{name}” was not changed."),
+        ("unchanged", _) => {
+            let told = second_login::refused(client, name)?.map(|told| format!(" {told}")).unwrap_or_default();
+            format!("The password of “{name}” was not changed.{told}")
+        }
         _ => format!(
             "Whether the database has the new password of “{name}” is not known yet. The server finds out by itself; “dataflow connections show {name}” tells how that goes."
         ),

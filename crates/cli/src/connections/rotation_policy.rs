@@ -4,7 +4,7 @@ use dataflow_client::{ApiRequest, Client};
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::{accepted, ask, path};
+use super::{accepted, accepted_as, ask, path};
 use crate::{
     args::{Output, RotationPolicy},
     output,
@@ -40,7 +40,15 @@ pub(super) fn policy(client: &Client, form: Output, arguments: &RotationPolicy) 
     }
     let body = serde_json::to_vec(&body)?;
     let answer = ask(client, &ApiRequest::new(Method::PUT, &path).json(&body).header("If-Match", &etag))?;
-    show(form, name, &accepted(&answer)?)
+    show(form, name, &accepted_as(&answer, flag)?)
+}
+
+/// What the shell calls a member of a policy.
+fn flag(member: &str) -> String {
+    match member {
+        "every_days" | "at_hour" | "length" | "symbols" => format!("--{}", member.replace('_', "-")),
+        other => other.to_owned(),
+    }
 }
 
 fn show(form: Output, name: &str, policy: &Value) -> anyhow::Result<()> {

@@ -37,6 +37,9 @@ pub(super) fn second_login(client: &Client, form: Output, arguments: &SecondLogi
         let path = format!("{path}?anyway={anyway}");
         let answer = ask(client, &ApiRequest::new(Method::DELETE, &path).header("If-Match", &etag))?;
         if answer.problem().code.as_deref().and_then(Code::parse) == Some(Code::LoginNotRetired) {
+            if let Some(told) = refused(client, name)? {
+                bail!("{told}");
+            }
             bail!(
                 "{} Whoever has its password still gets in: “dataflow connections retire {name}” ends that. To forget it all the same, say --anyway.",
                 answer.problem().detail.unwrap_or_default()
@@ -49,7 +52,16 @@ pub(super) fn second_login(client: &Client, form: Output, arguments: &SecondLogi
         return Ok(());
     }
     let Some(username) = username else {
-        return show(&accepted(&ask(client, &ApiRequest::new(Method::GET, &path))?)?, form);
+        let answer = ask(client, &ApiRequest::new(Method::GET, &path))?;
+        if answer.problem().code.as_deref().and_then(Code::parse) == Some(Code::NotFound) {
+            // Or there is no such connection, and that is said.
+            read(client, name)?;
+            bail!(
+                "“{name}” has no second login: a rotation changes the password of the login that it has. With “dataflow connections second-login {name} \
+                 --username USER” it gets one."
+            );
+        }
+        return show(&accepted(&answer)?, form);
     };
     let (_, etag) = read(client, name)?;
     let password = output::read_secret(&format!("Password of “{username}”:"), *password_stdin)?;
@@ -69,6 +81,17 @@ pub(super) fn second_login(client: &Client, form: Output, arguments: &SecondLogi
     let told: Told = serde_json::from_value(kept).context("read the server's answer")?;
     output::say(&told.message);
     Ok(())
+}
+
+/// What there is to say of a second login that the database refuses with the password that is kept.
+pub(super) fn refused(client: &Client, name: &str) -> anyhow::Result<Option<String>> {
+    let answer = ask(client, &ApiRequest::new(Method::GET, &format!("{}/second-login", path(name))))?;
+    if answer.problem().code.as_deref().and_then(Code::parse) == Some(Code::NotFound) {
+        return Ok(None);
+    }
+    let login = accepted(&answer)?;
+    let is_refused = login.get("refused").and_then(Value::as_bool) == Some(true);
+    Ok(login.get("message").and_then(Value::as_str).filter(|_| is_refused).map(str::to_owned))
 }
 
 fn show(answer: &Value, form: Output) -> anyhow::Result<()> {

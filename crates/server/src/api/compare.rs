@@ -37,6 +37,7 @@ use crate::{
     "name": "sales", "state": "differs", "leads_elsewhere": true, 
     "here": {"version": 7, "type": "postgres", "address": "dev.internal:5432 / sales", "etag": "\"0d1c7f4e-6f0b-4a3e-9f57-8a2b54c0f1de.7\""},
     "there": {"version": 3, "type": "postgres", "address": "db.internal:5432 / sales", "etag": "\"5b7e0c52-3f1d-4a8e-b6a9-1d2f7c9e8a41.3\""},
+    "elsewhere": null,
     "differences": [
         {"field": "host", "label": "Host", "here": "dev.internal", "there": "db.internal", "secret": null, "directs": true},
         {"field": "tls.key", "label": "Client key", "here": null, "there": null, "secret": "only_there", "directs": false}
@@ -51,6 +52,8 @@ pub struct PairAnswer {
     /// Null where there is none.
     pub here: Option<SideAnswer>,
     pub there: Option<SideAnswer>,
+    /// With `only_here` and `only_there`: the name of the other side's connection that this one is by an alias, which one of the two has.
+    pub elsewhere: Option<String>,
     /// In the order of the form, where both are there; where one name was asked for that is here only, all that it has.
     pub differences: Vec<DriftAnswer>,
 }
@@ -105,6 +108,7 @@ impl From<Pair> for PairAnswer {
         Self {
             state: pair.state.as_str(),
             leads_elsewhere: pair.leads_elsewhere(),
+            elsewhere: pair.elsewhere,
             name: pair.name,
             here: pair.here.map(Into::into),
             there: pair.there.map(Into::into),

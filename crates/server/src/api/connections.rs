@@ -102,7 +102,7 @@ pub struct LastCheck {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(example = json!({
     "name": "sales", "type": "postgres", "description": "", "tags": ["finance"], "address": "db.internal:5432 / sales", "version": 3,
-    "updated_at": "2026-11-02T09:00:00Z", "updated_by": "ada@example.org", "dependents": 9, "last_check": null
+    "updated_at": "2026-11-02T09:00:00Z", "updated_by": "ada@example.org", "dependents": 9, "rotating": false, "last_check": null
 }))]
 pub struct ConnectionSummary {
     pub name: String,
@@ -118,6 +118,9 @@ pub struct ConnectionSummary {
     pub updated_by: String,
     /// How many workflows depend on it, seen or found in code.
     pub dependents: i64,
+    /// Its password is being rotated, or whether it was is not known yet: until then nothing else changes it. Where one connection is shown,
+    /// `rotation` says more.
+    pub rotating: bool,
     pub last_check: Option<LastCheck>,
 }
 
@@ -156,8 +159,10 @@ fn last_check(row: &ListedRow) -> Option<LastCheck> {
     })
 }
 
+/// Milliseconds with one decimal, as the steps of a report have it.
 pub(crate) fn millis(micros: i64) -> f64 {
-    std::time::Duration::from_micros(u64::try_from(micros).unwrap_or_default()).as_secs_f64() * 1000.0
+    let tenths = u32::try_from(micros.max(0).saturating_add(50) / 100).unwrap_or(u32::MAX);
+    f64::from(tenths) / 10.0
 }
 
 /// The members that a type adds: public fields, and of secret ones whether they are set.
@@ -287,6 +292,7 @@ fn query(params: ListParams) -> Result<ListQuery> {
 
 fn summary(row: ListedRow) -> ConnectionSummary {
     ConnectionSummary {
+        rotating: row.rotation_tries.is_some(),
         last_check: last_check(&row),
         tags: serde_json::from_str(&row.tags).unwrap_or_default(),
         name: row.name,

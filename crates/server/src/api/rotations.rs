@@ -31,7 +31,7 @@ use crate::{
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(example = json!({
     "begun_at": "2026-11-02T09:00:00Z", "begun_by": "ada@example.org", "tries": 3, "next_try_at": "2026-11-02T09:00:20Z",
-    "message": "ada@example.org began to rotate the password at 2026-11-02T09:00:00Z. It is not known yet whether …"
+    "message": "ada@example.org began to rotate the password on 2 Nov 2026, 09:00 UTC. It is not known yet whether …"
 }))]
 pub struct UnderWayAnswer {
     pub begun_at: String,

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
 use dataflow_model::{Laggards, Secret, TestReport};
 use serde::{Deserialize, Serialize};
 
@@ -23,13 +28,15 @@ use crate::{
 
 /// The second login of a connection, in short.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(example = json!({"username": "analytics_b", "state": "stands_by", "since": "2026-11-02T09:00:00Z", "laggards": 0}))]
+#[schema(example = json!({"username": "analytics_b", "state": "stands_by", "refused": false, "since": "2026-11-02T09:00:00Z", "laggards": 0}))]
 pub struct SecondLoginSummary {
     pub username: String,
     /// `stands_by`: the next rotation switches over to it. `retiring`: it served before the last one did, and works until nobody lags behind.
     /// `another_address`: it was given for another address than the connection has now, and has to be given again.
     #[schema(value_type = String, example = "stands_by")]
     pub state: &'static str,
+    /// The database refuses it with the password that is kept: it has to be given again.
+    pub refused: bool,
     /// When it was given, or switched over from.
     pub since: String,
     /// How many workflows of the last day were last given this login and not the one of now.
@@ -41,6 +48,7 @@ impl From<&SecondLogin> for SecondLoginSummary {
         Self {
             username: login.username.clone(),
             state: login.standing.as_str(),
+            refused: login.is_refused(),
             since: rfc3339(login.since),
             laggards: login.laggards.total,
         }
@@ -50,7 +58,7 @@ impl From<&SecondLogin> for SecondLoginSummary {
 /// The second login of a connection. Its password is told nobody.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(example = json!({
-    "username": "analytics", "state": "retiring", "since": "2026-11-02T09:00:00Z", "by": "ada@example.org", "retires_from": 4,
+    "username": "analytics", "state": "retiring", "refused": false, "since": "2026-11-02T09:00:00Z", "by": "ada@example.org", "retires_from": 4,
     "laggards": Laggards::example(), "under_way": false, "failed_tries": 0, "next_try_at": "2026-11-02T09:01:00Z",
     "message": "“analytics” is not retired yet: 1 workflow was last given it and not the login of now (daily_sales.load)."
 }))]
@@ -59,6 +67,8 @@ pub struct SecondLoginAnswer {
     /// As of the connection's `second_login`.
     #[schema(value_type = String, example = "retiring")]
     pub state: &'static str,
+    /// The database refuses it with the password that is kept: it has to be given again.
+    pub refused: bool,
     /// When it was given, or switched over from, and by whom.
     pub since: String,
     pub by: String,
@@ -70,7 +80,7 @@ pub struct SecondLoginAnswer {
     pub under_way: bool,
     /// How often a new password could not be set for it since the last that could.
     pub failed_tries: i64,
-    /// When it is looked at again; null of one that stands by.
+    /// When it is looked at again; null where that waits for the next rotation.
     pub next_try_at: Option<String>,
     /// How it stands, in a sentence or two.
     pub message: String,
@@ -78,15 +88,15 @@ pub struct SecondLoginAnswer {
 
 impl From<SecondLogin> for SecondLoginAnswer {
     fn from(login: SecondLogin) -> Self {
-        let is_looked_at = login.retires_from.is_some() || login.tries > 0;
         Self {
             message: login.sentence(),
             state: login.standing.as_str(),
+            refused: login.is_refused(),
             since: rfc3339(login.since),
             retires_from: login.retires_from,
             under_way: login.is_at_it,
             failed_tries: login.tries,
-            next_try_at: is_looked_at.then(|| rfc3339(login.next_at)),
+            next_try_at: login.is_looked_after.then(|| rfc3339(login.next_at)),
             username: login.username,
             by: login.by,
             laggards: login.laggards,
@@ -97,13 +107,18 @@ impl From<SecondLogin> for SecondLoginAnswer {
 /// Shows the second login of a connection, and who is waited for before it is retired.
 #[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/connections/{name}/second-login", operation_id = "show_second_login", tag = "connections",
     params(("workspace" = String, Path), ("name" = String, Path)),
-    responses((status = 200, body = SecondLoginAnswer), (status = 404), (status = 410)))]
+    responses((status = 200, body = SecondLoginAnswer, headers(("ETag" = String))), (status = 404), (status = 410)))]
 pub async fn show_second_login(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,
     named: Named,
-) -> Result<Json<SecondLoginAnswer>> {
-    Ok(Json(second_login::show(&app, &caller, &named.workspace, &named.name).await?.into()))
+) -> Result<Response> {
+    Ok(respond(second_login::show(&app, &caller, &named.workspace, &named.name).await?))
+}
+
+fn respond(login: SecondLogin) -> Response {
+    let etag = login.etag.clone();
+    ([(header::ETAG, etag)], Json(SecondLoginAnswer::from(login))).into_response()
 }
 
 /// Another login of the same server.
@@ -120,7 +135,7 @@ pub struct SecondLoginBody {
 /// first, as a change of the connection would be. From then on a rotation switches over to it, and back at the next.
 #[utoipa::path(put, path = "/api/v1/workspaces/{workspace}/connections/{name}/second-login", operation_id = "put_second_login", tag = "connections",
     params(("workspace" = String, Path), ("name" = String, Path), ("If-Match" = String, Header, description = "The connection's ETag that was read, a list of such, or `*`")), request_body = SecondLoginBody,
-    responses((status = 200, body = SecondLoginAnswer), (status = 403, description = "tests_disabled"), (status = 404),
+    responses((status = 200, body = SecondLoginAnswer, headers(("ETag" = String))), (status = 403, description = "tests_disabled"), (status = 404),
         (status = 409, description = "test_failed, rotation_under_way, login_not_retired"), (status = 410), (status = 412), (status = 415), (status = 422), (status = 428), (status = 429)))]
 pub async fn put_second_login(
     State(app): State<Arc<App>>,
@@ -128,7 +143,7 @@ pub async fn put_second_login(
     named: Named,
     IfMatch(precondition): IfMatch,
     JsonBody(body): JsonBody<SecondLoginBody>,
-) -> Result<Json<SecondLoginAnswer>> {
+) -> Result<Response> {
     let SecondLoginBody { username, password } = body;
     let new = NewLogin { username, password };
     let kept = second_login::put(&app, &caller, &named.workspace, &named.name, (new, &precondition)).await;
@@ -136,7 +151,7 @@ pub async fn put_second_login(
         Err(Error::Repeated) => second_login::show(&app, &caller.without_key(), &named.workspace, &named.name).await?,
         kept => kept?,
     };
-    Ok(Json(login.into()))
+    Ok(respond(login))
 }
 
 /// Forgets the second login of a connection. At the database it stays as it is: one that served and is not retired yet lets in who has its

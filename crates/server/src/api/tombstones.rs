@@ -73,11 +73,12 @@ pub async fn list_tombstones(
     Ok(listed(tombstones::list(&app, &caller, &workspace, &params.into()).await?, answer))
 }
 
-/// Brings back what was deleted last under a name, as it was: programs that use the name work again at once, without a restart.
+/// Brings back what was deleted last under a name, as it was: programs that use the name work again at once, without a restart. A name that was
+/// last an alias of another deleted connection is refused, unless the tombstone is named by its `ETag`.
 #[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/connections/{name}/restore", operation_id = "restore_connection", tag = "connections",
     params(("workspace" = String, Path), ("name" = String, Path), ("If-Match" = String, Header, description = "The tombstone's ETag, a list of such, or `*`")),
     responses((status = 200, body = ConnectionAnswer, headers(("ETag" = String))), (status = 403), (status = 404), (status = 409, description = "name_taken"),
-        (status = 410, description = "connection_deleted"), (status = 412), (status = 428)))]
+        (status = 410, description = "connection_deleted"), (status = 412), (status = 422), (status = 428)))]
 pub async fn restore_connection(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,

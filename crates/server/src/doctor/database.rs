@@ -12,6 +12,8 @@ use crate::{
 
 /// The first SQLite without the reset bug: <https://www.sqlite.org/wal.html#walresetbug>.
 const SQLITE: [u32; 3] = [3, 51, 3];
+/// Names that a finding names.
+const NAMED: usize = 5;
 /// The oldest PostgreSQL that is tested.
 const POSTGRES: u32 = 15;
 
@@ -64,6 +66,9 @@ pub(super) async fn examine(look: &mut Look, data: &DataConfig, is_running: bool
     if let Err(StoreError::Refused { sentence, source }) = store::tick(look).await {
         findings.push(Finding::problem("change clock", format!("The store has none that can be read: {source}."), sentence));
     }
+    if matches!(look.schema().await, Ok((own, build)) if own == build) {
+        findings.push(names(look).await);
+    }
     findings.push(match look.triggers().await {
         Ok(found) if found.is_empty() => Finding::ok("triggers", "none: nothing but this program acts on what is saved"),
         Ok(found) => Finding::problem(
@@ -74,6 +79,34 @@ pub(super) async fn examine(look: &mut Look, data: &DataConfig, is_running: bool
         Err(error) => unanswered("triggers", &error),
     });
     findings
+}
+
+/// That each name leads to the one connection that has it. The table which says so has no MAC, since no secret goes by it; but by a row that is too
+/// many nobody else gets a name, and by one that is missing two may.
+async fn names(look: &mut Look) -> Finding {
+    let told = |names: &[String]| {
+        let shown: Vec<_> = names.iter().take(NAMED).map(String::as_str).collect();
+        let more = if names.len() > NAMED { ", …" } else { "" };
+        format!("{}{more}", printable(&shown.join(", ")))
+    };
+    let most = i64::try_from(NAMED + 1).unwrap_or(i64::MAX);
+    match look.names(most).await {
+        Ok([taken, free]) if taken.is_empty() && free.is_empty() => {
+            Finding::ok("names", "each leads to the connection that has it, and to no other")
+        }
+        Ok([taken, free]) => {
+            let mut found = Vec::new();
+            if !taken.is_empty() {
+                found.push(format!("Taken for connections that do not have them: {}.", told(&taken)));
+            }
+            if !free.is_empty() {
+                found.push(format!("Of a connection, and not taken for it: {}.", told(&free)));
+            }
+            let hint = "The table live_names was changed outside of this program. Find out by whom, and restore a backup with “dataflow restore --replace”.";
+            Finding::problem("names", found.join(" "), hint)
+        }
+        Err(error) => unanswered("names", &error),
+    }
 }
 
 fn unanswered(check: &'static str, error: &(dyn Error + 'static)) -> Finding {

@@ -43,7 +43,13 @@ impl Error {
                 Some("Open the step from the connection's page again, look at who uses it, and confirm it there."),
             ),
             Self::TestFailed(_) => (None, Some("Correct what the test has found, or untick “Test before it serves”.")),
-            Self::RotationUnderWay(_) => (None, Some("Wait until it is over, and try again; its page says how it stands.")),
+            Self::RotationUnderWay(_) => (
+                None,
+                Some(
+                    "Wait until it is over, and try again. What cannot be settled is given up on the connection's page, or by “dataflow connections rotate NAME --give-up”.",
+                ),
+            ),
+            Self::LoginNotRetired(login) if login.is_refused() => (None, None),
             Self::LoginNotRetired(_) => (
                 None,
                 Some(
@@ -91,7 +97,7 @@ mod tests {
     use super::*;
     use crate::{
         error::{NotLetIn, Tombstone},
-        ops::rotations::second_login::NotRetired,
+        ops::rotations::{UnderWay, second_login::NotRetired},
     };
 
     /// One of each.
@@ -120,6 +126,7 @@ mod tests {
             Error::TestFailed(Box::new(crate::error::tests::failed_report())),
             Error::NotRestorable(Box::new(tombstone())),
             Error::NameTaken("sales".into()),
+            Error::RotationUnderWay(Box::new(UnderWay::example())),
             Error::LoginNotRetired(Box::new(NotRetired::example())),
             Error::PreconditionRequired,
             Error::VersionConflict,

@@ -11,6 +11,7 @@ use super::{
     access::{Action, Caller, authorise},
     connections::etag,
     history::{Difference, FieldChange, Held, differences},
+    names,
     paging::{PAGE_MAX, Page, Paging, write_cursor},
     rows::{Sealed as _, VersionContent},
 };
@@ -82,6 +83,8 @@ pub struct Pair {
     pub state: State,
     pub here: Option<Side>,
     pub there: Option<Side>,
+    /// Where it is on one side alone: the name of the connection on the other side that it is by an alias, which one of the two has.
+    pub elsewhere: Option<String>,
     /// What a copy from here would find other there; `before` is there, and `after` is here.
     pub drifts: Vec<Drift>,
     key: String,
@@ -98,6 +101,7 @@ impl Pair {
 /// What stands on one side.
 #[derive(Debug)]
 pub struct Side {
+    id: String,
     pub version: i64,
     pub type_id: String,
     pub address: String,
@@ -107,6 +111,7 @@ pub struct Side {
 impl Side {
     fn of(row: &ConnectionRow) -> Self {
         Self {
+            id: row.id.clone(),
             version: row.version,
             type_id: row.type_id.clone(),
             address: row.address.clone(),
@@ -159,6 +164,7 @@ pub async fn compare(
             let pair = pair(app, key, here, there)?;
             let is_asked = !drift_only || pair.state != State::Same;
             if looked == LOOKED_THROUGH || (is_asked && rows.len() == limit) {
+                sides.find_elsewhere(app, callers, &mut rows).await?;
                 return Ok(Page { rows, next: Some(write_cursor(&(last, String::new()))) });
             }
             looked += 1;
@@ -168,6 +174,7 @@ pub async fn compare(
             }
         }
         if is_end {
+            sides.find_elsewhere(app, callers, &mut rows).await?;
             return Ok(Page { rows, next: None });
         }
     }
@@ -189,7 +196,9 @@ pub async fn compare_one(app: &App, callers: &Callers, workspaces: (&str, &str),
         return Err(Error::NotFound("connection"));
     }
     let whole = here.clone();
-    let pair = pair(app, key, here, there)?;
+    let mut pairs = [pair(app, key, here, there)?];
+    sides.find_elsewhere(app, callers, &mut pairs).await?;
+    let [pair] = pairs;
     match whole {
         Some((_, version)) if pair.state == State::OnlyHere => Ok(Pair { drifts: drifts(app, None, &version)?, ..pair }),
         _ => Ok(pair),
@@ -228,6 +237,26 @@ impl<'c> Sides<'c> {
         Ok(names)
     }
 
+    /// Looks for what is on one side alone under another name on the other side.
+    async fn find_elsewhere(&self, app: &App, callers: &Callers, pairs: &mut [Pair]) -> Result<()> {
+        let mut read = app.store.read().await?;
+        let mut has_any = false;
+        for workspace in [&self.here, &self.there] {
+            has_any |= store::has_aliases(&mut read, &workspace.id.to_string()).await?;
+        }
+        for pair in pairs.iter_mut().filter(|_| has_any) {
+            let (other, caller, side) = match pair.state {
+                State::OnlyHere => (&self.there, &callers.there, &pair.here),
+                State::OnlyThere => (&self.here, &callers.here, &pair.there),
+                State::Same | State::Differs | State::Altered => continue,
+            };
+            let Some(side) = side else { continue };
+            let found = elsewhere(app, &mut read, other, (&side.id, &pair.name, &pair.key)).await?;
+            pair.elsewhere = found.filter(|name| caller.may_see_name(name));
+        }
+        Ok(())
+    }
+
     async fn rows(&self, read: &mut Read, workspace: &Workspace, after: &str, most: usize) -> Result<Vec<Serving>> {
         let id = workspace.id.to_string();
         let Some(names) = &self.names else {
@@ -242,6 +271,24 @@ impl<'c> Sides<'c> {
         }
         Ok(rows)
     }
+}
+
+/// The name of the live connection of another workspace that has this name as an alias, or else has one of this connection's aliases as its own.
+async fn elsewhere(app: &App, read: &mut Read, other: &Workspace, (id, name, key): (&str, &str, &str)) -> Result<Option<String>> {
+    let other = other.id.to_string();
+    match names::led(app, read, (&other, key), name).await {
+        // One that was bent leads nowhere.
+        Ok(None) | Err(Error::SecretUnreadable(_)) => {}
+        Ok(Some(row)) => return Ok(Some(row.name)),
+        Err(error) => return Err(error),
+    }
+    for alias in store::aliases_of(read, id).await? {
+        let row = store::newest_connection(read, &other, &alias.name, &alias.name_key).await?;
+        if let Some(row) = row.filter(|row| row.deleted_at.is_none()) {
+            return Ok(Some(row.name));
+        }
+    }
+    Ok(None)
 }
 
 fn pair(app: &App, key: String, here: Option<Serving>, there: Option<Serving>) -> Result<Pair> {
@@ -264,7 +311,7 @@ fn pair(app: &App, key: String, here: Option<Serving>, there: Option<Serving>) -
         (Err(_), _) | (_, Err(_)) => (State::Altered, Vec::new()),
     };
     let [here, there] = sides;
-    Ok(Pair { name, state, here, there, drifts, key })
+    Ok(Pair { name, state, here, there, elsewhere: None, drifts, key })
 }
 
 /// The operator learns why one is not compared.

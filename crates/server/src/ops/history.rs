@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Context;
-use dataflow_model::{ConnectionType, FieldError, FieldPath, PublicFields, Tag, settle::Settled};
+use dataflow_model::{Cause, ConnectionType, FieldError, FieldPath, PublicFields, Tag, TestError, TestReport, settle::Settled};
 
 pub use self::difference::{Difference, FieldChange, SecretDifference, Value};
 pub(super) use self::difference::{Held, differences};
@@ -20,7 +20,7 @@ use super::{
     connections::{Connection, Precondition, current, etag, hold_current},
     idempotency::begin,
     paging::{Page, Paging},
-    rotations::{self, second_login},
+    rotations::{self, PASSWORD, second_login},
     rows::{Sealed as _, VersionContent, uuid},
     safe_change::{self, Candidate, Carried, Trial, Tried},
     save::{Act, Next, save},
@@ -32,6 +32,7 @@ use super::{
 use crate::{
     app::{App, Workspace},
     audit::{self, Event},
+    clock::minute,
     error::{Error, Result},
     store::{self, ConnectionRow, Handle, VersionRow},
 };
@@ -269,7 +270,40 @@ async fn try_restore(
     let (connector, fingerprint) = (kind.connector.as_str(), sealed.fingerprint());
     let (serving, carried) = ((&row, &version), Carried::default());
     let candidate = Candidate { workspace: &workspace, connector, fields, fingerprint, serving, users, carried };
-    safe_change::try_first(app, caller, candidate).await
+    match safe_change::try_first(app, caller, candidate).await {
+        Err(Error::TestFailed(report)) => {
+            let now = (&row, &old);
+            Err(Error::TestFailed(Box::new(told_of_its_age(app, *report, now, (wanted.version, &content)).await?)))
+        }
+        tried => tried,
+    }
+}
+
+/// A report that says why an older version is refused, where its password was replaced since.
+async fn told_of_its_age(
+    app: &App,
+    report: TestReport,
+    (row, now): (&ConnectionRow, &VersionContent),
+    (version, older): (i64, &VersionContent),
+) -> Result<TestReport> {
+    let since = |content: &VersionContent| {
+        let mut secrets = content.secrets.iter();
+        secrets.find_map(|(path, secret)| (path.as_str() == PASSWORD).then_some(secret.version))
+    };
+    let (Some(was), Some(is)) = (since(older), since(now)) else { return Ok(report) };
+    let Some(error) = report.error.as_ref().filter(|error| error.code == Cause::CredentialsRefused && was != is) else {
+        return Ok(report);
+    };
+    let came = store::version(&mut app.store.read().await?, &row.id, is).await?;
+    let when = came.map(|came| format!(" on {}", minute(came.saved_at))).unwrap_or_default();
+    let hint = format!(
+        "The password was replaced{when} by version {is}, and version {version} has the one of before: a restore brings the secrets of then back, too. To \
+         keep the password of now, edit the connection instead: what “dataflow connections diff {} {} {version}” and its page History show is what to \
+         set.",
+        row.name, row.version
+    );
+    let error = Some(TestError { hint, ..error.clone() });
+    Ok(TestReport { error, ..report })
 }
 
 /// The type of an older version, if it takes all that the version holds.

@@ -107,7 +107,9 @@ async fn named_rows(
         let words = if terms.is_empty() { Vec::new() } else { store::words_of(read, &row).await? };
         let depend = store::dependents(read, (workspace_id, &row.name_key)).await?;
         let by_aliases = store::count_by_aliases(read, (&row.id, &row.name_key)).await?;
-        let listed = ListedRow { dependents: depend.seen + depend.found + by_aliases, ..ListedRow::from(&row) };
+        let rotation_tries = store::rotation(read, &row.id).await?.map(|rotation| rotation.tries);
+        let dependents = depend.seen + depend.found + by_aliases;
+        let listed = ListedRow { dependents, rotation_tries, ..ListedRow::from(&row) };
         if follows(&listed) && terms.iter().all(|term| words.iter().any(|word| term.takes(word))) {
             rows.push(listed);
         }

@@ -63,7 +63,7 @@ pub(super) async fn find(app: &App, handle: &mut impl Handle, workspace: &Worksp
 }
 
 /// The live connection that an alias of exactly this name leads to.
-async fn led(
+pub(super) async fn led(
     app: &App,
     handle: &mut impl Handle,
     (workspace_id, key): (&str, &str),

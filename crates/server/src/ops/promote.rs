@@ -80,6 +80,10 @@ pub async fn copy(app: &App, callers: &Callers, workspace: &str, name: &str, ord
     let original = view(app, row, &version)?;
     let caller = &callers.there;
     let is_new = target.is_none();
+    if order.precondition == Precondition::Missing && target.as_ref().is_some_and(|(row, _)| row.name != name) {
+        // Another connection has it as an alias: who has seen none of this name does not change that one.
+        return Err(Error::NameTaken(name.to_owned()));
+    }
     let connection = if let Some(target) = target {
         let change = over(app, (kind, &original, &version), (&there, target), order)?;
         let change = Change { copied_from: Some(origin), ..change };

@@ -178,6 +178,7 @@ pub async fn restore(app: &App, caller: &Caller, workspace: &str, name: &str, pr
     let mut write = begin(app, caller).await?;
     let workspace_id = workspace.id.to_string();
     let newest = store::newest_connection(&mut write, &workspace_id, name, &name.to_ascii_lowercase()).await?;
+    refuse_older(caller, &mut write, (&workspace_id, name), (newest.as_ref(), precondition)).await?;
     let id = newest.ok_or(Error::NotFound("connection"))?.id;
     store::hold_connection_by_id(&mut write, &id).await?;
     let gone = || Error::NotFound("connection");
@@ -210,6 +211,29 @@ pub async fn restore(app: &App, caller: &Caller, workspace: &str, name: &str, pr
     app.caches.forget_aliases(&mut write);
     write.commit().await.map_err(taken(&row.name))?;
     connections::view(app, row, &version)
+}
+
+/// A name may have led to something else since: to a connection that had it as an alias, and was deleted, too. Whoever asks for the name means
+/// that one, as [`super::names::find`] has it, and is not given an older one without a word; who names the older one by its entity tag is.
+async fn refuse_older(
+    caller: &Caller,
+    write: &mut Write,
+    (workspace_id, name): (&str, &str),
+    (own, precondition): (Option<&ConnectionRow>, &Precondition),
+) -> Result<()> {
+    if own.is_some_and(|own| own.deleted_at.is_none() || *precondition != Precondition::Any) {
+        return Ok(());
+    }
+    let last = store::deleted_under_alias(write, workspace_id, name).await?;
+    let is_later = |last: &ConnectionRow| own.is_none_or(|own| last.deleted_at > own.deleted_at);
+    let Some(last) = last.filter(|last| caller.may_see_name(&last.name) && is_later(last)) else { return Ok(()) };
+    let mut text = format!("was last another name of “{}”, which is deleted: bring that one back by its own name", last.name);
+    if own.is_some() {
+        text.push_str(
+            "; what was deleted earlier under this one comes back from the page “Deleted connections”, or with its ETag",
+        );
+    }
+    Err(Error::Invalid(vec![FieldError::new("name", "is_alias", text)]))
 }
 
 /// Has the name of a connection lead to it again, and those of its aliases, but for what is another's by now: gives these, which are gone. In the

@@ -101,6 +101,12 @@ pub async fn alias(handle: &mut impl Handle, workspace_id: &str, name: &str, nam
     )
 }
 
+/// Whether any connection of a workspace has, or had, another name.
+pub async fn has_aliases(handle: &mut impl Handle, workspace_id: &str) -> Result<bool> {
+    let sql = "SELECT name FROM aliases WHERE workspace_id = $1 LIMIT 1";
+    Ok(fetch!(handle, fetch_optional, (String,), sql, workspace_id)?.is_some())
+}
+
 /// The connection that was deleted last of those that had this alias.
 pub async fn deleted_under_alias(handle: &mut impl Handle, workspace_id: &str, name: &str) -> Result<Option<ConnectionRow>> {
     fetch!(

@@ -40,7 +40,7 @@ pub struct ConnectionRow {
     pub mac: Vec<u8>,
 }
 
-/// What lists show of a [`ConnectionRow`]. Without its MAC: nothing of it directs a connection. Made of one, it has no dependents.
+/// What lists show of a [`ConnectionRow`]. Without its MAC: nothing of it directs a connection. Made of one, it has no dependents and no rotation.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct ListedRow {
     pub id: String,
@@ -61,6 +61,8 @@ pub struct ListedRow {
     pub recent_checks: String,
     /// How many workflows depend on its name.
     pub dependents: i64,
+    /// How often it was tried to settle its rotation, if there is one.
+    pub rotation_tries: Option<i64>,
 }
 
 impl From<&ConnectionRow> for ListedRow {
@@ -82,6 +84,7 @@ impl From<&ConnectionRow> for ListedRow {
             check_micros: row.check_micros,
             recent_checks: row.recent_checks.clone(),
             dependents: 0,
+            rotation_tries: None,
         }
     }
 }

@@ -95,6 +95,21 @@ impl Look {
         Ok(names)
     }
 
+    /// Names of the table that says which are taken, held against the connections and aliases that have them: those that are taken and lead nowhere,
+    /// and those that lead somewhere and are not taken. At most so many of each.
+    pub async fn names(&mut self, most: i64) -> Result<[Vec<String>; 2]> {
+        let taken = "SELECT n.name_key FROM live_names n WHERE NOT EXISTS (SELECT 1 FROM connections c WHERE c.id = n.connection_id \
+                     AND c.workspace_id = n.workspace_id AND c.deleted_at IS NULL AND (c.name_key = n.name_key OR EXISTS (SELECT 1 FROM aliases a \
+                     WHERE a.connection_id = c.id AND a.name_key = n.name_key))) ORDER BY n.name_key LIMIT $1";
+        let free = "SELECT f.name_key FROM (SELECT c.workspace_id, c.name_key, c.id FROM connections c WHERE c.deleted_at IS NULL \
+                    UNION ALL SELECT a.workspace_id, a.name_key, c.id FROM aliases a JOIN connections c ON c.id = a.connection_id \
+                    WHERE c.deleted_at IS NULL) f WHERE NOT EXISTS (SELECT 1 FROM live_names n WHERE n.workspace_id = f.workspace_id \
+                    AND n.name_key = f.name_key AND n.connection_id = f.id) ORDER BY f.name_key LIMIT $1";
+        let taken = fetch!(self, fetch_all, (String,), taken, most)?;
+        let free = fetch!(self, fetch_all, (String,), free, most)?;
+        Ok([taken, free].map(|names| names.into_iter().map(|(name,)| name).collect()))
+    }
+
     /// The newest time that a row bears, microseconds UTC.
     pub async fn newest(&mut self) -> Result<Option<i64>> {
         let (newest,) = fetch!(

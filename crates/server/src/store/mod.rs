@@ -61,7 +61,7 @@ pub use self::{
     },
     aliases::{
         AliasRow, alias, aliases_of, claim_name, count_by_aliases, delete_alias, deleted_under_alias, drop_unused_names,
-        insert_alias, kept_aliases,
+        has_aliases, insert_alias, kept_aliases,
     },
     audit::{
         AuditRow, ChainRow, ReadsRow, append_audit, chain, chain_event, chain_without_row, chains, count_reads, drop_events,

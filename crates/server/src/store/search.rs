@@ -248,7 +248,8 @@ macro_rules! page {
             concat!(
                 "SELECT c.*, COALESCE((SELECT d.seen + d.found FROM dependents d WHERE d.workspace_id = $1 AND d.name_key = c.name_key), 0) \
                  + COALESCE((SELECT CAST(sum(a.seen + a.found) AS BIGINT) FROM live_names n JOIN dependents a ON a.workspace_id = n.workspace_id \
-                 AND a.name_key = n.name_key WHERE n.connection_id = c.id AND n.name_key <> c.name_key), 0) AS dependents \
+                 AND a.name_key = n.name_key WHERE n.connection_id = c.id AND n.name_key <> c.name_key), 0) AS dependents, \
+                 (SELECT r.tries FROM rotations r WHERE r.connection_id = c.id) AS rotation_tries \
                  FROM (SELECT c.id, c.name, c.name_key, c.version, c.type, c.description, c.tags, c.address, c.updated_at, c.updated_by, \
                  c.checked_at, c.check_status, c.check_summary, c.check_micros, c.recent_checks FROM ",
                 $from, " WHERE ", $row, ".workspace_id = $1 AND c.deleted_at IS NULL", $($first)*,

@@ -82,13 +82,19 @@ fn line(app: &App, pair: Pair, (here, there): (&str, &str), [creates, edits]: [b
     let (tone, words) = match pair.state {
         How::Same => ("ok", "Same".to_owned()),
         How::Differs => ("warn", "Differs".to_owned()),
-        How::OnlyHere => ("warn", format!("Not in {there}")),
-        How::OnlyThere => ("none", format!("Only in {there}")),
+        How::OnlyHere => match &pair.elsewhere {
+            Some(name) => ("none", format!("In {there} it is “{name}”")),
+            None => ("warn", format!("Not in {there}")),
+        },
+        How::OnlyThere => match &pair.elsewhere {
+            Some(name) => ("none", format!("Here it is “{name}”")),
+            None => ("none", format!("Only in {there}")),
+        },
         How::Altered => ("bad", "Changed outside of this program".to_owned()),
     };
     let copies = match pair.state {
         How::Differs => edits && pair.drifts.iter().any(|drift| drift.copies(true)),
-        How::OnlyHere => creates,
+        How::OnlyHere => creates && pair.elsewhere.is_none(),
         How::Same | How::OnlyThere | How::Altered => false,
     };
     let sides = pair.here.as_ref().zip(pair.there.as_ref());
@@ -183,6 +189,9 @@ async fn form(app: &App, caller: &Caller, named: &Named, to: &str, again: Option
     authorise(app, caller, to, action).await?;
     if pair.here.is_none() {
         return Err(Error::NotFound("connection"));
+    }
+    if pair.elsewhere.is_some() {
+        return Err(Error::NameTaken(name.clone()));
     }
     let is_there = pair.there.is_some();
     let offered = is_there && app.tests.is_enabled() && users::admits(app, caller, to, name).await?;

@@ -19,7 +19,7 @@ use super::{
     session::SignedIn,
     shell::{Place, inside},
     view::{
-        connection::{CheckLine, Connection, Fact, FactValue, FailingNotice},
+        connection::{CheckLine, Connection, Fact, FactValue, FailingNotice, Rotation},
         form::Waiting,
         list::detail,
         parts::{Here, ago, duration, plural},
@@ -31,7 +31,7 @@ use crate::{
     api::{connections::millis, extract::Named},
     app::App,
     clock::parse_rfc3339,
-    ops::{Action, activity, checks, connections, paging::Paging, rotations},
+    ops::{Action, activity, checks, connections, paging::Paging},
 };
 
 /// How many checks and dependents the page shows.
@@ -81,8 +81,14 @@ pub async fn show(
     let valid = WorkspaceName::new(workspace.name.as_str()).ok().zip(ConnectionName::new(row.name.as_str()).ok());
     let page_view = Connection {
         type_label: kind.map_or_else(|| row.type_id.clone(), |kind| kind.label.clone()),
-        status: last_status(&row.into()),
-        detail: row.checked_at.map(|at| status_detail(row, &ago(now, at))).unwrap_or_default(),
+        status: connection
+            .rotation
+            .as_ref()
+            .map_or_else(|| last_status(&row.into()), |rotation| Status::rotating(rotation.is_stuck())),
+        detail: match &connection.rotation {
+            Some(rotation) => format!("begun {}", ago(now, rotation.begun_at)),
+            None => row.checked_at.map(|at| status_detail(row, &ago(now, at))).unwrap_or_default(),
+        },
         facts: kind.map(|kind| facts(kind, &connection)).unwrap_or_default(),
         version: row.version,
         saved: format!("saved {} by {}", ago(now, row.updated_at), row.updated_by),
@@ -108,7 +114,7 @@ pub async fn show(
         aliases: alias_lines(&app, &caller, &workspace.name, &named.name).await?,
         narrowed: row.users.is_some(),
         rotates: shell.may.edit && app.tests.is_enabled() && can_rotate(kind, &connection),
-        rotation: connection.rotation.as_ref().map(rotations::UnderWay::sentence),
+        rotation: connection.rotation.as_ref().map(Rotation::from),
         second_login: connection.second_login.as_ref().map(|login| (login.username.clone(), standing(login))),
         policy: connection
             .rotation_policy

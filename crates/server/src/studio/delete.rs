@@ -12,6 +12,7 @@ use super::{
     answer::{PageResult, go, page},
     dependents::{first, lines},
     fields::Fields,
+    form::refuse_while_rotating,
     session::SignedIn,
     shell::inside,
     view::{delete::Delete, parts::Here},
@@ -38,6 +39,7 @@ pub async fn ask(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, named:
         // By an alias it would be asked for the wrong name.
         return Ok(go(&headers, &format!("/w/{}/connections/{}/delete", named.workspace, connection.row.name)));
     }
+    refuse_while_rotating(&connection)?;
     let etag = connection.etag();
     Ok(page(StatusCode::OK, &dialog(&app, &caller, &named, etag, Typed::default()).await?))
 }

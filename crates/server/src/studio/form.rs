@@ -172,6 +172,7 @@ pub async fn create(
 /// The form of a stored connection.
 pub async fn show_edit(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, named: Named) -> PageResult {
     let (place, connection, kind) = stored_place(&app, &caller, &named, &format!("Edit {}", named.name)).await?;
+    refuse_while_rotating(&connection)?;
     let filled = Filled::stored(&connection, is_admin(&place));
     let purpose = edited(&app, &caller, &place, (&named.name, connection.etag()), true).await?;
     Ok(page(StatusCode::OK, &view(place, purpose, kind, filled)))
@@ -266,6 +267,14 @@ pub async fn stored_place<'a>(
     Ok((place, connection, kind))
 }
 
+/// No form is shown for what would be refused: what is under way, and what ends it, stands in its place.
+pub(super) fn refuse_while_rotating(connection: &Connection) -> Result<()> {
+    match &connection.rotation {
+        Some(rotation) => Err(Error::RotationUnderWay(Box::new(rotation.clone()))),
+        None => Ok(()),
+    }
+}
+
 /// Why a save was refused, where the form can be shown again.
 struct Refusal {
     status: StatusCode,
@@ -305,6 +314,10 @@ impl Refusal {
             Error::TestFailed(report) => {
                 let text = Some(did_not_pass(&report));
                 return Ok(Self { status, errors: Vec::new(), text, report: Some(report) });
+            }
+            Error::RotationUnderWay(rotation) => {
+                let text = format!("{} Nothing was saved. {}", rotation.sentence(), rotation.end());
+                (Vec::new(), Some(text))
             }
             Error::VersionConflict => {
                 let text = "Somebody saved another version since this form was opened. Open the connection in a second tab to see it, \

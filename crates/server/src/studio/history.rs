@@ -12,11 +12,12 @@ use super::{
     answer::{PageResult, go, page},
     dependents::first,
     fields::Fields,
-    form::did_not_pass,
+    form::{did_not_pass, refuse_while_rotating},
     second_look::Sent,
     session::SignedIn,
     shell::{Place, inside},
     view::{
+        connection::Rotation,
         history::{Change, Changes, Compared, History, Line, Purge, Restore, Told},
         parts::{Here, Pages, ago, rfc3339},
     },
@@ -52,7 +53,8 @@ pub async fn show(
     let paging = Paging { cursor: Some(cursor.to_owned()).filter(|cursor| !cursor.is_empty()), limit: None };
     let found = history::list(&app, &caller, workspace, name, &paging).await;
     let found = found.map_err(|error| if matches!(error, Error::Invalid(_)) { Error::NotFound("page") } else { error })?;
-    let newest = connections::show(&app, &caller, workspace, name).await?.row.version;
+    let connection = connections::show(&app, &caller, workspace, name).await?;
+    let newest = connection.row.version;
     let (from, to) = (fields.text("from").trim(), fields.text("to").trim());
     let (compared, problem) = match (from.parse(), to.parse()) {
         _ if from.is_empty() && to.is_empty() => (None, None),
@@ -68,6 +70,7 @@ pub async fn show(
     let address = format!("{}/{name}/versions", shell.at("connections"));
     let view = History {
         newest,
+        rotation: connection.rotation.as_ref().map(Rotation::from),
         pages: Pages::of(&address, "", cursor, found.next.as_deref()),
         lines: found.rows.into_iter().map(|entry| line(&app.catalogue, entry, now)).collect(),
         from: if from.is_empty() && newest > 1 { (newest - 1).to_string() } else { from.to_owned() },
@@ -147,7 +150,9 @@ pub(super) fn words(catalogue: &Catalogue, path: &str, value: &Value) -> String 
 
 /// Shows the dialog that restores a version.
 pub async fn ask(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, at: Versioned) -> PageResult {
-    Ok(page(StatusCode::OK, &restore_dialog(&app, &caller, &at, (None, true)).await?))
+    let dialog = restore_dialog(&app, &caller, &at, (None, true)).await?;
+    refuse_while_rotating(&connections::show(&app, &caller, &at.workspace, &at.name).await?)?;
+    Ok(page(StatusCode::OK, &dialog))
 }
 
 /// Restores, if nobody saved another version since the dialog was opened.

@@ -149,6 +149,7 @@ fn line(app: &App, row: ListedRow, weakened: &BTreeSet<(String, String)>, now: i
         type_label: kind.map_or_else(|| row.type_id.clone(), |kind| kind.label.clone()),
         glyph: kind.map_or_else(|| Glyph { text: "?".to_owned(), color: "#555555".to_owned() }, Glyph::from),
         status: last_status(&row),
+        is_rotating: row.rotation_tries.is_some(),
         detail: status
             .zip(row.checked_at)
             .map(|(status, at)| detail(status, row.check_micros.map(millis), &ago(now, at)))
@@ -164,9 +165,12 @@ fn line(app: &App, row: ListedRow, weakened: &BTreeSet<(String, String)>, now: i
     }
 }
 
-/// The state after the last check, in the words that were kept with it.
+/// The state after the last check, in the words that were kept with it; while a rotation is not settled, that.
 #[must_use]
 pub fn last_status(row: &ListedRow) -> Status {
+    if let Some(tries) = row.rotation_tries {
+        return Status::rotating(tries > 0);
+    }
     let Some(status) = row.check_status.as_deref().and_then(TestStatus::parse) else { return Status::untested() };
     let words = row.check_summary.clone().filter(|words| !words.is_empty());
     let usual = Status::of(status, None);

@@ -12,6 +12,7 @@ use super::{
     answer::{PageResult, go, page},
     dependents::lines,
     fields::Fields,
+    form::refuse_while_rotating,
     session::SignedIn,
     shell::{Place, inside},
     view::{
@@ -92,6 +93,7 @@ const NOT_THE_NAME: &str = "What was typed is not the name. Type it as it stands
 /// Shows the dialog that renames.
 pub async fn ask_rename(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, named: Named) -> PageResult {
     let dialog = rename_dialog(&app, &caller, &named, (&Fields::parse(b""), true), (Impact::default(), None)).await?;
+    refuse_while_rotating(&connections::show(&app, &caller, &named.workspace, &named.name).await?)?;
     Ok(page(StatusCode::OK, &dialog))
 }
 
@@ -207,6 +209,7 @@ pub async fn ask_repoint(
     RawQuery(asked): RawQuery,
 ) -> PageResult {
     let fields = Fields::parse(asked.unwrap_or_default().as_bytes());
+    refuse_while_rotating(&connections::show(&app, &caller, &named.workspace, &named.name).await?)?;
     Ok(page(StatusCode::OK, &repoint_dialog(&app, &caller, &named, &fields, None).await?))
 }
 

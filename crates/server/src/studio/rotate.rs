@@ -24,7 +24,10 @@ use crate::{
     ops::{
         Action, Caller,
         connections::{self, Precondition},
-        rotations::{self, State as Outcome, second_login::Standing},
+        rotations::{
+            self, State as Outcome,
+            second_login::{SecondLogin, Standing},
+        },
     },
 };
 
@@ -69,8 +72,13 @@ pub async fn rotate(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, nam
     let place = inside(&app, &caller, &named.workspace, Here::Connections, &format!("Rotate {}", named.name)).await?;
     let (came_to, setting, testing, retires) =
         outcome.map_or((None, None, None, None), |(state, set, test, retires)| (Some(state), set, test, retires));
+    // A second login that no longer signs in says itself what to do.
+    let refused = match came_to {
+        Some(Outcome::Unchanged) => refused_login(&app, &caller, &named).await?,
+        _ => None,
+    };
     let reports = [(setting, "Setting the new password"), (testing, "Testing with it")];
-    let parts = reports.into_iter().filter_map(|(report, title)| Some(part(title, &report?))).collect();
+    let parts = reports.into_iter().filter_map(|(report, title)| Some(part(title, &report?, refused.is_some()))).collect();
     let version = connection.row.version;
     let (title, text, tone) = match (came_to, retires) {
         (Some(Outcome::Rotated), Some(before)) => (
@@ -83,7 +91,10 @@ pub async fn rotate(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, nam
             format!("Version {version} has the new password, and the database takes it. Programs go on with it by themselves."),
             "ok",
         ),
-        (Some(Outcome::Unchanged), _) => ("Password not rotated", "The old password is in force, here and on the database.".to_owned(), "bad"),
+        (Some(Outcome::Unchanged), _) => {
+            let told = refused.unwrap_or_else(|| "The old password is in force, here and on the database.".to_owned());
+            ("Password not rotated", told, "bad")
+        }
         (Some(Outcome::Unsettled), _) => (
             "Not known yet",
             "Whether the database has the new password is not known yet. It is found out by itself, and nothing is lost; the connection’s page says how that goes.".to_owned(),
@@ -110,24 +121,30 @@ async fn dialog(app: &App, caller: &Caller, named: &Named, error: Option<String>
         name: name.clone(),
         etag: connection.etag(),
         username: connection.public.text("username").unwrap_or_default().to_owned(),
-        may_give_up: connection.rotation.as_ref().is_some_and(|rotation| !rotation.is_at_it && rotation.tries > 0),
+        may_give_up: connection.rotation.as_ref().is_some_and(rotations::UnderWay::may_be_given_up),
         under_way: connection.rotation.as_ref().map(rotations::UnderWay::sentence).or_else(|| Some(waits?.sentence())),
         waits: waits.is_some(),
         second: second.filter(|login| login.standing == Standing::StandsBy).map(|login| login.username.clone()),
         shown,
         impact,
-        error,
+        error: error.or_else(|| second.filter(|login| login.is_refused()).map(SecondLogin::sentence)),
     })
 }
 
-fn part(title: &'static str, report: &TestReport) -> Part {
+/// What there is to say of a second login that no longer signs in.
+async fn refused_login(app: &App, caller: &Caller, named: &Named) -> Result<Option<String>> {
+    let connection = connections::show(app, caller, &named.workspace, &named.name).await?;
+    Ok(connection.second_login.filter(SecondLogin::is_refused).map(|login| login.sentence()))
+}
+
+fn part(title: &'static str, report: &TestReport, is_told: bool) -> Part {
     let error = report.error.as_ref();
     Part {
         title,
         status: headline(report),
         steps: report.steps.iter().map(step).collect(),
         message: error.map(|error| error.message.clone()).unwrap_or_default(),
-        hint: error.map(|error| error.hint.clone()).unwrap_or_default(),
+        hint: error.filter(|_| !is_told).map(|error| error.hint.clone()).unwrap_or_default(),
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     session::SignedIn,
     shell::inside,
     view::{
+        connection::Rotation,
         dependents::DependentLine,
         parts::{Here, ago, plural},
         second_login::{Kept, SecondLogin},
@@ -163,8 +164,10 @@ async fn view(app: &App, caller: &Caller, named: &Named, refused: Refused) -> Re
         Err(other) => return Err(other),
     };
     let Refused { username, looks_again, errors, error } = refused;
+    let is_free = connection.rotation.is_none() && connection.second_login.as_ref().is_none_or(|login| !login.is_at_it);
     Ok(SecondLogin {
-        may_change: Action::RotatePasswords.allowed_to(place.roles) && app.tests.is_enabled(),
+        may_change: Action::RotatePasswords.allowed_to(place.roles) && app.tests.is_enabled() && is_free,
+        rotation: connection.rotation.as_ref().map(Rotation::from),
         shell: place.shell,
         etag: connection.etag(),
         own: connection.public.text("username").unwrap_or_default().to_owned(),
@@ -180,6 +183,7 @@ async fn view(app: &App, caller: &Caller, named: &Named, refused: Refused) -> Re
 /// How it stands, in short.
 pub(super) fn standing(login: &second_login::SecondLogin) -> Status {
     let (tone, words) = match login.standing {
+        _ if login.is_refused() => ("bad", "no longer signs in".to_owned()),
         Standing::StandsBy => ("ok", "stands by".to_owned()),
         Standing::Retiring if login.laggards.total > 0 => {
             ("warn", format!("not retired yet: {}", plural(login.laggards.total, "program")))

@@ -15,7 +15,7 @@ mod wait;
 use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::Context;
-use dataflow_model::{ConnectionType, FieldError, PublicFields, SecretFields, TestReport, settle::Settled};
+use dataflow_model::{Cause, ConnectionType, FieldError, PublicFields, SecretFields, TestReport, settle::Settled};
 use serde::{Deserialize, Serialize};
 
 use self::{act::Act, rules::Rules};
@@ -34,14 +34,14 @@ use super::{
 use crate::{
     app::{App, Workspace},
     audit::{self, Event},
-    clock::{SECOND, rfc3339},
+    clock::{SECOND, minute},
     error::{Error, Result},
     store::{self, ConnectionRow, Handle, RotationRow, VersionRow, Write},
     throttle::Kind,
 };
 
 /// The field whose secret is replaced.
-const PASSWORD: &str = "password";
+pub(super) const PASSWORD: &str = "password";
 /// How long a node is taken to be at a rotation that it does not tell of any more: three times what it tells it by.
 const LEASE: i64 = 6 * SECOND;
 
@@ -99,6 +99,9 @@ pub struct UnderWay {
 struct Problem {
     message: String,
     hint: String,
+    /// The database refused the login with the password that is kept.
+    #[serde(default)]
+    is_refused: bool,
 }
 
 impl UnderWay {
@@ -122,16 +125,39 @@ impl UnderWay {
         }
     }
 
+    /// It was tried to settle it, in vain.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        self.tries > 0
+    }
+
+    /// Whether somebody may give it up.
+    #[must_use]
+    pub fn may_be_given_up(&self) -> bool {
+        !self.is_at_it && self.is_stuck()
+    }
+
+    /// What ends it, for who would change the connection meanwhile.
+    #[must_use]
+    pub fn end(&self) -> &'static str {
+        if self.may_be_given_up() {
+            "It ends by itself once one of the two passwords signs in. Who knows which one the database has can give it up, here or by “dataflow \
+             connections rotate NAME --give-up”."
+        } else {
+            "It ends by itself, mostly within seconds."
+        }
+    }
+
     /// What it is about, for who is woken by it.
     #[must_use]
     pub fn sentence(&self) -> String {
         if let Some(username) = &self.second {
             return format!("The password of “{username}”, the connection's second login, is being changed.");
         }
-        let begun = format!("{} began to rotate the password at {}", self.begun_by, rfc3339(self.begun_at));
+        let begun = format!("{} began to rotate the password on {}", self.begun_by, minute(self.begun_at));
         match &self.problem {
             None => format!("{begun}, and it is under way."),
-            Some(Problem { message, hint }) => format!(
+            Some(Problem { message, hint, .. }) => format!(
                 "{begun}. It is not known yet whether the database has the new password or still the old one; code gets the old one until then. \
                  Nothing is lost: both are kept, and they are tried again by themselves until one signs in. The last time: {message} {hint}"
             ),
@@ -340,8 +366,9 @@ pub async fn give_up(app: &App, caller: &Caller, workspace: &str, name: &str, pr
     precondition.check(&held)?;
     let row = store::rotation(&mut write, &held.id).await?.ok_or(Error::NotFound("rotation"))?;
     let now = app.clock.now();
-    if row.leased_until > now || row.tries == 0 {
-        return Err(Error::RotationUnderWay(Box::new(UnderWay::of(&row, now))));
+    let under_way = UnderWay::of(&row, now);
+    if !under_way.may_be_given_up() {
+        return Err(Error::RotationUnderWay(Box::new(under_way)));
     }
     settle::end(app, &mut write, caller, (&row, &held), "given_up").await?;
     write.commit_quietly().await?;
@@ -358,7 +385,8 @@ pub fn rests_since_a_restore() -> String {
 
 /// A JSON column of what stood in the way.
 fn problem(error: &dataflow_model::TestError) -> Result<String> {
-    json(&Problem { message: error.message.clone(), hint: error.hint.clone() })
+    let is_refused = error.code == Cause::CredentialsRefused;
+    json(&Problem { message: error.message.clone(), hint: error.hint.clone(), is_refused })
 }
 
 /// The same secrets, of which this password is one.

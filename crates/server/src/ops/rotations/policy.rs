@@ -126,7 +126,7 @@ fn standing(app: &App, connection: &ConnectionRow, row: Option<RotationPolicyRow
         Ok(row) => {
             let problem = row.problem.as_deref().and_then(|problem| serde_json::from_str::<Problem>(problem).ok());
             let failed = row.tried_at.zip(problem);
-            let failed = failed.map(|(at, Problem { message, hint })| (at, Failure { message, hint }));
+            let failed = failed.map(|(at, Problem { message, hint, .. })| (at, Failure { message, hint }));
             Standing { policy: Policy::of(&row), set, is_sound: true, next_at: row.next_at, failed, etag }
         }
     }

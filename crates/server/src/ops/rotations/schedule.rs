@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use dataflow_model::TestReport;
+use dataflow_model::{Cause, TestReport};
 
-use super::{Problem, Rotated, State, act::why, all_at_once, policy::Policy, rotate_as, settle};
+use super::{Problem, Rotated, State, act::why, all_at_once, policy::Policy, rotate_as, second_login, settle};
 use crate::{
     app::App,
     audit::{self, Event},
@@ -19,7 +19,7 @@ use crate::{
         rows::{Sealed as _, uuid},
         versions::json,
     },
-    store::{self, RotationPolicyRow},
+    store::{self, RotationPolicyRow, SecondLoginRow},
 };
 
 /// Rotations that one look begins: fewer than a workspace has places for tests, of which people want some.
@@ -76,7 +76,10 @@ async fn take_turn(app: &Arc<App>, before: RotationPolicyRow) -> Result<()> {
             return Ok(());
         }
         // Whatever it came to, it has its event.
-        Ok(Rotated { set, test, .. }) => reported(set.as_ref(), test.as_ref()),
+        Ok(Rotated { set, test, .. }) => {
+            let second = store::second_login(&mut app.store.read().await?, &before.connection_id).await?;
+            reported((set.as_ref(), test.as_ref()), second.as_ref())
+        }
         Err(Error::TooManyRequests(_) | Error::TooFast(..)) => {
             let row = RotationPolicyRow { next_at: Some(now + WHERE_FULL), ..before };
             moved(app, &row, taken.next_at).await?;
@@ -110,7 +113,7 @@ fn in_words(error: &Error) -> Problem {
         }
         _ => message,
     };
-    Problem { message, hint: hint.to_owned() }
+    Problem { message, hint: hint.to_owned(), is_refused: false }
 }
 
 async fn moved(app: &App, row: &RotationPolicyRow, before: Option<i64>) -> Result<bool> {
@@ -121,10 +124,12 @@ async fn moved(app: &App, row: &RotationPolicyRow, before: Option<i64>) -> Resul
 }
 
 /// What a rotation that came to nothing says of it.
-fn reported(set: Option<&TestReport>, test: Option<&TestReport>) -> Problem {
+fn reported((set, test): (Option<&TestReport>, Option<&TestReport>), second: Option<&SecondLoginRow>) -> Problem {
     let error = [test, set].into_iter().flatten().find_map(why);
     let (message, hint) = error.map(|error| (error.message.clone(), error.hint.clone())).unwrap_or_default();
-    Problem { message, hint }
+    let is_refused = error.is_some_and(|error| error.code == Cause::CredentialsRefused);
+    let hint = second.filter(|_| is_refused).map_or(hint, |second| second_login::give_again(&second.username));
+    Problem { message, hint, is_refused }
 }
 
 /// Who rotates by a policy, as events and versions name him. He may do nothing: that the policy is set says that it may be done.

@@ -167,9 +167,10 @@ fn decided_at(app: &App, row: &RotationRow) -> i64 {
     }
 }
 
+/// In words of this server, and of no database.
 pub(super) fn of_ours(message: &str, hint: &str) -> TestError {
     TestError {
-        code: Cause::CredentialsRefused,
+        code: Cause::TestBroken,
         message: message.to_owned(),
         hint: hint.to_owned(),
         field: Some(PASSWORD.to_owned()),

@@ -291,8 +291,12 @@ class RowTest {
     const row = document.querySelector(`tr[data-name="${CSS.escape(this.name)}"]`);
     if (!row) return;
     const { tone, words, detail, title, isText } = this.shown;
-    row.querySelector("[data-status]").className = `status ${tone}`;
-    row.querySelector("[data-words]").textContent = words;
+    // While its password is being rotated, what a test says is not its state.
+    const status = row.querySelector("[data-status]");
+    if (status) {
+      status.className = `status ${tone}`;
+      row.querySelector("[data-words]").textContent = words;
+    }
     const line = row.querySelector("[data-detail]");
     line.textContent = detail;
     line.classList.toggle("num", !isText);

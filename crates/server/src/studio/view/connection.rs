@@ -6,6 +6,7 @@ use dataflow_model::{Impact, Snippet};
 use super::{
     Shell, activity::Line, dependents::DependentLine, form::Waiting, names::AliasLine, rotation_policy::PolicyFact, words::Status,
 };
+use crate::ops::rotations::UnderWay;
 
 #[derive(Debug, Template)]
 #[template(path = "connection.html")]
@@ -37,8 +38,8 @@ pub struct Connection {
     pub narrowed: bool,
     /// Its password can be rotated from here.
     pub rotates: bool,
-    /// What there is to say of a rotation that is not settled.
-    pub rotation: Option<String>,
+    /// A rotation that is not settled: until then nothing else changes it.
+    pub rotation: Option<Rotation>,
     /// Its second login, and how that stands.
     pub second_login: Option<(String, Status)>,
     /// How often that is done by itself; nothing where it cannot be done.
@@ -49,6 +50,21 @@ impl Connection {
     /// Those who depend on it and are not shown.
     fn more(&self) -> i64 {
         self.impact.total - i64::try_from(self.used_by.len()).unwrap_or_default()
+    }
+}
+
+/// What there is to say of a rotation that is not settled.
+#[derive(Debug)]
+pub struct Rotation {
+    pub sentence: String,
+    /// What ends it.
+    pub end: &'static str,
+    pub may_give_up: bool,
+}
+
+impl From<&UnderWay> for Rotation {
+    fn from(rotation: &UnderWay) -> Self {
+        Self { sentence: rotation.sentence(), end: rotation.end(), may_give_up: rotation.may_be_given_up() }
     }
 }
 

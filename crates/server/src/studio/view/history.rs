@@ -3,7 +3,7 @@
 use askama::Template;
 use dataflow_model::Impact;
 
-use super::{Shell, dependents::DependentLine, parts::Pages};
+use super::{Shell, connection::Rotation, dependents::DependentLine, parts::Pages};
 
 #[derive(Debug, Template)]
 #[template(path = "history.html")]
@@ -12,6 +12,8 @@ pub struct History {
     pub name: String,
     /// The number of the current version.
     pub newest: i64,
+    /// A rotation that is not settled: until then nothing is restored.
+    pub rotation: Option<Rotation>,
     pub lines: Vec<Line>,
     pub pages: Pages,
     /// The two versions to compare, as they were asked for.
@@ -162,12 +164,17 @@ mod tests {
         }
     }
 
+    fn rotation() -> Rotation {
+        Rotation { sentence: SHARP.into(), end: "It ends by itself.", may_give_up: true }
+    }
+
     fn history() -> History {
         let oldest = Changes(vec![Change { label: "Host".into(), told: Told::Value("db.sales.internal".into()) }]);
         History {
             shell: shell("History of sales", Here::Connections),
             name: "sales".into(),
             newest: 7,
+            rotation: None,
             lines: vec![line(7, changes()), line(6, Changes::default()), line(5, Changes::default()), line(1, oldest)],
             pages: Pages::of("/w/analytics/connections/sales/versions", "", "", Some("c")),
             from: "6".into(),
@@ -185,6 +192,9 @@ mod tests {
         let page = History { compared: Some(compared), may_purge: false, ..history() };
         let html = page.render().expect("it renders");
         assert!(html.contains("From version 3 to version 7") && !html.contains("/purge"), "{html}");
+        let page = History { rotation: Some(rotation()), ..history() };
+        let html = page.render().expect("it renders");
+        assert!(html.contains("Until that is over no version is restored.") && !html.contains("/restore"), "{html}");
         let page = History { problem: Some(SHARP.into()), lines: Vec::new(), ..history() };
         let html = page.render().expect("it renders");
         assert!(html.contains("No older versions") && !html.contains("<b>sharp"), "{html}");

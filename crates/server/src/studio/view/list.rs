@@ -89,6 +89,8 @@ pub struct Row {
     /// By what its secret is less well protected on its way, in words.
     pub weak: Vec<String>,
     pub status: Status,
+    /// Nothing else changes it meanwhile.
+    pub is_rotating: bool,
     /// `12 ms · 3 min ago`; empty before the first check.
     pub detail: String,
     /// The instant of the last check.

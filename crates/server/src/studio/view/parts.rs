@@ -6,6 +6,8 @@ use askama::Template;
 use dataflow_model::ConnectionType;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description};
 
+pub use crate::clock::minute;
+
 /// What stands around a page.
 #[derive(Debug, Clone)]
 pub struct Shell {
@@ -159,13 +161,6 @@ pub fn day(micros: i64) -> String {
     instant(micros)
         .and_then(|at| at.format(format_description!("[day padding:none] [month repr:short] [year]")).ok())
         .unwrap_or_default()
-}
-
-/// `3 Mar 2027, 04:05 UTC`.
-#[must_use]
-pub fn minute(micros: i64) -> String {
-    let format = format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute] UTC");
-    instant(micros).and_then(|at| at.format(format).ok()).unwrap_or_default()
 }
 
 /// `3 Mar, 04:05:06`; with the year where it is another than that of `now`. UTC.

@@ -122,6 +122,7 @@ fn row(shown: &Shown) -> Row {
         glyph: Glyph::from(kind),
         address: shown.address.to_owned(),
         weak: Vec::new(),
+        is_rotating: false,
         status: last.map_or_else(Status::untested, |(status, _)| Status::of(*status, shown.cause)),
         detail: last.map(|(status, ms)| detail(*status, Some(*ms), shown.ago)).unwrap_or_default(),
         checked_at: last.map(|_| "2026-11-22T16:00:00Z".to_owned()).unwrap_or_default(),

@@ -27,6 +27,16 @@ pub struct Rotate {
 }
 
 impl Rotate {
+    fn title(&self) -> String {
+        let Self { name, .. } = self;
+        match self.under_way {
+            None => format!("Rotate the password of “{name}”?"),
+            Some(_) if self.waits => format!("“{name}” cannot be rotated yet"),
+            Some(_) if self.may_give_up => format!("Give up the rotation of “{name}”?"),
+            Some(_) => format!("The password of “{name}” is being rotated"),
+        }
+    }
+
     /// Those who depend on it and are not shown.
     fn more(&self) -> i64 {
         self.impact.total - i64::try_from(self.shown.len()).unwrap_or_default()

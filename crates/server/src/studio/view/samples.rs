@@ -76,6 +76,7 @@ fn row(name: &str, description: &str, type_id: &str, address: &str, checks: &[(T
         glyph: Glyph::from(kind),
         address: address.to_owned(),
         weak: if name == "events" { vec!["TLS not verified".to_owned(), "Weaker sign-in".to_owned()] } else { Vec::new() },
+        is_rotating: false,
         status: last.map_or_else(Status::untested, |(status, _)| Status::of(*status, Some(Cause::CredentialsRefused))),
         detail: last.map(|(status, ms)| list::detail(*status, Some(*ms), "3 min ago")).unwrap_or_default(),
         checked_at: last.map(|_| "2026-11-22T16:00:00Z".to_owned()).unwrap_or_default(),
@@ -303,11 +304,14 @@ fn connections() {
         aliases: vec![alias("old_sales", "still used by 3 workflows, last 6 h ago", ""), alias("bent", SHARP, "warn")],
         narrowed: true,
         rotates: true,
-        rotation: Some(SHARP.into()),
+        rotation: None,
         second_login: Some((SHARP.into(), Status { tone: "warn", words: SHARP.into() })),
         policy: Some(rotation_policy::PolicyFact { words: "Every 30 days".into(), problem: Some(SHARP.into()) }),
     };
     keep("connection", &page);
+    let rotation = connection::Rotation { sentence: SHARP.into(), end: "It ends by itself.", may_give_up: true };
+    let page = connection::Connection { rotation: Some(rotation), status: Status::rotating(true), ..page };
+    keep("connection-rotating", &page);
     keep(
         "connection-new",
         &connection::Connection {

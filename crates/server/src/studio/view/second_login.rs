@@ -3,7 +3,7 @@
 use askama::Template;
 use dataflow_model::FieldError;
 
-use super::{Shell, dependents::DependentLine, words::Status};
+use super::{Shell, connection::Rotation, dependents::DependentLine, words::Status};
 use crate::ops::people::PASSWORD_MAX;
 
 #[derive(Debug, Template)]
@@ -16,7 +16,9 @@ pub struct SecondLogin {
     /// What the connection signs in as.
     pub own: String,
     pub kept: Option<Kept>,
-    /// He may give, remove and retire it.
+    /// A rotation of the connection's own password that is not settled.
+    pub rotation: Option<Rotation>,
+    /// He may give, remove and retire it now.
     pub may_change: bool,
     /// As it was typed.
     pub username: String,
@@ -70,6 +72,7 @@ mod tests {
             etag: "\"id.7\"".into(),
             own: SHARP.into(),
             kept: None,
+            rotation: None,
             may_change: true,
             username: String::new(),
             looks_again: false,

@@ -18,6 +18,12 @@ impl Status {
         Self { tone: "none", words: "Not tested yet".to_owned() }
     }
 
+    /// While a rotation is not settled: what a test says of the old password is not the whole of it.
+    #[must_use]
+    pub fn rotating(is_stuck: bool) -> Self {
+        Self { tone: "warn", words: if is_stuck { "Rotation not settled" } else { "Rotating" }.to_owned() }
+    }
+
     /// The state after a test, as the list shows it.
     #[must_use]
     pub fn of(status: TestStatus, cause: Option<Cause>) -> Self {

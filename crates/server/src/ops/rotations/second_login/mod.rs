@@ -31,7 +31,7 @@ use crate::{
     error::{Error, Result},
     ops::{
         access::{Action, Caller, authorise_name},
-        connections::current,
+        connections::{current, etag},
         dependents,
         rows::{Sealed as _, VersionContent},
     },
@@ -90,6 +90,10 @@ pub struct SecondLogin {
     pub retires_from: Option<i64>,
     /// Its password is being changed at this moment.
     pub is_at_it: bool,
+    /// A job looks at it: it is to be retired, or may have a password that is not known to be in force.
+    pub is_looked_after: bool,
+    /// The entity tag of the connection, which every change of it names.
+    pub etag: String,
     /// How often setting a password has failed, when that is tried again, and what stood in the way.
     pub tries: i64,
     pub next_at: i64,
@@ -101,23 +105,68 @@ impl SecondLogin {
     /// What it is about, for who is woken by it.
     #[must_use]
     pub fn sentence(&self) -> String {
-        let Self { username, .. } = self;
-        let standing = match self.standing {
-            Standing::StandsBy => format!("“{username}” stands by: the next rotation switches over to it."),
-            Standing::AnotherAddress => "The second login was given for another address; give it again.".to_owned(),
-            Standing::Retiring => waits(username, &self.laggards),
-        };
-        match &self.problem {
-            None => standing,
-            Some(Problem { message, hint }) if self.next_at == RESTS => {
-                format!("“{username}” waits for a word. {message} {hint}")
-            }
-            Some(Problem { message, hint }) => {
-                format!(
-                    "{standing} A new password could not be set for it, which is tried again by itself. The last time: {message} {hint}"
-                )
-            }
+        let Self { username, standing, laggards, problem, is_looked_after, .. } = self;
+        let problem = problem.as_ref().filter(|_| !self.is_at_it);
+        told(
+            username,
+            *standing,
+            laggards,
+            problem.map(|problem| Found { problem, rests: self.next_at == RESTS, is_looked_after: *is_looked_after }),
+        )
+    }
+
+    /// Whether the database refuses it with the password that is kept: then it has to be given again.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        !self.is_at_it
+            && self.standing != Standing::AnotherAddress
+            && self.problem.as_ref().is_some_and(|problem| problem.is_refused)
+    }
+}
+
+/// What to do about a second login that does not sign in.
+pub(super) fn give_again(username: &str) -> String {
+    format!(
+        "Give it again with the password that it has now, on the page “Second login” or by “dataflow connections second-login NAME --username {username}”."
+    )
+}
+
+/// What stood in the way of a new password for it.
+#[derive(Clone, Copy)]
+struct Found<'p> {
+    problem: &'p Problem,
+    /// Nothing is done about it until somebody says a word.
+    rests: bool,
+    /// It is tried again by itself.
+    is_looked_after: bool,
+}
+
+/// How a second login stands, and what to do about it: one thing.
+fn told(username: &str, standing: Standing, laggards: &Laggards, found: Option<Found<'_>>) -> String {
+    let is_retiring = standing == Standing::Retiring;
+    let beside = if is_retiring { "is not retired yet" } else { "stands by" };
+    match found {
+        _ if standing == Standing::AnotherAddress => {
+            format!("“{username}” was given for another address than the connection has now. {}", give_again(username))
         }
+        None if is_retiring => waits(username, laggards),
+        None => format!("“{username}” stands by: the next rotation switches over to it."),
+        Some(Found { problem: Problem { message, hint, .. }, rests: true, .. }) => {
+            format!("“{username}” waits for a word. {message} {hint}")
+        }
+        Some(Found { problem: Problem { message, is_refused: true, .. }, .. }) if is_retiring => format!(
+            "“{username}” is not retired yet, and no longer signs in with the password that is kept: {message} Forget it, on the page “Second login” or by \
+             “dataflow connections second-login NAME --remove --anyway”, and give it again with the password that it has now."
+        ),
+        Some(Found { problem: Problem { message, is_refused: true, .. }, .. }) => {
+            format!("“{username}” no longer signs in with the password that is kept: {message} {}", give_again(username))
+        }
+        Some(Found { problem: Problem { message, hint, .. }, is_looked_after: true, .. }) => format!(
+            "“{username}” {beside}. A new password could not be set for it, which is tried again by itself. The last time: {message} {hint}"
+        ),
+        Some(Found { problem: Problem { message, hint, .. }, .. }) => format!(
+            "“{username}” {beside}. The last rotation could not set a new password for it; the next one tries again. What stood in the way: {message} {hint}"
+        ),
     }
 }
 
@@ -136,6 +185,12 @@ impl NotRetired {
         Self { username: row.username.clone(), laggards, problem, rests: row.next_at == RESTS }
     }
 
+    /// As of [`SecondLogin::is_refused`].
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.problem.as_ref().is_some_and(|problem| problem.is_refused)
+    }
+
     /// One for the API's description.
     #[must_use]
     pub fn example() -> Self {
@@ -145,14 +200,8 @@ impl NotRetired {
     #[must_use]
     pub fn sentence(&self) -> String {
         let Self { username, laggards, problem, rests } = self;
-        let Some(Problem { message, hint }) = problem else { return waits(username, laggards) };
-        if *rests {
-            return format!("“{username}” is not retired yet. {message} {hint}");
-        }
-        format!(
-            "“{username}” is not retired yet: no new password could be set for it. The last time: {message} If that stays so, remove it as the second \
-             login; it goes on working at the database."
-        )
+        let found = problem.as_ref().map(|problem| Found { problem, rests: *rests, is_looked_after: true });
+        told(username, Standing::Retiring, laggards, found)
     }
 }
 
@@ -212,6 +261,8 @@ pub(in crate::ops) async fn of(
         since: row.switched_at.unwrap_or(row.set_at),
         retires_from: row.retires_from,
         is_at_it: row.leased_until > app.clock.now(),
+        is_looked_after: row.retires_from.is_some() || row.candidate.is_some(),
+        etag: etag(&connection.id, connection.version),
         tries: row.tries,
         next_at: row.next_at,
         problem: row.problem.as_deref().and_then(|problem| serde_json::from_str(problem).ok()),
