@@ -83,6 +83,11 @@ impl TestServer {
         out.trim().to_owned()
     }
 
+    /// The id of its process.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// A request of any path, with a token.
     pub fn request(&self, token: &str, method: &str, path: &str) -> Request {
         Request::new(self.port(), method, path).token(token)

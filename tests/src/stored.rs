@@ -215,7 +215,8 @@ const MULTIPLY: &str = "
 pub struct Stopped(Vec<u32>);
 
 impl Stopped {
-    fn new(processes: Vec<u32>) -> Self {
+    /// These stand still (SIGSTOP) until it is dropped; what they started goes on.
+    pub fn new(processes: Vec<u32>) -> Self {
         let stopped = Self(processes);
         stopped.signal("STOP");
         stopped

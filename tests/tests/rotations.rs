@@ -16,11 +16,12 @@ use dataflow_tests::{
     http::Answer,
     mariadb::MariaDb,
     mysql_protocol::{MySqlOptions, Plugin},
+    nodes::Remote,
     postgres::{Postgres, PostgresOptions},
     relay::{Passing, Relay, Verdict},
     session::Session,
     shell::Shell,
-    stored::{Engine, Stored},
+    stored::{Engine, Stopped, Stored},
 };
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -513,6 +514,41 @@ fn killed_before_the_save_a_rotation_is_saved_after_the_start() {
     settled(&stored, Duration::from_secs(20));
     assert_eq!(stored.show("sales").json()["version"], 2);
     signs_in(&stored, "sales");
+}
+
+/// A machine that is moved, or a process that is stopped, for longer than the other nodes wait: they settle what it was at. It goes on where it stood.
+#[test]
+fn whoever_stood_still_takes_nothing_back() {
+    let stored = Stored::start(Engine::Postgres);
+    let postgres = Postgres::start(&PostgresOptions::default());
+    postgres.create_role("anna", OLD);
+    // The new password signs in, and no more is heard of it.
+    let stops = |passing: Passing<'_>| {
+        let asks = passing.to_server && passing.holds(b"SELECT 1");
+        if passing.connection == 2 && asks { Verdict::Stop } else { Verdict::Pass }
+    };
+    let relay = Relay::to(postgres.port(), stops);
+    create(&stored, "sales", ("postgres", relay.port()), "anna");
+    let _other = Remote::start(&stored);
+    let node = stored.server.process_id();
+    let request = stored.admin("POST", "/connections/sales/rotate").header("if-match", "*");
+    let answer = thread::scope(|scope| {
+        let asked = scope.spawn(move || request.send());
+        relay.wait();
+        let stopped = Stopped::new(vec![node]);
+        let begun = Instant::now();
+        while stored.sql("SELECT version FROM connections") == "1" {
+            assert!(begun.elapsed() < Duration::from_secs(40), "the other node settles it");
+            thread::sleep(Duration::from_millis(100));
+        }
+        drop(stopped);
+        asked.join().expect("no panic")
+    });
+    let rotated = answer.expect(200).json();
+    assert_eq!((&rotated["state"], &rotated["version"]), (&json!("rotated"), &json!(2)), "{rotated}");
+    signs_in(&stored, "sales");
+    let failed = "SELECT count(*) FROM audit_events WHERE action = 'connection.rotation_failed'";
+    assert_eq!((stored.sql(failed), stored.sql("SELECT count(*) FROM rotations")), ("0".into(), "0".into()));
 }
 
 #[test]

@@ -66,7 +66,7 @@ impl Workflow {
                 _ => {}
             }
         }
-        let told = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let told = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         Some(Self { kind: kind?, name: told(name)?, run: told(run), host: told(host) })
     }
 
@@ -90,8 +90,7 @@ fn cut(text: &str) -> String {
         let is_hidden = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
         !c.is_control() && !is_hidden
     };
-    let shown: String = decoded.trim().chars().filter(is_shown).take(WORKFLOW_TEXT_MAX).collect();
-    shown.trim().to_owned()
+    decoded.chars().filter(is_shown).take(WORKFLOW_TEXT_MAX).collect()
 }
 
 fn quote(text: &str) -> String {
@@ -168,6 +167,8 @@ mod tests {
     fn a_host_is_cut_and_cleaned_as_a_name_is_and_may_be_left_out() {
         let host = |header: &str| Workflow::parse(&format!("kind=app; name=\"x\"{header}")).expect("of the form").host;
         assert_eq!(host(""), None);
+        assert_eq!(host("; host=\"   \""), None, "a host of blanks is none");
+        assert_eq!(host("; host=\"a%E2%80%AEb\"").as_deref(), Some("ab"), "nothing turns the text around it");
         assert_eq!(host("; host="), None);
         assert_eq!(host("; host=\"\""), None);
         assert_eq!(host("; host=worker-1; later=\"y\"").as_deref(), Some("worker-1"));

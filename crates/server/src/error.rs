@@ -145,8 +145,9 @@ pub struct Problem {
     pub request_id: Option<String>,
 }
 
-const RETIRED_BY_ITSELF: &str = "It is retired by itself once they have asked for the connection again, or have not used it for a day. To wait for nobody, \
-     retire it with “anyway” (“dataflow connections retire NAME --anyway”): who still signs in as it fails until he asks again.";
+const RETIRED_BY_ITSELF: &str = "It is retired by itself once each of them has asked for the connection again, or has not been given it for a day; one with \
+     a time is waited for until then, since it may be several. To wait for nobody, retire it with “anyway” (“dataflow connections retire NAME --anyway”): who \
+     still signs in as it fails until he asks again.";
 /// Of one that is not retired and no longer signs in.
 const NOT_GIVEN_AGAIN: &str = "Until it is given again, whoever has its password still gets in.";
 

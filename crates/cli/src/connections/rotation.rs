@@ -45,7 +45,7 @@ pub(super) fn rotate(client: &Client, form: Output, arguments: &Rotate) -> anyho
     let switched = login("switched_to").zip(login("retires"));
     output::say(&match (state, switched) {
         ("rotated", Some((now, before))) => format!(
-            "Rotated: version {version} of “{name}” signs in as “{now}”. “{before}” works on until every workflow has moved; “dataflow connections \
+            "Rotated: version {version} of “{name}” signs in as “{now}”. “{before}” works on until every program has moved; “dataflow connections \
              second-login {name}” names those that have not."
         ),
         ("rotated", None) => format!("Rotated: version {version} of “{name}” has the new password, and the database takes it."),

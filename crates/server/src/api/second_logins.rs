@@ -60,7 +60,7 @@ impl From<&SecondLogin> for SecondLoginSummary {
 #[schema(example = json!({
     "username": "analytics", "state": "retiring", "refused": false, "since": "2026-11-02T09:00:00Z", "by": "ada@example.org", "retires_from": 4,
     "laggards": Laggards::example(), "under_way": false, "failed_tries": 0, "next_try_at": "2026-11-02T09:01:00Z",
-    "message": "“analytics” is not retired yet: 1 workflow was last given it and not the login of now (daily_sales.load)."
+    "message": "“analytics” is not retired yet: 1 program may still hold it (daily_sales.load on worker-1)."
 }))]
 pub struct SecondLoginAnswer {
     pub username: String,
@@ -176,7 +176,7 @@ pub async fn remove_second_login(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct RetireParams {
-    /// Retire it although workflows lag behind: who still signs in as it fails until he asks for the connection again.
+    /// Retire it although programs lag behind: who still signs in as it fails until he asks for the connection again.
     #[serde(default)]
     pub anyway: bool,
 }

@@ -108,6 +108,43 @@ async fn a_change_that_switches_back_ends_the_retirement(fixture: Fixture) {
     edit(&fixture, &moved).await.expect("saved");
 }
 
+/// Whoever was at it may have sent a password that the database takes a moment later: until then nothing takes its place.
+async fn what_may_still_happen_is_waited_for(fixture: Fixture) {
+    let (app, shell) = (&fixture.app, Caller::shell());
+    with_second(&fixture, None).await;
+    let rotated = rotations::rotate(app, &shell, WORKSPACE, "sales", &Precondition::Any).await.expect("it began");
+    assert_eq!(rotated.state, State::Unchanged);
+    let kept = row(&fixture).await.expect("kept");
+    assert!(kept.candidate.is_some() && kept.leased_until == 0, "{kept:?}");
+    let switch = serde_json::json!({"username": "bert", "password": "planted for bert"});
+    let remove = async || second_login::remove(app, &shell, WORKSPACE, "sales", (true, &Precondition::Any)).await;
+    let refused = edit(&fixture, &switch).await;
+    assert!(matches!(refused, Err(Error::RotationUnderWay(_))), "{refused:?}");
+    assert!(matches!(remove().await, Err(Error::RotationUnderWay(_))));
+    // The same where his lease has run out.
+    let long_ago = kept.tried_at.expect("tried") - 60 * SECOND;
+    let lost = SecondLoginRow { tried_at: Some(long_ago), leased_until: app.clock.now() - SECOND, ..kept.clone() };
+    let mut write = app.store.write().await.expect("open");
+    store::put_second_login(&mut write, &lost).await.expect("kept");
+    write.commit_quietly().await.expect("kept");
+    assert!(matches!(edit(&fixture, &switch).await, Err(Error::RotationUnderWay(_))));
+    app.clock.advance(15 * SECOND);
+    let refused = edit(&fixture, &switch).await;
+    assert!(matches!(refused, Err(Error::Invalid(_))), "nobody tested it: {refused:?}");
+    remove().await.expect("removed");
+}
+
+/// While a switch is under way nothing else becomes of the connection: it would be lost.
+async fn a_switch_is_not_disturbed(fixture: Fixture) {
+    with_second(&fixture, None).await;
+    fixture.bend("UPDATE second_logins SET owner = 'another node', leased_until = 9000000000000000").await;
+    let refused = edit(&fixture, &serde_json::json!({"description": "new"})).await;
+    assert!(matches!(refused, Err(Error::RotationUnderWay(_))), "{refused:?}");
+    // A retirement is no matter of its versions.
+    fixture.bend("UPDATE second_logins SET retires_from = 1").await;
+    edit(&fixture, &serde_json::json!({"description": "new"})).await.expect("saved");
+}
+
 /// `sales`, which was switched over from the login of before by its second version.
 async fn switched(fixture: &Fixture) {
     connections::create(&fixture.app, &Caller::shell(), WORKSPACE, sample("sales")).await.expect("created");
@@ -295,7 +332,7 @@ async fn many_second_logins_are_sealed_anew() {
     assert_eq!(counted.expect("counted"), [(2, 205)]);
 }
 
-/// Nothing is retired while a workflow lags behind, nor where the connection signs in as that login by now.
+/// Nothing is retired while a program lags behind, nor where the connection signs in as that login by now.
 async fn who_lags_behind_is_waited_for_and_what_serves_is_never_retired(fixture: Fixture) {
     let (app, shell) = (&fixture.app, Caller::shell());
     switched(&fixture).await;
@@ -328,6 +365,9 @@ async fn who_lags_behind_is_waited_for_and_what_serves_is_never_retired(fixture:
 }
 
 on_both_engines! {
+    what_may_still_happen_is_waited_for as
+        what_may_still_happen_is_waited_for_on_sqlite, what_may_still_happen_is_waited_for_on_postgres;
+    a_switch_is_not_disturbed as a_switch_is_not_disturbed_on_sqlite, a_switch_is_not_disturbed_on_postgres;
     each_program_is_waited_for_by_itself as
         each_program_is_waited_for_by_itself_on_sqlite, each_program_is_waited_for_by_itself_on_postgres;
     who_is_not_noted_is_waited_for as who_is_not_noted_is_waited_for_on_sqlite, who_is_not_noted_is_waited_for_on_postgres;

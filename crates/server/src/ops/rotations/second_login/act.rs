@@ -49,7 +49,7 @@ pub(super) struct Login {
 pub(super) enum Then<'t> {
     /// The connection is switched over to it; until then it stays in hand.
     Switch,
-    /// It stands by: it is retired, if it served before, by this caller while so many workflows lagged behind.
+    /// It stands by: it is retired, if it served before, by this caller while so many programs lagged behind.
     StandBy(&'t Caller, i64),
 }
 

@@ -1,5 +1,5 @@
 //! The second login of a connection. A rotation in two-user fashion gives it a new password, has the connection sign in as it, and keeps the login
-//! of before, which works on; that one gets a password that nobody knows once no workflow lags behind, and stands by for the next rotation.
+//! of before, which works on; that one gets a password that nobody knows once no program lags behind, and stands by for the next rotation.
 //!
 //! No password is changed while clients sign in with it. So nothing has to be settled in a hurry: whoever was cut off left a password that may be
 //! in force beside the one that was, and the next who comes tries both.
@@ -27,7 +27,7 @@ pub use self::{
 use super::{Problem, Task, UnderWay, settle::DECIDED};
 use crate::{
     app::{App, Workspace},
-    clock::SECOND,
+    clock::{SECOND, minute, parse_rfc3339},
     error::{Error, Result},
     ops::{
         access::{Action, Caller, authorise_name},
@@ -213,9 +213,10 @@ fn waits(username: &str, laggards: &Laggards) -> String {
         return format!("“{username}” is not retired yet: that happens within the next minutes, since nobody lags behind.");
     }
     let lag = if laggards.total == 1 { "1 program".to_owned() } else { format!("{} programs", laggards.total) };
-    let told_as = |laggard: &Laggard| match &laggard.host {
-        Some(host) => format!("{} on {host}", laggard.name),
-        None => laggard.name.clone(),
+    let told_as = |laggard: &Laggard| {
+        let on = laggard.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+        let until = laggard.until.as_deref().and_then(parse_rfc3339).map(|until| format!(" until {}", minute(until)));
+        format!("{}{on}{}", laggard.name, until.unwrap_or_default())
     };
     let mut names: Vec<_> = laggards.workflows.iter().take(NAMED).map(told_as).collect();
     let told = i64::try_from(names.len()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Retiring the login that served before a switch: once no workflow lags behind it gets a password that nobody knows, and stands by.
+//! Retiring the login that served before a switch: once no program lags behind it gets a password that nobody knows, and stands by.
 
 use std::sync::Arc;
 
