@@ -120,8 +120,8 @@ pub const TABLES: &[Table] = tables! {
         connection_id Text, version Number, used_by Text, used_by_id Text, host Text, failed_at Number,
         failed_version Number;
     sighting_versions [6] workspace_id Text, name_key Text, kind Text, workflow Text, connection_id Text, version Number;
-    holders [7] workspace_id Text, connection_id Text, name_key Text, kind Text, workflow Text, host Text, used_by_id Text, version Number,
-        used_by Text, given_at Number;
+    holders [7] connection_id Text, name_key Text, kind Text, workflow Text, host Text, used_by_id Text, version Number,
+        workspace_id Text, used_by Text, given_at Number;
     scans [2] workspace_id Text, project Text, revision Text, files Number, findings Number, reported_at Number, reported_by Text;
     findings [7] workspace_id Text, name_key Text, kind Text, workflow Text, project Text, file Text, line Number, name Text,
         is_certain Truth, is_seen Truth, scan Text;
