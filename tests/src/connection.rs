@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use dataflow_connectors::{DialPolicy, Dialer, Outcome, Steps, Target, connector, tls::SystemRoots};
@@ -73,6 +73,13 @@ impl Connection {
     #[must_use]
     pub fn verified(self, authority: &str) -> Self {
         self.set("host", "localhost").set("tls.mode", "verify-full").set("tls.ca", authority)
+    }
+
+    /// Whoever asks is so late that nothing is changed any more.
+    #[must_use]
+    pub fn too_late(mut self) -> Self {
+        self.target.change_by = Some(SystemTime::now() - Duration::from_millis(1));
+        self
     }
 
     /// Gives the login a new password instead, and signs in with that from then on if it worked.

@@ -95,6 +95,21 @@ async fn behind_a_pooler_nothing_is_changed() {
     Connection::new("mysql", maria.port()).user("anna", OLD).test().await.outcome();
 }
 
+/// Whoever asked stood still meanwhile, and somebody else may be at it: the session is open, and the statement is not sent.
+#[tokio::test]
+async fn who_comes_too_late_changes_nothing() {
+    let server = Postgres::start(&PostgresOptions::default());
+    server.create_role("anna", OLD);
+    not_set(&postgres(server.port(), "anna", OLD).too_late().renew(NEW).await, "too long to come to the change");
+    postgres(server.port(), "anna", OLD).test().await.outcome();
+
+    let maria = MariaDb::start(&MySqlOptions::default());
+    maria.create_user("anna", "%", Plugin::NativePassword, OLD);
+    let late = Connection::new("mysql", maria.port()).user("anna", OLD).too_late().renew(NEW).await;
+    not_set(&late, "too long to come to the change");
+    Connection::new("mysql", maria.port()).user("anna", OLD).test().await.outcome();
+}
+
 /// Whoever signs in with the new password finds a closed door; the session that set it is still there.
 #[tokio::test]
 async fn what_nobody_can_sign_in_with_is_set_back() {

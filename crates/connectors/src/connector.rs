@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use dataflow_model::{PublicFields, Secret, SecretFields, StepName, StepStatus, TestError, TestStatus, settle::is_loopback};
@@ -28,6 +28,8 @@ pub struct Target {
     pub secrets: SecretFields,
     /// What the login's password is to be; then it is set instead of a test.
     pub new_password: Option<Secret>,
+    /// From then on by this machine's clock no server is asked for that any more: whoever asks may have stood still, and somebody else may be at it.
+    pub change_by: Option<SystemTime>,
     /// Where this machine keeps the files that connections may name; `None` if it keeps none.
     pub file_folder: Option<PathBuf>,
 }
@@ -37,6 +39,11 @@ impl Target {
     #[must_use]
     pub fn steps(&self) -> &'static [StepName] {
         if self.new_password.is_some() { &StepName::RENEWAL } else { &StepName::ALL }
+    }
+
+    /// Whether it is too late to ask for a change.
+    pub(crate) fn is_late(&self) -> bool {
+        self.change_by.is_some_and(|by| SystemTime::now() > by)
     }
 
     /// Whether nobody on the way can read what is sent: the server's certificate is verified, or it is this machine. A verifier or a hash is no
@@ -52,7 +59,7 @@ impl Target {
             secrets.0.insert(path.clone(), secret.duplicate_secret());
         }
         secrets.0.insert(PASSWORD.into(), password.duplicate_secret());
-        Self { public: self.public.clone(), secrets, new_password: None, file_folder: None }
+        Self { public: self.public.clone(), secrets, new_password: None, change_by: None, file_folder: None }
     }
 
     /// The text at `path`; empty if it is unset.

@@ -86,14 +86,18 @@ pub struct Runs {
     at_address: Arc<AtAddress>,
 }
 
+/// How long after it was asked for a server is told to change a password: less than whoever is at it is taken to be at it when he is not heard of.
+const CHANGE_WITHIN: Duration = Duration::from_secs(5);
+
 impl Runs {
     /// Tests with these secrets, or gives the login that they sign in as a new password.
     pub async fn run(&self, clock: &Clock, secrets: SecretFields, new_password: Option<Secret>) -> TestReport {
         let began = Instant::now();
         let is_test = new_password.is_none();
+        let change_by = new_password.as_ref().map(|_| SystemTime::now() + CHANGE_WITHIN);
         let request = TestRequest {
             connector: self.connector.clone(),
-            target: Target { public: self.public.clone(), secrets, new_password, file_folder: None },
+            target: Target { public: self.public.clone(), secrets, new_password, change_by, file_folder: None },
             policy: self.policy.clone(),
             deadline: DEADLINE,
             from: "server".to_owned(),
@@ -158,7 +162,13 @@ impl TestRunner {
         let (public, secrets) = fields;
         let request = TestRequest {
             connector: connector.to_owned(),
-            target: Target { public, secrets, new_password: None, file_folder: self.config.sqlite_folder.clone() },
+            target: Target {
+                public,
+                secrets,
+                new_password: None,
+                change_by: None,
+                file_folder: self.config.sqlite_folder.clone(),
+            },
             policy: self.config.policy.clone(),
             deadline: DEADLINE,
             from: "server".to_owned(),

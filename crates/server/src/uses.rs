@@ -56,9 +56,9 @@ struct Who {
     kind: Option<WorkflowKind>,
     workflow: String,
     connection: Uuid,
-    version: i64,
     host: Option<String>,
     used_by_id: String,
+    version: i64,
 }
 
 #[derive(Debug)]
@@ -189,6 +189,9 @@ impl Uses {
                 later.failed_at = later.failed_at.or(seen.failed_at);
             } else if has_room {
                 pending.sightings.insert(key, (who, seen));
+            } else {
+                let at = pending.uncounted.entry((who.workspace, who.connection, who.version)).or_insert(seen.last_at);
+                *at = (*at).max(seen.last_at);
             }
         }
         for (given, at) in earlier.uncounted {

@@ -84,6 +84,11 @@ pub fn first_sign_in_insecure(username: &str) -> TestError {
     )
 }
 
+/// Whoever asked stood still, or the server was slow: somebody else may be at it by now.
+pub fn too_late_to_change() -> TestError {
+    unchanged("It took too long to come to the change, so the server was not asked for it.", "Rotate again.")
+}
+
 /// The new password was set, nobody could sign in with it, and the old one was set again.
 pub fn new_password_refused(why: &TestError) -> TestError {
     unchanged(

@@ -73,11 +73,11 @@ fn tell(line: &Line) -> io::Result<()> {
 
 /// Runs the test and tells how it ended; then takes leave of the server.
 async fn run(asked: Asked, roots: SystemRoots) -> io::Result<()> {
-    let Asked { connector: name, public, secrets, new_password, file_folder, policy, deadline } = asked;
+    let Asked { connector: name, public, secrets, new_password, change_by, file_folder, policy, deadline } = asked;
     let Some(connector) = connector(&name) else {
         return tell(&Line::End(End::failed(causes::test_broken("no connector of that name is built in"))));
     };
-    let target = Target { public, secrets: SecretFields(secrets), new_password, file_folder };
+    let target = Target { public, secrets: SecretFields(secrets), new_password, change_by, file_folder };
     // Of many addresses each is to have its share of what the connection itself allows for connecting.
     let dialling = target.seconds(CONNECT_TIMEOUT).map_or(deadline, |own| own.min(deadline));
     let dialer = Dialer::new(policy, Instant::now() + dialling, roots);

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use dataflow_model::{FieldPath, PublicFields, Secret, Step, TestError, TestStatus};
@@ -26,6 +26,7 @@ struct Written<'a> {
     public: &'a PublicFields,
     secrets: BTreeMap<&'a str, &'a str>,
     new_password: Option<&'a str>,
+    change_by: Option<SystemTime>,
     file_folder: Option<&'a Path>,
     policy: &'a DialPolicy,
     deadline: Duration,
@@ -38,6 +39,7 @@ pub(super) struct Asked {
     pub public: PublicFields,
     pub secrets: BTreeMap<FieldPath, Secret>,
     pub new_password: Option<Secret>,
+    pub change_by: Option<SystemTime>,
     pub file_folder: Option<PathBuf>,
     pub policy: DialPolicy,
     pub deadline: Duration,
@@ -51,6 +53,7 @@ pub(super) fn write(request: &TestRequest) -> Result<Zeroizing<Vec<u8>>, serde_j
         public: &target.public,
         secrets: target.secrets.0.iter().map(|(path, secret)| (path.as_str(), secret.expose_secret())).collect(),
         new_password: target.new_password.as_ref().map(Secret::expose_secret),
+        change_by: target.change_by,
         file_folder: target.file_folder.as_deref(),
         policy: &request.policy,
         deadline: request.deadline,

@@ -43,7 +43,7 @@ pub(super) async fn set_password<'a>(
     let mut login = begun.map_err(|failure| explain(failure, target, steps.current()))?;
     let in_words = |failure| explain(failure, target, StepName::SetPassword);
     let old = target.secrets.get(PASSWORD).ok_or_else(|| causes::no_password_to_renew(target.text("username")))?;
-    let refused = match login.set(old, new).await.map_err(in_words) {
+    let refused = match login.set(target, old, new).await.map_err(in_words) {
         Ok(()) => lets_in(&MySql, &target.with_password(new), dialer).await,
         // Not every server undoes what it refuses, so it is looked at.
         Err(error) if error.code == Cause::PasswordNotSet => {
@@ -55,7 +55,7 @@ pub(super) async fn set_password<'a>(
         Err(error) => return Err(error),
     };
     if let Err(why) = refused {
-        return Err(match login.set(new, old).await.map_err(in_words) {
+        return Err(match login.set(target, new, old).await.map_err(in_words) {
             Ok(()) => causes::new_password_refused(&why),
             Err(error) => causes::which_is_in_force_unknown(&error.message),
         });
@@ -101,7 +101,10 @@ async fn begin(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<Lo
 }
 
 impl Login {
-    async fn set(&mut self, current: &Secret, new: &Secret) -> Result<(), Failure> {
+    async fn set(&mut self, target: &Target, current: &Secret, new: &Secret) -> Result<(), Failure> {
+        if target.is_late() {
+            return Err(causes::too_late_to_change().into());
+        }
         let [quoted_current, quoted_new] = [current, new].map(|password| quoted(password.expose_secret()));
         // The statement, the error at which another one is tried, and that one.
         let (first, wanted, second) = if self.version.contains("MariaDB") {
@@ -115,7 +118,9 @@ impl Login {
         };
         let [first, second] = [first, second].map(Zeroizing::new);
         match session::run(&mut self.wire, &first).await {
-            Err(Failure::Refused(error)) if error.code == wanted => session::run(&mut self.wire, &second).await,
+            Err(Failure::Refused(error)) if error.code == wanted && !target.is_late() => {
+                session::run(&mut self.wire, &second).await
+            }
             done => done,
         }
     }

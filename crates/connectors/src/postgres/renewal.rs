@@ -97,6 +97,9 @@ impl<'a> Session<'a> {
         let verifier = Zeroizing::new(scram_sha_256(password.expose_secret().as_bytes()));
         self.scrubber.and(&verifier);
         self.run(BEGIN).await?;
+        if self.target.is_late() {
+            return Err(causes::too_late_to_change());
+        }
         self.run(&Zeroizing::new(format!("ALTER ROLE SESSION_USER PASSWORD '{}'; COMMIT", *verifier))).await
     }
 

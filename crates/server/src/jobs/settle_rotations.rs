@@ -13,7 +13,7 @@ pub async fn run(app: Arc<App>, mut stop: Stop) {
     if !app.store.is_shared() {
         let ended = async {
             let mut write = app.store.write().await?;
-            store::end_leases(&mut write, app.clock.now()).await?;
+            store::end_leases(&mut write, app.started_at).await?;
             write.commit_quietly().await
         };
         if let Err(error) = ended.await {

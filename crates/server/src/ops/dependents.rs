@@ -130,7 +130,7 @@ pub(super) async fn lagging(
     let of = Of::all(app, caller, handle, (workspace, row)).await?;
     let mut laggards = Laggards::default();
     let (mut programs, mut logins) = (HashSet::new(), HashMap::new());
-    for held in store::holders(handle, &row.id, of.now - LAGGING).await? {
+    for held in store::holders(handle, &row.id, of.now - HELD).await? {
         let is_known = !held.kind.is_empty() && !held.host.is_empty();
         if is_known && !programs.insert(held.program()) {
             // What it was given later is what it holds.
@@ -163,7 +163,7 @@ pub(super) async fn lagging(
                 version: held.version,
                 by: held.used_by,
                 host: Some(held.host).filter(|host| !host.is_empty()),
-                until: (!is_known).then(|| rfc3339(held.given_at + LAGGING)),
+                until: (!is_known).then(|| rfc3339(held.given_at + HELD)),
             });
         }
     }

@@ -66,6 +66,8 @@ pub(super) struct Tried {
     fingerprint: String,
     /// Nothing where clients would connect with what they connect with now.
     pub report: Option<TestReport>,
+    /// What was kept of the connection's second login, sealed, before the test.
+    pub second: Option<String>,
     /// The test sent kept secrets elsewhere, and has used up the second look that this took.
     pub has_carried: bool,
 }
@@ -89,8 +91,9 @@ pub(super) async fn try_first(app: &App, caller: &Caller, candidate: Candidate<'
     let Candidate { workspace, connector, fields, fingerprint, serving: (row, version), users, carried } = candidate;
     let fingerprint = fingerprint.to_owned();
     if fingerprint == version.fingerprint {
-        return Ok(Tried { fingerprint, report: None, has_carried: false });
+        return Ok(Tried { fingerprint, report: None, second: None, has_carried: false });
     }
+    let second = store::second_login(&mut app.store.read().await?, &row.id).await?.map(|second| second.password);
     if let Some(users) = users {
         users.admit(caller, workspace)?;
     }
@@ -105,7 +108,7 @@ pub(super) async fn try_first(app: &App, caller: &Caller, candidate: Candidate<'
         return Err(Error::TestFailed(Box::new(report)));
     }
     authorise_anew(app, caller, workspace, Action::EditConnections).await?;
-    Ok(Tried { fingerprint, report: Some(report), has_carried: !carried.secrets.is_empty() })
+    Ok(Tried { fingerprint, report: Some(report), second, has_carried: !carried.secrets.is_empty() })
 }
 
 /// Has the audit say, before a test sends kept secrets elsewhere, who decided so: whatever the test comes to, they were sent.

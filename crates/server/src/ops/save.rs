@@ -114,7 +114,8 @@ pub(super) async fn save(app: &App, caller: &Caller, mut write: Write, next: Nex
             (_, Some(_)) => By::Tested,
             (_, None) => By::Untested,
         };
-        let changing = Exchange { workspace, before: (&old_version, &old), after: &version, cause };
+        let seen = act.tried().and_then(|tried| tried.second.as_deref());
+        let changing = Exchange { workspace, before: (&old_version, &old), after: &version, cause, seen };
         // Boxed: few connections have a second login.
         retires = Box::pin(exchange(app, caller, &mut write, changing)).await?;
     }

@@ -148,6 +148,22 @@ pub async fn record_given(write: &mut Write, row: &SightingRow) -> Result<()> {
         row.version,
     )?;
     let host = row.host.as_deref().unwrap_or_default();
+    // First, so that of two nodes that note the same program none waits for the other in a circle.
+    if !row.kind.is_empty() && !host.is_empty() {
+        execute!(
+            write,
+            "DELETE FROM holders WHERE connection_id = $1 AND name_key = $2 AND kind = $3 AND workflow = $4 AND host = $5 \
+             AND used_by_id = $6 AND version <> $7 AND given_at < $8",
+            &row.connection_id,
+            &row.name_key,
+            &row.kind,
+            &row.workflow,
+            host,
+            &row.used_by_id,
+            row.version,
+            row.last_at,
+        )?;
+    }
     execute!(
         write,
         "INSERT INTO holders (workspace_id, connection_id, name_key, kind, workflow, host, used_by_id, version, used_by, given_at) \
@@ -165,21 +181,6 @@ pub async fn record_given(write: &mut Write, row: &SightingRow) -> Result<()> {
         &row.used_by,
         row.last_at,
     )?;
-    if !row.kind.is_empty() && !host.is_empty() {
-        execute!(
-            write,
-            "DELETE FROM holders WHERE connection_id = $1 AND name_key = $2 AND kind = $3 AND workflow = $4 AND host = $5 \
-             AND used_by_id = $6 AND version <> $7 AND given_at < $8",
-            &row.connection_id,
-            &row.name_key,
-            &row.kind,
-            &row.workflow,
-            host,
-            &row.used_by_id,
-            row.version,
-            row.last_at,
-        )?;
-    }
     Ok(())
 }
 
@@ -207,7 +208,7 @@ pub async fn record_unknown_holders(
 pub async fn forget_holders(write: &mut Write, (workspace_id, connection_id): (&str, &str), kept: i64) -> Result<()> {
     let sql = "SELECT given_at FROM holders WHERE connection_id = $1 ORDER BY given_at DESC LIMIT 1 OFFSET $2";
     let Some((from,)) = fetch!(write, fetch_optional, (i64,), sql, connection_id, kept)? else { return Ok(()) };
-    let sql = "SELECT version, max(given_at) FROM holders WHERE connection_id = $1 AND given_at < $2 AND name_key <> '' GROUP BY version";
+    let sql = "SELECT version, max(given_at) FROM holders WHERE connection_id = $1 AND given_at < $2 AND name_key <> '' GROUP BY version ORDER BY version";
     for given in fetch!(write, fetch_all, (i64, i64), sql, connection_id, from)? {
         record_unknown_holders(write, (workspace_id, connection_id), given).await?;
     }

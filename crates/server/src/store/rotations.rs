@@ -82,11 +82,11 @@ pub async fn lease_rotation(write: &mut Write, connection_id: &str, owner: &str,
     Ok(execute!(write, sql, connection_id, owner, until)? == 1)
 }
 
-/// Ends every lease: whoever has the store to himself knows that nobody else is at anything. What those who were at a second login have sent to a
+/// Ends every lease of before this time, at which this process began: whoever has the store to himself knows that nobody else is at anything. What those who were at a second login have sent to a
 /// database may still happen, as if it were tried now.
 pub async fn end_leases(write: &mut Write, now: i64) -> Result<()> {
-    execute!(write, "UPDATE rotations SET leased_until = 0, next_at = 0")?;
-    execute!(write, "UPDATE second_logins SET leased_until = 0, tried_at = $1 WHERE leased_until > 0", now)?;
+    execute!(write, "UPDATE rotations SET leased_until = 0, next_at = 0 WHERE begun_at < $1", now)?;
+    execute!(write, "UPDATE second_logins SET leased_until = 0, tried_at = $1 WHERE leased_until > 0 AND tried_at < $1", now)?;
     Ok(())
 }
 

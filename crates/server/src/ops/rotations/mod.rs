@@ -370,7 +370,9 @@ pub async fn give_up(app: &App, caller: &Caller, workspace: &str, name: &str, pr
     if !under_way.may_be_given_up() {
         return Err(Error::RotationUnderWay(Box::new(under_way)));
     }
-    settle::end(app, &mut write, caller, (&row, &held), "given_up").await?;
+    if !settle::end(app, &mut write, caller, (&row, &held), "given_up").await? {
+        return Err(Error::RotationUnderWay(Box::new(UnderWay::of(&row, now))));
+    }
     write.commit_quietly().await?;
     connections::view(app, held, &version)
 }

@@ -116,8 +116,9 @@ pub(super) fn shown(app: &App, task: &Task, connection: Option<Connection>) -> R
 
 /// What came of a rotation that somebody else has taken in hand. Nothing is done to it here.
 pub(super) async fn superseded(app: &App, task: &Task, new: &Secret, test: Option<TestReport>) -> Result<Settled> {
-    let now = as_of_now(app, task).await?;
+    // In this order: who ends it saves first.
     let is_open = store::rotation(&mut app.store.read().await?, &task.before.id).await?.is_some();
+    let now = as_of_now(app, task).await?;
     let has_new = now.old.get(PASSWORD).is_some_and(|password| password.expose_secret() == new.expose_secret());
     let state = match (is_open, has_new) {
         (_, true) => State::Rotated,
@@ -145,7 +146,8 @@ async fn may_put_back(app: &App, task: &Task, row: &RotationRow) -> Result<bool>
     if keeps(app, row).await? {
         return Ok(true);
     }
-    if store::rotation(&mut app.store.read().await?, &row.connection_id).await?.is_some() {
+    let other = store::rotation(&mut app.store.read().await?, &row.connection_id).await?;
+    if other.is_some_and(|other| (other.begun_at, &other.begun_by_id) == (row.begun_at, &row.begun_by_id)) {
         return Ok(false);
     }
     let now = as_of_now(app, task).await?;
@@ -198,9 +200,14 @@ async fn saved(
     (runs, test): (&Runs, TestReport),
 ) -> Result<Settled> {
     let mut write = app.store.write().await?;
-    let before = hold_current(app, caller, &mut write, &task.workspace, &task.before.name).await?;
-    let is_other = before.0.id != task.before.id || before.0.version != row.base_version;
-    if is_other || !store::delete_rotation(&mut write, row).await? {
+    // It may have another name by now, or none, if somebody took this one for dead.
+    let held = hold_current(app, caller, &mut write, &task.workspace, &task.before.name).await.ok();
+    let held = held.filter(|(held, _)| held.id == task.before.id && held.version == row.base_version);
+    let Some(before) = held else {
+        drop(write);
+        return put_back(app, caller, task, (row, new), (runs, test)).await;
+    };
+    if !store::delete_rotation(&mut write, row).await? {
         drop(write);
         return put_back(app, caller, task, (row, new), (runs, test)).await;
     }

@@ -5,7 +5,7 @@ use dataflow_model::{Workflow, WorkflowKind};
 
 use super::{Fixture, Role, WORKSPACE, draft, sample};
 use crate::{
-    clock::{DAY, SECOND},
+    clock::SECOND,
     error::Error,
     ops::{
         Caller,
@@ -189,7 +189,7 @@ async fn each_program_is_waited_for_by_itself(fixture: Fixture) {
     // A version of before that it was given by a node that did not know better.
     fixture.bend("UPDATE holders SET given_at = given_at + 3590000000 WHERE host = 'one' AND version = 1").await;
     assert_eq!(lagging(&fixture).await, "board@one eve@? nightly@?");
-    fixture.app.clock.advance(DAY);
+    fixture.app.clock.advance(HELD);
     assert_eq!(lagging(&fixture).await, "", "a day is waited for");
 }
 
@@ -229,7 +229,7 @@ async fn who_is_not_noted_is_waited_for(fixture: Fixture) {
     let mut write = app.store.write().await.expect("open");
     store::forget_holders(&mut write, (&workspace, &connection), 10).await.expect("asked");
     write.commit_quietly().await.expect("kept");
-    app.clock.advance(DAY - 30 * SECOND);
+    app.clock.advance(HELD - 30 * SECOND);
     assert_eq!(lagging(&fixture).await, "board@four", "those that were forgotten were given it longer ago");
 
     // More between two flushes than are counted of one caller.

@@ -26,6 +26,8 @@ pub(in crate::ops) struct Exchange<'e> {
     pub before: (&'e VersionRow, &'e VersionContent),
     pub after: &'e VersionRow,
     pub cause: By,
+    /// What was kept of the second login, sealed, when the test began that the version passed.
+    pub seen: Option<&'e str>,
 }
 
 /// What makes the version.
@@ -51,7 +53,7 @@ pub(in crate::ops) async fn exchange(
     write: &mut Write,
     exchange: Exchange<'_>,
 ) -> Result<Option<String>> {
-    let Exchange { workspace, before: (version, old), after, cause } = exchange;
+    let Exchange { workspace, before: (version, old), after, cause, seen } = exchange;
     let Some(row) = store::hold_second_login(write, &after.connection_id).await? else { return Ok(None) };
     // Of a row that somebody bent nothing is used; it can be removed.
     let Ok(row) = row.checked(&app.vault) else { return Ok(None) };
@@ -63,7 +65,12 @@ pub(in crate::ops) async fn exchange(
     if cause != By::Rotation && is_in_hand(&row, now) {
         return Err(Error::RotationUnderWay(Box::new(UnderWay::at_second_login(&row))));
     }
-    if cause == By::Untested && !is_kept(workspace, &row, (after, &new))? {
+    let brings_another = cause != By::Rotation && !is_kept(workspace, &row, (after, &new))?;
+    if cause == By::Tested && brings_another && seen != Some(row.password.as_str()) {
+        // It passed its test, and has got another password since.
+        return Err(Error::RotationUnderWay(Box::new(UnderWay::at_second_login(&row))));
+    }
+    if cause == By::Untested && brings_another {
         let text = format!(
             "is not the one that is kept for “{}”, the connection's second login: test the change first, or remove the second login",
             row.username

@@ -54,6 +54,7 @@ pub async fn put(
     servable(app, &workspace, name).await?.admit(caller, &workspace, name)?;
     let mut read = app.store.read().await?;
     let found = current(app, &mut read, &workspace, name).await?;
+    let replaced = store::second_login(&mut read, &found.0.id).await?.map(|row| (row.username, row.password));
     drop(read);
     precondition.check(&found.0)?;
     let task = Task::of(app, &workspace, found).await?;
@@ -79,6 +80,12 @@ pub async fn put(
         return Err(Error::VersionConflict);
     }
     let before = store::hold_second_login(&mut write, &held.id).await?;
+    if before.as_ref().map(|row| (&row.username, &row.password))
+        != replaced.as_ref().map(|(username, password)| (username, password))
+    {
+        // It has got another password since the test began, which would be lost.
+        return Err(Error::VersionConflict);
+    }
     refuse_to_replace(app, caller, &mut write, (&workspace, &held), (before.as_ref(), &version, &content)).await?;
     let now = app.clock.now();
     let row = SecondLoginRow {

@@ -90,7 +90,11 @@ pub(in crate::ops::rotations) async fn switch_over(
 }
 
 async fn switch(app: &Arc<App>, caller: &Caller, login: &Login, runs: &Runs) -> Result<Rotated> {
-    let Refreshed { set, test, is_done } = login.refresh(app, runs, Then::Switch).await?;
+    let refreshed = login.refresh(app, runs, Then::Switch).await;
+    if refreshed.is_err() {
+        not_switched(app, caller, login, "superseded").await?;
+    }
+    let Refreshed { set, test, is_done } = refreshed?;
     let task = &login.task;
     if let (true, Some(report)) = (is_done, &test) {
         match save_switched(app, caller, login, report).await {
