@@ -94,7 +94,7 @@ impl Runs {
     pub async fn run(&self, clock: &Clock, secrets: SecretFields, new_password: Option<Secret>) -> TestReport {
         let began = Instant::now();
         let is_test = new_password.is_none();
-        let change_by = new_password.as_ref().map(|_| SystemTime::now() + CHANGE_WITHIN);
+        let change_by = new_password.as_ref().map(|_| time_of(clock) + CHANGE_WITHIN);
         let request = TestRequest {
             connector: self.connector.clone(),
             target: Target { public: self.public.clone(), secrets, new_password, change_by, file_folder: None },
