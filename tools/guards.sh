@@ -32,6 +32,7 @@ for method in std::net::TcpStream::{connect,connect_timeout} std::net::ToSocketA
 done
 exempt='crates/client/src/config/discovery.rs:1
 crates/client/src/config/environment.rs:2
+crates/connectors/src/connector.rs:1
 crates/connectors/src/dialer.rs:2
 crates/server/src/admin.rs:1
 crates/server/src/audit/checkpoint.rs:1
