@@ -8,7 +8,7 @@ import time
 import pytest
 from sqlalchemy import text
 
-from dataflow import ConnectionDeleted, ConnectionNotFound, Dataflow, ServerUnavailable, workflow
+from dataflow import ConnectionDeleted, ConnectionNotFound, Dataflow, ServerUnavailable
 from real_server import RealDataflow
 from test_script import SCRIPT, run
 from using import first_row, until
@@ -106,7 +106,7 @@ def test_a_description_edited_while_a_query_runs_is_not_felt(real, program, sale
     go_stale()
     with program.connection("sales") as session:
         assert session.execute(text("SELECT pg_backend_pid()")).scalar() == before, "the pool kept its database session"
-    assert program._server.client.credentials("sales", workflow.current()).version == 2
+    assert program._server.client.credentials("sales", program._workflow).version == 2
 
 
 def test_a_password_rotated_while_a_loop_runs_reaches_no_query(real, program, sales, postgres):
@@ -140,7 +140,7 @@ def test_rotations_by_the_server_reach_no_query(request, real, program, kind):
         loop.goes_on()
         other.goes_on()
     assert (loop.failures, other.failures) == ([], [])
-    assert program._server.client.credentials("sales", workflow.current()).version == 4
+    assert program._server.client.credentials("sales", program._workflow).version == 4
     print(f"promise: 3 rotations by the server, {kind}: {loop.count} and {other.count} queries, 0 failed")
 
 
@@ -174,7 +174,7 @@ def test_a_restore_while_a_loop_runs_reaches_no_query(real, program, sales, post
     """Back to the password of before: the same fingerprint as then, and no session of the password in between is used on."""
     with program.connection("sales") as session:
         first = session.execute(text("SELECT pg_backend_pid()")).scalar()
-    before = program._server.client.credentials("sales", workflow.current())
+    before = program._server.client.credentials("sales", program._workflow)
     with Loop(program, "sales") as loop:
         postgres.set_password(USER, "second")
         real.edit("sales", password="second")
@@ -185,7 +185,7 @@ def test_a_restore_while_a_loop_runs_reaches_no_query(real, program, sales, post
         time.sleep(FRESH_FOR + 1.5)
         loop.goes_on()
     assert loop.failures == []
-    after = program._server.client.credentials("sales", workflow.current())
+    after = program._server.client.credentials("sales", program._workflow)
     assert (after.version, after.fingerprint) == (3, before.fingerprint)
     with program.connection("sales") as session:
         assert session.execute(text("SELECT pg_backend_pid()")).scalar() != first
@@ -195,12 +195,12 @@ def test_a_restore_while_a_loop_runs_reaches_no_query(real, program, sales, post
 def test_a_rename_and_a_name_led_elsewhere_reach_no_query_of_a_loop(real, program, sales, postgres):
     """The program goes on by the old name until that is taken away, and by the new one at once."""
     assert first_row(program, "sales") == [1]
-    before = program._server.client.credentials("sales", workflow.current())
+    before = program._server.client.credentials("sales", program._workflow)
     with Loop(program, "sales") as loop:
         real.rename("sales", "shop")
         time.sleep(FRESH_FOR + 1.5)
         loop.goes_on()
-        after = program._server.client.credentials("sales", workflow.current())
+        after = program._server.client.credentials("sales", program._workflow)
         assert (after.version, after.fingerprint) == (2, before.fingerprint), "so that the pool keeps its database sessions"
         (alias,) = real.aliases("shop")
         assert (alias["name"], alias["total"], alias["live"], alias["idle"]) == ("sales", 1, 1, False)
