@@ -36,6 +36,8 @@ now_ms() {
 start() {
   local began
   began=$(now_ms)
+  # Empty before it is looked at: the last start has said there that it was ready.
+  : >"$log"
   set -m
   as_newcomer make --no-print-directory run LISTEN="127.0.0.1:$port" >"$log" 2>&1 </dev/null &
   set +m
