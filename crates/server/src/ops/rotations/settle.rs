@@ -151,10 +151,9 @@ async fn may_put_back(app: &App, task: &Task, row: &RotationRow) -> Result<bool>
         return Ok(false);
     }
     let now = as_of_now(app, task).await?;
-    let password = |task: &Task| task.old.get(PASSWORD).map(|password| password.expose_secret().to_owned());
     Ok(now.content.endpoint == task.content.endpoint
         && now.content.public.text("username") == task.content.public.text("username")
-        && password(&now) == password(task))
+        && now.old.get(PASSWORD).map(Secret::expose_secret) == task.old.get(PASSWORD).map(Secret::expose_secret))
 }
 
 pub(super) fn signed_in(report: &TestReport) -> bool {
