@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -37,6 +37,27 @@ pub enum Verdict {
     Wait,
     /// The connection ends.
     End,
+}
+
+/// Every connection from this one on is stopped at its first message.
+pub fn from(first: usize) -> impl Fn(Passing<'_>) -> Verdict + Send + Sync + 'static {
+    move |passing| if passing.connection >= first { Verdict::Stop } else { Verdict::Pass }
+}
+
+/// From connection `first` on: the change of a password meets `change`; what the server answers to it is stopped, and every connection after that.
+pub fn at_the_change(first: usize, change: Verdict) -> impl Fn(Passing<'_>) -> Verdict + Send + Sync + 'static {
+    let changed = AtomicBool::new(false);
+    move |passing| {
+        let has_changed = changed.load(Ordering::SeqCst);
+        if passing.connection < first {
+            return Verdict::Pass;
+        }
+        if passing.to_server && (passing.holds(b"ALTER ROLE") || passing.holds(b"SET PASSWORD")) {
+            changed.store(true, Ordering::SeqCst);
+            return change;
+        }
+        if has_changed { Verdict::Stop } else { Verdict::Pass }
+    }
 }
 
 const RULED: usize = 0;

@@ -1,6 +1,6 @@
 //! A running server on one of the two stores, with the store's tables in reach.
 
-use std::process::Command;
+use std::{fs, process::Command};
 
 use serde_json::{Value, json};
 
@@ -220,6 +220,24 @@ impl Stopped {
         let stopped = Self(processes);
         stopped.signal("STOP");
         stopped
+    }
+
+    /// The same of a process and what it started: a machine that stands still.
+    ///
+    /// # Panics
+    /// If it cannot be asked for.
+    pub fn machine(process: u32) -> Self {
+        let stopped = Self::new(vec![process]);
+        let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+        let started = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok());
+        let started: Vec<u32> =
+            started.flat_map(|list| list.split(' ').filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect();
+        Self::new(started).and(stopped)
+    }
+
+    fn and(mut self, mut other: Self) -> Self {
+        self.0.append(&mut other.0);
+        self
     }
 
     fn signal(&self, name: &str) {

@@ -6,6 +6,10 @@
 use std::{
     collections::BTreeMap,
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -18,7 +22,7 @@ use dataflow_tests::{
     mysql_protocol::{MySqlOptions, Plugin},
     nodes::Remote,
     postgres::{Postgres, PostgresOptions},
-    relay::{Passing, Relay, Verdict},
+    relay::{Passing, Relay, Verdict, at_the_change, from},
     session::Session,
     shell::Shell,
     stored::{Engine, Stopped, Stored},
@@ -187,7 +191,7 @@ fn what_is_not_known_is_told_and_found_out() {
     let postgres = Postgres::start(&PostgresOptions::default());
     postgres.create_role("anna", OLD);
     // The answer to the change never comes, and nobody gets through after it.
-    let relay = Relay::to(postgres.port(), after_the_change(true));
+    let relay = Relay::to(postgres.port(), at_the_change(0, Verdict::Pass));
     create(&stored, "sales", ("postgres", relay.port()), "anna");
     thread::scope(|scope| {
         let rotating = scope.spawn(|| rotate(&stored, "sales").expect(200).json());
@@ -219,7 +223,7 @@ fn what_is_not_known_is_told_and_found_out() {
     signs_in(&stored, "sales");
 
     // Somebody sets a third password on the database: nothing signs in, until he says which it is.
-    let relay = Relay::to(postgres.port(), after_the_change(true));
+    let relay = Relay::to(postgres.port(), at_the_change(0, Verdict::Pass));
     stored.edit("sales", &json!({"port": relay.port(), "password": password(&stored, "sales")})).expect(200);
     thread::scope(|scope| {
         let rotating = scope.spawn(|| rotate(&stored, "sales").expect(200).json());
@@ -234,7 +238,10 @@ fn what_is_not_known_is_told_and_found_out() {
         assert!(begun.elapsed() < Duration::from_secs(30), "{}", stored.show("sales").text());
         thread::sleep(Duration::from_millis(200));
     }
-    stored.admin("DELETE", "/connections/sales/rotation").header("if-match", "*").send().expect(204);
+    let give_up = stored.admin("DELETE", "/connections/sales/rotation").header("if-match", "*");
+    give_up.clone().send().refused(409, "rotation_under_way");
+    decided(&stored);
+    give_up.send().expect(204);
     stored.edit("sales", &json!({"password": "a third one"})).expect(200);
     signs_in(&stored, "sales");
     stored.admin("DELETE", "/connections/sales/rotation").header("if-match", "*").send().refused(404, "not_found");
@@ -246,7 +253,7 @@ fn while_a_rotation_is_stuck_nobody_is_offered_what_would_be_refused() {
     let stored = Stored::start(Engine::Sqlite);
     let postgres = Postgres::start(&PostgresOptions::default());
     postgres.create_role("anna", OLD);
-    let relay = Relay::to(postgres.port(), after_the_change(true));
+    let relay = Relay::to(postgres.port(), at_the_change(0, Verdict::Pass));
     create(&stored, "sales", ("postgres", relay.port()), "anna");
     stored.edit("sales", &json!({"description": "a version to go back to"})).expect(200);
     stored.create("other", "planted");
@@ -272,6 +279,14 @@ fn while_a_rotation_is_stuck_nobody_is_offered_what_would_be_refused() {
         relay.cut();
         assert_eq!(rotating.join().expect("no panic")["state"], "unsettled");
     });
+    let undecided = page("/sales").expect(200).text();
+    assert!(
+        undecided.contains("Rotation not settled")
+            && undecided.contains("mostly within seconds")
+            && !undecided.contains("Give it up"),
+        "the new password may still come into force: {undecided}"
+    );
+    decided(&stored);
     let shown = page("/sales").expect(200).text();
     let settings =
         shown.split("id=\"facts-title\"").nth(1).and_then(|rest| rest.split("</section>").next()).expect("the settings");
@@ -377,26 +392,20 @@ fn a_shell_tells_the_steps() {
     assert!(shell(&["--give-up"]).failure().contains("no such rotation"));
 }
 
-/// Stops what the server answers to the change, or the change itself, and every connection after that.
-fn after_the_change(arrives: bool) -> impl Fn(Passing<'_>) -> Verdict + Send + Sync + 'static {
-    let changed = std::sync::atomic::AtomicBool::new(false);
-    move |passing| {
-        let has_changed = changed.load(std::sync::atomic::Ordering::SeqCst);
-        if passing.connection > 0 {
-            return if has_changed { Verdict::Stop } else { Verdict::Pass };
-        }
-        if passing.to_server && (passing.holds(b"ALTER ROLE") || passing.holds(b"SET PASSWORD")) {
-            changed.store(true, std::sync::atomic::Ordering::SeqCst);
-            return if arrives { Verdict::Pass } else { Verdict::Stop };
-        }
-        if has_changed { Verdict::Stop } else { Verdict::Pass }
-    }
-}
-
 fn settled(stored: &Stored, within: Duration) {
     let begun = Instant::now();
     while stored.sql("SELECT count(*) FROM rotations") != "0" {
         assert!(begun.elapsed() < within, "{}", stored.sql("SELECT connection_id, tries, problem FROM rotations"));
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// It is certain by now that what the database was asked for does not come any more, or has come.
+fn decided(stored: &Stored) {
+    stored.sql("UPDATE rotations SET told_at = 0");
+    let begun = Instant::now();
+    while stored.show("sales").json()["rotation"]["may_be_given_up"] != true {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", stored.show("sales").text());
         thread::sleep(Duration::from_millis(100));
     }
 }
@@ -433,17 +442,16 @@ impl Drop for Locked {
 fn killed_at_any_step_a_rotation_is_settled_after_the_start(#[case] engine: Engine) {
     let mut stored = Stored::start(engine);
     let (postgres, maria) = (Postgres::start(&PostgresOptions::default()), MariaDb::start(&MySqlOptions::default()));
-    let at = |number: usize| move |passing: Passing<'_>| if passing.connection >= number { Verdict::Stop } else { Verdict::Pass };
     // Name, where it is stopped, and the version afterwards.
     let pg = postgres.port();
     let mut points: BTreeMap<&str, (&str, Relay, i64)> = BTreeMap::new();
-    points.insert("begun", ("postgres", Relay::to(pg, at(0)), 1));
-    points.insert("sent", ("postgres", Relay::to(pg, after_the_change(false)), 1));
-    points.insert("set", ("postgres", Relay::to(pg, after_the_change(true)), 2));
-    points.insert("proved", ("postgres", Relay::to(pg, at(1)), 2));
-    points.insert("tested", ("postgres", Relay::to(pg, at(2)), 2));
-    points.insert("maria-sent", ("mariadb", Relay::to(maria.port(), after_the_change(false)), 1));
-    points.insert("maria-set", ("mariadb", Relay::to(maria.port(), after_the_change(true)), 2));
+    points.insert("begun", ("postgres", Relay::to(pg, from(0)), 1));
+    points.insert("sent", ("postgres", Relay::to(pg, at_the_change(0, Verdict::Stop)), 1));
+    points.insert("set", ("postgres", Relay::to(pg, at_the_change(0, Verdict::Pass)), 2));
+    points.insert("proved", ("postgres", Relay::to(pg, from(1)), 2));
+    points.insert("tested", ("postgres", Relay::to(pg, from(2)), 2));
+    points.insert("maria-sent", ("mariadb", Relay::to(maria.port(), at_the_change(0, Verdict::Stop)), 1));
+    points.insert("maria-set", ("mariadb", Relay::to(maria.port(), at_the_change(0, Verdict::Pass)), 2));
     // On a shared store it is decided later that a change will not come.
     points.retain(|_, (.., version)| *version == 2 || engine == Engine::Sqlite || soak());
     for (name, (kind, relay, _)) in &points {
@@ -514,6 +522,66 @@ fn killed_before_the_save_a_rotation_is_saved_after_the_start() {
     settled(&stored, Duration::from_secs(20));
     assert_eq!(stored.show("sales").json()["version"], 2);
     signs_in(&stored, "sales");
+}
+
+/// Somebody gave it up, or took it for failed, and then the new password was in force after all: the old one is set again. If that fails, somebody
+/// goes on with it.
+#[rstest]
+#[case::at_once(true)]
+#[case::by_whoever_comes_next(false)]
+fn a_password_that_nobody_will_save_is_put_back(#[case] at_once: bool) {
+    let stored = Stored::start(Engine::Sqlite);
+    let postgres = Postgres::start(&PostgresOptions::default());
+    postgres.create_role("anna", OLD);
+    let (tested, gone, mended) =
+        (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(at_once)));
+    let rule = {
+        let (tested, gone, mended) = (tested.clone(), gone.clone(), mended.clone());
+        move |passing: Passing<'_>| {
+            if passing.connection == 2 {
+                tested.store(true, Ordering::SeqCst);
+                wait_for(&gone);
+            }
+            if passing.connection > 2 && !mended.load(Ordering::SeqCst) { Verdict::End } else { Verdict::Pass }
+        }
+    };
+    let relay = Relay::to(postgres.port(), rule);
+    create(&stored, "sales", ("postgres", relay.port()), "anna");
+    let rotated = thread::scope(|scope| {
+        let rotating = scope.spawn(|| rotate(&stored, "sales").expect(200).json());
+        wait_for(&tested);
+        stored.sql("DELETE FROM rotations");
+        gone.store(true, Ordering::SeqCst);
+        rotating.join().expect("no panic")
+    });
+    let mut events = vec!["connection.rotate", "connection.rotate"];
+    if at_once {
+        assert_eq!((&rotated["state"], &rotated["version"]), (&json!("unchanged"), &json!(1)), "{rotated}");
+        assert_eq!(password(&stored, "sales"), OLD);
+        events.push("connection.rotation_failed");
+    } else {
+        assert_eq!((&rotated["state"], &rotated["version"]), (&json!("unsettled"), &json!(1)), "{rotated}");
+        let told = stored.show("sales").json()["rotation"]["message"].as_str().unwrap_or_default().to_owned();
+        assert!(told.contains("It is not known yet"), "{told}");
+        mended.store(true, Ordering::SeqCst);
+        decided(&stored);
+        stored.sql("UPDATE rotations SET next_at = 0");
+        settled(&stored, Duration::from_secs(20));
+        events.push("connection.rotated");
+    }
+    signs_in(&stored, "sales");
+    let told =
+        stored.sql("SELECT action FROM audit_events WHERE object = 'sales' AND action LIKE 'connection.rot%' ORDER BY nth");
+    assert_eq!(told.lines().collect::<Vec<_>>(), events);
+    assert_eq!(stored.sql("SELECT count(*) FROM rotations"), "0");
+}
+
+fn wait_for(flag: &AtomicBool) {
+    let begun = Instant::now();
+    while !flag.load(Ordering::SeqCst) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it does not come");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// A machine that is moved, or a process that is stopped, for longer than the other nodes wait: they settle what it was at. It goes on where it stood.

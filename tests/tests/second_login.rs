@@ -5,7 +5,6 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -19,7 +18,7 @@ use dataflow_tests::{
     mysql::MySql,
     mysql_protocol::{MySqlOptions, Plugin},
     postgres::{Postgres, PostgresOptions},
-    relay::{Passing, Relay, Verdict},
+    relay::{Passing, Relay, Verdict, at_the_change, from},
     session::Session,
     shell::Shell,
     stored::{Engine, Stored},
@@ -303,6 +302,37 @@ fn an_edit_takes_no_password_elsewhere_and_may_switch_back() {
     assert_eq!(second(&stored, "sales")["state"], "retiring");
 }
 
+/// While an edit that signs in as the second login is tested, that gets another password: the edit's passed its test, and is no longer the one.
+#[test]
+fn an_edit_does_not_take_back_a_password_that_was_set_while_it_was_tested() {
+    let stored = Stored::start(Engine::Sqlite);
+    let postgres = Postgres::start(&PostgresOptions::default());
+    postgres.create_role("anna", OLD);
+    postgres.create_role("bert", GIVEN);
+    // Giving it takes one connection; the edit's test waits before its read.
+    let waits = |passing: Passing<'_>| {
+        let asks = passing.connection == 1 && passing.to_server && passing.holds(b"SELECT 1");
+        if asks { Verdict::Wait } else { Verdict::Pass }
+    };
+    let relay = Relay::to(postgres.port(), waits);
+    create(&stored, "sales", &address("postgres", relay.port()), "anna");
+    give(&stored, "sales", "bert", GIVEN).expect(200);
+    let edit = stored.admin("PATCH", "/connections/sales?test=true").header("if-match", "*");
+    let edit = edit.json(&json!({"username": "bert", "password": GIVEN}));
+    thread::scope(|scope| {
+        let editing = scope.spawn(|| edit.send());
+        relay.wait();
+        postgres.psql("ALTER ROLE bert PASSWORD 'set meanwhile'");
+        give(&stored, "sales", "bert", "set meanwhile").expect(200);
+        relay.go_on();
+        editing.join().expect("no panic").refused(409, "rotation_under_way");
+    });
+    let shown = stored.show("sales").json();
+    assert_eq!((&shown["username"], &shown["version"]), (&json!("anna"), &json!(1)));
+    assert_eq!(rotate(&stored, "sales")["state"], "rotated", "what was given meanwhile is kept");
+    serves(&stored, "sales");
+}
+
 /// A backup that is restored for a look has the logins of the database that others work with.
 #[rstest]
 #[case::sqlite(Engine::Sqlite)]
@@ -380,26 +410,6 @@ fn what_cannot_be_retired_says_so_and_is_tried_again() {
     assert_eq!(told, expected, "a failure is told once");
 }
 
-/// Stops the change that a session sends, or what the server answers, and every connection after it; from connection `first` on.
-fn at_the_change(first: usize, arrives: bool) -> impl Fn(Passing<'_>) -> Verdict + Send + Sync + 'static {
-    let changed = AtomicBool::new(false);
-    move |passing| {
-        let has_changed = changed.load(Ordering::SeqCst);
-        if passing.connection < first {
-            return Verdict::Pass;
-        }
-        if passing.to_server && (passing.holds(b"ALTER ROLE") || passing.holds(b"SET PASSWORD")) {
-            changed.store(true, Ordering::SeqCst);
-            return if arrives { Verdict::Pass } else { Verdict::Stop };
-        }
-        if has_changed { Verdict::Stop } else { Verdict::Pass }
-    }
-}
-
-fn from(first: usize) -> impl Fn(Passing<'_>) -> Verdict + Send + Sync + 'static {
-    move |passing| if passing.connection >= first { Verdict::Stop } else { Verdict::Pass }
-}
-
 /// No second login is being changed any more.
 fn settled(stored: &Stored) {
     let begun = Instant::now();
@@ -447,11 +457,11 @@ fn killed_at_any_step_no_password_is_lost_and_no_client_is_refused(
     let (pg, my) = (postgres.port(), maria.port());
     let points: BTreeMap<&str, (&str, Relay)> = BTreeMap::from([
         ("begun", ("postgres", Relay::to(pg, from(first)))),
-        ("sent", ("postgres", Relay::to(pg, at_the_change(first, false)))),
-        ("set", ("postgres", Relay::to(pg, at_the_change(first, true)))),
+        ("sent", ("postgres", Relay::to(pg, at_the_change(first, Verdict::Stop)))),
+        ("set", ("postgres", Relay::to(pg, at_the_change(first, Verdict::Pass)))),
         ("proved", ("postgres", Relay::to(pg, from(first + 1)))),
         ("tested", ("postgres", Relay::to(pg, from(first + 2)))),
-        ("maria", ("mariadb", Relay::to(my, at_the_change(first, true)))),
+        ("maria", ("mariadb", Relay::to(my, at_the_change(first, Verdict::Pass)))),
     ]);
     for (name, (kind, relay)) in &points {
         for (user, password) in [(format!("{name}-a"), OLD), (format!("{name}-b"), GIVEN)] {

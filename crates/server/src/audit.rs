@@ -121,6 +121,13 @@ pub struct Event<'e> {
     pub detail: serde_json::Value,
 }
 
+/// Adds to the detail of an event what not every one of its kind has.
+pub fn note(detail: &mut serde_json::Value, name: &str, value: Option<impl Into<serde_json::Value>>) {
+    if let (Some(value), Some(members)) = (value, detail.as_object_mut()) {
+        members.insert(name.to_owned(), value.into());
+    }
+}
+
 /// Appends `event` to the transaction of the change that it is about, after what that changes: it notes what is left of rows that grant.
 pub async fn record(write: &mut Write, vault: &Vault, caller: &Caller, event: Event<'_>) -> store::Result<()> {
     record_by(write, vault, (&caller.label(), &caller.identity()), event).await

@@ -292,8 +292,7 @@ impl Error {
                     S::CONFLICT,
                     Code::RotationUnderWay,
                     format!("{} Nothing was changed.", rotation.sentence()),
-                    "Wait until it is over, and do it again. What cannot be settled an editor can give up: on the connection's page, or by “dataflow \
-                     connections rotate NAME --give-up”.",
+                    rotation.hint(),
                 );
             }
             Self::LoginNotRetired(login) => {

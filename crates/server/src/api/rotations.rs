@@ -30,7 +30,7 @@ use crate::{
 /// A rotation of the password that is not settled.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(example = json!({
-    "begun_at": "2026-11-02T09:00:00Z", "begun_by": "ada@example.org", "tries": 3, "next_try_at": "2026-11-02T09:00:20Z",
+    "begun_at": "2026-11-02T09:00:00Z", "begun_by": "ada@example.org", "tries": 3, "next_try_at": "2026-11-02T09:00:20Z", "may_be_given_up": true,
     "message": "ada@example.org began to rotate the password on 2 Nov 2026, 09:00 UTC. It is not known yet whether …"
 }))]
 pub struct UnderWayAnswer {
@@ -40,6 +40,8 @@ pub struct UnderWayAnswer {
     pub tries: i64,
     /// When it is tried again; null while it is.
     pub next_try_at: Option<String>,
+    /// Whether somebody may give it up: nobody is at it, and the database does nothing any more of what it was asked for.
+    pub may_be_given_up: bool,
     /// What is the matter, and what follows.
     pub message: String,
 }
@@ -50,6 +52,7 @@ impl From<UnderWay> for UnderWayAnswer {
             begun_at: rfc3339(rotation.begun_at),
             tries: rotation.tries,
             next_try_at: (!rotation.is_at_it).then(|| rfc3339(rotation.next_at)),
+            may_be_given_up: rotation.may_be_given_up(),
             message: rotation.sentence(),
             begun_by: rotation.begun_by,
         }

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     app::{App, Workspace},
+    audit,
     error::{Error, Result},
     store::{Read, VersionRow},
 };
@@ -56,9 +57,8 @@ pub struct Origin {
 impl Origin {
     /// Adds it to the detail of an event.
     pub(super) fn note(origin: Option<&Self>, detail: &mut serde_json::Value) {
-        if let (Some(Self { workspace, version }), Some(members)) = (origin, detail.as_object_mut()) {
-            members.insert("copied_from".to_owned(), serde_json::json!({"workspace": workspace, "version": version}));
-        }
+        let origin = origin.map(|Self { workspace, version }| serde_json::json!({"workspace": workspace, "version": version}));
+        audit::note(detail, "copied_from", origin);
     }
 }
 

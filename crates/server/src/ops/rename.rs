@@ -94,14 +94,8 @@ pub async fn rename(app: &App, caller: &Caller, workspace: &str, name: &str, ren
     let tokens = widen(app, &mut write, narrowed, (&before.name, &row.name)).await?;
 
     let mut detail = serde_json::json!({"version": number, "to": row.name, "alias": rename.keep_alias});
-    if let Some(members) = detail.as_object_mut() {
-        if !rename.keep_alias {
-            members.insert("dependents".to_owned(), impact.total.into());
-        }
-        if !tokens.is_empty() {
-            members.insert("tokens".to_owned(), tokens.into());
-        }
-    }
+    audit::note(&mut detail, "dependents", (!rename.keep_alias).then_some(impact.total));
+    audit::note(&mut detail, "tokens", Some(tokens).filter(|tokens| !tokens.is_empty()));
     let workspace_id = Some(row.workspace_id.clone());
     let event = Event { at: now, workspace_id, action: "connection.rename", object: &before.name, detail };
     audit::record(&mut write, &app.vault, caller, event).await?;

@@ -148,10 +148,8 @@ pub(super) async fn save(app: &App, caller: &Caller, mut write: Write, next: Nex
         }
     };
     note_weak(&mut detail, kind, public);
-    if let (Some(retires), Some(members)) = (retires, detail.as_object_mut()) {
-        members.insert("switched_to".to_owned(), public.text("username").unwrap_or_default().into());
-        members.insert("retires".to_owned(), retires.into());
-    }
+    audit::note(&mut detail, "switched_to", retires.as_ref().and(public.text("username")));
+    audit::note(&mut detail, "retires", retires);
     audit::record(&mut write, &app.vault, caller, event(action, detail)).await?;
     app.caches.forget_connection(&mut write, workspace.id, &row.name);
     write.commit().await?;

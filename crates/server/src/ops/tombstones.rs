@@ -103,14 +103,10 @@ pub async fn delete(app: &App, caller: &Caller, workspace: &str, name: &str, rem
     }
     store::remove_words(&mut write, &row).await?;
     let mut detail = serde_json::json!({"version": row.version, "dependents": impact.total});
-    if let (Some(other), Some(members)) = (&row.use_instead, detail.as_object_mut()) {
-        members.insert("use_instead".to_owned(), other.as_str().into());
-    }
+    audit::note(&mut detail, "use_instead", row.use_instead.as_deref());
     // Nothing is retired of what is deleted: whoever has its password still gets in.
     let second = store::second_login(&mut write, &row.id).await?.filter(|second| second.retires_from.is_some());
-    if let (Some(second), Some(members)) = (second, detail.as_object_mut()) {
-        members.insert("not_retired".to_owned(), second.username.into());
-    }
+    audit::note(&mut detail, "not_retired", second.map(|second| second.username));
     let workspace_id = Some(row.workspace_id.clone());
     let event = Event { at: now, workspace_id, action: "connection.delete", object: &row.name, detail };
     audit::record(&mut write, &app.vault, caller, event).await?;
@@ -202,9 +198,7 @@ pub async fn restore(app: &App, caller: &Caller, workspace: &str, name: &str, pr
     let public: PublicFields = VersionContent::read(&version)?.public;
     store::put_words(&mut write, &row, &search_words(app.catalogue.get(&row.type_id), &row, &public)).await?;
     let mut detail = serde_json::json!({"version": row.version});
-    if let (false, Some(members)) = (lost.is_empty(), detail.as_object_mut()) {
-        members.insert("aliases_lost".to_owned(), lost.into());
-    }
+    audit::note(&mut detail, "aliases_lost", Some(lost).filter(|lost| !lost.is_empty()));
     let event = Event { at: now, workspace_id: Some(workspace_id), action: "connection.restore", object: &row.name, detail };
     audit::record(&mut write, &app.vault, caller, event).await?;
     app.caches.forget_connection(&mut write, workspace.id, &row.name);

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::rows::{SealedSecret, VersionContent, oldest_key};
 use crate::{
     app::Workspace,
+    audit,
     error::{Error, Result},
     store::{ConnectionRow, VersionRow},
 };
@@ -102,9 +103,7 @@ pub(super) fn input(value: &FieldValue) -> FieldInput {
 /// Adds to the detail of a save's event what in it weakens the protection of its secrets: `tls.mode=require`, `extra.insecure_auth=md5`.
 pub(super) fn note_weak(detail: &mut serde_json::Value, kind: &ConnectionType, public: &PublicFields) {
     let weak: Vec<_> = kind.weakened(public).map(|(field, choice)| format!("{}={}", field.path.as_str(), choice.value)).collect();
-    if let (false, Some(members)) = (weak.is_empty(), detail.as_object_mut()) {
-        members.insert("weak".to_owned(), weak.into());
-    }
+    audit::note(detail, "weak", Some(weak).filter(|weak| !weak.is_empty()));
 }
 
 /// The fields for admins that a save sets to another value than before.

@@ -109,7 +109,7 @@ pub const TABLES: &[Table] = tables! {
     aliases [3] workspace_id Text, name Text, connection_id Text, name_key Text, made_at Number, made_by Text, mac Bytes;
     rotations [1] connection_id Text, workspace_id Text, base_version Number, candidate Text, key_version Number, begun_at Number,
         begun_by Text, begun_by_id Text, mac Bytes, owner Text, leased_until Number, tries Number, tried_at Number, next_at Number,
-        problem Text;
+        problem Text, told_at Number, puts_back Truth;
     second_logins [1] connection_id Text, workspace_id Text, username Text, endpoint Text, password Text, candidate Text,
         key_version Number, set_at Number, set_by Text, set_by_id Text, retires_from Number, switched_at Number, mac Bytes, owner Text,
         leased_until Number, tries Number, tried_at Number, next_at Number, problem Text;

@@ -31,6 +31,10 @@ macro_rules! steps {
             ("second logins", include_str!(concat!("../../../../migrations/", $folder, "/0018_second_logins.sql"))),
             ("rotation policies", include_str!(concat!("../../../../migrations/", $folder, "/0019_rotation_policies.sql"))),
             ("holders", include_str!(concat!("../../../../migrations/", $folder, "/0020_holders.sql"))),
+            (
+                "what databases were asked for",
+                include_str!(concat!("../../../../migrations/", $folder, "/0021_rotation_told.sql")),
+            ),
         ]
     };
 }

@@ -106,7 +106,7 @@ pub use self::{
     },
     rotations::{
         RotationRow, delete_rotation, due_rotations, end_leases, hasten_rotation, insert_rotation, lease_rotation,
-        put_off_rotation, reseal_rotation, rotation, rotations_under_older_keys, take_rotation,
+        put_off_rotation, reseal_rotation, rotation, rotations_under_older_keys, take_rotation, tell_rotation,
     },
     scans::{
         FindingRow, PlaceRow, ScanRow, all_found, count_findings, count_places, count_scans, delete_other_findings, delete_scan,

@@ -26,6 +26,10 @@ pub struct RotationRow {
     pub next_at: i64,
     /// JSON of what stood in the way the last time.
     pub problem: Option<String>,
+    /// When the database was last asked for a password.
+    pub told_at: i64,
+    /// That was the one of before, again.
+    pub puts_back: bool,
 }
 
 /// Begins a rotation.
@@ -38,7 +42,8 @@ pub async fn insert_rotation(write: &mut Write, row: &RotationRow) -> Result<()>
     execute!(
         write,
         "INSERT INTO rotations (connection_id, workspace_id, base_version, candidate, key_version, begun_at, begun_by, begun_by_id, mac, \
-         owner, leased_until, tries, tried_at, next_at, problem) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+         owner, leased_until, tries, tried_at, next_at, problem, told_at, puts_back) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         &row.connection_id,
         &row.workspace_id,
         row.base_version,
@@ -54,6 +59,8 @@ pub async fn insert_rotation(write: &mut Write, row: &RotationRow) -> Result<()>
         row.tried_at,
         row.next_at,
         row.problem.as_deref(),
+        row.told_at,
+        row.puts_back,
     )?;
     Ok(())
 }
@@ -82,8 +89,14 @@ pub async fn lease_rotation(write: &mut Write, connection_id: &str, owner: &str,
     Ok(execute!(write, sql, connection_id, owner, until)? == 1)
 }
 
-/// Ends every lease of before this time, at which this process began: whoever has the store to himself knows that nobody else is at anything. What those who were at a second login have sent to a
-/// database may still happen, as if it were tried now.
+/// The same, of who asks the database for a password now.
+pub async fn tell_rotation(write: &mut Write, row: &RotationRow) -> Result<bool> {
+    let sql = "UPDATE rotations SET leased_until = $3, told_at = $4, puts_back = $5 WHERE connection_id = $1 AND owner = $2";
+    Ok(execute!(write, sql, &row.connection_id, &row.owner, row.leased_until, row.told_at, row.puts_back)? == 1)
+}
+
+/// Ends every lease of before this time, at which this process began: whoever has the store to himself knows that nobody else is at anything.
+/// What those who were at a second login have sent to a database may still happen, as if it were tried now.
 pub async fn end_leases(write: &mut Write, now: i64) -> Result<()> {
     execute!(write, "UPDATE rotations SET leased_until = 0, next_at = 0 WHERE begun_at < $1", now)?;
     execute!(write, "UPDATE second_logins SET leased_until = 0, tried_at = $1 WHERE leased_until > 0 AND tried_at < $1", now)?;

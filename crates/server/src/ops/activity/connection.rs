@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Entry;
 use crate::{
-    audit::{CHECKED, FAILED, FIRST_USED},
+    audit::{self, CHECKED, FAILED, FIRST_USED},
     error::{Error, Result},
     store::{self, ActivityQuery, Handle, NamedCheckRow, SightedRow},
 };
@@ -74,9 +74,7 @@ fn checked(connection: &str, row: NamedCheckRow) -> Result<Entry> {
     let report: TestReport = serde_json::from_str(&row.report)
         .map_err(|error| Error::Internal(anyhow!(error).context("a kept report does not parse")))?;
     let mut detail = json!({"result": report.status.as_str()});
-    if let (Some(error), Some(members)) = (report.error, detail.as_object_mut()) {
-        members.insert("cause".to_owned(), error.code.label().into());
-    }
+    audit::note(&mut detail, "cause", report.error.map(|error| error.code.label()));
     Ok(Entry {
         actor: row.checked_by,
         version: Some(row.version),

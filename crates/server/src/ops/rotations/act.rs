@@ -39,11 +39,11 @@ impl Act {
 
     async fn set_and_settle(&self, runs: &Runs) -> Result<Rotated> {
         let Self { app, caller, task, row, new } = self;
-        if !keeps(app, row).await? {
+        let Some(row) = &tells(app, row, false).await? else {
             let Settled { state, test, connection } = settle::superseded(app, task, new, None).await?;
             let connection = settle::shown(app, task, connection)?;
             return Ok(Rotated { state, retires: None, set: None, test, connection });
-        }
+        };
         let old = super::with_password(&task.old, task.old.get(super::PASSWORD).unwrap_or(new));
         let set = runs.run(&app.clock, old, Some(new.duplicate_secret())).await;
         let Settled { state, test, connection } = match outcome(&set) {
@@ -73,9 +73,20 @@ pub(super) fn step(report: &TestReport) -> StepName {
     failed.map_or(StepName::SetPassword, |step| step.step)
 }
 
-/// Whether this act is still at a rotation; then it is for another while. Ask before a database is told anything: who stood still for too long may
-/// have been taken for dead, and the rotation settled by another.
-pub(super) async fn keeps(app: &App, row: &RotationRow) -> store::Result<bool> {
+/// The rotation with the time of this moment, at which a database is asked for a password: the one of before, if it `puts_back`. Nothing if this act
+/// is no longer at it: who stood still for too long may have been taken for dead, and the rotation settled by another. Call it before anything is
+/// asked for.
+pub(super) async fn tells(app: &App, row: &RotationRow, puts_back: bool) -> store::Result<Option<RotationRow>> {
+    let now = app.clock.now();
+    let row = RotationRow { leased_until: now + LEASE, told_at: now, puts_back, ..row.clone() };
+    let mut write = app.store.write().await?;
+    let is_ours = store::tell_rotation(&mut write, &row).await?;
+    write.commit_quietly().await?;
+    Ok(is_ours.then_some(row))
+}
+
+/// Whether this act is still at a rotation; then it is for another while.
+async fn keeps(app: &App, row: &RotationRow) -> store::Result<bool> {
     let mut write = app.store.write().await?;
     let keeps = store::lease_rotation(&mut write, &row.connection_id, &row.owner, app.clock.now() + LEASE).await?;
     write.commit_quietly().await?;
@@ -84,13 +95,16 @@ pub(super) async fn keeps(app: &App, row: &RotationRow) -> store::Result<bool> {
 
 /// Tells the other nodes that this one is at it, for as long as this is awaited.
 pub(super) async fn keep_lease(app: &App, row: &RotationRow) -> Infallible {
+    keep_telling(|| keeps(app, row)).await
+}
+
+/// Takes a lease again and again, for as long as this is awaited.
+pub(super) async fn keep_telling<F: Future<Output = store::Result<bool>>>(keeps: impl Fn() -> F) -> Infallible {
     loop {
         tokio::time::sleep(TELL_EVERY).await;
-        if let Err(error) = keeps(app, row).await {
-            tracing::warn!(
-                error.cause = format!("{:#}", anyhow::anyhow!(error)),
-                "the other nodes could not be told of a rotation"
-            );
+        if let Err(error) = keeps().await {
+            let cause = format!("{:#}", anyhow::anyhow!(error));
+            tracing::warn!(error.cause = cause, "the other nodes could not be told that a password is being changed");
         }
     }
 }

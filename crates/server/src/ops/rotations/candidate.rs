@@ -63,6 +63,8 @@ pub(super) fn row(app: &App, caller: &Caller, task: &Task, new: &Secret) -> Resu
         tried_at: None,
         next_at: now,
         problem: None,
+        told_at: now,
+        puts_back: false,
     };
     sealed(app, &task.workspace.key, row, (new, &task.content.endpoint))
 }

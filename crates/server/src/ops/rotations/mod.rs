@@ -26,7 +26,7 @@ use super::{
     connections::{self, Connection, Precondition, current, hold_current},
     credentials::servable,
     idempotency::begin,
-    rows::VersionContent,
+    rows::{Sealed as _, VersionContent},
     save::{self, Next},
     settings,
     versions::{Content, SealedVersion, Sealing, json},
@@ -90,6 +90,8 @@ pub struct UnderWay {
     /// When it is tried again.
     pub next_at: i64,
     problem: Option<Problem>,
+    /// The database may still do what it was asked for last.
+    may_still_happen: bool,
     /// Whose it is, if not what the connection signs in as.
     second: Option<String>,
 }
@@ -110,10 +112,20 @@ impl UnderWay {
     pub fn example() -> Self {
         let begun_at = 1_793_610_000 * SECOND;
         let begun_by = "ada@example.org".to_owned();
-        Self { begun_by, begun_at, is_at_it: true, tries: 0, next_at: begun_at, problem: None, second: None }
+        Self {
+            begun_by,
+            begun_at,
+            is_at_it: true,
+            tries: 0,
+            next_at: begun_at,
+            problem: None,
+            may_still_happen: true,
+            second: None,
+        }
     }
 
-    fn of(row: &RotationRow, now: i64) -> Self {
+    fn of(app: &App, row: &RotationRow) -> Self {
+        let now = app.clock.now();
         Self {
             begun_by: row.begun_by.clone(),
             begun_at: row.begun_at,
@@ -121,6 +133,7 @@ impl UnderWay {
             tries: row.tries,
             next_at: row.next_at,
             problem: row.problem.as_deref().and_then(|problem| serde_json::from_str(problem).ok()),
+            may_still_happen: now < settle::decided_at(app, row),
             second: None,
         }
     }
@@ -131,10 +144,21 @@ impl UnderWay {
         self.tries > 0
     }
 
-    /// Whether somebody may give it up.
+    /// Whether somebody may give it up: not before it is certain that the new password does not come into force after it was forgotten.
     #[must_use]
     pub fn may_be_given_up(&self) -> bool {
-        !self.is_at_it && self.is_stuck()
+        !self.is_at_it && self.is_stuck() && !self.may_still_happen
+    }
+
+    /// What to do, for whom it stands in the way.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        if self.second.is_some() {
+            "Wait until it is over, mostly seconds, and do it again."
+        } else {
+            "Wait until it is over, and do it again. What cannot be settled an editor can give up: on the connection's page, or by “dataflow \
+             connections rotate NAME --give-up”."
+        }
     }
 
     /// What ends it, for who would change the connection meanwhile.
@@ -196,12 +220,9 @@ impl Task {
         &self.content.public
     }
 
-    /// Has the workspace's keys up to this one, where a rotation of keys has gone on.
-    async fn know_key(&mut self, app: &App, newest: u32) -> Result<()> {
-        if let Some(newer) = app.workspace_of_now(&self.workspace, newest).await? {
-            self.workspace = newer;
-        }
-        Ok(())
+    /// The workspace with its keys up to this one, where a rotation of keys has gone on.
+    async fn with_key(&self, app: &App, newest: u32) -> Result<Arc<Workspace>> {
+        Ok(app.workspace_of_now(&self.workspace, newest).await?.unwrap_or_else(|| self.workspace.clone()))
     }
 
     /// What the next version holds, and its sealed secrets; those that it keeps are `kept`'s.
@@ -319,9 +340,7 @@ async fn rotate_as(
     let row = candidate::row(app, caller, &task, &new)?;
     store::insert_rotation(&mut write, &row).await?;
     let detail = serde_json::json!({"version": held.version});
-    let workspace_id = Some(held.workspace_id.clone());
-    let event = Event { at: row.begun_at, workspace_id, action: "connection.rotate", object: &held.name, detail };
-    audit::record(&mut write, &app.vault, caller, event).await?;
+    tell(app, caller, &mut write, (&held, "connection.rotate", detail)).await?;
     write.commit_quietly().await?;
 
     let caller = Caller { idempotency: None, ..caller.clone() };
@@ -335,10 +354,40 @@ async fn rotate_as(
     done.await.context("a rotation was cut off").map_err(Error::Internal)?
 }
 
+/// What serves, and what it is to: deleted ones, too.
+async fn served(app: &App, handle: &mut impl Handle, connection_id: &str) -> Result<(ConnectionRow, VersionRow)> {
+    let connection = store::connection_by_id(handle, connection_id).await?.ok_or(Error::NotFound("connection"))?;
+    let connection = connection.checked(&app.vault)?;
+    let version = store::version(handle, connection_id, connection.version).await?.ok_or(Error::NotFound("version"))?;
+    Ok((connection, version.checked(&app.vault)?))
+}
+
+/// The same with its workspace, for who goes on with what somebody else began.
+async fn loaded(app: &App, (workspace_id, connection_id): (&str, &str)) -> Result<(Arc<Workspace>, (ConnectionRow, VersionRow))> {
+    let mut read = app.store.read().await?;
+    let workspace = store::workspace(&mut read, workspace_id).await?.ok_or(Error::NotFound("workspace"))?;
+    let served = served(app, &mut read, connection_id).await?;
+    drop(read);
+    let workspace = app.workspace(&workspace.name).await?.ok_or(Error::NotFound("workspace"))?;
+    Ok((workspace, served))
+}
+
+/// Leaves an event of a connection.
+async fn tell(
+    app: &App,
+    caller: &Caller,
+    write: &mut Write,
+    (connection, action, detail): (&ConnectionRow, &'static str, serde_json::Value),
+) -> Result<()> {
+    let workspace_id = Some(connection.workspace_id.clone());
+    let event = Event { at: app.clock.now(), workspace_id, action, object: &connection.name, detail };
+    Ok(audit::record(write, &app.vault, caller, event).await?)
+}
+
 /// Refuses what would change a connection while its password is being rotated: callers hold it.
 pub(super) async fn refuse_while_under_way(app: &App, handle: &mut impl Handle, connection_id: &str) -> Result<()> {
     if let Some(row) = store::rotation(handle, connection_id).await? {
-        return Err(Error::RotationUnderWay(Box::new(UnderWay::of(&row, app.clock.now()))));
+        return Err(Error::RotationUnderWay(Box::new(UnderWay::of(app, &row))));
     }
     // A switch would be lost on a version that is not the one that it began at.
     match store::second_login(handle, connection_id).await? {
@@ -351,27 +400,23 @@ pub(super) async fn refuse_while_under_way(app: &App, handle: &mut impl Handle, 
 
 /// The rotation of a connection that is not settled, if there is one. Callers authorise first.
 pub(super) async fn under_way(app: &App, handle: &mut impl Handle, connection_id: &str) -> Result<Option<UnderWay>> {
-    Ok(store::rotation(handle, connection_id).await?.map(|row| UnderWay::of(&row, app.clock.now())))
+    Ok(store::rotation(handle, connection_id).await?.map(|row| UnderWay::of(app, &row)))
 }
 
 /// Gives up a rotation that cannot be settled: its new password is forgotten, and the connection can be changed again. For who knows which
 /// password the database has, or will set one there.
 ///
 /// # Errors
-/// `NotFound` if there is none, `RotationUnderWay` while somebody is at it.
+/// `NotFound` if there is none, `RotationUnderWay` while somebody is at it or the database may still do what it was asked for.
 pub async fn give_up(app: &App, caller: &Caller, workspace: &str, name: &str, precondition: &Precondition) -> Result<Connection> {
     let workspace = authorise_name(app, caller, workspace, name, Action::RotatePasswords).await?;
     let mut write = begin(app, caller).await?;
     let (held, version) = hold_current(app, caller, &mut write, &workspace, name).await?;
     precondition.check(&held)?;
     let row = store::rotation(&mut write, &held.id).await?.ok_or(Error::NotFound("rotation"))?;
-    let now = app.clock.now();
-    let under_way = UnderWay::of(&row, now);
-    if !under_way.may_be_given_up() {
+    let under_way = UnderWay::of(app, &row);
+    if !under_way.may_be_given_up() || !settle::end(app, &mut write, caller, (&row, &held), "given_up").await? {
         return Err(Error::RotationUnderWay(Box::new(under_way)));
-    }
-    if !settle::end(app, &mut write, caller, (&row, &held), "given_up").await? {
-        return Err(Error::RotationUnderWay(Box::new(UnderWay::of(&row, now))));
     }
     write.commit_quietly().await?;
     connections::view(app, held, &version)

@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use dataflow_model::{Cause, TestReport};
 
-use super::{Problem, Rotated, State, act::why, all_at_once, policy::Policy, rotate_as, second_login, settle};
+use super::{Problem, Rotated, State, act::why, all_at_once, policy::Policy, rotate_as, second_login, settle, tell};
 use crate::{
     app::App,
-    audit::{self, Event},
     clock::{DAY, SECOND},
     error::{Error, Result},
     ops::{
@@ -93,7 +92,7 @@ async fn take_turn(app: &Arc<App>, before: RotationPolicyRow) -> Result<()> {
             // Of a row that was bent nobody knows whose name is in it. A login that is just about to be retired is so by the next try.
             let first = i64::from(matches!(error, Error::LoginNotRetired(_)));
             if before.tries == first && is_sound {
-                tell(app, &before, code).await?;
+                tell_refused(app, &before, code).await?;
             }
             in_words(&error)
         }
@@ -126,7 +125,11 @@ async fn moved(app: &App, row: &RotationPolicyRow, before: Option<i64>) -> Resul
 /// What a rotation that came to nothing says of it.
 fn reported((set, test): (Option<&TestReport>, Option<&TestReport>), second: Option<&SecondLoginRow>) -> Problem {
     let error = [test, set].into_iter().flatten().find_map(why);
-    let (message, hint) = error.map(|error| (error.message.clone(), error.hint.clone())).unwrap_or_default();
+    let taken_over = || {
+        let (message, hint) = ("Another node went on with it.", "What it came to stands in the activity of the connection.");
+        (message.to_owned(), hint.to_owned())
+    };
+    let (message, hint) = error.map_or_else(taken_over, |error| (error.message.clone(), error.hint.clone()));
     let is_refused = error.is_some_and(|error| error.code == Cause::CredentialsRefused);
     let hint = second.filter(|_| is_refused).map_or(hint, |second| second_login::give_again(&second.username));
     Problem { message, hint, is_refused }
@@ -150,13 +153,11 @@ async fn rotate_by(app: &Arc<App>, row: &RotationPolicyRow) -> Result<Rotated> {
 }
 
 /// Leaves the event of a rotation that was refused before it began, once in each turn.
-async fn tell(app: &App, row: &RotationPolicyRow, code: &str) -> Result<()> {
+async fn tell_refused(app: &App, row: &RotationPolicyRow, code: &str) -> Result<()> {
     let (_, caller) = caller(app, row).await?;
     let mut write = app.store.write().await?;
     let connection = store::connection_by_id(&mut write, &row.connection_id).await?.ok_or(Error::NotFound("connection"))?;
     let detail = serde_json::json!({"version": connection.version, "step": "refused", "cause": code});
-    let (at, workspace_id) = (app.clock.now(), Some(row.workspace_id.clone()));
-    let event = Event { at, workspace_id, action: "connection.rotation_failed", object: &connection.name, detail };
-    audit::record(&mut write, &app.vault, &caller, event).await?;
+    tell(app, &caller, &mut write, (&connection, "connection.rotation_failed", detail)).await?;
     Ok(write.commit_quietly().await?)
 }

@@ -7,6 +7,9 @@
 //! | is refused | signs in | the rotation has failed; if it may still come into force, that is waited for |
 //! | is refused | is refused | the row stays, and it is tried again |
 //! | cannot be tried | | the row stays, and it is tried again |
+//!
+//! What a database was asked for last may happen after whoever asked has gone; until that is decided ([`decided_at`]) nothing that would be wrong
+//! afterwards is concluded.
 
 use std::sync::Arc;
 
@@ -16,22 +19,21 @@ use uuid::Uuid;
 
 use super::{
     LEASE, PASSWORD, State, Task,
-    act::{keep_lease, keeps, step, why},
-    all_at_once, candidate, problem, with_password,
+    act::{keep_lease, step, tells, why},
+    all_at_once, candidate, loaded, problem, served, tell, with_password,
 };
 use crate::{
     app::{App, Workspace},
-    audit::{self, Event},
     clock::SECOND,
-    error::{Error, Result},
+    error::Result,
     ops::{
         access::{Caller, Roles, TokenIdentity, Who},
         checks,
-        connections::{Connection, hold_current, view},
+        connections::{Connection, view},
         rows::Sealed as _,
         settings,
     },
-    store::{self, ConnectionRow, RotationRow, Write},
+    store::{self, ConnectionRow, Handle, RotationRow, Write},
     tests::Runs,
 };
 
@@ -76,6 +78,11 @@ pub(super) async fn settle(
     (row, new): (&RotationRow, &Secret),
     (runs, known): (&Runs, Known),
 ) -> Result<Settled> {
+    let is_decided = |app: &App| app.clock.now() >= decided_at(app, row);
+    if row.puts_back && matches!(known, Known::Nothing(_)) && !is_decided(app) {
+        put_off_until(app, row, (&not_yet(row), decided_at(app, row))).await?;
+        return Ok(Settled { state: State::Unsettled, test: None, connection: None });
+    }
     let test = runs.run(&app.clock, with_password(&task.old, new), None).await;
     let Some(error) = why(&test) else { return saved(app, caller, task, (row, new), (runs, test)).await };
     if signed_in(&test) {
@@ -96,8 +103,8 @@ pub(super) async fn settle(
         put_off(app, row, &neither(error)).await?;
         return Ok(Settled::of(State::Unsettled, test));
     }
-    if app.clock.now() < decided_at(app, row) {
-        put_off_until(app, row, (&not_yet(), decided_at(app, row))).await?;
+    if !is_decided(app) {
+        put_off_until(app, row, (&not_yet(row), decided_at(app, row))).await?;
         return Ok(Settled::of(State::Unsettled, test));
     }
     Ok(Settled {
@@ -118,7 +125,7 @@ pub(super) fn shown(app: &App, task: &Task, connection: Option<Connection>) -> R
 pub(super) async fn superseded(app: &App, task: &Task, new: &Secret, test: Option<TestReport>) -> Result<Settled> {
     // In this order: who ends it saves first.
     let is_open = store::rotation(&mut app.store.read().await?, &task.before.id).await?.is_some();
-    let now = as_of_now(app, task).await?;
+    let now = as_of_now(app, &mut app.store.read().await?, task).await?;
     let has_new = now.old.get(PASSWORD).is_some_and(|password| password.expose_secret() == new.expose_secret());
     let state = match (is_open, has_new) {
         (_, true) => State::Rotated,
@@ -130,42 +137,53 @@ pub(super) async fn superseded(app: &App, task: &Task, new: &Secret, test: Optio
 }
 
 /// The task over what serves now.
-async fn as_of_now(app: &App, task: &Task) -> Result<Task> {
-    let mut read = app.store.read().await?;
-    let connection = store::connection_by_id(&mut read, &task.before.id).await?.ok_or(Error::NotFound("connection"))?;
-    let connection = connection.checked(&app.vault)?;
-    let version = store::version(&mut read, &connection.id, connection.version).await?.ok_or(Error::NotFound("version"))?;
-    let version = version.checked(&app.vault)?;
-    drop(read);
-    Task::of(app, &task.workspace, (connection, version)).await
+async fn as_of_now(app: &App, handle: &mut impl Handle, task: &Task) -> Result<Task> {
+    let now = served(app, handle, &task.before.id).await?;
+    Task::of(app, &task.workspace, now).await
 }
 
-/// Whether the old password may be set again: by who is at the rotation; where nobody is, since it was given up, if that is the password that serves
-/// at the same place.
-async fn may_put_back(app: &App, task: &Task, row: &RotationRow) -> Result<bool> {
-    if keeps(app, row).await? {
-        return Ok(true);
+/// The rotation, in hand for who sets the old password again: by who is at it. Where nobody is, since it was given up, or taken for one that failed,
+/// and what serves is what served, it begins once more, so that somebody goes on with it whatever ends this one. Nothing if it is for others.
+async fn to_put_back(
+    app: &App,
+    caller: &Caller,
+    task: &Task,
+    (row, new): (&RotationRow, &Secret),
+) -> Result<Option<RotationRow>> {
+    if let Some(row) = tells(app, row, true).await? {
+        return Ok(Some(row));
     }
-    let other = store::rotation(&mut app.store.read().await?, &row.connection_id).await?;
-    if other.is_some_and(|other| (other.begun_at, &other.begun_by_id) == (row.begun_at, &row.begun_by_id)) {
-        return Ok(false);
+    let mut write = app.store.write().await?;
+    let is_held = store::hold_connection_by_id(&mut write, &row.connection_id).await?;
+    let other = store::rotation(&mut write, &row.connection_id).await?;
+    if other.as_ref().is_some_and(|other| (other.begun_at, &other.begun_by_id) == (row.begun_at, &row.begun_by_id)) {
+        return Ok(None);
     }
-    let now = as_of_now(app, task).await?;
-    Ok(now.content.endpoint == task.content.endpoint
+    let now = as_of_now(app, &mut write, task).await?;
+    let is_the_same = now.content.endpoint == task.content.endpoint
         && now.content.public.text("username") == task.content.public.text("username")
-        && now.old.get(PASSWORD).map(Secret::expose_secret) == task.old.get(PASSWORD).map(Secret::expose_secret))
+        && now.old.get(PASSWORD).map(Secret::expose_secret) == task.old.get(PASSWORD).map(Secret::expose_secret);
+    if !is_the_same {
+        return Ok(None);
+    }
+    let again = RotationRow { puts_back: true, ..candidate::row(app, caller, &now, new)? };
+    if is_held && other.is_none() {
+        store::insert_rotation(&mut write, &again).await?;
+        let detail = serde_json::json!({"version": again.base_version, "puts_back": true});
+        tell(app, caller, &mut write, (&now.before, "connection.rotate", detail)).await?;
+    }
+    write.commit_quietly().await?;
+    Ok(Some(again))
 }
 
 pub(super) fn signed_in(report: &TestReport) -> bool {
     report.steps.iter().any(|step| step.step == StepName::SignIn && step.status == StepStatus::Ok)
 }
 
-fn decided_at(app: &App, row: &RotationRow) -> i64 {
-    if !app.store.is_shared() && row.begun_at < app.started_at {
-        app.started_at + DECIDED_AFTER_START
-    } else {
-        row.begun_at + DECIDED
-    }
+/// From when on the database has surely done, or not done, what it was asked for last.
+pub(super) fn decided_at(app: &App, row: &RotationRow) -> i64 {
+    let was_before = !app.store.is_shared() && row.told_at < app.started_at;
+    if was_before { app.started_at + DECIDED_AFTER_START } else { row.told_at + DECIDED }
 }
 
 /// In words of this server, and of no database.
@@ -179,8 +197,13 @@ pub(super) fn of_ours(message: &str, hint: &str) -> TestError {
     }
 }
 
-fn not_yet() -> TestError {
-    of_ours("The old password signs in, and the server may still be at setting the new one.", "That is known in a few seconds.")
+fn not_yet(row: &RotationRow) -> TestError {
+    let message = if row.puts_back {
+        "The new password signed in and failed its test, and the server may still be at setting the old one again."
+    } else {
+        "The old password signs in, and the server may still be at setting the new one."
+    };
+    of_ours(message, "That is known in a few seconds.")
 }
 
 fn neither(error: &TestError) -> TestError {
@@ -199,14 +222,11 @@ async fn saved(
     (runs, test): (&Runs, TestReport),
 ) -> Result<Settled> {
     let mut write = app.store.write().await?;
-    // It may have another name by now, or none, if somebody took this one for dead.
-    let held = hold_current(app, caller, &mut write, &task.workspace, &task.before.name).await.ok();
-    let held = held.filter(|(held, _)| held.id == task.before.id && held.version == row.base_version);
-    let Some(before) = held else {
-        drop(write);
-        return put_back(app, caller, task, (row, new), (runs, test)).await;
-    };
-    if !store::delete_rotation(&mut write, row).await? {
+    let is_there = store::hold_connection_by_id(&mut write, &row.connection_id).await?;
+    let before = served(app, &mut write, &row.connection_id).await?;
+    // Somebody took this one for dead, and settled it: it may have another password by now, or none.
+    let is_as_it_was = is_there && before.0.version == row.base_version && before.0.deleted_at.is_none();
+    if !is_as_it_was || !store::delete_rotation(&mut write, row).await? {
         drop(write);
         return put_back(app, caller, task, (row, new), (runs, test)).await;
     }
@@ -224,11 +244,15 @@ async fn put_back(
     (row, new): (&RotationRow, &Secret),
     (runs, test): (&Runs, TestReport),
 ) -> Result<Settled> {
-    if !may_put_back(app, task, row).await? {
+    let Some(row) = &to_put_back(app, caller, task, (row, new)).await? else {
         return superseded(app, task, new, Some(test)).await;
-    }
+    };
     let old = task.old.get(PASSWORD).unwrap_or(new);
-    let set = runs.run(&app.clock, with_password(&task.old, new), Some(old.duplicate_secret())).await;
+    let set = runs.run(&app.clock, with_password(&task.old, new), Some(old.duplicate_secret()));
+    let set = tokio::select! {
+        set = set => set,
+        never = keep_lease(app, row) => match never {},
+    };
     if let Some(error) = why(&set) {
         put_off(app, row, error).await?;
         return Ok(Settled::of(State::Unsettled, test));
@@ -272,14 +296,7 @@ pub(super) async fn end(
         return Ok(false);
     }
     let detail = serde_json::json!({"version": row.base_version, "step": step});
-    let event = Event {
-        at: app.clock.now(),
-        workspace_id: Some(row.workspace_id.clone()),
-        action: "connection.rotation_failed",
-        object: &connection.name,
-        detail,
-    };
-    audit::record(write, &app.vault, caller, event).await?;
+    tell(app, caller, write, (connection, "connection.rotation_failed", detail)).await?;
     Ok(true)
 }
 
@@ -331,14 +348,7 @@ async fn settle_one(app: &Arc<App>, row: RotationRow) -> Result<()> {
 
 async fn try_one(app: &Arc<App>, row: &RotationRow) -> Result<()> {
     let row = &row.clone().checked(&app.vault)?;
-    let mut read = app.store.read().await?;
-    let workspace = store::workspace(&mut read, &row.workspace_id).await?.ok_or(Error::NotFound("workspace"))?;
-    let connection = store::connection_by_id(&mut read, &row.connection_id).await?.ok_or(Error::NotFound("connection"))?;
-    let connection = connection.checked(&app.vault)?;
-    let version = store::version(&mut read, &row.connection_id, connection.version).await?.ok_or(Error::NotFound("version"))?;
-    let version = version.checked(&app.vault)?;
-    drop(read);
-    let workspace = app.workspace(&workspace.name).await?.ok_or(Error::NotFound("workspace"))?;
+    let (workspace, (connection, version)) = loaded(app, (&row.workspace_id, &row.connection_id)).await?;
     let caller = stand_in((&row.begun_by, &row.begun_by_id), &workspace);
     if connection.version != row.base_version || connection.deleted_at.is_some() {
         // Such as a restored backup may have.

@@ -2,7 +2,7 @@
 //!
 //! Whoever was cut off left it as a candidate. The next one tries it first, and sets it once more if the database does not have it.
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
 use anyhow::anyhow;
 use dataflow_model::{Cause, Secret, SecretFields, TestError, TestReport, TestStatus};
@@ -10,7 +10,6 @@ use dataflow_vault::random_uuid;
 
 use super::{
     LONGEST_PAUSE, Task, UnderWay,
-    give::tell,
     sealing::{self, Passwords, newest_key},
 };
 use crate::{
@@ -21,19 +20,16 @@ use crate::{
         access::Caller,
         rotations::{
             LEASE,
-            act::{outcome, why},
+            act::{keep_telling, outcome, why},
             policy, problem,
             settle::{Known, signed_in},
-            with_password,
+            tell, with_password,
         },
         rows::Sealed as _,
     },
     store::{self, SecondLoginRow, Write},
     tests::Runs,
 };
-
-/// How often whoever is at it tells the other nodes.
-const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// Who is at a second login, and what with.
 pub(super) struct Login {
@@ -78,7 +74,7 @@ impl Login {
         if (&held.username, &held.endpoint, held.retires_from) != (&row.username, &row.endpoint, row.retires_from) {
             return Err(Error::VersionConflict);
         }
-        task.know_key(app, newest_key(&held)).await?;
+        task.workspace = task.with_key(app, newest_key(&held)).await?;
         let Passwords { kept, candidate } = sealing::passwords(&task.workspace.key, &held)?;
         let is_new = candidate.is_none();
         let candidate = match candidate {
@@ -125,7 +121,7 @@ impl Login {
         }
         // Who stood still for too long may have been taken for dead, and the login forgotten or given another password.
         if !self.keeps(app).await? {
-            return Err(self.lost(app).await?);
+            return Err(in_other_hands(store::second_login(&mut app.store.read().await?, &self.row.connection_id).await?));
         }
         let set = runs.run(&app.clock, self.secrets(&self.kept), Some(self.candidate.duplicate_secret())).await;
         let is_set = matches!(outcome(&set), Known::Set);
@@ -142,8 +138,7 @@ impl Login {
     async fn adopt(&self, app: &App, then: Then<'_>, is_done: bool) -> Result<()> {
         let mut write = app.store.write().await?;
         let row = self.hold(app, &mut write).await?;
-        let newer = app.workspace_of_now(&self.task.workspace, newest_key(&row)).await?;
-        let key = &newer.as_ref().unwrap_or(&self.task.workspace).key;
+        let key = &self.task.with_key(app, newest_key(&row)).await?.key;
         let row = SecondLoginRow { tries: 0, problem: None, ..row };
         let row = match then {
             Then::StandBy(caller, lagging) if is_done => self.stands_by(app, caller, &mut write, (row, lagging)).await?,
@@ -173,12 +168,11 @@ impl Login {
 
     /// The row as it is now, if this act is still at it.
     pub async fn hold(&self, app: &App, write: &mut Write) -> Result<SecondLoginRow> {
-        let row = store::hold_second_login(write, &self.row.connection_id).await?.ok_or(Error::VersionConflict)?;
-        if row.owner != self.row.owner {
+        match store::hold_second_login(write, &self.row.connection_id).await? {
+            Some(row) if row.owner == self.row.owner => row.checked(&app.vault),
             // Another node took this one for dead.
-            return Err(Error::RotationUnderWay(Box::new(UnderWay::at_second_login(&row))));
+            other => Err(in_other_hands(other)),
         }
-        row.checked(&app.vault)
     }
 
     /// Whether this act is still at it; then it is for another while.
@@ -190,20 +184,13 @@ impl Login {
         Ok(keeps)
     }
 
-    /// What is said of a login that somebody else has taken.
-    async fn lost(&self, app: &App) -> Result<Error> {
-        let row = store::second_login(&mut app.store.read().await?, &self.row.connection_id).await?;
-        Ok(row.map_or(Error::VersionConflict, |row| Error::RotationUnderWay(Box::new(UnderWay::at_second_login(&row)))))
-    }
-
     /// Lets go of it with what stood in the way. A candidate that the database surely does not have is forgotten.
     async fn put_off(&self, app: &App, refreshed: &Refreshed) -> Result<()> {
         let mut write = app.store.write().await?;
         let row = self.hold(app, &mut write).await?;
         let is_not_set = refreshed.set.as_ref().is_some_and(|set| self.is_new && matches!(outcome(set), Known::Unchanged(_)));
         let row = if is_not_set && row.candidate.is_some() {
-            let newer = app.workspace_of_now(&self.task.workspace, newest_key(&row)).await?;
-            let key = &newer.as_ref().unwrap_or(&self.task.workspace).key;
+            let key = &self.task.with_key(app, newest_key(&row)).await?.key;
             let Passwords { kept, .. } = sealing::passwords(key, &row)?;
             let row = sealing::with(app, key, row, &Passwords { kept, candidate: None })?;
             store::put_second_login(&mut write, &row).await?;
@@ -227,15 +214,7 @@ impl Login {
 
     /// Tells the other nodes that this one is at it, for as long as this is awaited.
     pub async fn keep_lease(&self, app: &App) -> Infallible {
-        loop {
-            tokio::time::sleep(TELL_EVERY).await;
-            if let Err(error) = self.keeps(app).await {
-                tracing::warn!(
-                    error.cause = format!("{:#}", anyhow!(error)),
-                    "the other nodes could not be told that a second login is in hand"
-                );
-            }
-        }
+        keep_telling(|| self.keeps(app)).await
     }
 }
 
@@ -245,6 +224,11 @@ impl Refreshed {
         let of = |report: &Option<TestReport>| report.as_ref().and_then(why).cloned();
         of(&self.set).or_else(|| of(&self.test))
     }
+}
+
+/// What is said of a login that somebody else has taken, or taken away.
+fn in_other_hands(row: Option<SecondLoginRow>) -> Error {
+    row.map_or(Error::VersionConflict, |row| Error::RotationUnderWay(Box::new(UnderWay::at_second_login(&row))))
 }
 
 fn passes(test: &TestReport) -> bool {

@@ -80,9 +80,7 @@ pub(in crate::ops) async fn exchange(
     let Some(row) = left_behind(app, caller, workspace, ((version, old), (after, &new)), row)? else {
         store::delete_second_login(write, &after.connection_id).await?;
         let mut detail = serde_json::json!({"version": after.version, "username": new.public.text(USERNAME)});
-        if let (Some(before), Some(members)) = (old.public.text(USERNAME), detail.as_object_mut()) {
-            members.insert("not_retired".to_owned(), before.into());
-        }
+        audit::note(&mut detail, "not_retired", old.public.text(USERNAME));
         let event = Event {
             at: now,
             workspace_id: Some(workspace.id.to_string()),

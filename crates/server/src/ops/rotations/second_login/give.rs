@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     app::{App, Workspace},
-    audit::{self, Event},
+    audit,
     error::{Error, Result},
     ops::{
         access::{Action, Caller, authorise_name},
@@ -20,7 +20,7 @@ use crate::{
         credentials::servable,
         dependents,
         idempotency::begin,
-        rotations::{self, PASSWORD, with_password},
+        rotations::{self, PASSWORD, tell, with_password},
         rows::VersionContent,
         safe_change::authorise_anew,
     },
@@ -110,14 +110,12 @@ pub async fn put(
         problem: None,
     };
     let newest = before.as_ref().map_or(0, newest_key).max(content.newest_key());
-    let newer = app.workspace_of_now(&task.workspace, newest).await?;
-    let key = &newer.as_ref().unwrap_or(&task.workspace).key;
+    let key = &task.with_key(app, newest).await?.key;
     let row = sealing::with(app, key, row, &Passwords { kept: new.password, candidate: None })?;
     store::put_second_login(&mut write, &row).await?;
     let mut detail = serde_json::json!({"version": held.version, "username": row.username});
-    if let (Some(replaced), Some(members)) = (before.filter(|before| before.retires_from.is_some()), detail.as_object_mut()) {
-        members.insert("not_retired".to_owned(), replaced.username.into());
-    }
+    let replaced = before.filter(|before| before.retires_from.is_some());
+    audit::note(&mut detail, "not_retired", replaced.map(|replaced| replaced.username));
     tell(app, caller, &mut write, (&held, "connection.second_login_set", detail)).await?;
     let kept = of(app, caller, &mut write, &workspace, (&held, &version)).await?.ok_or(NONE)?;
     write.commit_quietly().await?;
@@ -194,20 +192,7 @@ pub async fn remove(
     }
     store::delete_second_login(&mut write, &held.id).await?;
     let mut detail = serde_json::json!({"version": held.version, "username": row.username});
-    if let (Some(from), Some(members)) = (row.retires_from, detail.as_object_mut()) {
-        members.insert("not_retired_from".to_owned(), from.into());
-    }
+    audit::note(&mut detail, "not_retired_from", row.retires_from);
     tell(app, caller, &mut write, (&held, "connection.second_login_removed", detail)).await?;
     Ok(write.commit_quietly().await?)
-}
-
-pub(super) async fn tell(
-    app: &App,
-    caller: &Caller,
-    write: &mut Write,
-    (connection, action, detail): (&ConnectionRow, &'static str, serde_json::Value),
-) -> Result<()> {
-    let workspace_id = Some(connection.workspace_id.clone());
-    let event = Event { at: app.clock.now(), workspace_id, action, object: &connection.name, detail };
-    Ok(audit::record(write, &app.vault, caller, event).await?)
 }

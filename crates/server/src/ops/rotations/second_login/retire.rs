@@ -8,7 +8,6 @@ use dataflow_model::{SecretFields, TestReport};
 use super::{
     LONGEST_PAUSE, LOOK_EVERY, NONE, NotRetired, SecondLogin, Standing, Task, UnderWay,
     act::{Login, Refreshed, Then, put_off_in},
-    give::tell,
     of,
     sealing::public_as,
     usable,
@@ -24,8 +23,9 @@ use crate::{
         dependents,
         idempotency::begin,
         rotations::{
-            all_at_once,
+            all_at_once, loaded,
             settle::{of_ours, stand_in},
+            tell,
         },
         rows::Sealed as _,
         settings,
@@ -189,17 +189,10 @@ enum Looked {
 async fn try_one(app: &Arc<App>, row: &SecondLoginRow) -> Result<Looked> {
     let row = row.clone().checked(&app.vault)?;
     app.uses.flush(&app.store).await?;
-    let mut read = app.store.read().await?;
-    let connection = store::connection_by_id(&mut read, &row.connection_id).await?.ok_or(Error::NotFound("connection"))?;
-    let connection = connection.checked(&app.vault)?;
+    let (workspace, (connection, version)) = loaded(app, (&row.workspace_id, &row.connection_id)).await?;
     if connection.deleted_at.is_some() {
         return Ok(Looked::Rests);
     }
-    let workspace = store::workspace(&mut read, &row.workspace_id).await?.ok_or(Error::NotFound("workspace"))?;
-    let version = store::version(&mut read, &row.connection_id, connection.version).await?.ok_or(Error::NotFound("version"))?;
-    let version = version.checked(&app.vault)?;
-    drop(read);
-    let workspace = app.workspace(&workspace.name).await?.ok_or(Error::NotFound("workspace"))?;
     let caller = stand_in((&row.set_by, &row.set_by_id), &workspace);
     if is_waited_for(app, &caller, (&workspace, &connection), &row).await? {
         return Ok(Looked::Waits);
@@ -222,6 +215,11 @@ async fn try_one(app: &Arc<App>, row: &SecondLoginRow) -> Result<Looked> {
         && held.leased_until > app.clock.now()
     {
         return Err(Error::RotationUnderWay(Box::new(UnderWay::at_second_login(&held))));
+    }
+    // A switch whose node is gone has said nothing of how it ended.
+    if row.retires_from.is_none() && row.tries == 0 {
+        let detail = serde_json::json!({"version": task.before.version, "step": "cut_off", "second_login": row.username});
+        tell(app, &caller, &mut write, (&task.before, "connection.rotation_failed", detail)).await?;
     }
     let login = Login::begin(app, &mut write, task, &row).await?;
     write.commit_quietly().await?;

@@ -11,7 +11,6 @@ use dataflow_model::{
 use super::{
     NotRetired, Task, USERNAME,
     act::{Login, Refreshed, Then},
-    give::tell,
     sealing::{self, newest_key, public_as},
     usable,
 };
@@ -24,7 +23,7 @@ use crate::{
         connections::{self, Connection, Precondition, hold_current},
         dependents,
         idempotency::begin,
-        rotations::{Rotated, State, act::step, refuse_while_under_way, with_password},
+        rotations::{Rotated, State, act::step, refuse_while_under_way, tell, with_password},
         settings,
         versions::{Content, SealedVersion},
     },
@@ -135,7 +134,7 @@ async fn save_switched(app: &Arc<App>, caller: &Caller, login: &Login, test: &Te
     }
     let row = login.hold(app, &mut write).await?;
     let mut now = Task::of(app, &task.workspace, before).await?;
-    now.know_key(app, newest_key(&row)).await?;
+    now.workspace = now.with_key(app, newest_key(&row)).await?;
     let password = sealing::passwords(&now.workspace.key, &row)?.kept;
     let next = next_version(&now, &row.username, &with_password(&now.old, &password))?;
     now.save(app, caller, write, (next, test)).await
