@@ -666,8 +666,13 @@ fn a_shell_gives_switches_and_retires() {
     let shown = shell(&["second-login", "sales"], "");
     assert!(shown.stdout().contains("daily") && shown.stdout().contains("retiring"), "{shown:?}");
     assert!(shell(&["retire", "sales"], "").failure().contains("daily"));
+    let kept = shell(&["delete", "sales"], "").failure().to_owned();
+    assert!(kept.contains("does not retire “anna”") && kept.contains("retire sales”") && kept.contains("--yes"), "{kept}");
+    let asked = Session::start(&stored.server).get("/w/default/connections/sales/delete").expect(200).text();
+    assert!(asked.contains("does not retire “anna”") && asked.contains("/sales/second-login"), "{asked}");
     let retired = shell(&["retire", "sales", "--anyway"], "");
     assert!(retired.succeeded && retired.stderr.contains("“anna” is retired"), "{retired:?}");
+    assert!(!shell(&["delete", "sales"], "").failure().contains("does not retire"));
     let removed = shell(&["second-login", "sales", "--remove"], "");
     assert!(removed.succeeded && removed.stderr.contains("removed"), "{removed:?}");
 }

@@ -41,7 +41,7 @@ fn settled(stored: &Stored) {
     let open = "SELECT (SELECT count(*) FROM rotations) + (SELECT count(*) FROM second_logins WHERE candidate IS NOT NULL)";
     while stored.sql(open) != "0" {
         assert!(
-            begun.elapsed() < Duration::from_secs(60),
+            begun.elapsed() < Duration::from_mins(1),
             "{}",
             stored.sql("SELECT connection_id, tries, problem FROM rotations")
         );

@@ -232,6 +232,13 @@ fn delete(client: &Client, name: &str, told: [(&str, Option<String>); 2], yes: b
     if impact.total > 0 {
         output::say(&dependents::in_words(name, &impact));
     }
+    let second = |member: &str| connection.pointer(&format!("/second_login/{member}")).and_then(Value::as_str);
+    if let (Some("retiring"), Some(username)) = (second("state"), second("username")) {
+        output::say(&format!(
+            "A delete does not retire “{username}”, the login of before the last rotation: whoever has its password still gets in. “dataflow connections \
+             retire {name}” does."
+        ));
+    }
     if !yes {
         if !output::is_terminal() {
             bail!("Nobody can be asked here. Say --yes to delete “{name}” without a question.");

@@ -24,6 +24,7 @@ use crate::{
     ops::{
         Action, Caller,
         connections::{self, Precondition},
+        rotations::second_login::{self, Standing},
         settings::{self, Retention},
         tombstones::{self, Removal},
     },
@@ -117,6 +118,10 @@ async fn dialog(app: &App, caller: &Caller, named: &Named, etag: String, typed: 
             (lines(dependents, app.clock.now()), impact)
         }
     };
+    let second = match second_login::show(app, caller, &named.workspace, &named.name).await {
+        Err(Error::NotFound(_)) => None,
+        second => Some(second?).filter(|second| second.standing == Standing::Retiring),
+    };
     let days = settings::in_force::<Retention>(app).await?.restore_days;
     Ok(Delete {
         shell: place.shell,
@@ -124,6 +129,7 @@ async fn dialog(app: &App, caller: &Caller, named: &Named, etag: String, typed: 
         etag,
         shown,
         impact,
+        not_retired: second.map(|second| second.username),
         restorable: days,
         reason: typed.reason,
         use_instead: typed.use_instead,

@@ -16,6 +16,8 @@ pub struct Delete {
     pub shown: Vec<DependentLine>,
     /// What the dialog speaks of; another one refuses the delete.
     pub impact: Impact,
+    /// The login of before the last rotation, which stays at the database.
+    pub not_retired: Option<String>,
     /// Days within which it can be brought back; `None`: always.
     pub restorable: Option<i64>,
     /// As typed.

@@ -433,6 +433,7 @@ fn dialogs() {
         etag: "\"id.7\"".into(),
         shown,
         impact,
+        not_retired: Some(SHARP.into()),
         restorable: Some(30),
         reason: SHARP.into(),
         use_instead: "warehouse".into(),
