@@ -29,7 +29,7 @@ const fn route(id: &'static str, by_role: [u16; 4], narrowed: u16) -> Route {
 }
 
 /// By somebody who may use, edit and see, and whom the connection is narrowed away from: what sends its secret or plans to is refused, and nothing else.
-const USES: [&str; 7] = [
+const USES: [&str; 8] = [
     "resolve_credentials",
     "rotate_password",
     "set_rotation_policy",
@@ -37,6 +37,7 @@ const USES: [&str; 7] = [
     "put_second_login",
     "retire_login",
     "test_connection",
+    "report_check",
 ];
 
 /// Every route. Requests are complete and would succeed, so that nothing but the right is missing.
@@ -68,6 +69,7 @@ const ROUTES: &[Route] = &[
     route("test_unsaved_connection", [403, 403, 200, 200], 200),
     route("test_connection", [403, 200, 200, 200], 404),
     route("list_checks", [200, 200, 200, 200], 404),
+    route("report_check", [403, 412, 412, 412], 404),
     route("resolve_credentials", [403, 200, 403, 200], 404),
     route("list_dependents", [200, 200, 200, 200], 404),
     route("list_aliases", [200, 200, 200, 200], 404),
@@ -218,6 +220,8 @@ impl Table<'_> {
             "compare_workspaces" => request.header("dataflow-other-token", &self.other),
             "copy_connection" => request.header("dataflow-other-token", &self.other).json(&json!({"to": "copies"})),
             "report_scan" => request.json(&scan()),
+            // Of a version that there is not.
+            "report_check" => request.json(&json!({"version": 1_000_000, "report": report()})),
             "test_unsaved_connection" => request.json(&unsaved),
             "create_token" => request.json(&json!({"name": self.fresh("token"), "roles": ["viewer"]})),
             "put_group" => request.json(&json!({"people": []})),
@@ -274,6 +278,12 @@ fn scan() -> Value {
         json!({"connection": "other", "kind": "script", "workflow": "a.py", "file": "a.py", "line": 1, "certainty": "certain"});
     let scan = "5c1f0f0e-3f63-4c39-8a0b-51a8f7f0a1c2";
     json!({"scan": scan, "commit": null, "files": 1, "findings": [finding], "last": true})
+}
+
+fn report() -> Value {
+    let steps = ["resolve", "reach", "secure", "sign_in", "open_database", "read"];
+    let steps = steps.map(|step| json!({"step": step, "status": "ok", "duration_ms": 0.1}));
+    json!({"status": "ok", "duration_ms": 1.0, "server_version": null, "checked_at": "", "from": "client", "steps": steps, "error": null})
 }
 
 fn description(stored: &Stored) -> Value {

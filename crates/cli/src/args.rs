@@ -326,7 +326,12 @@ pub enum ConnectionCommand {
     /// Change a connection
     Edit(EditConnection),
     /// Test a connection and show each step; exit 0 only if it passed
-    Test { name: String },
+    Test {
+        name: String,
+        /// From this machine, with the credentials that code here gets, and not from the server
+        #[arg(long)]
+        here: bool,
+    },
     /// Set a new password on the database, test it and save it; exit 0 only if it was rotated
     Rotate(Rotate),
     /// Show the login that rotations switch over to and who lags behind, or give or remove it

@@ -3,6 +3,7 @@
 mod aliases;
 mod compare;
 mod dependents;
+mod here;
 mod rotation;
 mod rotation_policy;
 mod second_login;
@@ -33,7 +34,8 @@ pub fn run(arguments: Connections) -> anyhow::Result<ExitCode> {
         ConnectionCommand::Show { name } => show(&read(&client, &name)?.0, form)?,
         ConnectionCommand::Create(arguments) => create(&client, form, &arguments)?,
         ConnectionCommand::Edit(arguments) => edit(&client, form, &arguments)?,
-        ConnectionCommand::Test { name } => return test(&client, form, &name),
+        ConnectionCommand::Test { name, here: true } => return here::test(&client, form, &name),
+        ConnectionCommand::Test { name, here: false } => return test(&client, form, &name),
         ConnectionCommand::Rotate(arguments) => return rotation::rotate(&client, form, &arguments),
         ConnectionCommand::SecondLogin(arguments) => second_login::second_login(&client, form, &arguments)?,
         ConnectionCommand::Retire(arguments) => return second_login::retire(&client, form, &arguments),
@@ -267,11 +269,15 @@ fn test(client: &Client, form: Output, name: &str) -> anyhow::Result<ExitCode> {
     let path = format!("{}/test", path(name));
     let test = || client.request(&ApiRequest::new(Method::POST, &path));
     let json = accepted(&output::waiting(&format!("Testing “{name}” from the server"), test)?)?;
-    let report: TestReport = serde_json::from_value(json.clone()).context("read the server's report")?;
+    let report: TestReport = serde_json::from_value(json).context("read the server's report")?;
+    tell(form, &report)
+}
+
+fn tell(form: Output, report: &TestReport) -> anyhow::Result<ExitCode> {
     if form == Output::Json {
-        output::data(&serde_json::to_string_pretty(&json)?)?;
+        output::data(&serde_json::to_string_pretty(report)?)?;
     } else {
-        output::data(&output::report(&report))?;
+        output::data(&output::report(report))?;
     }
     Ok(if report.status == TestStatus::Ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

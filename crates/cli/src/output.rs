@@ -194,6 +194,7 @@ mod tests {
             server_version: None,
             checked_at: "2026-11-02T09:00:00Z".to_owned(),
             from: "server".to_owned(),
+            host: None,
             steps: Vec::new(),
             error: Some(error),
         });

@@ -128,6 +128,8 @@ pub enum Cause {
     ConnectionLost,
     /// The login has the password that it had: the new one was not set, or the old one was set again.
     PasswordNotSet,
+    /// The same, since something at the server was in the way for as long as it was waited for.
+    PasswordNotSetInTime,
     /// The server said something that no other cause covers; the message carries its scrubbed words.
     ServerError,
     /// The test itself broke (its process died, or could not start); says nothing about the database.
@@ -135,6 +137,12 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Whether it says that the login has the password that it had.
+    #[must_use]
+    pub fn is_password_unchanged(self) -> bool {
+        matches!(self, Self::PasswordNotSet | Self::PasswordNotSetInTime)
+    }
+
     /// The cause in at most four words, as a list shows it.
     #[must_use]
     pub fn label(self) -> &'static str {
@@ -164,7 +172,7 @@ impl Cause {
             Self::ReadRefused => "Reading refused",
             Self::InvalidSettings => "Settings refused",
             Self::ConnectionLost => "Connection lost",
-            Self::PasswordNotSet => "Password not changed",
+            Self::PasswordNotSet | Self::PasswordNotSetInTime => "Password not changed",
             Self::TestBroken => "Test did not run",
             Self::ServerError => "Server error",
         }
@@ -225,6 +233,9 @@ pub struct TestReport {
     pub checked_at: String,
     /// Where the test ran: `server` or `client`.
     pub from: String,
+    /// Which machine that was, of a client that tells it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub host: Option<String>,
     pub steps: Vec<Step>,
     pub error: Option<TestError>,
 }

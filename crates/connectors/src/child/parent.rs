@@ -180,6 +180,7 @@ impl Conversation {
             server_version: end.server_version,
             checked_at: self.checked_at,
             from: self.from,
+            host: None,
             steps: self.steps,
             error: end.error,
         }

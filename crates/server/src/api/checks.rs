@@ -5,7 +5,7 @@ use std::{convert::Infallible, pin::Pin, sync::Arc};
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, header},
+    http::{HeaderMap, StatusCode, header},
     response::{
         IntoResponse, Response,
         sse::{Event, Sse},
@@ -13,7 +13,7 @@ use axum::{
 };
 use dataflow_model::{Draft, Step, TestReport};
 use futures_util::{Stream, stream};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::{
@@ -25,7 +25,10 @@ use super::{
 use crate::{
     app::App,
     error::{Error, Result},
-    ops::checks::{self, Keeper, Planned},
+    ops::checks::{
+        self, Check, Keeper, Planned,
+        from_client::{self, Told},
+    },
 };
 
 /// Steps that may wait to be sent; a test has six.
@@ -98,7 +101,51 @@ pub async fn list_checks(
     Asked(params): Asked<PageParams>,
 ) -> Result<Json<ListAnswer<CheckAnswer>>> {
     let checks = checks::list(&app, &caller, &named.workspace, &named.name, &params.into()).await?;
-    Ok(listed(checks, |check| CheckAnswer { id: check.id, version: check.version, checked_by: check.by, report: check.report }))
+    Ok(listed(checks, CheckAnswer::from))
+}
+
+/// A test that was run elsewhere.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "version": 3,
+    "report": {
+        "status": "ok", "duration_ms": 12.5, "server_version": "PostgreSQL 15.18", "checked_at": "2026-11-02T09:00:00Z", "from": "client", "host": "worker-1",
+        "steps": [
+            {"step": "resolve", "status": "ok", "duration_ms": 3.0, "detail": "10.4.2.17"}, {"step": "reach", "status": "ok", "duration_ms": 0.4},
+            {"step": "secure", "status": "ok", "duration_ms": 12.3, "detail": "TLS 1.3"}, {"step": "sign_in", "status": "ok", "duration_ms": 32.4},
+            {"step": "open_database", "status": "ok", "duration_ms": 0.2}, {"step": "read", "status": "ok", "duration_ms": 0.9}
+        ],
+        "error": null
+    }
+}))]
+pub struct CheckReport {
+    /// The version that was tested: the one that serves.
+    pub version: i64,
+    pub report: TestReport,
+}
+
+/// Keeps the report of a test that was run where programs run: `dataflow connections test NAME --here` does. It stands beside the server's own and changes
+/// nothing of how the connection stands in the list. Its time is the server's, and of a refused certificate the chain is left out.
+#[utoipa::path(post, path = "/api/v1/workspaces/{workspace}/connections/{name}/checks", operation_id = "report_check", tag = "tests", params(("workspace" = String, Path), ("name" = String, Path)),
+    request_body = CheckReport,
+    responses((status = 201, body = CheckAnswer), (status = 403), (status = 404), (status = 410), (status = 412, description = "version_conflict"), (status = 415),
+        (status = 422), (status = 429)))]
+pub async fn report_check(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    named: Named,
+    JsonBody(body): JsonBody<CheckReport>,
+) -> Result<(StatusCode, Json<CheckAnswer>)> {
+    let told = Told { version: body.version, report: body.report };
+    let kept = from_client::report(&app, &caller, &named.workspace, &named.name, told).await?;
+    Ok((StatusCode::CREATED, Json(CheckAnswer::from(kept))))
+}
+
+impl From<Check> for CheckAnswer {
+    fn from(check: Check) -> Self {
+        Self { id: check.id, version: check.version, checked_by: check.by, report: check.report }
+    }
 }
 
 /// The report as the API tells it.

@@ -89,7 +89,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
             get(connections::show_connection).patch(connections::edit_connection).delete(connections::delete_connection),
         )
         .routes(routes!(checks::test_connection))
-        .routes(routes!(checks::list_checks))
+        .routes(routes!(checks::list_checks, checks::report_check))
         .routes(routes!(compare::compare_workspaces))
         .routes(routes!(compare::copy_connection))
         .routes(routes!(credentials::resolve_credentials))

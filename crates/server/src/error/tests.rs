@@ -22,6 +22,7 @@ pub fn failed_report() -> TestReport {
         server_version: None,
         checked_at: "2026-11-02T09:00:00Z".to_owned(),
         from: "server".to_owned(),
+        host: None,
         steps: Vec::new(),
         error: Some(error),
     }

@@ -1,5 +1,7 @@
 //! Tests of connections, over stored and unsaved values, and the checks that they leave.
 
+pub mod from_client;
+
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};

@@ -6,7 +6,9 @@ use axum::{
     extract::{RawQuery, State},
     http::{HeaderMap, StatusCode},
 };
-use dataflow_model::{ConnectionName, ConnectionType, Field, FieldKind, FieldValue, WorkspaceName, snippets};
+use dataflow_model::{
+    ConnectionName, ConnectionType, Field, FieldKind, FieldValue, TestReport, TestStatus, WorkspaceName, snippets,
+};
 
 use super::{
     activity::line,
@@ -97,6 +99,7 @@ pub async fn show(
             .map(|(kind, (workspace, name))| snippets(kind, &workspace, &name, &connection.public))
             .unwrap_or_default(),
         steps: Waiting::all(),
+        elsewhere: elsewhere(&checks, row.version, now),
         checks: checks.into_iter().map(|check| check_line(check, now)).collect(),
         used_by,
         impact,
@@ -179,6 +182,27 @@ fn fact(kind: &ConnectionType, field: &Field, connection: &connections::Connecti
     })
 }
 
+/// What is to be said where the version that serves works on a client's machine and not from here, or the other way round.
+fn elsewhere(checks: &[checks::Check], version: i64, now: i64) -> Option<String> {
+    let newest = |from: &str| checks.iter().find(|check| check.version == version && check.report.from == from);
+    let (here, there) = (&newest("server")?.report, &newest("client")?.report);
+    let place = there.host.as_ref().map_or_else(|| "where it was tested from".to_owned(), |host| format!("on {host}"));
+    let told = |report: &TestReport| {
+        let words = report.error.as_ref().map_or("healthy", |error| error.code.label());
+        let ago = parse_rfc3339(&report.checked_at).map(|at| ago(now, at)).unwrap_or_default();
+        format!("{words}, {ago}")
+    };
+    match (here.status, there.status) {
+        (TestStatus::Failed, TestStatus::Ok) => {
+            Some(format!("It works {place} ({}), and not from this server ({}).", told(there), told(here)))
+        }
+        (TestStatus::Ok, TestStatus::Failed) => {
+            Some(format!("It works from this server ({}), and not {place} ({}).", told(here), told(there)))
+        }
+        _ => None,
+    }
+}
+
 fn check_line(check: checks::Check, now: i64) -> CheckLine {
     let report = check.report;
     let (cause, message) = report.error.map(|error| (error.code, error.message)).unzip();
@@ -189,6 +213,7 @@ fn check_line(check: checks::Check, now: i64) -> CheckLine {
         ago: parse_rfc3339(&report.checked_at).map(|at| ago(now, at)).unwrap_or_default(),
         at: report.checked_at,
         by: check.by,
+        host: if report.from == "client" { Some(report.host.unwrap_or_else(|| "a client".to_owned())) } else { None },
         version: check.version,
     }
 }

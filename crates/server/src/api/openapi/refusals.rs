@@ -78,6 +78,7 @@ fn report() -> TestReport {
         server_version: None,
         checked_at: "2026-11-02T09:00:00Z".to_owned(),
         from: "server".to_owned(),
+        host: None,
         steps: vec![step(StepName::Reach, StepStatus::Ok), step(StepName::SignIn, StepStatus::Failed)],
         error: Some(TestError {
             code: Cause::CredentialsRefused,

@@ -44,6 +44,7 @@ fn report(status: TestStatus) -> TestReport {
         server_version: None,
         checked_at: String::new(),
         from: "server".to_owned(),
+        host: None,
         steps: Vec::new(),
         error: None,
     }

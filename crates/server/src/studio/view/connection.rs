@@ -26,6 +26,8 @@ pub struct Connection {
     pub snippets: Vec<Snippet>,
     pub steps: Vec<Waiting>,
     pub checks: Vec<CheckLine>,
+    /// Where it works and where it does not, if clients and the server differ.
+    pub elsewhere: Option<String>,
     /// The first of those who depend on it, and how many there are.
     pub used_by: Vec<DependentLine>,
     pub impact: Impact,
@@ -101,5 +103,7 @@ pub struct CheckLine {
     pub ago: String,
     pub at: String,
     pub by: String,
+    /// The machine that it was run on, if not the server.
+    pub host: Option<String>,
     pub version: i64,
 }

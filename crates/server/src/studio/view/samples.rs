@@ -270,6 +270,7 @@ fn connections() {
         ago: "3 min ago".into(),
         at: "2026-11-22T16:00:00Z".into(),
         by: "you@example.org".into(),
+        host: cause.map(|_: Cause| SHARP.into()),
         version: 7,
     };
     let fact = |label: &str, value| connection::Fact { label: label.to_owned(), value };
@@ -293,6 +294,7 @@ fn connections() {
         saved: "saved 3 min ago by you@example.org".into(),
         snippets: snippets(kind, &workspace, &name, &stored()),
         steps: form::Waiting::all(),
+        elsewhere: Some(SHARP.into()),
         checks: vec![
             check(TestStatus::Ok, None, "PostgreSQL 15.18"),
             check(TestStatus::Failed, Some(Cause::CredentialsRefused), "The server refused the password for “analytics”."),
