@@ -1,5 +1,10 @@
 //! A new password for a login, set by the connectors on real servers: which is in force afterwards, and what the server's log has of it.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use dataflow_model::{Cause, StepName, TestStatus};
 use dataflow_tests::{
     connection::{Connection, Tested},
@@ -7,7 +12,7 @@ use dataflow_tests::{
     mysql::MySql,
     mysql_protocol::{MySqlOptions, Plugin},
     postgres::{Postgres, PostgresOptions},
-    relay::{Relay, Verdict},
+    relay::{Relay, Verdict, at_the_change},
     tls::{Authority, ServerTls, Shape},
 };
 
@@ -30,8 +35,13 @@ async fn renewed(connection: impl Fn(&str) -> Connection) {
 /// Whatever was refused changed nothing.
 #[track_caller]
 fn not_set<'t>(renewal: &'t Tested, words: &str) -> &'t str {
+    not_set_for(Cause::PasswordNotSet, renewal, words)
+}
+
+#[track_caller]
+fn not_set_for<'t>(cause: Cause, renewal: &'t Tested, words: &str) -> &'t str {
     let error = renewal.error(NEW);
-    assert_eq!((error.code, renewal.failed_step()), (Cause::PasswordNotSet, Some(StepName::SetPassword)), "{error:?}");
+    assert_eq!((error.code, renewal.failed_step()), (cause, Some(StepName::SetPassword)), "{error:?}");
     assert!(error.message.contains(words) && !error.hint.is_empty(), "{error:?}");
     &error.message
 }
@@ -100,14 +110,97 @@ async fn behind_a_pooler_nothing_is_changed() {
 async fn who_comes_too_late_changes_nothing() {
     let server = Postgres::start(&PostgresOptions::default());
     server.create_role("anna", OLD);
-    not_set(&postgres(server.port(), "anna", OLD).too_late().renew(NEW).await, "too long to come to the change");
+    let late = postgres(server.port(), "anna", OLD).too_late().renew(NEW).await;
+    not_set_for(Cause::PasswordNotSetInTime, &late, "too long to come to the change");
     postgres(server.port(), "anna", OLD).test().await.outcome();
 
     let maria = MariaDb::start(&MySqlOptions::default());
     maria.create_user("anna", "%", Plugin::NativePassword, OLD);
     let late = Connection::new("mysql", maria.port()).user("anna", OLD).too_late().renew(NEW).await;
-    not_set(&late, "too long to come to the change");
+    not_set_for(Cause::PasswordNotSetInTime, &late, "too long to come to the change");
     Connection::new("mysql", maria.port()).user("anna", OLD).test().await.outcome();
+}
+
+/// The line broke after the session had begun, and heals once whoever asked is long gone: what arrives then is not done.
+#[tokio::test]
+async fn what_arrives_late_is_not_done() {
+    let (server, maria) = (Postgres::start(&PostgresOptions::default()), MariaDb::start(&MySqlOptions::default()));
+    server.create_role("anna", OLD);
+    maria.create_user("anna", "%", Plugin::NativePassword, OLD);
+    let relays =
+        [Relay::to(server.port(), at_the_change(0, Verdict::Wait)), Relay::to(maria.port(), at_the_change(0, Verdict::Wait))];
+    let [first, second] = [relays[0].port(), relays[1].port()];
+    let renewals = async {
+        let (mut pg, mut my) = (postgres(first, "anna", OLD), Connection::new("mysql", second).user("anna", OLD));
+        tokio::join!(pg.renew(NEW), my.renew(NEW))
+    };
+    let heals = tokio::task::spawn_blocking(move || {
+        for relay in &relays {
+            relay.wait();
+        }
+        thread::sleep(Duration::from_secs(6));
+        for relay in &relays {
+            relay.go_on();
+        }
+        relays
+    });
+    let ((pg, my), _relays) = tokio::join!(renewals, heals);
+    for renewal in [&pg, &my] {
+        let code = renewal.error(NEW).code;
+        assert!(!code.is_password_unchanged(), "who asked cannot know it: {code:?}");
+    }
+    postgres(server.port(), "anna", OLD).test().await.outcome();
+    Connection::new("mysql", maria.port()).user("anna", OLD).test().await.outcome();
+}
+
+/// Whatever holds what the server has to write for longer than it is waited for.
+#[tokio::test]
+async fn what_is_in_the_way_is_not_waited_for() {
+    let (server, maria) = (Postgres::start(&PostgresOptions::default()), MariaDb::start(&MySqlOptions::default()));
+    server.create_role("anna", OLD);
+    for user in ["anna", "bert"] {
+        maria.create_user(user, "%", Plugin::NativePassword, OLD);
+    }
+    let held = thread::spawn({
+        let (server, maria) = (server, maria);
+        move || {
+            thread::scope(|scope| {
+                scope.spawn(|| server.psql("BEGIN; ALTER ROLE anna CONNECTION LIMIT 7; SELECT pg_sleep(9); ROLLBACK"));
+                scope.spawn(|| maria.sql("FLUSH TABLES WITH READ LOCK; SELECT SLEEP(9)"));
+                thread::sleep(Duration::from_secs(1));
+                let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+                runtime.block_on(async {
+                    let (mut pg, mut my) =
+                        (postgres(server.port(), "anna", OLD), Connection::new("mysql", maria.port()).user("anna", OLD));
+                    let begun = Instant::now();
+                    let (pg, my) = tokio::join!(pg.renew(NEW), my.renew(NEW));
+                    assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
+                    for renewal in [&pg, &my] {
+                        not_set_for(Cause::PasswordNotSetInTime, renewal, "within four seconds");
+                    }
+                });
+            });
+            (server, maria)
+        }
+    });
+    let (server, maria) = tokio::task::spawn_blocking(|| held.join().expect("no panic")).await.expect("no panic");
+    postgres(server.port(), "anna", OLD).test().await.outcome();
+    Connection::new("mysql", maria.port()).user("anna", OLD).test().await.outcome();
+}
+
+/// A commit waits for a standby that is away as long as it is, and nobody sees meanwhile what it is about: not this one.
+#[tokio::test]
+async fn no_standby_is_waited_for() {
+    let server = Postgres::start(&PostgresOptions::default());
+    server.create_role("anna", OLD);
+    server.psql("ALTER SYSTEM SET synchronous_standby_names = 'gone'");
+    server.psql("SELECT pg_reload_conf()");
+    while server.psql("SHOW synchronous_standby_names") != "gone" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let begun = Instant::now();
+    renewed(|password| postgres(server.port(), "anna", password)).await;
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }
 
 /// Whoever signs in with the new password finds a closed door; the session that set it is still there.

@@ -86,15 +86,23 @@ pub struct Runs {
     at_address: Arc<AtAddress>,
 }
 
-/// How long after it was asked for a server is told to change a password: less than whoever is at it is taken to be at it when he is not heard of.
+/// How long after it was noted that a server is asked to change a password it is told so at the latest: less than whoever is at it is taken to be at
+/// it when he is not heard of.
 const CHANGE_WITHIN: Duration = Duration::from_secs(5);
+
+/// A password that a login is to have, and when it was noted that a server is asked for it.
+pub struct NewPassword {
+    pub password: Secret,
+    pub told_at: i64,
+}
 
 impl Runs {
     /// Tests with these secrets, or gives the login that they sign in as a new password.
-    pub async fn run(&self, clock: &Clock, secrets: SecretFields, new_password: Option<Secret>) -> TestReport {
+    pub async fn run(&self, clock: &Clock, secrets: SecretFields, new: Option<NewPassword>) -> TestReport {
         let began = Instant::now();
-        let is_test = new_password.is_none();
-        let change_by = new_password.as_ref().map(|_| time_of(clock) + CHANGE_WITHIN);
+        let is_test = new.is_none();
+        let change_by = new.as_ref().map(|new| time_at(new.told_at) + CHANGE_WITHIN);
+        let new_password = new.map(|new| new.password);
         let request = TestRequest {
             connector: self.connector.clone(),
             target: Target { public: self.public.clone(), secrets, new_password, change_by, file_folder: None },
@@ -114,7 +122,11 @@ impl Runs {
 }
 
 fn time_of(clock: &Clock) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_micros(clock.now().unsigned_abs())
+    time_at(clock.now())
+}
+
+fn time_at(micros: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_micros(micros.unsigned_abs())
 }
 
 impl TestRunner {

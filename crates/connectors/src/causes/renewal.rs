@@ -15,6 +15,15 @@ pub fn password_not_set(said: &str, hint: &str) -> TestError {
     unchanged(&format!("The server did not set the new password: {said}."), hint)
 }
 
+/// Something else held what the server had to write; `said` as above.
+pub fn password_not_set_in_time(said: &str) -> TestError {
+    because(
+        Cause::PasswordNotSetInTime,
+        format!("The server did not come to set the new password within four seconds: {said}. {UNCHANGED}"),
+        "Somebody else changes this user, or a backup holds the server's tables. Rotate again when that is over.",
+    )
+}
+
 /// The server lets the login in without one, or by something else.
 pub fn password_not_asked(username: &str) -> TestError {
     unchanged(
@@ -86,7 +95,11 @@ pub fn first_sign_in_insecure(username: &str) -> TestError {
 
 /// Whoever asked stood still, or the server was slow: somebody else may be at it by now.
 pub fn too_late_to_change() -> TestError {
-    unchanged("It took too long to come to the change, so the server was not asked for it.", "Rotate again.")
+    because(
+        Cause::PasswordNotSetInTime,
+        format!("It took too long to come to the change, so the server was not asked for it. {UNCHANGED}"),
+        "Rotate again.",
+    )
 }
 
 /// The new password was set, nobody could sign in with it, and the old one was set again.

@@ -53,7 +53,12 @@ pub fn explain(failure: Failure, target: &Target, step: StepName) -> TestError {
 fn refused(error: &ServerError, target: &Target, step: StepName, scrubber: &Scrubber) -> TestError {
     let (username, database) = (target.text("username"), target.text("database"));
     if step == StepName::SetPassword {
-        return causes::password_not_set(&scrubber.clean(&error.message), not_set(error.code));
+        let words = scrubber.clean(&error.message);
+        return match error.code {
+            // LOCK_WAIT_TIMEOUT, LOCK_DEADLOCK, MariaDB's STATEMENT_TIMEOUT, QUERY_TIMEOUT
+            1205 | 1213 | 1969 | 3024 => causes::password_not_set_in_time(&words),
+            code => causes::password_not_set(&words, not_set(code)),
+        };
     }
     match error.code {
         // ACCESS_DENIED, ACCESS_DENIED_NO_PASSWORD

@@ -8,7 +8,7 @@
 
 use std::fmt::Write as _;
 
-use dataflow_model::{Cause, Secret, StepName, TestError, TestStatus};
+use dataflow_model::{Secret, StepName, TestError, TestStatus};
 use sha1::{Digest as _, Sha1};
 use zeroize::Zeroizing;
 
@@ -25,9 +25,18 @@ use crate::{
     tls::TlsSettings,
 };
 
-/// A server may do what it was asked for after nobody listens any more. Not later than this. And a quote is doubled, whatever the server
-/// was set to.
-const BEGIN: &str = "SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', SESSION lock_wait_timeout = 4";
+/// A quote is doubled, whatever the server was set to. And a server may do what it was asked for after nobody listens any more: not once it has
+/// waited so long for what is in its way,
+const BEGIN: &str =
+    "SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', SESSION lock_wait_timeout = 4, SESSION innodb_lock_wait_timeout = 4";
+/// which MariaDB waits for longer than that, where a backup holds its tables;
+const BEGIN_MARIADB: &str = "SET SESSION max_statement_time = 4";
+/// nor once it has waited so long for the asking.
+const SOON: &str = "SET SESSION wait_timeout = 4";
+/// Until the old one may have to be set again.
+const LATER: &str = "SET SESSION wait_timeout = 30";
+/// What its version says of MariaDB.
+const MARIADB: &str = "MariaDB";
 /// `OPTION_PREVENTS_STATEMENT`: a server that checks passwords takes no hash.
 const PREVENTED: u16 = 1290;
 /// `MISSING_CURRENT_PASSWORD`: accounts may be set to ask for it.
@@ -46,7 +55,7 @@ pub(super) async fn set_password<'a>(
     let refused = match login.set(target, old, new).await.map_err(in_words) {
         Ok(()) => lets_in(&MySql, &target.with_password(new), dialer).await,
         // Not every server undoes what it refuses, so it is looked at.
-        Err(error) if error.code == Cause::PasswordNotSet => {
+        Err(error) if error.code.is_password_unchanged() => {
             return Err(match lets_in(&MySql, &target.with_password(old), dialer).await {
                 Ok(()) => error,
                 Err(_) => causes::which_is_in_force_unknown(&error.message),
@@ -97,17 +106,28 @@ async fn begin(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<Lo
         return Err(causes::first_sign_in_insecure(username).into());
     }
     session::run(&mut wire, BEGIN).await?;
+    if greeting.version.contains(MARIADB) {
+        session::run(&mut wire, BEGIN_MARIADB).await?;
+    }
     Ok(Login { wire, version: greeting.version, plugin })
 }
 
 impl Login {
     async fn set(&mut self, target: &Target, current: &Secret, new: &Secret) -> Result<(), Failure> {
+        session::run(&mut self.wire, SOON).await?;
+        let set = self.set_soon(target, current, new).await;
+        // It is set or not, whatever comes of this.
+        let _ = session::run(&mut self.wire, LATER).await;
+        set
+    }
+
+    async fn set_soon(&mut self, target: &Target, current: &Secret, new: &Secret) -> Result<(), Failure> {
         if target.is_late() {
             return Err(causes::too_late_to_change().into());
         }
         let [quoted_current, quoted_new] = [current, new].map(|password| quoted(password.expose_secret()));
         // The statement, the error at which another one is tried, and that one.
-        let (first, wanted, second) = if self.version.contains("MariaDB") {
+        let (first, wanted, second) = if self.version.contains(MARIADB) {
             let in_clear = format!("SET PASSWORD = PASSWORD({})", *quoted_new);
             let hashed = || format!("SET PASSWORD = '{}'", native_hash(new.expose_secret()));
             (if self.plugin == NATIVE { hashed() } else { in_clear.clone() }, PREVENTED, in_clear)

@@ -5,7 +5,7 @@
 //! would take it for the password itself, so that only what says that it is such a PostgreSQL is given one.
 
 use bytes::Buf as _;
-use dataflow_model::{Cause, Secret, StepName, TestError, TestStatus};
+use dataflow_model::{Secret, StepName, TestError, TestStatus};
 use postgres_protocol::password::scram_sha_256;
 use zeroize::Zeroizing;
 
@@ -17,10 +17,11 @@ use crate::{
 
 /// The first version that takes verifiers.
 const SINCE: u32 = 100_000;
-/// A server may do what it was asked for after nobody listens any more. Not later than this: it is known by then which password is in force.
-/// And a server that forgets at a power cut what it said it has done must not do so with this.
+/// A server may do what it was asked for after nobody listens any more: not once it has waited so long for the asking, or for what is in its way. A
+/// commit is under no such limit, and would wait for a standby that is away, unseen by everybody; so it waits for this server's disk alone, which it
+/// must: a server that forgets at a power cut what it said it has done must not do so with this.
 const BEGIN: &str = "BEGIN READ WRITE; SET LOCAL ROLE NONE; SET LOCAL statement_timeout = 4000; SET LOCAL lock_timeout = 4000; \
-                     SET LOCAL synchronous_commit = on";
+                     SET LOCAL idle_in_transaction_session_timeout = 4000; SET LOCAL synchronous_commit = local";
 const WHO: &str = "SELECT session_user, pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version_num'), \
                    pg_catalog.split_part(pg_catalog.version(), ' ', 1), pg_catalog.pg_is_in_recovery()";
 
@@ -38,7 +39,7 @@ pub(super) async fn set_password<'a>(
     let refused = match set {
         Ok(()) => lets_in(&Postgres, &target.with_password(new), dialer).await,
         // What a server does after it has refused is its own affair: that it did nothing is seen.
-        Err(error) if error.code == Cause::PasswordNotSet => {
+        Err(error) if error.code.is_password_unchanged() => {
             let old = target.with_password(session.password_secret()?);
             return Err(match lets_in(&Postgres, &old, dialer).await {
                 Ok(()) => error,

@@ -107,13 +107,16 @@ pub async fn end_leases(write: &mut Write, now: i64) -> Result<()> {
 pub async fn put_off_rotation(write: &mut Write, row: &RotationRow) -> Result<()> {
     execute!(
         write,
-        "UPDATE rotations SET leased_until = 0, tries = $3, tried_at = $4, next_at = $5, problem = $6 WHERE connection_id = $1 AND owner = $2",
+        "UPDATE rotations SET leased_until = 0, tries = $3, tried_at = $4, next_at = $5, problem = $6, told_at = $7, puts_back = $8 \
+         WHERE connection_id = $1 AND owner = $2",
         &row.connection_id,
         &row.owner,
         row.tries,
         row.tried_at,
         row.next_at,
         row.problem.as_deref(),
+        row.told_at,
+        row.puts_back,
     )?;
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::{
     error::Result,
     ops::access::Caller,
     store::{self, RotationRow},
-    tests::Runs,
+    tests::{NewPassword, Runs},
 };
 
 /// How often a node tells that it is at a rotation.
@@ -45,7 +45,7 @@ impl Act {
             return Ok(Rotated { state, retires: None, set: None, test, connection });
         };
         let old = super::with_password(&task.old, task.old.get(super::PASSWORD).unwrap_or(new));
-        let set = runs.run(&app.clock, old, Some(new.duplicate_secret())).await;
+        let set = runs.run(&app.clock, old, Some(asked(row, new))).await;
         let Settled { state, test, connection } = match outcome(&set) {
             Known::Unchanged(error) => settle::drop_row(app, caller, task, (row, new), (step(&set), error.code)).await?,
             known => settle::settle(app, caller, task, (row, new), (runs, known)).await?,
@@ -61,7 +61,7 @@ pub(super) fn outcome(set: &TestReport) -> Known {
     // A process that was ended, or gave up, may have sent more than it told of.
     let is_told = !matches!(error.code, Cause::TimedOut | Cause::TestBroken);
     let is_before = step(set) != StepName::SetPassword;
-    if error.code == Cause::PasswordNotSet || (is_told && is_before) {
+    if error.code.is_password_unchanged() || (is_told && is_before) {
         return Known::Unchanged(error.clone());
     }
     Known::Nothing(Some(error.clone()))
@@ -77,12 +77,18 @@ pub(super) fn step(report: &TestReport) -> StepName {
 /// is no longer at it: who stood still for too long may have been taken for dead, and the rotation settled by another. Call it before anything is
 /// asked for.
 pub(super) async fn tells(app: &App, row: &RotationRow, puts_back: bool) -> store::Result<Option<RotationRow>> {
+    let mut write = app.store.write().await?;
+    // Whatever the store took its time for: the database is told within five seconds of this.
     let now = app.clock.now();
     let row = RotationRow { leased_until: now + LEASE, told_at: now, puts_back, ..row.clone() };
-    let mut write = app.store.write().await?;
     let is_ours = store::tell_rotation(&mut write, &row).await?;
     write.commit_quietly().await?;
     Ok(is_ours.then_some(row))
+}
+
+/// What a database is asked for, by a row that [`tells`] it.
+pub(super) fn asked(row: &RotationRow, password: &Secret) -> NewPassword {
+    NewPassword { password: password.duplicate_secret(), told_at: row.told_at }
 }
 
 /// Whether this act is still at a rotation; then it is for another while.
@@ -99,7 +105,7 @@ pub(super) async fn keep_lease(app: &App, row: &RotationRow) -> Infallible {
 }
 
 /// Takes a lease again and again, for as long as this is awaited.
-pub(super) async fn keep_telling<F: Future<Output = store::Result<bool>>>(keeps: impl Fn() -> F) -> Infallible {
+pub(super) async fn keep_telling<T, F: Future<Output = store::Result<T>>>(keeps: impl Fn() -> F) -> Infallible {
     loop {
         tokio::time::sleep(TELL_EVERY).await;
         if let Err(error) = keeps().await {

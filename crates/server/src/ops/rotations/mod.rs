@@ -155,6 +155,9 @@ impl UnderWay {
     pub fn hint(&self) -> &'static str {
         if self.second.is_some() {
             "Wait until it is over, mostly seconds, and do it again."
+        } else if self.is_stuck() && self.may_still_happen {
+            "It ends by itself once one of the two passwords signs in. The database may still do what it was asked for last, so it can be given up in \
+             fifteen seconds, not now."
         } else {
             "Wait until it is over, and do it again. What cannot be settled an editor can give up: on the connection's page, or by “dataflow \
              connections rotate NAME --give-up”."
@@ -343,7 +346,7 @@ async fn rotate_as(
     tell(app, caller, &mut write, (&held, "connection.rotate", detail)).await?;
     write.commit_quietly().await?;
 
-    let caller = Caller { idempotency: None, ..caller.clone() };
+    let caller = caller.without_key();
     let act = Act { app: app.clone(), caller, task, row, new };
     let under_way = app.under_way.begin();
     let done = tokio::spawn(async move {

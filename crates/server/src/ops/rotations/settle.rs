@@ -4,14 +4,14 @@
 //! |---|---|---|
 //! | passes its test | | saved as the next version |
 //! | signs in, and fails later | | the old one is set again |
-//! | is refused | signs in | the rotation has failed; if it may still come into force, that is waited for |
+//! | is refused | signs in | once nothing new can come into force, the old one is set again, behind whatever is on its way; then the rotation has failed |
 //! | is refused | is refused | the row stays, and it is tried again |
 //! | cannot be tried | | the row stays, and it is tried again |
 //!
 //! What a database was asked for last may happen after whoever asked has gone; until that is decided ([`decided_at`]) nothing that would be wrong
 //! afterwards is concluded.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dataflow_model::{Cause, Secret, SecretFields, StepName, StepStatus, TestError, TestReport};
 use dataflow_vault::random_uuid;
@@ -19,13 +19,13 @@ use uuid::Uuid;
 
 use super::{
     LEASE, PASSWORD, State, Task,
-    act::{keep_lease, step, tells, why},
+    act::{asked, keep_lease, outcome, step, tells, why},
     all_at_once, candidate, loaded, problem, served, tell, with_password,
 };
 use crate::{
     app::{App, Workspace},
     clock::SECOND,
-    error::Result,
+    error::{Error, Result},
     ops::{
         access::{Caller, Roles, TokenIdentity, Who},
         checks,
@@ -107,10 +107,15 @@ pub(super) async fn settle(
         put_off_until(app, row, (&not_yet(row), decided_at(app, row))).await?;
         return Ok(Settled::of(State::Unsettled, test));
     }
-    Ok(Settled {
-        test: Some(test),
-        ..drop_row(app, caller, task, (row, new), (StepName::SetPassword, Cause::PasswordNotSet)).await?
-    })
+    let failed = (StepName::SetPassword, Cause::PasswordNotSet);
+    set_old(app, caller, task, (row, new), (runs, test, SignIn::AsOld, failed)).await
+}
+
+/// What somebody who sets the old password signs in with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SignIn {
+    AsOld,
+    AsNew,
 }
 
 /// The connection as it is by now, if that is known, or else as it was.
@@ -154,7 +159,7 @@ async fn to_put_back(
         return Ok(Some(row));
     }
     let mut write = app.store.write().await?;
-    let is_held = store::hold_connection_by_id(&mut write, &row.connection_id).await?;
+    store::hold_connection_by_id(&mut write, &row.connection_id).await?;
     let other = store::rotation(&mut write, &row.connection_id).await?;
     if other.as_ref().is_some_and(|other| (other.begun_at, &other.begun_by_id) == (row.begun_at, &row.begun_by_id)) {
         return Ok(None);
@@ -167,7 +172,8 @@ async fn to_put_back(
         return Ok(None);
     }
     let again = RotationRow { puts_back: true, ..candidate::row(app, caller, &now, new)? };
-    if is_held && other.is_none() {
+    // Where another one was begun meanwhile there is no place for it, and it lasts as long as this process.
+    if other.is_none() {
         store::insert_rotation(&mut write, &again).await?;
         let detail = serde_json::json!({"version": again.base_version, "puts_back": true});
         tell(app, caller, &mut write, (&now.before, "connection.rotate", detail)).await?;
@@ -244,21 +250,58 @@ async fn put_back(
     (row, new): (&RotationRow, &Secret),
     (runs, test): (&Runs, TestReport),
 ) -> Result<Settled> {
-    let Some(row) = &to_put_back(app, caller, task, (row, new)).await? else {
+    let failed = (step(&test), why(&test).map_or(Cause::TestBroken, |error| error.code));
+    set_old(app, caller, task, (row, new), (runs, test, SignIn::AsNew, failed)).await
+}
+
+/// Has the database set the old password, and ends the rotation with that. Whoever signs in with the old one does so since that it signs in is no
+/// proof that it stays: the new one may be on its way, behind a lock or a commit that waits, and this comes after it.
+async fn set_old(
+    app: &Arc<App>,
+    caller: &Caller,
+    task: &Task,
+    (before, new): (&RotationRow, &Secret),
+    (runs, test, sign_in, failed): (&Runs, TestReport, SignIn, (StepName, Cause)),
+) -> Result<Settled> {
+    let Some(row) = &to_put_back_at_last(app, caller, task, (before, new)).await? else {
         return superseded(app, task, new, Some(test)).await;
     };
     let old = task.old.get(PASSWORD).unwrap_or(new);
-    let set = runs.run(&app.clock, with_password(&task.old, new), Some(old.duplicate_secret()));
+    let secrets = with_password(&task.old, if sign_in == SignIn::AsOld { old } else { new });
+    let set = runs.run(&app.clock, secrets, Some(asked(row, old)));
     let set = tokio::select! {
         set = set => set,
         never = keep_lease(app, row) => match never {},
     };
     if let Some(error) = why(&set) {
-        put_off(app, row, error).await?;
-        return Ok(Settled::of(State::Unsettled, test));
+        // A server that refuses to set what is set, by its rules for passwords say, has come after all that was before.
+        let is_set = sign_in == SignIn::AsOld && error.code == Cause::PasswordNotSet && step(&set) == StepName::SetPassword;
+        if !is_set {
+            // Where nothing was asked for, all is as it was.
+            let is_asked = !matches!(outcome(&set), Known::Unchanged(_));
+            let (told_at, puts_back) = if is_asked { (row.told_at, true) } else { (before.told_at, before.puts_back) };
+            put_off(app, &RotationRow { told_at, puts_back, ..row.clone() }, error).await?;
+            return Ok(Settled::of(State::Unsettled, test));
+        }
     }
-    let failed = (step(&test), why(&test).map_or(Cause::TestBroken, |error| error.code));
     Ok(Settled { test: Some(test), ..drop_row(app, caller, task, (row, new), failed).await? })
+}
+
+/// The same as [`to_put_back`], for as long as the store cannot be asked: that the new password is in force, and nobody will save it, stands nowhere
+/// but here.
+async fn to_put_back_at_last(
+    app: &App,
+    caller: &Caller,
+    task: &Task,
+    rotation: (&RotationRow, &Secret),
+) -> Result<Option<RotationRow>> {
+    for pause in [1, 2, 4, 8, 16, 32, 64] {
+        match to_put_back(app, caller, task, rotation).await {
+            Err(Error::Internal(_) | Error::Unavailable(_)) => tokio::time::sleep(Duration::from_secs(pause)).await,
+            row => return row,
+        }
+    }
+    to_put_back(app, caller, task, rotation).await
 }
 
 /// Ends a rotation that changed nothing.
@@ -270,7 +313,9 @@ pub(super) async fn drop_row(
     (step, cause): (StepName, Cause),
 ) -> Result<Settled> {
     let mut write = app.store.write().await?;
-    if !end(app, &mut write, caller, (row, &task.before), step.as_str()).await? {
+    // By the name that it has by now.
+    let (connection, _) = served(app, &mut write, &row.connection_id).await?;
+    if !end(app, &mut write, caller, (row, &connection), step.as_str()).await? {
         drop(write);
         return superseded(app, task, new, None).await;
     }
@@ -328,14 +373,14 @@ pub async fn settle_due(app: &Arc<App>) -> Result<usize> {
 }
 
 async fn settle_one(app: &Arc<App>, row: RotationRow) -> Result<()> {
+    let mut write = app.store.write().await?;
     let now = app.clock.now();
     let row = RotationRow { owner: random_uuid().to_string(), leased_until: now + LEASE, ..row };
-    let mut write = app.store.write().await?;
     let is_ours = store::take_rotation(&mut write, &row, now).await?;
+    // Whoever was at it until now may have asked the database for something since it was read.
+    let row = store::rotation(&mut write, &row.connection_id).await?.filter(|_| is_ours);
     write.commit_quietly().await?;
-    if !is_ours {
-        return Ok(());
-    }
+    let Some(row) = row else { return Ok(()) };
     match Box::pin(try_one(app, &row)).await {
         Ok(()) => Ok(()),
         Err(error) => {
@@ -350,7 +395,8 @@ async fn try_one(app: &Arc<App>, row: &RotationRow) -> Result<()> {
     let row = &row.clone().checked(&app.vault)?;
     let (workspace, (connection, version)) = loaded(app, (&row.workspace_id, &row.connection_id)).await?;
     let caller = stand_in((&row.begun_by, &row.begun_by_id), &workspace);
-    if connection.version != row.base_version || connection.deleted_at.is_some() {
+    let is_over = connection.version != row.base_version || connection.deleted_at.is_some();
+    if is_over && !row.puts_back {
         // Such as a restored backup may have.
         let mut write = app.store.write().await?;
         end(app, &mut write, &caller, (row, &connection), "superseded").await?;

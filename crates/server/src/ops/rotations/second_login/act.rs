@@ -22,13 +22,13 @@ use crate::{
             LEASE,
             act::{keep_telling, outcome, why},
             policy, problem,
-            settle::{Known, signed_in},
+            settle::{Known, of_ours, signed_in},
             tell, with_password,
         },
         rows::Sealed as _,
     },
     store::{self, SecondLoginRow, Write},
-    tests::Runs,
+    tests::{NewPassword, Runs},
 };
 
 /// Who is at a second login, and what with.
@@ -120,10 +120,12 @@ impl Login {
             }
         }
         // Who stood still for too long may have been taken for dead, and the login forgotten or given another password.
-        if !self.keeps(app).await? {
+        let Some(told_at) = self.tells(app).await? else {
             return Err(in_other_hands(store::second_login(&mut app.store.read().await?, &self.row.connection_id).await?));
-        }
-        let set = runs.run(&app.clock, self.secrets(&self.kept), Some(self.candidate.duplicate_secret())).await;
+        };
+        let set = runs
+            .run(&app.clock, self.secrets(&self.kept), Some(NewPassword { password: self.candidate.duplicate_secret(), told_at }))
+            .await;
         let is_set = matches!(outcome(&set), Known::Set);
         came_to.set = Some(set);
         if is_set {
@@ -175,13 +177,13 @@ impl Login {
         }
     }
 
-    /// Whether this act is still at it; then it is for another while.
-    async fn keeps(&self, app: &App) -> store::Result<bool> {
+    /// When it was noted that this act is still at it, and is for another while; nothing if it is not.
+    async fn tells(&self, app: &App) -> store::Result<Option<i64>> {
         let mut write = app.store.write().await?;
-        let until = app.clock.now() + LEASE;
-        let keeps = store::lease_second_login(&mut write, &self.row.connection_id, &self.row.owner, until).await?;
+        let now = app.clock.now();
+        let keeps = store::lease_second_login(&mut write, &self.row.connection_id, &self.row.owner, now + LEASE).await?;
         write.commit_quietly().await?;
-        Ok(keeps)
+        Ok(keeps.then_some(now))
     }
 
     /// Lets go of it with what stood in the way. A candidate that the database surely does not have is forgotten.
@@ -204,6 +206,16 @@ impl Login {
         Ok(())
     }
 
+    /// Lets go of it with an error of this server's own.
+    pub async fn let_go_with(&self, app: &App, error: &Error) -> Result<()> {
+        let mut write = app.store.write().await?;
+        let row = self.hold(app, &mut write).await?;
+        let (_, _, message, hint) = error.describe();
+        put_off_in(app, &mut write, row, Some(&of_ours(&message, hint))).await?;
+        write.commit_quietly().await?;
+        Ok(())
+    }
+
     /// Lets go of it: nothing stood in the way.
     pub async fn let_go(&self, app: &App) -> Result<()> {
         let mut write = app.store.write().await?;
@@ -214,7 +226,7 @@ impl Login {
 
     /// Tells the other nodes that this one is at it, for as long as this is awaited.
     pub async fn keep_lease(&self, app: &App) -> Infallible {
-        keep_telling(|| self.keeps(app)).await
+        keep_telling(|| self.tells(app)).await
     }
 }
 

@@ -89,11 +89,18 @@ pub(in crate::ops::rotations) async fn switch_over(
 }
 
 async fn switch(app: &Arc<App>, caller: &Caller, login: &Login, runs: &Runs) -> Result<Rotated> {
-    let refreshed = login.refresh(app, runs, Then::Switch).await;
-    if refreshed.is_err() {
-        not_switched(app, caller, login, "superseded").await?;
-    }
-    let Refreshed { set, test, is_done } = refreshed?;
+    let Refreshed { set, test, is_done } = match login.refresh(app, runs, Then::Switch).await {
+        Ok(refreshed) => refreshed,
+        Err(error) => {
+            let is_lost = matches!(error, Error::RotationUnderWay(_) | Error::VersionConflict);
+            if !is_lost {
+                // Whoever looks after it then knows that this was told.
+                login.let_go_with(app, &error).await?;
+            }
+            not_switched(app, caller, login, if is_lost { "superseded" } else { "cut_off" }).await?;
+            return Err(error);
+        }
+    };
     let task = &login.task;
     if let (true, Some(report)) = (is_done, &test) {
         match save_switched(app, caller, login, report).await {
