@@ -69,17 +69,17 @@ pub async fn report(app: &App, caller: &Caller, workspace: &str, name: &str, tol
 /// The report as a test could have come to it. Of a refused certificate the chain is left out: to trust one is a button here, and who sends a report
 /// is not the server that would be trusted.
 fn plain(kind: Option<&ConnectionType>, scrubber: &Scrubber, now: i64, report: TestReport) -> Result<TestReport> {
-    let invalid = |field: &str, text: &str| Err(Error::Invalid(vec![FieldError::new(field, "invalid", text)]));
+    let invalid = |text: &str| Err(Error::Invalid(vec![FieldError::new("report", "invalid", text)]));
     let took = |millis: f64| (0.0..=TOOK_MAX).contains(&millis);
     let names: Vec<_> = report.steps.iter().map(|step| step.step).collect();
     if names != StepName::ALL || !report.steps.iter().all(|step| step.duration_ms.is_none_or(took)) {
-        return invalid("report.steps", "are not those of a test, each once and in order");
+        return invalid("has other steps than a test, each once and in order");
     }
     if !took(report.duration_ms) {
-        return invalid("report.duration_ms", "is no time that a test takes, in milliseconds");
+        return invalid("says that it took a time that no test takes, in milliseconds");
     }
     if report.error.is_some() != (report.status == TestStatus::Failed) {
-        return invalid("report.error", "goes with the status “failed”, and with no other");
+        return invalid("has an error without the status “failed”, or the reverse");
     }
     let clean = |text: Option<String>| text.map(|text| scrubber.clean(&text)).filter(|text| !text.is_empty());
     let step = |step: Step| Step { detail: clean(step.detail), ..step };
