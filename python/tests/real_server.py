@@ -127,9 +127,9 @@ class RealDataflow:
     def test(self, name: str) -> dict[str, Any]:
         return self._call("POST", f"{_CONNECTIONS}/{name}/test", None)
 
-    def types(self) -> list[str]:
-        """Every type of the catalogue."""
-        return [each["id"] for each in self._call("GET", "types", None)["items"]]
+    def catalogue(self) -> list[dict[str, Any]]:
+        """Every connection type, as the API tells of it."""
+        return self._call("GET", "types", None)["items"]
 
     def snippets(self, name: str) -> dict[str, str]:
         """The texts under “Use it” on the connection's page, by their ids, as the admin reads them in a browser."""

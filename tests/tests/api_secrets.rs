@@ -230,9 +230,13 @@ fn repoint_every_field(stored: &Stored, kind: &ConnectionType) -> usize {
 fn no_field_of_the_endpoint_changes_under_a_kept_secret(#[case] engine: Engine) {
     let stored = Stored::start(engine);
     let catalogue = Catalogue::built_in().expect("sound");
-    let with_password = catalogue.all().into_iter().filter(|kind| kind.field("password").is_some());
-    let tried: usize = with_password.map(|kind| repoint_every_field(&stored, kind)).sum();
-    assert!(tried >= 28, "{tried} fields of 4 types");
+    // Those that extend another have its marks, which the catalogue's own test holds them to; two stand for them.
+    let is_tried = |kind: &&ConnectionType| kind.extends.is_none() || ["mariadb", "redshift"].contains(&kind.id.as_str());
+    let with_password: Vec<_> =
+        catalogue.all().into_iter().filter(|kind| kind.field("password").is_some()).filter(is_tried).collect();
+    let types = with_password.len();
+    let tried: usize = with_password.into_iter().map(|kind| repoint_every_field(&stored, kind)).sum();
+    assert!(tried >= 28 && types >= 4, "{tried} fields of {types} types");
 
     // The type is part of the endpoint too.
     stored.create("sales", PLANTED);
@@ -244,6 +248,6 @@ fn no_field_of_the_endpoint_changes_under_a_kept_secret(#[case] engine: Engine) 
     test.send().refused_field("secret_reentry_required", "password");
     assert_eq!(stored.show("sales").json()["version"], 1);
     println!(
-        "promise: re-pointing by the API, {engine:?}: {tried} fields of 4 types and 2 types, by edit and by test: 0 uses of the secret"
+        "promise: re-pointing by the API, {engine:?}: {tried} fields of {types} types and 2 types, by edit and by test: 0 uses of the secret"
     );
 }

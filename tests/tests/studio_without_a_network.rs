@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, io::Read as _, net::TcpListener, time::Duration};
 
+use dataflow_model::Catalogue;
 use dataflow_tests::{
     browser::Browser,
     studio::{LIST, PASSWORD, Studio},
@@ -29,11 +30,13 @@ const named = [...document.querySelectorAll('*')].flatMap((element) => attribute
   .filter((name) => element.hasAttribute(name))
   .map((name) => ({ tag: element.localName, name, value: element.getAttribute(name) })));
 const loads = named.filter(({ name, value }) => !['content', 'style'].includes(name) || /url\s*\(|\/\//i.test(value));
-const away = loads.filter(({ value }) => new URL(value, document.baseURI).origin !== location.origin);
+const leads = document.querySelectorAll('a[target=_blank][rel~=noreferrer]');
+const docs = [...leads].map((link) => link.href);
+const away = loads.filter(({ tag, value }) => new URL(value, document.baseURI).origin !== location.origin && !(tag === 'a' && docs.includes(value)));
 const files = named.filter(({ tag, name }) => name === 'src' || (name.endsWith('href') && tag !== 'a'));
-const links = [...document.links].map((link) => link.pathname + link.search);
+const links = [...document.links].filter((link) => !docs.includes(link.href)).map((link) => link.pathname + link.search);
 const inline = document.querySelectorAll('style, script:not([src]), base, iframe, object, embed').length;
-return { away, inline, links, files: files.map(({ value }) => new URL(value, document.baseURI).pathname) };
+return { away, inline, links, docs, files: files.map(({ value }) => new URL(value, document.baseURI).pathname) };
 ";
 
 /// What a file would load, by the words with which style sheets, scripts and drawings do that, if it is an address of another
@@ -88,6 +91,7 @@ fn texts(value: &Value) -> Vec<String> {
 /// Walks from the seeds along every link, and holds each page and each of its files to the promise. What was walked.
 async fn walk(browser: &Browser, seeds: &[&str]) -> BTreeSet<String> {
     let mut ahead: Vec<_> = seeds.iter().map(|path| (*path).to_owned()).collect();
+    let catalogue = Catalogue::built_in().expect("sound");
     let (mut walked, mut files) = (BTreeSet::new(), BTreeSet::new());
     while let Some(page) = ahead.pop() {
         if !walked.insert(page.clone()) {
@@ -97,8 +101,19 @@ async fn walk(browser: &Browser, seeds: &[&str]) -> BTreeSet<String> {
         browser.open(&page).await;
         let found = browser.run(NAMED).await;
         assert_eq!((&found["away"], &found["inline"]), (&json!([]), &json!(0)), "{page}");
-        // The one link that leads away: to the sign-in provider that the operator names.
-        ahead.extend(texts(&found["links"]).into_iter().filter(|link| !link.starts_with("/sign-in/provider?")));
+        // What leads away when somebody follows it: to the services' own documentation, as the catalogue has it, and to the sign-in provider
+        // that the operator names.
+        for link in texts(&found["docs"]) {
+            assert!(
+                catalogue.all().iter().any(|kind| kind.docs == link || kind.tested.source() == Some(&link)),
+                "{page}: {link}"
+            );
+        }
+        // One form is made like the other.
+        let is_another_form =
+            |link: &str| link.strip_prefix("/w/default/new/").is_some_and(|id| !["postgres", "mysql", "sqlite"].contains(&id));
+        let goes_on = |link: &String| !link.starts_with("/sign-in/provider?") && !is_another_form(link);
+        ahead.extend(texts(&found["links"]).into_iter().filter(goes_on));
         holds(&page, ask(browser, POLICY, Vec::new()).await.as_str().unwrap_or_default());
         for file in texts(&found["files"]) {
             if files.insert(file.clone()) {

@@ -26,13 +26,18 @@ fn list(catalogue: &Catalogue, form: Output) -> anyhow::Result<()> {
     if form == Output::Json {
         let list: Vec<_> = all
             .iter()
-            .map(|kind| json!({"id": kind.id, "label": kind.label, "category": kind.category, "summary": kind.summary}))
+            .map(|kind| {
+                json!({"id": kind.id, "label": kind.label, "category": kind.category.label(), "tags": kind.tags, "airflow": kind.airflow,
+                    "sqlalchemy": kind.dialect, "summary": kind.summary, "tested": kind.tested_words()})
+            })
             .collect();
         return output::data(&serde_json::to_string_pretty(&list)?);
     }
-    let rows =
-        all.iter().map(|kind| vec![kind.id.clone(), kind.label.clone(), kind.category.clone(), kind.summary.clone()]).collect();
-    output::data(&output::table(&["id", "label", "category", "summary"], rows))
+    let row = |kind: &&ConnectionType| {
+        let airflow = kind.airflow.clone().unwrap_or_default();
+        vec![kind.id.clone(), kind.label.clone(), kind.category.label().to_owned(), airflow, kind.summary.clone()]
+    };
+    output::data(&output::table(&["id", "label", "category", "airflow", "summary"], all.iter().map(row).collect()))
 }
 
 fn show(kind: &ConnectionType, form: Output) -> anyhow::Result<()> {
@@ -47,7 +52,8 @@ fn show(kind: &ConnectionType, form: Output) -> anyhow::Result<()> {
             .map(|field| json!({"path": field.path.as_str(), "label": field.label, "flags": flags(field), "default": field.default, "help": field.help}))
             .collect();
         return output::data(&serde_json::to_string_pretty(
-            &json!({"id": kind.id, "label": kind.label, "docs": kind.docs, "fields": fields}),
+            &json!({"id": kind.id, "label": kind.label, "category": kind.category.label(), "tags": kind.tags, "airflow": kind.airflow,
+                "sqlalchemy": kind.dialect, "docs": kind.docs, "tested": kind.tested_words(), "source": kind.tested.source(), "fields": fields}),
         )?);
     }
     let rows = kind
@@ -64,5 +70,8 @@ fn show(kind: &ConnectionType, form: Output) -> anyhow::Result<()> {
             ]
         })
         .collect();
+    // Beside the table, which programs read.
+    let source = kind.tested.source().map(|source| format!(" See {source}.")).unwrap_or_default();
+    output::say(&format!("{}: {}. {}\n{}{source}\n", kind.label, kind.summary, kind.docs, kind.tested_words()));
     output::data(&output::table(&["field", "label", "flags", "default", "help"], rows))
 }

@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod fuzz;
 mod packet;
+mod product;
 mod refusal;
 mod renewal;
 mod session;
@@ -22,7 +23,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::{
     Connector, Dialer, Outcome, Steps, Target, causes,
     connector::{CONNECT_TIMEOUT, Farewell, Renewer},
-    scrub::printable,
     tls::{self, TlsMode, TlsSettings},
 };
 use packet::{Greeting, Hello};
@@ -79,7 +79,7 @@ async fn run<'a>(target: &'a Target, dialer: &Dialer, steps: &mut Steps) -> Resu
     session::set_up(&mut wire, target).await?;
     session::read_one_row(&mut wire).await?;
     steps.done(None);
-    let server_version = Some(product_and_version(&greeting.version));
+    let server_version = Some(product::of(&mut wire, target, &greeting.version).await);
     let farewell = Box::pin(async move { session::quit(&mut wire).await });
     Ok((Outcome { status: TestStatus::Ok, server_version }, farewell))
 }
@@ -184,30 +184,4 @@ async fn answers(target: &Target, dialer: &Dialer) -> Option<bool> {
     // The head of a greeting or of an error: length, sequence 0, and the packet's kind.
     let is_late_greeting = matches!(answer, [_, _, 0, 0, 9 | 10 | 0xff]);
     Some(length > 0 && !is_late_greeting)
-}
-
-/// `MySQL 9.7.1` from `9.7.1`, `MariaDB 10.11.19` from `5.5.5-10.11.19-MariaDB-0+deb12u1`.
-fn product_and_version(greeting: &str) -> String {
-    let product = if greeting.contains("MariaDB") { "MariaDB" } else { "MySQL" };
-    // MariaDB before 11.0 says that it is 5.5.5, for clients that know no version of two digits.
-    let version = greeting.strip_prefix("5.5.5-").unwrap_or(greeting);
-    printable(&format!("{product} {}", version.split('-').next().unwrap_or_default()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::product_and_version;
-
-    #[test]
-    fn a_version_is_told_without_its_packaging() {
-        for (greeting, told) in [
-            ("9.7.1", "MySQL 9.7.1"),
-            ("8.0.39-0ubuntu0.22.04.1", "MySQL 8.0.39"),
-            ("5.5.5-10.11.19-MariaDB-0+deb12u1", "MariaDB 10.11.19"),
-            ("11.8.2-MariaDB-ubu2404", "MariaDB 11.8.2"),
-            ("", "MySQL"),
-        ] {
-            assert_eq!(product_and_version(greeting), told);
-        }
-    }
 }

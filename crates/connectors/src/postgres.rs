@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod fuzz;
+mod product;
 mod refusal;
 mod renewal;
 mod settings;
@@ -17,7 +18,10 @@ use dataflow_model::{Secret, StepName, TestError, TestStatus};
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use self::wire::{Fault, Wire};
+use self::{
+    product::Told,
+    wire::{Fault, Wire},
+};
 use crate::{
     Connector, Dialer, Outcome, Steps, Target, causes,
     connector::{CONNECT_TIMEOUT, Farewell, Renewer},
@@ -65,21 +69,18 @@ impl Renewer for Postgres {
 
 async fn test<'a>(target: &'a Target, dialer: &Dialer, steps: &mut Steps) -> Result<(Outcome, Farewell<'a>), TestError> {
     let connected = target.connect_in_time(connect(target, dialer, steps)).await;
-    let (mut session, status, server_version) =
-        connected.map_err(|_| causes::timed_out_by(CONNECT_TIMEOUT, steps.current()))??;
+    let (mut session, status) = connected.map_err(|_| causes::timed_out_by(CONNECT_TIMEOUT, steps.current()))??;
     session.begin(StepName::Read, steps);
     session.read_one_row().await?;
+    session.refuse_what_does_not_exist().await?;
     steps.done(None);
+    let server_version = session.server_version();
     let farewell = Box::pin(async move { session.wire.terminate().await });
     Ok((Outcome { status, server_version }, farewell))
 }
 
 /// Up to the open database, which is as far as a driver's connect goes.
-async fn connect<'a>(
-    target: &'a Target,
-    dialer: &Dialer,
-    steps: &mut Steps,
-) -> Result<(Session<'a>, TestStatus, Option<String>), TestError> {
+async fn connect<'a>(target: &'a Target, dialer: &Dialer, steps: &mut Steps) -> Result<(Session<'a>, TestStatus), TestError> {
     let host = target.text("host");
     let tls = TlsSettings::of(target);
     let mut stream = dialer.dial(host, target.port(PORT), steps).await?;
@@ -94,8 +95,8 @@ async fn connect<'a>(
         let binding = tls::channel_binding(&stream);
         Session::new(target, tls, binding, Box::new(stream))
     };
-    let (status, server_version) = session.start(steps).await?;
-    Ok((session, status, server_version))
+    let status = session.start(steps).await?;
+    Ok((session, status))
 }
 
 /// Sends `SSLRequest` and reads the one byte that answers it. More than one would stand in the clear before the encryption
@@ -132,24 +133,35 @@ struct Session<'a> {
     has_proved_password: bool,
     /// The number that the server has given the session.
     process: Option<u32>,
+    told: Told,
 }
 
 impl<'a> Session<'a> {
     fn new(target: &'a Target, tls: TlsSettings<'a>, binding: Option<Vec<u8>>, stream: Box<dyn Duplex>) -> Self {
         let (scrubber, wire) = (Scrubber::of(target), Wire::new(stream));
-        Self { target, tls, binding, scrubber, wire, step: StepName::SignIn, has_proved_password: false, process: None }
+        Self {
+            target,
+            tls,
+            binding,
+            scrubber,
+            wire,
+            step: StepName::SignIn,
+            has_proved_password: false,
+            process: None,
+            told: Told::default(),
+        }
     }
 
-    /// Signs in and opens the database: what the sign-in proved, and the server's version.
-    async fn start(&mut self, steps: &mut Steps) -> Result<(TestStatus, Option<String>), TestError> {
+    /// Signs in and opens the database: what the sign-in proved.
+    async fn start(&mut self, steps: &mut Steps) -> Result<TestStatus, TestError> {
         steps.begin(StepName::SignIn);
         let status = self.sign_in().await?;
         steps.done((status == TestStatus::Unproven).then(|| "The server asked for no password".to_owned()));
 
         self.begin(StepName::OpenDatabase, steps);
-        let version = self.open().await?;
+        self.open().await?;
         steps.done(Some(self.database().to_owned()));
-        Ok((status, version))
+        Ok(status)
     }
 
     fn begin(&mut self, step: StepName, steps: &mut Steps) {
@@ -157,13 +169,12 @@ impl<'a> Session<'a> {
         steps.begin(step);
     }
 
-    /// Reads until the server is ready; its version.
-    async fn open(&mut self) -> Result<Option<String>, TestError> {
-        let mut version = None;
+    /// Reads until the server is ready.
+    async fn open(&mut self) -> Result<(), TestError> {
         loop {
             match self.next().await? {
-                (b'S', body) => version = server_version(&body).or(version),
-                (b'Z', _) => return Ok(version.map(|version| self.scrubber.clean(&format!("{PRODUCT} {version}")))),
+                (b'S', body) => self.told.note(&body),
+                (b'Z', _) => return Ok(()),
                 (b'K', mut body) => self.process = body.try_get_u32().ok(),
                 (b'N', _) => {}
                 _ => return Err(causes::not_that_database(PRODUCT)),
@@ -171,18 +182,36 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Which product the server is, and of which version.
+    fn server_version(&self) -> Option<String> {
+        self.told.product().map(|product| self.scrubber.clean(&product))
+    }
+
+    /// Reads one row, and what the server is with it.
     async fn read_one_row(&mut self) -> Result<(), TestError> {
-        self.send(|buffer| wire::query("SELECT 1", buffer)).await?;
+        self.send(|buffer| wire::query("SELECT 1, pg_catalog.version()", buffer)).await?;
         let mut rows = 0;
         loop {
             match self.next().await? {
-                (b'D', _) => rows += 1,
+                (b'D', body) => {
+                    rows += 1;
+                    self.told.version = columns(body).into_iter().nth(1);
+                }
                 (b'Z', _) if rows == 1 => return Ok(()),
                 (b'Z', _) => return Err(causes::read_refused("it gave no row for SELECT 1")),
                 (b'T' | b'C' | b'S' | b'N', _) => {}
                 _ => return Err(causes::not_that_database(PRODUCT)),
             }
         }
+    }
+
+    /// Some servers open a session in a database that is not there: <https://github.com/cockroachdb/cockroach/issues/109992>.
+    async fn refuse_what_does_not_exist(&mut self) -> Result<(), TestError> {
+        const LOOK: &str = "SELECT count(*) FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()";
+        if self.told.opens_what_does_not_exist() && self.row(LOOK).await? != ["1"] {
+            return Err(causes::database_missing(self.database()));
+        }
+        Ok(())
     }
 
     /// The database that is opened: libpq takes the user's name where none is given.
@@ -218,10 +247,13 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The value of `server_version` in a parameter's message, without the packager's addition.
-fn server_version(body: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(body).ok()?;
-    let mut parts = text.split('\0');
-    (parts.next()? == "server_version").then_some(())?;
-    parts.next()?.split_whitespace().next().map(str::to_owned)
+/// The columns of a row's message.
+fn columns(mut body: Bytes) -> Vec<String> {
+    let mut columns = Vec::new();
+    body.advance(body.len().min(2));
+    while body.len() >= 4 {
+        let length = usize::try_from(body.get_u32()).unwrap_or_default().min(body.len());
+        columns.push(String::from_utf8_lossy(&body.split_to(length)).into_owned());
+    }
+    columns
 }

@@ -68,10 +68,11 @@ mod tests {
         let catalogue = Catalogue::read(&[("postgres", postgres), (id, text)]).expect("the example follows the rules");
         let (kind, parent) = (catalogue.get(id).expect("there"), catalogue.get("postgres").expect("there"));
         check(kind);
+        assert_eq!(text.lines().filter(|line| !line.is_empty()).count(), 10, "it is to be ten lines:\n{text}");
         assert_eq!(kind.url_schemes, [id]);
         assert_eq!(kind.fields.len(), parent.fields.len());
         let port = kind.field("port").expect("inherited");
-        assert_eq!((port.kind, port.default.clone()), (FieldKind::Port, Some(FieldValue::Integer(26_257))));
+        assert_eq!((port.kind, port.default.clone()), (FieldKind::Port, Some(FieldValue::Integer(5_444))));
         assert_ne!(port.default, parent.field("port").and_then(|port| port.default.clone()), "the example changes nothing");
     }
 

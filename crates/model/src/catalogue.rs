@@ -1,9 +1,16 @@
 //! Connection types: what the form asks, which fields are secret, which protocol tests them. One TOML file each, in `catalog/`.
 
+mod category;
+mod tested;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+pub use self::{
+    category::Category,
+    tested::{Server, Source, Tested},
+};
 use crate::{FieldPath, FieldValue, PublicFields, settle::is_loopback};
 
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/catalog.rs"));
@@ -138,13 +145,21 @@ pub struct ConnectionType {
     /// The file's name without its ending; Airflow's `conn_type` where one exists.
     #[serde(skip)]
     pub id: String,
+    /// The type that it differs from in what its file says.
+    pub extends: Option<String>,
     pub label: String,
     pub summary: String,
-    pub category: String,
+    pub category: Category,
+    /// Words that somebody types who looks for it and that stand neither in its label nor in its summary.
+    #[serde(default)]
+    pub tags: Vec<String>,
     pub connector: Connector,
+    /// Airflow's `conn_type`, where Airflow has one; several types may share it.
+    pub airflow: Option<String>,
     /// SQLAlchemy's dialect.
     pub dialect: Option<String>,
     pub docs: String,
+    pub tested: Tested,
     pub glyph: Glyph,
     /// Schemes that a pasted URL of this type begins with.
     #[serde(default)]
@@ -166,6 +181,21 @@ impl ConnectionType {
             let chosen = field.choices.iter().find(|choice| public.text(field.path.as_str()) == Some(choice.value.as_str()))?;
             (chosen.weak && !is_rule).then_some((field, chosen))
         })
+    }
+
+    /// How honestly it is tested, in one sentence.
+    #[must_use]
+    pub fn tested_words(&self) -> String {
+        self.tested.sentence(&self.label)
+    }
+
+    /// Whether what somebody looks for is in it: each word of `search`, in any order.
+    #[must_use]
+    pub fn is_found_by(&self, search: &str) -> bool {
+        let airflow = self.airflow.as_deref().unwrap_or_default();
+        let text = [&self.label, &self.id, &self.summary, self.category.label(), airflow, &self.tags.join(" ")].join(" ");
+        let text = text.to_lowercase();
+        search.to_lowercase().split_whitespace().all(|word| text.contains(word))
     }
 
     #[must_use]
@@ -221,17 +251,26 @@ impl Catalogue {
         self.types.get(id)
     }
 
-    /// All types, sorted by label.
+    /// The type that Airflow calls `conn_type`: the one with that id, else the first whose `airflow` it is. Several types that share one
+    /// are told apart by nothing that Airflow keeps, so that it is of the type that gave the others its protocol.
+    #[must_use]
+    pub fn of_airflow(&self, conn_type: &str) -> Option<&ConnectionType> {
+        let is_it = |kind: &&ConnectionType| kind.airflow.as_deref() == Some(conn_type);
+        self.get(conn_type).or_else(|| self.types.values().filter(is_it).min_by_key(|kind| (kind.extends.is_some(), &kind.id)))
+    }
+
+    /// All types, by category, and by label within it.
     #[must_use]
     pub fn all(&self) -> Vec<&ConnectionType> {
         let mut all: Vec<_> = self.types.values().collect();
-        all.sort_by_key(|kind| kind.label.to_lowercase());
+        all.sort_by_key(|kind| (kind.category, kind.label.to_lowercase()));
         all
     }
 }
 
 /// A file with `extends = "postgres"` holds only what differs: its keys replace, and its fields replace or remove
-/// (`remove = ["database"]`) those of the same path, or are appended.
+/// (`remove = ["database"]`) those of the same path, or are appended. Two things no file says for another: that its product was tested, and that
+/// its passwords can be set anew.
 fn inherit(id: &str, table: &toml::Table, all: &BTreeMap<String, toml::Table>) -> Result<toml::Table, CatalogueError> {
     let rule = |problem: &str| CatalogueError::Rule { file: id.to_owned(), problem: problem.to_owned() };
     let Some(parent) = table.get("extends") else { return Ok(table.clone()) };
@@ -241,9 +280,14 @@ fn inherit(id: &str, table: &toml::Table, all: &BTreeMap<String, toml::Table>) -
     }
     let mut merged = parent.clone();
     let mut fields = merged.remove("fields").and_then(|f| f.as_array().cloned()).unwrap_or_default();
+    merged.remove("rotates");
+    if let Some(tested) = merged.get_mut("tested").and_then(toml::Value::as_table_mut)
+        && let Some(server) = tested.remove("product")
+    {
+        tested.insert("stand_in".to_owned(), server);
+    }
     for (key, value) in table {
         match key.as_str() {
-            "extends" => {}
             "remove" => {
                 let gone: Vec<_> = value.as_array().into_iter().flatten().collect();
                 fields.retain(|field| !field.get("path").is_some_and(|path| gone.contains(&path)));
@@ -265,7 +309,11 @@ fn inherit(id: &str, table: &toml::Table, all: &BTreeMap<String, toml::Table>) -
 fn overlay(fields: &mut Vec<toml::Value>, own: &toml::Value) {
     let same = fields.iter_mut().find(|field| field.get("path") == own.get("path"));
     match (same.and_then(toml::Value::as_table_mut), own.as_table()) {
-        (Some(inherited), Some(own)) => inherited.extend(own.clone()),
+        (Some(inherited), Some(own)) => {
+            inherited.extend(own.clone());
+            // What is set to nothing is gone, a help that is not true of this type say.
+            inherited.retain(|_, value| value.as_str() != Some(""));
+        }
         _ => fields.push(own.clone()),
     }
 }
@@ -275,6 +323,12 @@ fn check(kind: &ConnectionType) -> Result<(), CatalogueError> {
     let mut seen = std::collections::BTreeSet::new();
     if kind.rotates && !kind.fields.iter().any(|field| field.path.as_str() == "password" && field.secret) {
         return rule("`rotates` needs a secret field `password`".to_owned());
+    }
+    for tag in &kind.tags {
+        let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.' | '+');
+        if tag.is_empty() || !tag.chars().all(is_word) {
+            return rule(format!("tag `{tag}` is not one word in lower case"));
+        }
     }
     for field in &kind.fields {
         let path = field.path.as_str();
@@ -301,46 +355,4 @@ fn check(kind: &ConnectionType) -> Result<(), CatalogueError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_built_in_catalogue_is_sound() {
-        let catalogue = Catalogue::built_in().expect("every file follows the rules");
-        assert!(catalogue.get("postgres").is_some());
-        for kind in catalogue.all() {
-            assert!(kind.docs.starts_with("https://"), "{}", kind.id);
-            for path in ["host", "port", "database", "username", "tls.mode"] {
-                assert!(kind.field(path).is_none_or(|field| field.endpoint), "{}: `{path}` is an endpoint", kind.id);
-            }
-        }
-    }
-
-    #[test]
-    fn a_type_that_extends_another_changes_only_what_it_says() {
-        let catalogue = Catalogue::built_in().expect("sound");
-        let (postgres, redshift) = (catalogue.get("postgres").expect("there"), catalogue.get("redshift").expect("there"));
-        assert_eq!(redshift.connector, postgres.connector);
-        assert_eq!(redshift.field("port").and_then(|f| f.default.clone()), Some(FieldValue::Integer(5439)));
-        assert_eq!(redshift.field("password").map(|f| f.secret), Some(true));
-    }
-
-    #[test]
-    fn an_unmarked_secret_is_refused() {
-        let text = r#"
-            label = "X"
-            summary = "x"
-            category = "Databases"
-            connector = "x"
-            docs = "https://example.org"
-            glyph = { text = "X", color = "\#000000" }
-            [[fields]]
-            path = "password"
-            label = "Password"
-            kind = "password"
-            section = "main"
-        "#
-        .replace("\\#", "#");
-        assert!(matches!(Catalogue::read(&[("x", &text)]), Err(CatalogueError::Rule { .. })));
-    }
-}
+mod tests;

@@ -20,7 +20,7 @@ pub mod settle;
 pub mod snippets;
 pub mod workflow;
 
-pub use catalogue::{Catalogue, ConnectionType, Connector, Field, FieldKind};
+pub use catalogue::{Catalogue, Category, ConnectionType, Connector, Field, FieldKind};
 pub use code::Code;
 pub use credentials::Credentials;
 pub use dependents::{ByAlias, Certainty, Dependent, Found, Impact, Laggard, Laggards, Repointing, Seen};

@@ -167,7 +167,7 @@ fn scheme(text: &str) -> Option<(Dialect, &str)> {
     known.then_some((Dialect::Plain, text))
 }
 
-/// The type whose id or URL scheme it is; `postgresql+psycopg` counts as `postgresql`.
+/// The type whose id or URL scheme it is, or which Airflow calls so; `postgresql+psycopg` counts as `postgresql`.
 fn type_of<'a>(scheme: &str, catalogue: &'a Catalogue) -> Option<&'a ConnectionType> {
     let scheme = scheme.split('+').next().unwrap_or_default().to_ascii_lowercase().replace('-', "_");
     let all = catalogue.all();
@@ -175,6 +175,7 @@ fn type_of<'a>(scheme: &str, catalogue: &'a Catalogue) -> Option<&'a ConnectionT
         .find(|kind| kind.id == scheme)
         .or_else(|| all.iter().find(|kind| kind.url_schemes.iter().any(|known| known.replace('-', "_") == scheme)))
         .copied()
+        .or_else(|| catalogue.of_airflow(&scheme))
 }
 
 /// A pasted text, taken apart and decoded but not yet understood.

@@ -76,6 +76,7 @@ fn sqlalchemy_url(dialect: &str, public: &PublicFields) -> String {
     };
     let driver = match dialect {
         "postgresql" => "postgresql+psycopg",
+        "cockroachdb" => "cockroachdb+psycopg",
         "mysql" => "mysql+pymysql",
         other => other,
     };

@@ -14,7 +14,7 @@ from dataflow.errors import DriverMissing, DriverUnsafe, UnsupportedConnection
 
 class _Choice(NamedTuple):
     package: str
-    """What must be installed."""
+    """What must be installed, as it is imported; more than one is parted by blanks."""
     module: str
     extra: str | None
     """The extra of this distribution that installs it; `None` for a base dependency."""
@@ -23,11 +23,13 @@ class _Choice(NamedTuple):
 # In the order in which they are preferred.
 _SYNC: dict[str, tuple[_Choice, ...]] = {
     "postgresql": (_Choice("psycopg", "psycopg", None), _Choice("psycopg2", "psycopg2", "psycopg2")),
+    "cockroachdb": (_Choice("sqlalchemy_cockroachdb psycopg", "cockroachdb", "cockroachdb"),),
     "mysql": (_Choice("MySQLdb", "mysqlclient", "mysqlclient"), _Choice("pymysql", "pymysql", None)),
     "sqlite": (_Choice("sqlite3", "sqlite", None),),
 }
 _ASYNC: dict[str, tuple[_Choice, ...]] = {
     "postgresql": (_Choice("asyncpg", "asyncpg", "asyncpg"),),
+    "cockroachdb": (_Choice("sqlalchemy_cockroachdb asyncpg", "cockroachdb_async", "cockroachdb,asyncpg"),),
     "mysql": (_Choice("aiomysql", "aiomysql", "aiomysql"),),
     "sqlite": (_Choice("aiosqlite", "aiosqlite", "aiosqlite"),),
 }
@@ -68,7 +70,7 @@ def _installed(dialect: str, is_async: bool) -> tuple[Driver, ...]:
 
 def _is_installed(choice: _Choice, is_async: bool) -> bool:
     # SQLAlchemy's asyncio stands on greenlet, and from 2.1 on does not install it by itself.
-    needed = [choice.package, "greenlet"] if is_async else [choice.package]
+    needed = [*choice.package.split(), *(["greenlet"] if is_async else [])]
     return all(importlib.util.find_spec(package) is not None for package in needed)
 
 

@@ -13,7 +13,7 @@ use sha1::{Digest as _, Sha1};
 use zeroize::Zeroizing;
 
 use super::{
-    Connected, MySql, PRODUCT, READ_TIMEOUT, connect, open_database, product_and_version,
+    Connected, MySql, PRODUCT, READ_TIMEOUT, connect, open_database, product,
     refusal::{Failure, explain},
     session,
     sign_in::NATIVE,
@@ -70,7 +70,7 @@ pub(super) async fn set_password<'a>(
         });
     }
     steps.done(None);
-    let server_version = Some(product_and_version(&login.version));
+    let server_version = Some(product::named(&login.version));
     let farewell = Box::pin(async move { session::quit(&mut login.wire).await });
     Ok((Outcome { status: TestStatus::Ok, server_version }, farewell))
 }

@@ -84,15 +84,20 @@ pub async fn run(wire: &mut Wire, sql: &str) -> Result<(), Failure> {
 
 /// The number that a statement of one row and one column gives.
 pub async fn number(wire: &mut Wire, sql: &str) -> Result<u64, Failure> {
+    text(wire, sql).await?.parse().map_err(|_| Failure::Malformed)
+}
+
+/// The text, of at most 250 bytes, that a statement of one row and one column gives.
+pub async fn text(wire: &mut Wire, sql: &str) -> Result<String, Failure> {
     wire.command(QUERY, sql.as_bytes()).await?;
     expect(wire, |columns| columns == [1]).await?;
     expect(wire, |_column| true).await?;
     expect(wire, is_end).await?;
     let row = wire.read().await?;
-    let text = row.split_first().and_then(|(_, text)| std::str::from_utf8(text).ok());
-    let number = text.and_then(|text| text.parse().ok()).ok_or(Failure::Malformed)?;
+    let text = row.split_first().filter(|(length, text)| usize::from(**length) == text.len());
+    let text = text.and_then(|(_, text)| std::str::from_utf8(text).ok()).ok_or(Failure::Malformed)?.to_owned();
     expect(wire, is_end).await?;
-    Ok(number)
+    Ok(text)
 }
 
 /// Says good-bye, so that the server logs no broken connection. Whether it hears it does not matter.

@@ -4,12 +4,11 @@
 //! stand. It takes that for a verifier from version 10 on (<https://www.postgresql.org/docs/current/sql-createrole.html>); one that does not
 //! would take it for the password itself, so that only what says that it is such a PostgreSQL is given one.
 
-use bytes::Buf as _;
 use dataflow_model::{Secret, StepName, TestError, TestStatus};
 use postgres_protocol::password::scram_sha_256;
 use zeroize::Zeroizing;
 
-use super::{PRODUCT, Postgres, Session, connect, wire};
+use super::{PRODUCT, Postgres, Session, columns, connect, wire};
 use crate::{
     Dialer, Outcome, Steps, Target, causes,
     connector::{CONNECT_TIMEOUT, Farewell, lets_in},
@@ -32,7 +31,7 @@ pub(super) async fn set_password<'a>(
     steps: &mut Steps,
 ) -> Result<(Outcome, Farewell<'a>), TestError> {
     let connected = target.connect_in_time(connect(target, dialer, steps)).await;
-    let (mut session, _, server_version) = connected.map_err(|_| causes::timed_out_by(CONNECT_TIMEOUT, steps.current()))??;
+    let (mut session, _) = connected.map_err(|_| causes::timed_out_by(CONNECT_TIMEOUT, steps.current()))??;
     session.begin(StepName::SetPassword, steps);
     session.refuse_what_cannot_be_renewed().await?;
     let set = session.set_password(new).await;
@@ -56,6 +55,7 @@ pub(super) async fn set_password<'a>(
         });
     }
     steps.done(None);
+    let server_version = session.server_version();
     let farewell = Box::pin(async move { session.wire.terminate().await });
     Ok((Outcome { status: TestStatus::Ok, server_version }, farewell))
 }
@@ -123,14 +123,7 @@ impl<'a> Session<'a> {
         loop {
             match self.next().await? {
                 (b'Z', _) => return Ok(row),
-                (b'D', mut body) if body.len() >= 2 => {
-                    row.clear();
-                    body.advance(2);
-                    while body.len() >= 4 {
-                        let length = usize::try_from(body.get_u32()).unwrap_or_default().min(body.len());
-                        row.push(String::from_utf8_lossy(&body.split_to(length)).into_owned());
-                    }
-                }
+                (b'D', body) => row = columns(body),
                 (b'T' | b'C' | b'S' | b'N', _) => {}
                 _ => return Err(causes::not_that_database(PRODUCT)),
             }

@@ -13,7 +13,10 @@ use crate::{app::App, error::Result};
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(example = json!({
     "id": "redshift", "label": "Amazon Redshift", "summary": "Amazon's data warehouse, over the PostgreSQL protocol", "category": "Warehouses",
-    "base": "postgres", "sqlalchemy": "postgresql", "docs": "https://docs.aws.amazon.com/redshift/",
+    "tags": ["sql", "aws"], "base": "postgres", "airflow": "redshift", "sqlalchemy": "postgresql", "docs": "https://docs.aws.amazon.com/redshift/",
+    "tested": {
+        "by": "stand_in", "sentence": "Tested against PostgreSQL 15, whose protocol it speaks; not against Amazon Redshift itself.", "source": null
+    },
     "fields": [{
         "path": "port", "label": "Port", "kind": "port", "required": false, "secret": false, "endpoint": true, "admin": false, "default": 5439,
         "choices": [], "min": null, "max": null, "max_length": null, "help": null
@@ -24,12 +27,33 @@ pub struct TypeAnswer {
     pub id: String,
     pub label: String,
     pub summary: String,
+    /// As people read it.
+    #[schema(example = "Search and NoSQL")]
     pub category: String,
+    /// Words that people look for it by, beside its label and summary.
+    pub tags: Vec<String>,
     /// The connector behind the type.
     pub base: String,
+    /// Airflow's `conn_type`, or null; several types may share one.
+    pub airflow: Option<String>,
+    /// SQLAlchemy's dialect, or null.
     pub sqlalchemy: Option<String>,
     pub docs: String,
+    pub tested: TestedAnswer,
     pub fields: Vec<FieldAnswer>,
+}
+
+/// How honestly the test of a type was itself tested.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct TestedAnswer {
+    /// `product`: against a real server of that product. `stand_in`: against a real server of another one, whose protocol it speaks. `fake`: against
+    /// a fake that follows what is written of the protocol.
+    #[schema(example = "stand_in")]
+    pub by: &'static str,
+    /// The same for people.
+    pub sentence: String,
+    /// What a fake follows, or null.
+    pub source: Option<String>,
 }
 
 /// One field of a type.
@@ -97,10 +121,17 @@ fn answer(kind: &ConnectionType) -> TypeAnswer {
         id: kind.id.clone(),
         label: kind.label.clone(),
         summary: kind.summary.clone(),
-        category: kind.category.clone(),
+        category: kind.category.label().to_owned(),
+        tags: kind.tags.clone(),
         base: kind.connector.clone(),
+        airflow: kind.airflow.clone(),
         sqlalchemy: kind.dialect.clone(),
         docs: kind.docs.clone(),
+        tested: TestedAnswer {
+            by: kind.tested.by(),
+            sentence: kind.tested_words(),
+            source: kind.tested.source().map(ToOwned::to_owned),
+        },
         fields: kind.fields.iter().map(field).collect(),
     }
 }

@@ -123,6 +123,7 @@ pub fn view(place: Place, purpose: Purpose, kind: &ConnectionType, filled: Fille
         cancel,
         type_id: kind.id.clone(),
         type_label: kind.label.clone(),
+        about: kind.into(),
         heading: filled.heading,
         errors: filled.errors,
         refusal: filled.refusal,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use dataflow_model::{
-    Code, FieldError, FieldPath, Impact, PublicFields, Snippet, StepName,
+    Code, ConnectionType, FieldError, FieldPath, Impact, PublicFields, Snippet, StepName,
     name::{DESCRIPTION_MAX, NAME_MAX},
 };
 
@@ -25,6 +25,7 @@ pub struct Form {
     pub cancel: String,
     pub type_id: String,
     pub type_label: String,
+    pub about: About,
     pub heading: Heading,
     pub main: Vec<Control>,
     pub security: Vec<Control>,
@@ -76,6 +77,23 @@ impl Edited {
     #[must_use]
     pub fn more(&self) -> i64 {
         self.impact.total - i64::try_from(self.shown.len()).unwrap_or_default()
+    }
+}
+
+/// What to know of a type beside its fields.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// The service's own documentation.
+    pub docs: String,
+    /// How honestly its test was tested, and what a fake follows.
+    pub tested: String,
+    pub source: Option<String>,
+}
+
+impl From<&ConnectionType> for About {
+    fn from(kind: &ConnectionType) -> Self {
+        let source = kind.tested.source().map(ToOwned::to_owned);
+        Self { docs: kind.docs.clone(), tested: kind.tested_words(), source }
     }
 }
 

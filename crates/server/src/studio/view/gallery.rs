@@ -1,9 +1,7 @@
 //! The gallery of types, and the box for a pasted URL.
 
-use std::collections::BTreeMap;
-
 use askama::Template;
-use dataflow_model::{ConnectionType, paste::PASTE_MAX};
+use dataflow_model::{Category, ConnectionType, paste::PASTE_MAX};
 
 use super::{Glyph, Shell};
 
@@ -21,7 +19,7 @@ pub struct Gallery {
 /// Types of one category.
 #[derive(Debug)]
 pub struct Group {
-    pub category: String,
+    pub category: Category,
     pub types: Vec<Card>,
 }
 
@@ -30,26 +28,34 @@ pub struct Card {
     pub id: String,
     pub label: String,
     pub summary: String,
+    /// What to know of how it was tested, if anything.
+    pub caveat: Option<String>,
     pub glyph: Glyph,
 }
 
 impl Group {
-    /// The types whose label, id, summary or category has every word of `search`, by category.
+    /// The types that have every word of `search`, by category; those whose name begins with it come first.
     #[must_use]
     pub fn of(types: &[&ConnectionType], search: &str) -> Vec<Self> {
-        let words: Vec<_> = search.to_lowercase().split_whitespace().map(ToOwned::to_owned).collect();
-        let mut groups = BTreeMap::<String, Vec<Card>>::new();
-        for kind in types {
-            let text = format!("{} {} {} {}", kind.label, kind.id, kind.summary, kind.category).to_lowercase();
-            if words.iter().all(|word| text.contains(word)) {
-                groups.entry(kind.category.clone()).or_default().push(Card {
-                    id: kind.id.clone(),
-                    label: kind.label.clone(),
-                    summary: kind.summary.clone(),
-                    glyph: Glyph::from(*kind),
-                });
-            }
+        let name = search.trim().to_lowercase();
+        let group = |category| {
+            let mut found: Vec<_> =
+                types.iter().filter(|kind| kind.category == category && kind.is_found_by(search)).copied().collect();
+            found.sort_by_key(|kind| !(kind.label.to_lowercase().starts_with(&name) || kind.id.starts_with(&name)));
+            Self { category, types: found.into_iter().map(Card::of).collect() }
+        };
+        Category::ALL.into_iter().map(group).filter(|group| !group.types.is_empty()).collect()
+    }
+}
+
+impl Card {
+    fn of(kind: &ConnectionType) -> Self {
+        Self {
+            id: kind.id.clone(),
+            label: kind.label.clone(),
+            summary: kind.summary.clone(),
+            caveat: kind.tested.caveat(),
+            glyph: Glyph::from(kind),
         }
-        groups.into_iter().map(|(category, types)| Self { category, types }).collect()
     }
 }

@@ -1,0 +1,169 @@
+//! For every type of the catalogue: the right password passes as far as the type promises, and a wrong one never does.
+//!
+//! A type is asked of the server that stands under its own id in [`CASES`], or under that of the type that it extends. One without a server
+//! fails the test, and so does one that says that it is tested against something else than what stands here.
+
+#![expect(clippy::indexing_slicing, reason = "reports are read by name; what is absent is null and fails the test")]
+
+use std::{any::Any, path::Path, process::Command};
+
+use dataflow_model::{Catalogue, ConnectionType, catalogue::Tested};
+use dataflow_tests::{
+    folder::TempDir,
+    http::Answer,
+    mariadb::MariaDb,
+    mysql::MySql,
+    mysql_protocol::{MySqlOptions, Plugin},
+    postgres::{Postgres, PostgresOptions},
+    server::{TestServer, TestServerOptions},
+    tls::{Authority, ServerTls, Shape},
+};
+use serde_json::{Value, json};
+
+const USER: &str = "anna";
+const PASSWORD: &str = "planted-secret-51d0";
+
+/// A server, and what the type promises of it.
+struct Case {
+    /// What makes a connection that works, less its type and what [`Case::secret`] signs in with.
+    fields: Value,
+    /// The field whose value proves who signs in; `None` for a type that has no such thing.
+    secret: Option<&'static str>,
+    /// The verdict with the right secret: `ok`, or `unproven` where nothing there checks it.
+    promised: &'static str,
+    /// What the server says of itself, as `tested` of the type has it: its name, a blank and the beginning of its version. `None` for a fake.
+    says: Option<&'static str>,
+    /// It lives as long as it is asked.
+    _server: Box<dyn Any>,
+}
+
+/// Given the folder for files.
+type Start = fn(&Path) -> Case;
+
+/// By id of a type. A new type of a known protocol needs no line.
+const CASES: &[(&str, Start)] = &[("mariadb", mariadb), ("mysql", mysql), ("postgres", postgres), ("sqlite", sqlite)];
+
+/// Verified TLS, which every service offers or demands.
+fn verified(authority: &Authority, port: u16) -> Value {
+    let tls = json!({"mode": "verify-full", "ca": authority.pem()});
+    json!({"host": "localhost", "port": port, "username": USER, "database": USER, "tls": tls})
+}
+
+fn postgres(_: &Path) -> Case {
+    let authority = Authority::new();
+    let tls = Some(ServerTls::new(authority.server(Shape::Good)));
+    let server = Postgres::start(&PostgresOptions { tls, ..PostgresOptions::default() });
+    server.create_role(USER, PASSWORD);
+    server.create_database(USER, USER);
+    let fields = verified(&authority, server.port());
+    Case { fields, secret: Some("password"), promised: "ok", says: Some("PostgreSQL 15"), _server: Box::new(server) }
+}
+
+fn mysql(_: &Path) -> Case {
+    let authority = Authority::new();
+    let tls = Some(ServerTls::new(authority.server(Shape::Good)));
+    let server = MySql::start(&MySqlOptions { tls, ..MySqlOptions::default() });
+    server.create_user(USER, "%", Plugin::CachingSha2, PASSWORD);
+    server.grant(USER, USER, "%");
+    let fields = verified(&authority, server.port());
+    Case { fields, secret: Some("password"), promised: "ok", says: Some("MySQL 9"), _server: Box::new(server) }
+}
+
+fn mariadb(_: &Path) -> Case {
+    let authority = Authority::new();
+    let tls = Some(ServerTls::new(authority.server(Shape::Good)));
+    let server = MariaDb::start(&MySqlOptions { tls, ..MySqlOptions::default() });
+    server.create_user(USER, "%", Plugin::NativePassword, PASSWORD);
+    server.grant(USER, USER, "%");
+    let fields = verified(&authority, server.port());
+    Case { fields, secret: Some("password"), promised: "ok", says: Some("MariaDB 10.11"), _server: Box::new(server) }
+}
+
+/// A file in the folder for them.
+fn sqlite(files: &Path) -> Case {
+    let made = Command::new("sqlite3").arg(files.join("shop.db")).arg("CREATE TABLE item (name)").output();
+    assert!(made.expect("sqlite3 runs; `make deps`").status.success());
+    Case { fields: json!({"database": "shop.db"}), secret: None, promised: "ok", says: Some("SQLite 3"), _server: Box::new(()) }
+}
+
+#[test]
+fn a_wrong_password_never_passes_for_any_type() {
+    let folder = TempDir::new();
+    let arguments = vec!["--sqlite-folder".to_owned(), folder.path().display().to_string()];
+    let server = TestServer::start(TestServerOptions { arguments, ..TestServerOptions::default() });
+    let catalogue = Catalogue::built_in().expect("sound");
+    let is_asked_of = |id: &str, kind: &ConnectionType| {
+        let has_own = CASES.iter().any(|(own, _)| *own == kind.id);
+        kind.id == id || (!has_own && kind.extends.as_deref() == Some(id))
+    };
+    let token = server.token("default", "editor", "editor");
+    let test = |body: &Value| server.request(&token, "POST", "/api/v1/workspaces/default/connections/test").json(body).send();
+    let (mut types, mut refused) = (0, 0);
+    for (id, start) in CASES {
+        let case = start(folder.path());
+        for kind in catalogue.all().into_iter().filter(|kind| is_asked_of(id, kind)) {
+            refused += ask(&test, kind, &case);
+            types += 1;
+        }
+    }
+    let left_out = catalogue.all().into_iter().filter(|kind| !CASES.iter().any(|(id, _)| is_asked_of(id, kind)));
+    let left_out: Vec<_> = left_out.map(|kind| kind.id.as_str()).collect();
+    assert!(left_out.is_empty(), "{left_out:?} have no server to be asked of: add one to CASES");
+    println!("promise: a wrong password, for {types} types: {refused} refused, 0 passed");
+}
+
+/// How many wrong secrets were refused.
+fn ask(test: &dyn Fn(&Value) -> Answer, kind: &ConnectionType, case: &Case) -> usize {
+    let test = |secret: Option<&str>| {
+        let mut body = case.fields.clone();
+        body["type"] = json!(kind.id);
+        match (case.secret.map(|path| path.split_once('.').unwrap_or((path, ""))), secret) {
+            (Some((path, "")), Some(secret)) => body[path] = json!(secret),
+            (Some((group, path)), Some(secret)) => body[group][path] = json!(secret),
+            _ => {}
+        }
+        test(&body)
+    };
+    let right = test(Some(PASSWORD)).expect(200).json();
+    assert_eq!(right["status"], case.promised, "{}: {right:#}", kind.id);
+    is_what_it_says(kind, case, right["server_version"].as_str().unwrap_or_default());
+    if case.secret.is_none() {
+        assert!(!kind.fields.iter().any(|field| field.secret), "{}: it has a secret, and its case has none", kind.id);
+        return 0;
+    }
+    let (longer, louder) = (format!("{PASSWORD}x"), PASSWORD.to_uppercase());
+    let mut tried = vec![None, Some("another")];
+    // What is told apart by the protocol alone is tried with the type that others extend.
+    if kind.extends.is_none() {
+        tried.extend([longer.as_str(), louder.as_str(), PASSWORD.trim_end_matches('0')].map(Some));
+    }
+    for secret in &tried {
+        let answer = test(*secret);
+        // Where the form demands one, none is refused before anybody is asked.
+        if secret.is_none() && answer.status == 422 {
+            continue;
+        }
+        let report = answer.expect(200).json();
+        // Where nothing checks the right one, a wrong one may do as well; but neither is green.
+        let is_told = if case.promised == "ok" { report["status"] == "failed" } else { report["status"] != "ok" };
+        assert!(is_told, "{} with {secret:?}: {report:#}", kind.id);
+    }
+    tried.len()
+}
+
+/// A type's page says what it is tested against; that is what stood here.
+fn is_what_it_says(kind: &ConnectionType, case: &Case, version: &str) {
+    let server = match (&kind.tested, case.says) {
+        (Tested::Fake(_), None) => return,
+        (Tested::Product(server) | Tested::StandIn(server), Some(_)) => server,
+        other => panic!("{}: {other:?}", kind.id),
+    };
+    let mut told: Vec<_> = server.versions.iter().map(|version| format!("{} {version}", server.name)).collect();
+    if told.is_empty() {
+        told.push(server.name.clone());
+    }
+    assert_eq!(told, [case.says.unwrap_or_default()], "{}: `tested` of its file", kind.id);
+    let is_it =
+        |told: &String| version.strip_prefix(told.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', ' ']));
+    assert!(told.iter().any(is_it), "{}: it is tested against “{version}”, and says {told:?}", kind.id);
+}
