@@ -5,12 +5,15 @@
 #   cargo-nextest     built by cargo into .cache/tools
 #   MySQL 9           unpacked into the cache of the tests; Debian has MariaDB only
 #   axe-core          from npm into the cache of the tests; looks for what keeps people out of a page
-#   oidc-provider     likewise; the certified OpenID Connect provider that people of the tests sign in with
+#   docker-registry   Debian's, unpacked into the cache of the tests: installed, it would be started as a service
+#   pypiserver        from PyPI into the cache of the tests; an index of Python packages
+#   oidc-provider     likewise from npm; the certified OpenID Connect provider that people of the tests sign in with
 source "$(dirname "$0")/lib.sh"
 
 nextest_version=0.9.143
 axe_version=4.14.1
 oidc_version=8.8.1
+pypiserver_version=2.4.2
 
 # program (or file pattern) and the Debian package it comes from
 wanted=(
@@ -81,6 +84,29 @@ fetch_oidc_provider() {
   mv "$work" "$oidc"
 }
 
+fetch_registry() {
+  local work=$registry.$$
+  has apt-get || fail "The container registry comes from Debian's packages, and this machine has no apt-get. Unpack its package docker-registry into $registry, then try again."
+  mkdir -p "$work"
+  (
+    cd "$work" || exit
+    apt-get download --quiet=2 docker-registry 2>/dev/null || {
+      as_root apt-get update --quiet=2
+      apt-get download --quiet=2 docker-registry
+    }
+    dpkg-deb --extract docker-registry_*.deb .
+    rm docker-registry_*.deb
+  )
+  rm -rf "$registry"
+  mv "$work" "$registry"
+}
+
+fetch_pypiserver() {
+  rm -rf "$pypiserver"
+  python3 -m venv "$pypiserver"
+  "$pypiserver/bin/pip" install --quiet --disable-pip-version-check "pypiserver[passlib]==$pypiserver_version"
+}
+
 mapfile -t packages < <(missing_packages)
 if ((${#packages[@]})); then
   has apt-get || fail "These are missing, and this machine has no apt-get to install them: ${packages[*]}. Install them, then try again."
@@ -93,3 +119,7 @@ axe=$DATAFLOW_TEST_CACHE/axe-$axe_version/axe.min.js
 [[ -f $axe ]] || step "Fetching axe-core $axe_version" fetch_axe
 oidc=$DATAFLOW_TEST_CACHE/oidc-provider-$oidc_version
 [[ -d $oidc/node_modules ]] || step "Fetching oidc-provider $oidc_version" fetch_oidc_provider
+registry=$DATAFLOW_TEST_CACHE/docker-registry
+[[ -x $registry/usr/bin/docker-registry ]] || step "Fetching Debian's container registry" fetch_registry
+pypiserver=$DATAFLOW_TEST_CACHE/pypiserver-$pypiserver_version
+[[ -f $pypiserver/bin/pypi-server ]] || step "Fetching pypiserver $pypiserver_version" fetch_pypiserver

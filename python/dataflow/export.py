@@ -12,7 +12,7 @@ from dataflow._native import Credentials
 from dataflow.drivers import sqlite
 from dataflow.drivers.base import Machine
 from dataflow.source import Source
-from dataflow.tls import Material
+from dataflow.tls import Material, mode
 
 _material = Material()
 """Certificates that URLs name by path. A URL may be used at any later time, so they live as long as the process."""
@@ -23,9 +23,11 @@ def url(source: Source) -> URL:
 
     It is for the driver that it names: PyMySQL sends each letter of a password as one byte, so that its URL has the password's
     UTF-8 in that form. It says of TLS what a URL can say; only an engine also refuses a hostile server's weaker sign-in in every
-    driver.
+    driver. Of what SQLAlchemy does not open it is the service's address, as its own library takes it.
     """
     credentials = source.credentials()
+    if credentials.dialect is None:
+        return _plain_url(credentials)
     driver = drivers.choose(credentials, is_async=False)
     machine = Machine(_material, source.sqlite_folder)
     query = driver.url_query(credentials, machine)
@@ -33,6 +35,20 @@ def url(source: Source) -> URL:
         return URL.create(driver.name, database=f"file:{sqlite.path(credentials, machine)}", query=query)
     password = driver.url_password(credentials) or None
     return URL.create(driver.name, query=query, **address(credentials), password=password)
+
+
+def _plain_url(credentials: Credentials) -> URL:
+    """The type as the scheme, as Airflow has it; an API's address as every program takes it."""
+    place = address(credentials)
+    scheme = credentials.type
+    if credentials.base == "http":
+        scheme = "http" if mode(credentials) == "disable" else "https"
+        place["database"] = (credentials.expose_text("extra.path") or "").strip("/") or None
+    password = credentials.expose_text("password")
+    if password:
+        # Without a name a URL would leave the password, or token, out.
+        place["username"] = place["username"] or ""
+    return URL.create(scheme, **place, password=password)
 
 
 def address(credentials: Credentials) -> dict[str, Any]:

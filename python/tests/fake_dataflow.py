@@ -20,6 +20,7 @@ _BASES = {
     "mariadb": ("mysql", "mysql"),
     "sqlite": ("sqlite", "sqlite"),
     "http": ("http", None),
+    "elasticsearch": ("elasticsearch", None),
 }
 
 

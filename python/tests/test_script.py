@@ -108,8 +108,23 @@ def test_an_unknown_mode_and_a_type_without_a_dialect_say_what_to_do(dataflow, s
     server.put("hook", "http", host="example.org", password="planted", extra={"a": 1})
     with pytest.raises(DataflowError, match="The modes are"):
         dataflow.connection("hook", mode="sesion")
-    for mode in ("session", "engine", "url"):
-        with pytest.raises(UnsupportedConnection, match='mode="dict"'):
+    for mode in ("session", "engine"):
+        with pytest.raises(UnsupportedConnection, match='Use mode="dict" and a library for HTTP'):
             dataflow.connection("hook", mode=mode)
     values = dataflow.connection("hook", mode="dict")
     assert (values["host"], values["password"], values["extra"]) == ("example.org", "planted", '{"a": 1}')
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "url"),
+    [
+        ("http", {"host": "api.example.org", "username": "u", "extra": {"path": "/v1/"}}, "https://u:p%40%2F@api.example.org/v1"),
+        ("http", {"host": "::1", "port": 8080, "tls": {"mode": "disable"}}, "http://:p%40%2F@[::1]:8080"),
+        ("elasticsearch", {"host": "h", "port": 9200, "database": "orders"}, "elasticsearch://:p%40%2F@h:9200/orders"),
+    ],
+)
+def test_what_sqlalchemy_does_not_open_comes_as_a_url(dataflow, server, kind, fields, url):
+    server.put("service", kind, password="p@/", **fields)
+    made = dataflow.connection("service", mode="url")
+    assert made.render_as_string(hide_password=False) == url
+    assert "p%40" not in str(made)

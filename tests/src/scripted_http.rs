@@ -7,6 +7,7 @@ use crate::scripted::Peer;
 /// What a client asked.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
+    pub method: String,
     pub target: String,
     head: String,
     pub body: Vec<u8>,
@@ -20,17 +21,20 @@ impl Asked {
     }
 }
 
-/// The next request.
+/// The next request. What does not begin like one is refused at once, as servers do.
 pub fn read_request(peer: &mut Peer) -> io::Result<Asked> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.extend(peer.receive::<1>()?);
+        if !head.first().is_some_and(u8::is_ascii_uppercase) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "no request begins like this"));
+        }
     }
     let head = String::from_utf8_lossy(&head).into_owned();
-    let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut asked = Asked { target, head, body: Vec::new() };
-    asked.body = vec![0; asked.header("content-length").parse().unwrap_or_default()];
-    let mut body = std::mem::take(&mut asked.body);
+    let mut words = head.split(' ').map(str::to_owned);
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let asked = Asked { method, target, head, body: Vec::new() };
+    let mut body = vec![0; asked.header("content-length").parse().unwrap_or_default()];
     peer.fill(&mut body)?;
     Ok(Asked { body, ..asked })
 }

@@ -1,8 +1,10 @@
 //! Every shape of server certificate under every TLS mode, for each connector that speaks TLS: one verdict a row, which the
 //! SDK's drivers are held to as well.
 
+use dataflow_model::Cause;
 use dataflow_tests::{
     connection::Connection,
+    fake_services::{self, Door, FakeService},
     mariadb::MariaDb,
     matrix::matrix,
     mysql::MySql,
@@ -11,12 +13,23 @@ use dataflow_tests::{
     tls::{Authority, Identity, ServerTls, Shape},
 };
 
-const USER: &str = "anna";
-const PASSWORD: &str = "only-for-tests";
+const USER: &str = fake_services::USER;
+const PASSWORD: &str = fake_services::PASSWORD;
 
 /// Tests a connection for each row and mode. `show` makes a server show a certificate, and says on which port; `plain` is the
 /// port of one that offers no TLS.
-async fn agrees(connector: &'static str, authority: &Authority, plain: u16, mut show: impl FnMut(&Identity) -> u16) {
+async fn agrees(connector: &'static str, authority: &Authority, plain: u16, show: impl FnMut(&Identity) -> u16) {
+    agrees_but(None, connector, authority, plain, show).await;
+}
+
+/// The same, but for what comes of no TLS at a port that speaks nothing else (`in_clear`): databases take both on one port.
+async fn agrees_but(
+    in_clear: Option<Cause>,
+    connector: &'static str,
+    authority: &Authority,
+    plain: u16,
+    mut show: impl FnMut(&Identity) -> u16,
+) {
     let mut wrong = Vec::new();
     for row in matrix() {
         let identity = row.server.map(|shape| authority.server(shape));
@@ -26,7 +39,9 @@ async fn agrees(connector: &'static str, authority: &Authority, plain: u16, mut 
             let trusted = authority.pem();
             let connection = Connection::new(connector, port).user(USER, PASSWORD).verified(row.trusted(&trusted, &own));
             let found = connection.set("tls.mode", mode).test().await.result.err();
-            if found.as_ref().map(|error| error.code) != *expected {
+            let is_other_port = row.server.is_some() && *mode == "disable";
+            let expected = in_clear.filter(|_| is_other_port).or(*expected);
+            if found.as_ref().map(|error| error.code) != expected {
                 wrong.push(format!("{row:?} under {mode}: {found:?}"));
             }
         }
@@ -84,4 +99,13 @@ async fn mysql_agrees_with_the_matrix() {
     let mut secured = None;
     let show = |identity: &Identity| secured.insert(start(Some(ServerTls::new(identity.clone())))).port();
     agrees("mysql", &Authority::new(), plain.port(), show).await;
+}
+
+/// One API stands for all that is asked over HTTP: they have one client.
+#[tokio::test]
+async fn http_agrees_with_the_matrix() {
+    let serve = |identity| FakeService::start(identity, |asked| fake_services::vault(asked, Door::Guarded));
+    let (plain, mut secured) = (serve(None), None);
+    let show = |identity: &Identity| secured.insert(serve(Some(identity.clone()))).port();
+    agrees_but(Some(Cause::InvalidSettings), "vault", &Authority::new(), plain.port(), show).await;
 }

@@ -9,19 +9,19 @@ use std::{any::Any, path::Path, process::Command};
 
 use dataflow_model::{Catalogue, ConnectionType, catalogue::Tested};
 use dataflow_tests::{
+    fake_services::{self as fakes, Answers, Door, FakeService, PASSWORD, USER},
     folder::TempDir,
     http::Answer,
     mariadb::MariaDb,
     mysql::MySql,
     mysql_protocol::{MySqlOptions, Plugin},
     postgres::{Postgres, PostgresOptions},
+    real_services::RealService,
     server::{TestServer, TestServerOptions},
     tls::{Authority, ServerTls, Shape},
 };
 use serde_json::{Value, json};
 
-const USER: &str = "anna";
-const PASSWORD: &str = "planted-secret-51d0";
 
 /// A server, and what the type promises of it.
 struct Case {
@@ -31,17 +31,74 @@ struct Case {
     secret: Option<&'static str>,
     /// The verdict with the right secret: `ok`, or `unproven` where nothing there checks it.
     promised: &'static str,
-    /// What the server says of itself, as `tested` of the type has it: its name, a blank and the beginning of its version. `None` for a fake.
-    says: Option<&'static str>,
+    server: Server,
     /// It lives as long as it is asked.
     _server: Box<dyn Any>,
+}
+
+/// What stands there. Of a real server its name, a blank and the beginning of its version, as `tested` of the type has it.
+enum Server {
+    /// One that says so of itself.
+    Real(&'static str),
+    /// One that tells no version.
+    Silent(&'static str),
+    Fake,
 }
 
 /// Given the folder for files.
 type Start = fn(&Path) -> Case;
 
 /// By id of a type. A new type of a known protocol needs no line.
-const CASES: &[(&str, Start)] = &[("mariadb", mariadb), ("mysql", mysql), ("postgres", postgres), ("sqlite", sqlite)];
+const CASES: &[(&str, Start)] = &[
+    ("mariadb", mariadb),
+    ("mysql", mysql),
+    ("postgres", postgres),
+    ("sqlite", sqlite),
+    ("clickhouse", |_| service(fakes::clickhouse, &[("database", "sales"), ("username", USER)])),
+    ("databricks", |_| service(fakes::databricks, &[("extra.http_path", "/sql/1.0/warehouses/abc123")])),
+    ("docker_registry", |_| real(RealService::registry(true), "Distribution 2.8", &[])),
+    ("druid", |_| service(fakes::druid, &[("username", USER)])),
+    ("elasticsearch", |_| service(fakes::elasticsearch, &[("username", USER)])),
+    ("http", |_| service(fakes::api, &[("extra.test_path", "/v1/me"), ("extra.auth", "basic"), ("username", USER)])),
+    ("influxdb", |_| service(fakes::influxdb, &[("database", "metrics"), ("extra.organization", "acme")])),
+    ("opensearch", |_| service(fakes::opensearch, &[("username", USER)])),
+    ("package_index", |_| real(RealService::package_index(true), "pypiserver 2.4", &[("extra.path", "/simple")])),
+    ("presto", |_| service(fakes::presto, &[("database", "hive"), ("username", USER)])),
+    ("schema_registry", |_| service(fakes::schema_registry, &[("username", USER)])),
+    ("slackwebhook", |_| unproven(service(fakes::api, &[("extra.path", "/services/T0")]))),
+    ("trino", |_| service(fakes::trino, &[("database", "hive"), ("username", USER)])),
+    ("vault", |_| service(fakes::vault, &[])),
+    ("webhook", |_| unproven(service(fakes::api, &[("extra.path", "/services/T0")]))),
+];
+
+/// A fake of a service over HTTP, inside verified TLS.
+fn service(answer: Answers, fields: &[(&str, &str)]) -> Case {
+    let authority = Authority::new();
+    let fake = FakeService::start(Some(authority.server(Shape::Good)), move |asked| answer(asked, Door::Guarded));
+    let tls = json!({"mode": "verify-full", "ca": authority.pem()});
+    let body = json!({"host": "localhost", "port": fake.port(), "tls": tls});
+    Case { fields: with(body, fields), secret: Some("password"), promised: "ok", server: Server::Fake, _server: Box::new(fake) }
+}
+
+/// A real one, on this machine and in clear.
+fn real(service: RealService, says: &'static str, fields: &[(&str, &str)]) -> Case {
+    let body = with(json!({"host": "127.0.0.1", "port": service.port(), "username": USER}), fields);
+    Case { fields: body, secret: Some("password"), promised: "ok", server: Server::Silent(says), _server: Box::new(service) }
+}
+
+fn unproven(case: Case) -> Case {
+    Case { promised: "unproven", ..case }
+}
+
+fn with(mut body: Value, fields: &[(&str, &str)]) -> Value {
+    for (path, value) in fields {
+        match path.split_once('.') {
+            Some((group, name)) => body[group][name] = json!(value),
+            None => body[*path] = json!(value),
+        }
+    }
+    body
+}
 
 /// Verified TLS, which every service offers or demands.
 fn verified(authority: &Authority, port: u16) -> Value {
@@ -56,7 +113,7 @@ fn postgres(_: &Path) -> Case {
     server.create_role(USER, PASSWORD);
     server.create_database(USER, USER);
     let fields = verified(&authority, server.port());
-    Case { fields, secret: Some("password"), promised: "ok", says: Some("PostgreSQL 15"), _server: Box::new(server) }
+    Case { fields, secret: Some("password"), promised: "ok", server: Server::Real("PostgreSQL 15"), _server: Box::new(server) }
 }
 
 fn mysql(_: &Path) -> Case {
@@ -66,7 +123,7 @@ fn mysql(_: &Path) -> Case {
     server.create_user(USER, "%", Plugin::CachingSha2, PASSWORD);
     server.grant(USER, USER, "%");
     let fields = verified(&authority, server.port());
-    Case { fields, secret: Some("password"), promised: "ok", says: Some("MySQL 9"), _server: Box::new(server) }
+    Case { fields, secret: Some("password"), promised: "ok", server: Server::Real("MySQL 9"), _server: Box::new(server) }
 }
 
 fn mariadb(_: &Path) -> Case {
@@ -76,14 +133,14 @@ fn mariadb(_: &Path) -> Case {
     server.create_user(USER, "%", Plugin::NativePassword, PASSWORD);
     server.grant(USER, USER, "%");
     let fields = verified(&authority, server.port());
-    Case { fields, secret: Some("password"), promised: "ok", says: Some("MariaDB 10.11"), _server: Box::new(server) }
+    Case { fields, secret: Some("password"), promised: "ok", server: Server::Real("MariaDB 10.11"), _server: Box::new(server) }
 }
 
 /// A file in the folder for them.
 fn sqlite(files: &Path) -> Case {
     let made = Command::new("sqlite3").arg(files.join("shop.db")).arg("CREATE TABLE item (name)").output();
     assert!(made.expect("sqlite3 runs; `make deps`").status.success());
-    Case { fields: json!({"database": "shop.db"}), secret: None, promised: "ok", says: Some("SQLite 3"), _server: Box::new(()) }
+    Case { fields: json!({"database": "shop.db"}), secret: None, promised: "ok", server: Server::Real("SQLite 3"), _server: Box::new(()) }
 }
 
 #[test]
@@ -132,10 +189,11 @@ fn ask(test: &dyn Fn(&Value) -> Answer, kind: &ConnectionType, case: &Case) -> u
         return 0;
     }
     let (longer, louder) = (format!("{PASSWORD}x"), PASSWORD.to_uppercase());
+    let shorter = PASSWORD.split_at(PASSWORD.len() - 1).0;
     let mut tried = vec![None, Some("another")];
     // What is told apart by the protocol alone is tried with the type that others extend.
     if kind.extends.is_none() {
-        tried.extend([longer.as_str(), louder.as_str(), PASSWORD.trim_end_matches('0')].map(Some));
+        tried.extend([longer.as_str(), louder.as_str(), shorter].map(Some));
     }
     for secret in &tried {
         let answer = test(*secret);
@@ -153,16 +211,19 @@ fn ask(test: &dyn Fn(&Value) -> Answer, kind: &ConnectionType, case: &Case) -> u
 
 /// A type's page says what it is tested against; that is what stood here.
 fn is_what_it_says(kind: &ConnectionType, case: &Case, version: &str) {
-    let server = match (&kind.tested, case.says) {
-        (Tested::Fake(_), None) => return,
-        (Tested::Product(server) | Tested::StandIn(server), Some(_)) => server,
-        other => panic!("{}: {other:?}", kind.id),
+    let (server, says) = match (&kind.tested, &case.server) {
+        (Tested::Fake(_), Server::Fake) => return,
+        (Tested::Product(server) | Tested::StandIn(server), Server::Real(says) | Server::Silent(says)) => (server, *says),
+        (other, _) => panic!("{}: {other:?}", kind.id),
     };
     let mut told: Vec<_> = server.versions.iter().map(|version| format!("{} {version}", server.name)).collect();
     if told.is_empty() {
         told.push(server.name.clone());
     }
-    assert_eq!(told, [case.says.unwrap_or_default()], "{}: `tested` of its file", kind.id);
+    assert_eq!(told, [says], "{}: `tested` of its file", kind.id);
+    if matches!(case.server, Server::Silent(_)) {
+        return;
+    }
     let is_it =
         |told: &String| version.strip_prefix(told.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', ' ']));
     assert!(told.iter().any(is_it), "{}: it is tested against “{version}”, and says {told:?}", kind.id);

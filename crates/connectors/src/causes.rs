@@ -4,12 +4,14 @@
 //! [`crate::scrub::Scrubber`]; a secret is never among them.
 
 mod files;
+mod http;
 mod renewal;
 mod tls;
 
 use dataflow_model::{Cause, StepName, TestError};
 
 pub use files::*;
+pub use http::*;
 pub use renewal::*;
 pub use tls::*;
 

@@ -84,13 +84,18 @@ impl Dialer {
     /// # Errors
     /// Name not found, address not allowed, host unreachable, port closed, timed out.
     pub async fn dial(&self, host: &str, port: u16, steps: &mut Steps) -> Result<TcpStream, TestError> {
+        self.dial_checked(host, port, steps).await.map(|(stream, _)| stream)
+    }
+
+    /// As [`Self::dial`], with what it takes to reach the same addresses again.
+    pub(crate) async fn dial_checked(&self, host: &str, port: u16, steps: &mut Steps) -> Result<(TcpStream, Checked), TestError> {
         steps.begin(StepName::Resolve);
         let checked = self.resolve(host, port).await?;
         steps.done(checked.0.first().map(|address| address.ip().to_string()));
         steps.begin(StepName::Reach);
         let stream = self.reach(host, &checked).await?;
         steps.done(stream.peer_addr().ok().map(|address| address.to_string()));
-        Ok(stream)
+        Ok((stream, checked))
     }
 
     /// Resolves `host` once and keeps the addresses that the policy permits.

@@ -1,7 +1,7 @@
-//! What speaks to databases: one file per wire protocol, the guarded dialer, TLS, and both ends of a test in a process of
-//! its own.
+//! What speaks to databases and services: one file per wire protocol, and per service over HTTP, the guarded dialer, TLS, and both ends of a test
+//! in a process of its own.
 //!
-//! What belongs here opens a socket or a file that a connection names. What does not: SQL of our own store, HTTP, rules about
+//! What belongs here opens a socket or a file that a connection names. What does not: SQL of our own store, what answers HTTP, rules about
 //! who may test what (server).
 //!
 //! A test goes through [`child::Pool::run`]; connectors are called directly only inside that child.
@@ -10,11 +10,13 @@ pub mod causes;
 pub mod child;
 pub mod connector;
 pub mod dialer;
+mod http;
 mod mysql;
 pub mod policy;
 mod postgres;
 pub mod registry;
 pub mod scrub;
+mod services;
 mod sqlite;
 pub mod steps;
 pub mod tls;

@@ -1,9 +1,27 @@
 //! The one list of connectors.
 
-use crate::{Connector, mysql::MySql, postgres::Postgres, sqlite::Sqlite};
+use crate::{Connector, mysql::MySql, postgres::Postgres, services, sqlite::Sqlite};
 
 /// Every connector. Catalogue entries name one of these.
-pub const ALL: &[&dyn Connector] = &[&MySql, &Postgres, &Sqlite];
+pub const ALL: &[&dyn Connector] = &[
+    &services::CLICKHOUSE,
+    &services::DATABRICKS,
+    &services::DOCKER_REGISTRY,
+    &services::DRUID,
+    &services::ELASTICSEARCH,
+    &services::ANY,
+    &services::INFLUXDB,
+    &MySql,
+    &services::OPENSEARCH,
+    &services::PACKAGE_INDEX,
+    &Postgres,
+    &services::PRESTO,
+    &services::SCHEMA_REGISTRY,
+    &Sqlite,
+    &services::TRINO,
+    &services::VAULT,
+    &services::WEBHOOK,
+];
 
 /// The connector called `name`, as in a catalogue entry's `connector`.
 #[must_use]

@@ -105,7 +105,7 @@ pub fn printable(text: &str) -> String {
     out
 }
 
-fn percent(bytes: &[u8], lower: bool) -> Zeroizing<String> {
+pub(crate) fn percent(bytes: &[u8], lower: bool) -> Zeroizing<String> {
     let mut out = Zeroizing::new(String::with_capacity(bytes.len() * 3));
     for byte in bytes {
         let _ = match byte {

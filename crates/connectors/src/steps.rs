@@ -41,6 +41,13 @@ impl Steps {
         self.say(Step { step, status: StepStatus::Skipped, duration_ms: None, detail: detail.into() });
     }
 
+    /// Tells that the running step is one that this test does not have after all, and why.
+    pub fn leave_out(&mut self, detail: impl Into<Option<String>>) {
+        if let Some((step, _)) = self.running.take() {
+            self.skip(step, detail);
+        }
+    }
+
     /// The step that is running, or else the next one.
     #[must_use]
     pub fn current(&self) -> StepName {

@@ -270,7 +270,7 @@ impl Catalogue {
 
 /// A file with `extends = "postgres"` holds only what differs: its keys replace, and its fields replace or remove
 /// (`remove = ["database"]`) those of the same path, or are appended. Two things no file says for another: that its product was tested, and that
-/// its passwords can be set anew.
+/// its passwords can be set anew. One that names a connector of its own takes the fields, and says everything else itself.
 fn inherit(id: &str, table: &toml::Table, all: &BTreeMap<String, toml::Table>) -> Result<toml::Table, CatalogueError> {
     let rule = |problem: &str| CatalogueError::Rule { file: id.to_owned(), problem: problem.to_owned() };
     let Some(parent) = table.get("extends") else { return Ok(table.clone()) };
@@ -279,6 +279,11 @@ fn inherit(id: &str, table: &toml::Table, all: &BTreeMap<String, toml::Table>) -
         return Err(rule("`extends` names a file that extends another"));
     }
     let mut merged = parent.clone();
+    // Of another protocol it has the form alone.
+    let has_own_protocol = table.contains_key("connector");
+    if has_own_protocol {
+        merged.retain(|key, _| key == "fields");
+    }
     let mut fields = merged.remove("fields").and_then(|f| f.as_array().cloned()).unwrap_or_default();
     merged.remove("rotates");
     if let Some(tested) = merged.get_mut("tested").and_then(toml::Value::as_table_mut)
@@ -301,6 +306,9 @@ fn inherit(id: &str, table: &toml::Table, all: &BTreeMap<String, toml::Table>) -
                 merged.insert(key.clone(), value.clone());
             }
         }
+    }
+    if has_own_protocol {
+        merged.remove("extends");
     }
     merged.insert("fields".to_owned(), toml::Value::Array(fields));
     Ok(merged)

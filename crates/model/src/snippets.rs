@@ -18,17 +18,17 @@ pub struct Snippet {
     pub text: String,
 }
 
-/// Every snippet that fits the type, the most used first. A type without a SQLAlchemy dialect has only the shell's.
+/// Every snippet that fits the type, the most used first. A type without a SQLAlchemy dialect comes as bare values.
 ///
 /// Names stand in the texts as they are: [`ConnectionName`] and [`WorkspaceName`] hold nothing that Python or a shell reads.
 #[must_use]
 pub fn snippets(kind: &ConnectionType, workspace: &WorkspaceName, name: &ConnectionName, public: &PublicFields) -> Vec<Snippet> {
     let mut all = Vec::new();
+    let open = match workspace.as_str() {
+        "default" => "Dataflow()".to_owned(),
+        other => format!("Dataflow(workspace=\"{other}\")"),
+    };
     if let Some(dialect) = kind.dialect.as_deref() {
-        let open = match workspace.as_str() {
-            "default" => "Dataflow()".to_owned(),
-            other => format!("Dataflow(workspace=\"{other}\")"),
-        };
         all.push(Snippet { id: "python", label: "Python", text: python(&open, name) });
         all.push(Snippet {
             id: "pandas",
@@ -41,6 +41,8 @@ pub fn snippets(kind: &ConnectionType, workspace: &WorkspaceName, name: &Connect
             text: frame(&open, name, "import polars as pl", "pl.read_database(\"SELECT 1 AS one\", engine)"),
         });
         all.push(Snippet { id: "url", label: "SQLAlchemy URL", text: sqlalchemy_url(dialect, public) });
+    } else {
+        all.push(Snippet { id: "python", label: "Python", text: values(&open, name) });
     }
     all.push(Snippet { id: "shell", label: "Shell", text: shell(workspace, name) });
     all
@@ -50,6 +52,13 @@ fn python(open: &str, name: &ConnectionName) -> String {
     format!(
         "from dataflow.dataflow import Dataflow\nfrom sqlalchemy import text\n\ndb = {open}.connection(\"{name}\")\n\
          print(db.execute(text(\"SELECT 1\")).fetchone())"
+    )
+}
+
+fn values(open: &str, name: &ConnectionName) -> String {
+    format!(
+        "from dataflow.dataflow import Dataflow\n\nvalues = {open}.connection(\"{name}\", mode=\"dict\")\n\
+         print(values[\"host\"], values[\"port\"], values[\"login\"])"
     )
 }
 
@@ -116,6 +125,13 @@ mod tests {
         let all = all("postgres", "default", &[("host", is("db.internal"))]);
         assert_eq!(all.first().map(|snippet| snippet.id), Some("python"));
         assert!(text(&all, "python").contains("Dataflow().connection(\"sales.eu-1\")"));
+    }
+
+    #[test]
+    fn what_sqlalchemy_does_not_open_comes_as_values() {
+        let all = all("elasticsearch", "default", &[("host", is("search.internal"))]);
+        assert_eq!(all.iter().map(|snippet| snippet.id).collect::<Vec<_>>(), ["python", "shell"]);
+        assert!(text(&all, "python").contains("Dataflow().connection(\"sales.eu-1\", mode=\"dict\")"));
     }
 
     #[test]

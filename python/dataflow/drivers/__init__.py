@@ -34,14 +34,30 @@ _ASYNC: dict[str, tuple[_Choice, ...]] = {
     "sqlite": (_Choice("aiosqlite", "aiosqlite", "aiosqlite"),),
 }
 
+# By connector: what opens a type that no driver here does.
+_LIBRARIES = {
+    "clickhouse": "clickhouse-connect",
+    "databricks": "databricks-sql-connector",
+    "druid": "pydruid",
+    "elasticsearch": "elasticsearch",
+    "http": "a library for HTTP, such as requests",
+    "influxdb": "influxdb-client",
+    "opensearch": "opensearch-py",
+    "presto": "presto-python-client",
+    "schema_registry": "confluent-kafka",
+    "trino": "trino",
+    "vault": "hvac",
+}
+
 
 def choose(credentials: Credentials, *, is_async: bool) -> Driver:
     """The preferred one of the installed drivers of the dialect that can open the connection safely."""
     dialect = credentials.dialect
     if dialect is None:
+        library = _LIBRARIES.get(credentials.base, "the type's own library")
         raise UnsupportedConnection(
-            f'“{credentials.name}” is of the type {credentials.type}, which SQLAlchemy does not open. Use mode="dict" and the '
-            "type's own library."
+            f"“{credentials.name}” is of the type {credentials.type}, which SQLAlchemy does not open here. "
+            f'Use mode="dict" and {library}.'
         )
     refusals = []
     for driver in _installed(dialect, is_async):

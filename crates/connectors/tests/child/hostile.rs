@@ -25,7 +25,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use dataflow_connectors::child::Pool;
+use dataflow_connectors::child::{self, Pool, TestRequest};
 use dataflow_model::{PublicFields, TestReport};
 use libtest_mimic::Trial;
 use postgres_protocol::authentication::md5_hash;
@@ -46,7 +46,7 @@ const LIST: &str = "../../tests/servers/hostile.json";
 /// What no test may take longer than.
 const LONGEST: Duration = Duration::from_secs(11);
 /// The memory by which a test's child may grow, in MiB.
-const MEMORY: u64 = 32;
+pub const MEMORY: u64 = 32;
 /// Tests at a time: most of them wait for the deadline, and with so many it is waited for once.
 const AT_A_TIME: usize = 24;
 /// What stands in a file that a server asks for.
@@ -81,9 +81,10 @@ struct Run {
 }
 
 /// What a run was seen to take.
-struct Taken {
-    time: Duration,
-    memory: u64,
+#[derive(Debug)]
+pub struct Taken {
+    pub time: Duration,
+    pub memory: u64,
 }
 
 /// Those that wait for the deadline first.
@@ -202,6 +203,10 @@ fn target(run: &Run, stage: &Stage, port: u16) -> PublicFields {
 
 /// Runs the test, with a look at its child's memory.
 async fn tested(connector: &str, public: PublicFields) -> (TestReport, Taken) {
+    tested_within(child::DEADLINE, connector, public).await
+}
+
+pub async fn tested_within(deadline: Duration, connector: &str, public: PublicFields) -> (TestReport, Taken) {
     let pool = Pool::default();
     pool.warm();
     let status = format!("/proc/{}/status", waiting_child().await);
@@ -209,7 +214,7 @@ async fn tested(connector: &str, public: PublicFields) -> (TestReport, Taken) {
     let before = peak().expect("it waits");
     let mut most = before;
     let begun = Instant::now();
-    let asked = request(connector, public, secrets(&[("password", PLANTED)]));
+    let asked = TestRequest { deadline, ..request(connector, public, secrets(&[("password", PLANTED)])) };
     let report = {
         let watch = async {
             loop {

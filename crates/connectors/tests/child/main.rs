@@ -5,6 +5,7 @@
 mod certificates;
 mod files;
 mod hostile;
+mod http;
 mod peer;
 mod postgres;
 mod process;
@@ -19,6 +20,7 @@ fn main() -> std::process::ExitCode {
     let topics = [
         files::trials(),
         hostile::trials(),
+        http::trials(),
         postgres::trials(),
         process::trials(),
         run::trials(),

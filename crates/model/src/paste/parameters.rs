@@ -102,6 +102,10 @@ fn place(path: &str, value: Secret, filling: &mut Filling<'_>) -> Result<(), Pas
         "port" if !value.expose_secret().trim().parse::<u16>().is_ok_and(|port| port > 0) => return Err(PasteError::Port),
         "host" if value.expose_secret().starts_with(['/', '@']) => filling.note(None, Outcome::Socket),
         "database" if filling.kind.connector == "sqlite" => return place_file(&value, filling),
+        // What follows the host of an API's URL.
+        "database" if filling.kind.field(path).is_none() => {
+            filling.put("extra.path", Secret::new(format!("/{}", value.expose_secret())));
+        }
         _ => {
             filling.put(path, value);
         }

@@ -25,6 +25,12 @@ fn shown(pasted: &Pasted) -> String {
     "database=sales host=db.example.org password=p port=5433 username=u"
 )]
 #[case::short("postgres://db", "postgres", "host=db")]
+#[case::api(
+    "https://u:p@api.example.org:8443/v1/x",
+    "http",
+    "extra.path=/v1/x host=api.example.org password=p port=8443 username=u"
+)]
+#[case::airflow("elasticsearch://u:p@h:9200/orders", "elasticsearch", "database=orders host=h password=p port=9200 username=u")]
 #[case::escaped("postgresql://u%40x:p%3A%2F%25%41+@h/d%2Fe", "postgres", "database=d/e host=h password=p:/%A+ username=u@x")]
 #[case::raw_password("postgresql://u:p@ss@h/d", "postgres", "database=d host=h password=p@ss username=u")]
 #[case::raw_slash("postgresql+psycopg2://u:p/w?x#y@h/d", "postgres", "database=d host=h password=p/w?x#y username=u")]

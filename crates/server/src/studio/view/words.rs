@@ -68,6 +68,21 @@ pub struct Doubt {
     pub hint: &'static str,
 }
 
+impl Doubt {
+    fn about(report: &TestReport) -> Self {
+        if report.steps.iter().any(|step| step.step == StepName::SignIn && step.status == StepStatus::Skipped) {
+            return Self {
+                message: "It was reached, and nothing was signed in to.",
+                hint: "Nothing to sign in with is set, or the service has nothing that can be tried without changing something there.",
+            };
+        }
+        Self {
+            message: "Nothing there checked the password.",
+            hint: "With any other this test ends the same. If none is needed, clear it here; otherwise have the server ask for one.",
+        }
+    }
+}
+
 /// What is sent beside a report to the page that watches: the same words that the server would render.
 #[derive(Debug, Serialize)]
 pub struct Shown {
@@ -86,10 +101,7 @@ impl From<&TestReport> for Shown {
             headline: headline(report),
             status: Status::of(report.status, report.error.as_ref().map(|error| error.code)),
             detail: format!("{time} · just now"),
-            doubt: (report.status == TestStatus::Unproven).then_some(Doubt {
-                message: "Nothing there checked the password.",
-                hint: "With any other this test ends the same. If none is needed, clear it here; otherwise have the server ask for one.",
-            }),
+            doubt: (report.status == TestStatus::Unproven).then(|| Doubt::about(report)),
         }
     }
 }

@@ -1,0 +1,91 @@
+//! Where something is asked: paths under a prefix, and whole URLs that a connection names beside its own host.
+
+use dataflow_model::{FieldValue, PublicFields, TestError};
+use hyper::Uri;
+
+use crate::{Target, causes, scrub::percent};
+
+/// Where a connection says under which path the service lies.
+const PREFIX: &str = "extra.path";
+
+/// `path`, which begins with a slash, under the connection's own prefix.
+pub(crate) fn joined(target: &Target, path: &str) -> String {
+    match target.text(PREFIX).trim_matches('/') {
+        "" => path.to_owned(),
+        prefix => format!("/{prefix}{path}"),
+    }
+}
+
+/// `name=value` of each that has a value, escaped, as queries and forms have them.
+pub(crate) fn form(pairs: &[(&str, &str)]) -> String {
+    let set = pairs.iter().filter(|(_, value)| !value.is_empty());
+    set.map(|(name, value)| format!("{name}={}", &*percent(value.as_bytes(), false))).collect::<Vec<_>>().join("&")
+}
+
+/// A URL that a connection names, taken apart.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) is_tls: bool,
+    /// Path and query.
+    pub(crate) path: String,
+}
+
+impl Place {
+    /// `field` is to blame if it is no URL.
+    pub(crate) fn read(url: &str, field: &str) -> Result<Self, TestError> {
+        let no_url = || causes::no_url(field);
+        let uri = Uri::try_from(url.trim()).map_err(|_| no_url())?;
+        let is_tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(no_url()),
+        };
+        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(no_url)?;
+        let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        Ok(Self { host: authority.host().to_owned(), port, is_tls, path })
+    }
+
+    /// What a client is made for it from. Its certificate is verified with `authority` if there is one, else as the system does; HTTP without TLS
+    /// is as the connection's own would be.
+    pub(crate) fn target(&self, connection: &Target, authority: &str) -> Target {
+        let text = |value: &str| FieldValue::Text(value.to_owned());
+        let mut public = PublicFields::default();
+        let mut set = |path: &str, value| public.0.insert(path.into(), value);
+        set("host", text(&self.host));
+        set("port", FieldValue::Integer(self.port.into()));
+        set("tls.mode", text(if self.is_tls { "verify-full" } else { "disable" }));
+        set("tls.ca", text(authority));
+        set("extra.insecure_auth", text(connection.text("extra.insecure_auth")));
+        Target {
+            public,
+            ..connection.with_password(&dataflow_model::Secret::new(connection.expose_secret("password").to_owned()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_whole_and_has_nobody_in_it() {
+        let place = Place::read("https://auth.example.org/oauth/token?tenant=a", "extra.oauth_url").expect("a URL");
+        assert_eq!((place.host.as_str(), place.port, place.is_tls), ("auth.example.org", 443, true));
+        assert_eq!(place.path, "/oauth/token?tenant=a");
+        let place = Place::read("http://[::1]:8080", "extra.oauth_url").expect("a URL");
+        assert_eq!((place.host.as_str(), place.port, place.is_tls, place.path.as_str()), ("[::1]", 8080, false, "/"));
+        for text in ["", "auth.example.org", "/token", "ftp://a/b", "https://user:password@host/", "https:///x", "https://a b/"] {
+            assert!(Place::read(text, "extra.oauth_url").is_err(), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_typed_is_a_place_or_refused(text: String) {
+            let _ = Place::read(&text, "extra.oauth_url");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The shape of a service that is asked over HTTP, and the one way in which all of them are tested.
+
+use dataflow_model::{StepName, TestError, TestStatus};
+use futures_util::future::BoxFuture;
+
+use super::{
+    Access, Answer, Asked, Client, Credentials, Judged, Proof, Request, explain,
+    proof::{NOTHING_SET, prove},
+};
+use crate::{
+    Connector, Dialer, Outcome, Steps, Target, causes,
+    connector::{CONNECT_TIMEOUT, Farewell, PASSWORD},
+};
+
+/// Signed in, as far as that goes.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    /// What goes along from now on.
+    pub(crate) credentials: Credentials,
+    pub(crate) proof: Proof,
+    pub(crate) version: Option<String>,
+}
+
+/// One service: what is asked, and which answers are its own.
+pub(crate) trait Service: Sync {
+    /// As catalogue entries have it in `connector`.
+    fn name(&self) -> &'static str;
+
+    /// As people call it.
+    fn product(&self) -> &'static str;
+
+    /// Whether the connection has something to sign in with.
+    fn has_sign_in(&self, target: &Target) -> bool {
+        !target.expose_secret(PASSWORD).is_empty()
+    }
+
+    /// Whether it signs in by name and password; otherwise by a token.
+    fn is_by_name(&self, target: &Target) -> bool {
+        !target.text("username").is_empty()
+    }
+
+    fn credentials(&self, target: &Target, access: Access) -> Result<Credentials, TestError>;
+
+    /// The request whose answer tells whether the sign-in was taken. It changes nothing.
+    fn question(&self, target: &Target) -> Result<Request, TestError>;
+
+    /// Whether it is the answer of this service to what is asked in `step`.
+    fn accepts(&self, step: StepName, answer: &Answer) -> bool;
+
+    /// What only this service says in this way.
+    fn own_meaning(&self, _answer: &Answer, _asked: &Asked<'_>) -> Option<Judged> {
+        None
+    }
+
+    /// The server's version, if the answer has it.
+    fn version(&self, _answer: &Answer) -> Option<String> {
+        None
+    }
+
+    /// Signs in, and finds out whether anybody looks at the password.
+    fn enter(&self, client: &mut Client<'_>) -> impl Future<Output = Result<Entered, TestError>> + Send {
+        async { self.enter_by(client, &|target| self.question(target)).await }
+    }
+
+    /// The same by another question.
+    fn enter_by(
+        &self,
+        client: &mut Client<'_>,
+        question: &(dyn Fn(&Target) -> Result<Request, TestError> + Sync),
+    ) -> impl Future<Output = Result<Entered, TestError>> + Send {
+        async move {
+            let target = client.target;
+            let ask = |access| Ok(question(target)?.with(self.credentials(target, access)?));
+            let (answer, proof) = if self.has_sign_in(target) {
+                prove(client, &ask, &|client, answer, _| self.judge(client, answer)).await?
+            } else {
+                (self.asked(client, &ask(Access::Given)?).await?, Proof::Nothing(NOTHING_SET))
+            };
+            Ok(Entered { credentials: self.credentials(target, Access::Given)?, proof, version: self.version(&answer) })
+        }
+    }
+
+    /// Opens what the connection names; its name, or `None` if it names nothing that is opened.
+    fn open(
+        &self,
+        _client: &mut Client<'_>,
+        _entered: &Entered,
+    ) -> impl Future<Output = Result<Option<String>, TestError>> + Send {
+        async { Ok(None) }
+    }
+
+    /// The harmless read; the version, if it is told there.
+    fn read(&self, client: &mut Client<'_>, entered: &Entered) -> impl Future<Output = Result<Option<String>, TestError>> + Send {
+        async {
+            let request = self.question(client.target)?.with(entered.credentials.clone());
+            let answer = self.asked(client, &request).await?;
+            Ok(self.version(&answer))
+        }
+    }
+
+    /// Whether there is anything that can be read without a change.
+    fn can_be_read(&self) -> bool {
+        true
+    }
+
+    /// Gives back what the sign-in has made.
+    fn leave(&self, _client: &mut Client<'_>, _entered: &Entered) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// What the answer to what was asked last means.
+    fn judge(&self, client: &Client<'_>, answer: &Answer) -> Judged {
+        let asked = Asked {
+            target: client.target,
+            scrubber: &client.scrubber,
+            product: self.product(),
+            step: client.step,
+            path: client.asked_path(),
+            has_sign_in: self.has_sign_in(client.target),
+            is_by_name: self.is_by_name(client.target),
+        };
+        self.meaning(answer, &asked)
+    }
+
+    fn meaning(&self, answer: &Answer, asked: &Asked<'_>) -> Judged {
+        match self.own_meaning(answer, asked) {
+            Some(judged) => judged,
+            None if answer.status.is_success() && self.accepts(asked.step, answer) => Judged::LetIn,
+            None => explain(answer, asked),
+        }
+    }
+
+    /// Asks, and holds the answer against what it has to be.
+    fn asked(&self, client: &mut Client<'_>, request: &Request) -> impl Future<Output = Result<Answer, TestError>> + Send {
+        async {
+            let answer = client.ask(request).await?;
+            match self.judge(client, &answer) {
+                Judged::LetIn => Ok(answer),
+                Judged::Refused(error) | Judged::Failed(error) => Err(error),
+            }
+        }
+    }
+}
+
+/// The connector of a service.
+pub(crate) struct Http<S>(pub(crate) S);
+
+impl<S: Service> Connector for Http<S> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn test<'a, 't: 'a>(
+        &'a self,
+        target: &'t Target,
+        dialer: &'a Dialer,
+        steps: &'a mut Steps,
+    ) -> BoxFuture<'a, Result<(Outcome, Farewell<'t>), TestError>> {
+        Box::pin(async move {
+            let outcome = test(&self.0, target, dialer, steps).await?;
+            let farewell: Farewell<'t> = Box::pin(async {});
+            Ok((outcome, farewell))
+        })
+    }
+}
+
+async fn test<S: Service>(service: &S, target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<Outcome, TestError> {
+    let connected = target.connect_in_time(connect(service, target, dialer, steps)).await;
+    let (mut client, entered) = connected.map_err(|_| causes::timed_out_by(CONNECT_TIMEOUT, steps.current()))??;
+    client.begin(StepName::OpenDatabase, steps);
+    match service.open(&mut client, &entered).await? {
+        Some(name) => steps.done(name),
+        None => steps.leave_out(None),
+    }
+    let mut version = None;
+    if service.can_be_read() {
+        client.begin(StepName::Read, steps);
+        version = service.read(&mut client, &entered).await?;
+        steps.done(None);
+    }
+    service.leave(&mut client, &entered).await;
+    let status = if entered.proof == Proof::Checked { TestStatus::Ok } else { TestStatus::Unproven };
+    let version = version.or(entered.version);
+    let server_version = version.map(|version| client.scrubber.clean(&format!("{} {version}", service.product())));
+    Ok(Outcome { status, server_version })
+}
+
+/// Up to and with the sign-in.
+async fn connect<'a, S: Service>(
+    service: &S,
+    target: &'a Target,
+    dialer: &'a Dialer,
+    steps: &mut Steps,
+) -> Result<(Client<'a>, Entered), TestError> {
+    let mut client = Client::connect(target, dialer, service.product(), steps).await?;
+    client.begin(StepName::SignIn, steps);
+    if service.has_sign_in(target) {
+        client.require_unheard()?;
+    }
+    let entered = service.enter(&mut client).await?;
+    match entered.proof {
+        Proof::Checked => steps.done(None),
+        Proof::Unchecked(why) => steps.done(why.to_owned()),
+        Proof::Nothing(why) => steps.leave_out(why.to_owned()),
+    }
+    Ok((client, entered))
+}
