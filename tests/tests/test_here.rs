@@ -74,8 +74,8 @@ fn what_works_here_and_not_from_the_server_is_told_on_both_sides() {
     assert_eq!(newest(&stored, "wrong")["report"]["error"]["code"], "credentials_refused");
 
     // The sign-in was a use, like any other of code.
-    let uses = stored.admin("GET", "/connections/sales/dependents").send().expect(200).json();
-    assert_eq!(uses["items"][0]["kind"], "cli", "{uses}");
+    let dependents = stored.admin("GET", "/connections/sales/dependents").send().expect(200).json();
+    assert_eq!(dependents["items"][0]["kind"], "cli", "{dependents}");
     let viewer = stored.token("looker", "viewer", None);
     assert!(!shell(&stored, &viewer, &["sales", "--here"]).succeeded);
 }

@@ -22,7 +22,6 @@ use dataflow_tests::{
 };
 use serde_json::{Value, json};
 
-
 /// A server, and what the type promises of it.
 struct Case {
     /// What makes a connection that works, less its type and what [`Case::secret`] signs in with.
@@ -140,7 +139,13 @@ fn mariadb(_: &Path) -> Case {
 fn sqlite(files: &Path) -> Case {
     let made = Command::new("sqlite3").arg(files.join("shop.db")).arg("CREATE TABLE item (name)").output();
     assert!(made.expect("sqlite3 runs; `make deps`").status.success());
-    Case { fields: json!({"database": "shop.db"}), secret: None, promised: "ok", server: Server::Real("SQLite 3"), _server: Box::new(()) }
+    Case {
+        fields: json!({"database": "shop.db"}),
+        secret: None,
+        promised: "ok",
+        server: Server::Real("SQLite 3"),
+        _server: Box::new(()),
+    }
 }
 
 #[test]
