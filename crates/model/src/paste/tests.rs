@@ -124,6 +124,30 @@ fn what_became_of_a_parameter_is_said_by_its_name(#[case] text: &str, #[case] na
     assert_eq!(pasted.notes, [Note { parameter: Some(name.to_owned()), outcome }]);
 }
 
+/// Airflow writes its `conn_type` where a URL has its scheme, with `-` for `_`.
+#[test]
+fn a_scheme_may_be_airflows_word() {
+    let file = r##"
+        label = "X"
+        summary = "x"
+        category = "clouds"
+        connector = "x"
+        airflow = "google_cloud_x"
+        docs = "https://example.org"
+        tested.fake = { follows = "nothing", source = "https://example.org" }
+        glyph = { text = "X", color = "#000000" }
+        [[fields]]
+        path = "host"
+        label = "Host"
+        kind = "host"
+        section = "main"
+        endpoint = true
+    "##;
+    let catalogue = Catalogue::read(&[("ours", file)]).expect("sound");
+    let pasted = super::read("AIRFLOW_CONN_X='google-cloud-x://db.example.org'", &catalogue).expect("readable");
+    assert_eq!((pasted.type_id.as_str(), shown(&pasted).as_str()), ("ours", "host=db.example.org"));
+}
+
 #[test]
 fn hosts_beyond_the_first_and_sockets_are_left_out() {
     let pasted = read("postgresql://u@a:5432,b:5433/d").expect("readable");
