@@ -232,7 +232,8 @@ fn no_field_of_the_endpoint_changes_under_a_kept_secret(#[case] engine: Engine) 
     let stored = Stored::start(engine);
     let catalogue = Catalogue::built_in().expect("sound");
     // Those that extend another have its marks, which the catalogue's own test holds them to; three stand for them.
-    let is_tried = |kind: &&ConnectionType| kind.extends.is_none() || ["mariadb", "redshift", "trino"].contains(&kind.id.as_str());
+    let is_tried =
+        |kind: &&ConnectionType| kind.extends.is_none() || ["mariadb", "redshift", "trino"].contains(&kind.id.as_str());
     let with_password: Vec<_> =
         catalogue.all().into_iter().filter(|kind| kind.field("password").is_some()).filter(is_tried).collect();
     let types = with_password.len();
