@@ -69,7 +69,7 @@ const ROUTES: &[Route] = &[
     route("test_unsaved_connection", [403, 403, 200, 200], 200),
     route("test_connection", [403, 200, 200, 200], 404),
     route("list_checks", [200, 200, 200, 200], 404),
-    route("report_check", [403, 412, 412, 412], 404),
+    route("report_check", [403, 412, 403, 412], 404),
     route("resolve_credentials", [403, 200, 403, 200], 404),
     route("list_dependents", [200, 200, 200, 200], 404),
     route("list_aliases", [200, 200, 200, 200], 404),

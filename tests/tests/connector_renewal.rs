@@ -35,7 +35,9 @@ async fn renewed(connection: impl Fn(&str) -> Connection) {
 /// Whatever was refused changed nothing.
 #[track_caller]
 fn not_set<'t>(renewal: &'t Tested, words: &str) -> &'t str {
-    not_set_for(Cause::PasswordNotSet, renewal, words)
+    let code = renewal.error(NEW).code;
+    assert!(matches!(code, Cause::PasswordNotSet | Cause::PasswordRefused), "{code:?}");
+    not_set_for(code, renewal, words)
 }
 
 #[track_caller]

@@ -87,6 +87,57 @@ async fn who_is_let_in_without_a_name_may_still_be_looked_at_with_one() {
     assert_eq!(said.as_deref(), Some("Whether the server checks the password could not be found out"));
 }
 
+/// A gateway that asks for a password and does not look at it.
+#[tokio::test]
+async fn a_server_that_takes_any_password_proves_none() {
+    let any =
+        FakeService::start(None, |asked| Reply::new(if asked.header("authorization").is_empty() { 401 } else { 200 }, "{}"));
+    let tested = to("http", &any).set("extra.auth", "basic").test().await;
+    assert_eq!(tested.outcome().status, TestStatus::Unproven, "{:?}", tested.steps);
+    let said = tested.steps.iter().find(|step| step.step == StepName::SignIn).and_then(|step| step.detail.clone());
+    assert_eq!(said.as_deref(), Some("The server takes any other password, too"));
+}
+
+/// What a connection names leads to no other path of the host, and its key into no header of the request's own. Nothing is asked then.
+#[tokio::test]
+async fn a_path_and_a_header_stay_what_they_are() {
+    let server = guarded(fakes::api);
+    for (connector, field, value) in [
+        ("http", "extra.test_path", "/../other/me"),
+        ("http", "extra.path", "v1?x="),
+        ("clickhouse", "extra.path", "-/quit?"),
+        ("druid", "extra.path", "a/%2e%2E/b"),
+        ("vault", "extra.mount", "x/../../sys"),
+    ] {
+        let tested = to(connector, &server).set(field, value).test().await;
+        is_refused(&tested, Cause::InvalidSettings, StepName::Resolve, Some(field), "That is no path");
+    }
+    for header in ["Host", "transfer-encoding", "Proxy-Authorization"] {
+        let tested = to("http", &server).set("extra.auth", "header").set("extra.header", header).test().await;
+        is_refused(&tested, Cause::InvalidSettings, StepName::SignIn, Some("extra.header"), "carries no key");
+    }
+    assert!(!server.has_heard("HTTP/1.1"));
+}
+
+/// A server that repeats what it was sent, and a registry that names a host as long as it likes.
+#[tokio::test]
+async fn no_answer_brings_a_sign_in_back() {
+    for name in ["a", "an", "anna"] {
+        let server = FakeService::start(None, |asked| {
+            Reply::json(400, &serde_json::json!({"message": format!("malformed header '{}'", asked.header("authorization"))}))
+        });
+        let tested = Connection::new("http", server.port()).user(name, PASSWORD).set("extra.auth", "basic").test().await;
+        let error = tested.error(PASSWORD);
+        assert!(error.message.contains("(withheld)") && !error.message.contains("Basic YW"), "{}", error.message);
+    }
+    let registry = FakeService::start(None, |_| {
+        Reply::new(401, "").with("www-authenticate", format!("Bearer realm=\"https://{}/token\"", "a".repeat(5_000)))
+    });
+    let tested = to("docker_registry", &registry).test().await;
+    let error = tested.error(PASSWORD);
+    assert!(error.message.chars().count() < 500, "{}", error.message);
+}
+
 #[tokio::test]
 async fn a_client_s_secret_is_exchanged_for_a_token() {
     let authority = Authority::new();
@@ -158,6 +209,18 @@ async fn the_token_of_an_app_role_is_given_back() {
     let tested = to("vault", &vault).set("extra.auth", "approle").test().await;
     assert_eq!(tested.outcome().status, TestStatus::Ok);
     assert_eq!(vault.count("POST /v1/auth/token/revoke-self"), 1);
+    let forgets = FakeService::start(None, |asked| match asked.line() {
+        ("GET", "/v1/auth/token/lookup-self") => Reply::json(500, &serde_json::json!({"errors": ["lost"]})),
+        _ => fakes::vault(asked, Door::Guarded),
+    });
+    is_refused(
+        &to("vault", &forgets).set("extra.auth", "approle").test().await,
+        Cause::ServerError,
+        StepName::Read,
+        None,
+        "lost",
+    );
+    assert_eq!(forgets.count("POST /v1/auth/token/revoke-self"), 1, "also where the read fails");
     let sealed = FakeService::start(None, |_| Reply::new(200, r#"{"initialized":true,"sealed":true,"version":"1.20.4"}"#));
     is_refused(&to("vault", &sealed).test().await, Cause::ServerStarting, StepName::SignIn, None, "sealed");
     assert!(!sealed.has_heard(PASSWORD));

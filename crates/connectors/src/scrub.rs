@@ -8,7 +8,7 @@ use base64::{Engine as _, engine::general_purpose};
 use dataflow_model::SecretFields;
 use zeroize::Zeroizing;
 
-use crate::Target;
+use crate::{Target, connector::PASSWORD};
 
 /// Longest foreign text that is shown, in characters.
 pub const LONGEST: usize = 300;
@@ -38,6 +38,14 @@ impl Scrubber {
     #[must_use]
     pub fn of(target: &Target) -> Self {
         let mut scrubber = Self::new(&target.secrets);
+        // As the scheme Basic sends it, plain or as OAuth escapes it.
+        let (username, password) = (target.text("username"), target.expose_secret(PASSWORD));
+        if password.len() >= SHORTEST {
+            let [name, escaped] = [username, password].map(|text| percent(text.as_bytes(), false));
+            for pair in [format!("{username}:{password}"), format!("{}:{}", *name, *escaped)] {
+                scrubber.and(&general_purpose::STANDARD.encode(Zeroizing::new(pair).as_bytes()));
+            }
+        }
         if let Some(new) = &target.new_password {
             scrubber.and(new.expose_secret());
         }

@@ -128,6 +128,8 @@ pub enum Cause {
     ConnectionLost,
     /// The login has the password that it had: the new one was not set, or the old one was set again.
     PasswordNotSet,
+    /// The same, since the server does not let this login set it, or no such password: it came to the question.
+    PasswordRefused,
     /// The same, since something at the server was in the way for as long as it was waited for.
     PasswordNotSetInTime,
     /// The server said something that no other cause covers; the message carries its scrubbed words.
@@ -140,7 +142,7 @@ impl Cause {
     /// Whether it says that the login has the password that it had.
     #[must_use]
     pub fn is_password_unchanged(self) -> bool {
-        matches!(self, Self::PasswordNotSet | Self::PasswordNotSetInTime)
+        matches!(self, Self::PasswordNotSet | Self::PasswordRefused | Self::PasswordNotSetInTime)
     }
 
     /// The cause in at most four words, as a list shows it.
@@ -172,7 +174,7 @@ impl Cause {
             Self::ReadRefused => "Reading refused",
             Self::InvalidSettings => "Settings refused",
             Self::ConnectionLost => "Connection lost",
-            Self::PasswordNotSet | Self::PasswordNotSetInTime => "Password not changed",
+            Self::PasswordNotSet | Self::PasswordRefused | Self::PasswordNotSetInTime => "Password not changed",
             Self::TestBroken => "Test did not run",
             Self::ServerError => "Server error",
         }

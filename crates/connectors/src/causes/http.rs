@@ -211,6 +211,24 @@ pub fn unspeakable(field: &str) -> TestError {
     )
 }
 
+pub fn no_key_there(field: &str, header: &str) -> TestError {
+    at(
+        field,
+        Cause::InvalidSettings,
+        &format!("The header “{header}” carries no key: it is the request's own."),
+        "Type the header that the service's documentation names for its key.",
+    )
+}
+
+pub fn no_path(field: &str) -> TestError {
+    at(
+        field,
+        Cause::InvalidSettings,
+        "That is no path: it has a question mark or a number sign in it, or leads out of itself by dots.",
+        "Type the path alone, as it stands in the service's address.",
+    )
+}
+
 pub fn no_url(field: &str) -> TestError {
     at(
         field,

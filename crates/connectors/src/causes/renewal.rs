@@ -15,6 +15,11 @@ pub fn password_not_set(said: &str, hint: &str) -> TestError {
     unchanged(&format!("The server did not set the new password: {said}."), hint)
 }
 
+/// The same, by the rights of the login or the server's rules for passwords.
+pub fn password_refused(said: &str, hint: &str) -> TestError {
+    TestError { code: Cause::PasswordRefused, ..password_not_set(said, hint) }
+}
+
 /// Something else held what the server had to write; `said` as above.
 pub fn password_not_set_in_time(said: &str) -> TestError {
     because(

@@ -4,7 +4,11 @@ use dataflow_model::{StepName, TestError};
 use hyper::{StatusCode, Uri, header::LOCATION};
 
 use super::{Answer, Judged};
-use crate::{Target, causes, scrub::Scrubber, services};
+use crate::{
+    Target, causes,
+    scrub::{Scrubber, printable},
+    services,
+};
 
 /// Where a connection to any API says what the test asks for.
 const TEST_PATH: &str = "extra.test_path";
@@ -92,7 +96,8 @@ impl Asked<'_> {
     fn not_found(&self) -> TestError {
         let field = if self.target.public.get(TEST_PATH).is_some() { TEST_PATH } else { "extra.path" };
         let path = self.path.split('?').next().unwrap_or_default();
-        causes::nothing_there(field, &self.scrubber.clean(path))
+        // As it was typed: with what a guess would be cut out of, it would tell that it is right.
+        causes::nothing_there(field, &printable(path))
     }
 
     /// An answer of something else, or of the service to something else.

@@ -8,6 +8,21 @@ use crate::{Target, causes, scrub::percent};
 /// Where a connection says under which path the service lies.
 const PREFIX: &str = "extra.path";
 
+/// Fields that stand in paths. A query after the test path is its own.
+const PATHS: [(&str, &[char]); 3] = [(PREFIX, &['?', '#']), ("extra.mount", &['?', '#']), ("extra.test_path", &['#'])];
+
+/// Refuses what would have something else asked than what follows the prefix: whoever may change a path may not choose any other by it.
+pub(crate) fn check_paths(target: &Target) -> Result<(), TestError> {
+    for (field, refused) in PATHS {
+        let text = target.text(field);
+        let path = text.split('?').next().unwrap_or_default().to_ascii_lowercase().replace("%2e", ".");
+        if text.contains(refused) || path.split(['/', '\\']).any(|part| matches!(part, "." | "..")) {
+            return Err(causes::no_path(field));
+        }
+    }
+    Ok(())
+}
+
 /// `path`, which begins with a slash, under the connection's own prefix.
 pub(crate) fn joined(target: &Target, path: &str) -> String {
     match target.text(PREFIX).trim_matches('/') {
@@ -80,6 +95,22 @@ mod tests {
         for text in ["", "auth.example.org", "/token", "ftp://a/b", "https://user:password@host/", "https:///x", "https://a b/"] {
             assert!(Place::read(text, "extra.oauth_url").is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_path_leads_nowhere_else() {
+        let refused = |field: &str, text: &str| {
+            let mut target = Target::default();
+            target.public.0.insert(field.into(), FieldValue::Text(text.to_owned()));
+            check_paths(&target).is_err()
+        };
+        for text in ["v1?x=", "v1#x", "../v2", "a/../b", "a/%2E%2e/b", "./a", "a\\..\\b"] {
+            assert!(refused("extra.path", text) && refused("extra.mount", text), "{text}");
+        }
+        for text in ["", "v1", "/api/v2/", "a..b/.well-known", "%2Fa"] {
+            assert!(!refused("extra.path", text) && !refused("extra.mount", text), "{text}");
+        }
+        assert!(!refused("extra.test_path", "/me?fields=id&of=../x") && refused("extra.test_path", "/../me?x"));
     }
 
     proptest::proptest! {

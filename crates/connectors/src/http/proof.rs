@@ -3,12 +3,15 @@
 //! | the request with the sign-in | without | with a wrong one | verdict |
 //! |---|---|---|---|
 //! | refused | | | failed |
-//! | let in | refused | | ok |
+//! | let in | refused | | ok, of a service that is known to check passwords |
+//! | let in | refused | refused | ok |
+//! | let in | refused | let in | unproven: any password will do |
 //! | let in | let in | refused | ok: who names himself is looked at, nobody has to |
 //! | let in | let in | let in | unproven |
 //! | let in | anything else | anything but a refusal | unproven |
 //!
-//! The wrong one is tried only where nobody has to sign in: a service that counts wrong passwords then sees one, after a right one.
+//! Of a service that is known to check passwords the wrong one is tried only where the first two tell nothing: if it counts them, it sees one, after a
+//! right one.
 
 use dataflow_model::TestError;
 
@@ -36,11 +39,13 @@ pub(crate) enum Proof {
 
 pub(crate) const NOTHING_SET: &str = "No sign-in is set";
 const SAME_WITHOUT: &str = "The server answers the same without the password";
+const ANY_WILL_DO: &str = "The server takes any other password, too";
 const NOT_FOUND_OUT: &str = "Whether the server checks the password could not be found out";
 
-/// Asks what `ask` gives for each access that is needed, and has `judge` look at the answers.
+/// Asks what `ask` gives for each access that is needed, and has `judge` look at the answers. `is_known`: whoever asks for a password there checks it.
 pub(crate) async fn prove(
     client: &mut Client<'_>,
+    is_known: bool,
     ask: &(dyn Fn(Access) -> Result<Request, TestError> + Sync),
     judge: &(dyn Fn(&Client<'_>, &Answer, Access) -> Judged + Sync),
 ) -> Result<(Answer, Proof), TestError> {
@@ -57,6 +62,7 @@ pub(crate) async fn prove(
             Err(error) => Judged::Failed(error),
         };
         match judged {
+            Judged::Refused(_) if access == Access::Without && !is_known => proof = ANY_WILL_DO,
             Judged::Refused(_) => return Ok((answer, Proof::Checked)),
             Judged::LetIn => {}
             Judged::Failed(_) => proof = NOT_FOUND_OUT,

@@ -5,6 +5,7 @@ use futures_util::future::BoxFuture;
 
 use super::{
     Access, Answer, Asked, Client, Credentials, Judged, Proof, Request, explain,
+    place::check_paths,
     proof::{NOTHING_SET, prove},
 };
 use crate::{
@@ -37,6 +38,11 @@ pub(crate) trait Service: Sync {
     /// Whether it signs in by name and password; otherwise by a token.
     fn is_by_name(&self, target: &Target) -> bool {
         !target.text("username").is_empty()
+    }
+
+    /// Whether it is known that it looks at the password wherever it asks for one.
+    fn checks_passwords(&self) -> bool {
+        true
     }
 
     fn credentials(&self, target: &Target, access: Access) -> Result<Credentials, TestError>;
@@ -72,7 +78,7 @@ pub(crate) trait Service: Sync {
             let target = client.target;
             let ask = |access| Ok(question(target)?.with(self.credentials(target, access)?));
             let (answer, proof) = if self.has_sign_in(target) {
-                prove(client, &ask, &|client, answer, _| self.judge(client, answer)).await?
+                prove(client, self.checks_passwords(), &ask, &|client, answer, _| self.judge(client, answer)).await?
             } else {
                 (self.asked(client, &ask(Access::Given)?).await?, Proof::Nothing(NOTHING_SET))
             };
@@ -167,22 +173,33 @@ impl<S: Service> Connector for Http<S> {
 async fn test<S: Service>(service: &S, target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<Outcome, TestError> {
     let connected = target.connect_in_time(connect(service, target, dialer, steps)).await;
     let (mut client, entered) = connected.map_err(|_| causes::timed_out_by(CONNECT_TIMEOUT, steps.current()))??;
-    client.begin(StepName::OpenDatabase, steps);
-    match service.open(&mut client, &entered).await? {
-        Some(name) => steps.done(name),
-        None => steps.leave_out(None),
-    }
-    let mut version = None;
-    if service.can_be_read() {
-        client.begin(StepName::Read, steps);
-        version = service.read(&mut client, &entered).await?;
-        steps.done(None);
-    }
+    let read = open_and_read(service, &mut client, &entered, steps).await;
     service.leave(&mut client, &entered).await;
+    let version = read?;
     let status = if entered.proof == Proof::Checked { TestStatus::Ok } else { TestStatus::Unproven };
     let version = version.or(entered.version);
     let server_version = version.map(|version| client.scrubber.clean(&format!("{} {version}", service.product())));
     Ok(Outcome { status, server_version })
+}
+
+async fn open_and_read<S: Service>(
+    service: &S,
+    client: &mut Client<'_>,
+    entered: &Entered,
+    steps: &mut Steps,
+) -> Result<Option<String>, TestError> {
+    client.begin(StepName::OpenDatabase, steps);
+    match service.open(client, entered).await? {
+        Some(name) => steps.done(name),
+        None => steps.leave_out(None),
+    }
+    if !service.can_be_read() {
+        return Ok(None);
+    }
+    client.begin(StepName::Read, steps);
+    let version = service.read(client, entered).await?;
+    steps.done(None);
+    Ok(version)
 }
 
 /// Up to and with the sign-in.
@@ -192,6 +209,7 @@ async fn connect<'a, S: Service>(
     dialer: &'a Dialer,
     steps: &mut Steps,
 ) -> Result<(Client<'a>, Entered), TestError> {
+    check_paths(target)?;
     let mut client = Client::connect(target, dialer, service.product(), steps).await?;
     client.begin(StepName::SignIn, steps);
     if service.has_sign_in(target) {

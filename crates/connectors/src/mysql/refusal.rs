@@ -57,6 +57,10 @@ fn refused(error: &ServerError, target: &Target, step: StepName, scrubber: &Scru
         return match error.code {
             // LOCK_WAIT_TIMEOUT, LOCK_DEADLOCK, MariaDB's STATEMENT_TIMEOUT, QUERY_TIMEOUT
             1205 | 1213 | 1969 | 3024 => causes::password_not_set_in_time(&words),
+            // By right, or by the rules for passwords: besides those below PASSWORD_LENGTH and CREDENTIALS_CONTRADICT_TO_HISTORY
+            code @ (1044 | 1045 | 1131 | 1132 | 1142 | 1227 | 1372 | 1396 | 1819 | 3638) => {
+                causes::password_refused(&words, not_set(code))
+            }
             code => causes::password_not_set(&words, not_set(code)),
         };
     }

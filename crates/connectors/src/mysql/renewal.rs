@@ -25,13 +25,15 @@ use crate::{
     tls::TlsSettings,
 };
 
-/// A quote is doubled, whatever the server was set to. And a server may do what it was asked for after nobody listens any more: not once it has
-/// waited so long for what is in its way,
-const BEGIN: &str =
-    "SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', SESSION lock_wait_timeout = 4, SESSION innodb_lock_wait_timeout = 4";
-/// which MariaDB waits for longer than that, where a backup holds its tables;
-const BEGIN_MARIADB: &str = "SET SESSION max_statement_time = 4";
-/// nor once it has waited so long for the asking.
+/// A quote is doubled, whatever the server was set to.
+const BEGIN: &str = "SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES'";
+/// A server may do what it was asked for after nobody listens any more: not once it has waited so long for what is in its way. MySQL before 8.0.22
+/// does not hold itself to the first where it changes its own tables, nor does MariaDB, which has the last.
+const LIMITS: [&str; 3] =
+    ["SET SESSION lock_wait_timeout = 4", "SET SESSION innodb_lock_wait_timeout = 4", "SET SESSION max_statement_time = 4"];
+/// `UNKNOWN_SYSTEM_VARIABLE`: not every server has each of them.
+const UNKNOWN: u16 = 1193;
+/// Nor once it has waited so long for the asking.
 const SOON: &str = "SET SESSION wait_timeout = 4";
 /// Until the old one may have to be set again.
 const LATER: &str = "SET SESSION wait_timeout = 30";
@@ -106,8 +108,11 @@ async fn begin(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<Lo
         return Err(causes::first_sign_in_insecure(username).into());
     }
     session::run(&mut wire, BEGIN).await?;
-    if greeting.version.contains(MARIADB) {
-        session::run(&mut wire, BEGIN_MARIADB).await?;
+    for limit in LIMITS {
+        match session::run(&mut wire, limit).await {
+            Err(Failure::Refused(error)) if error.code == UNKNOWN => {}
+            set => set?,
+        }
     }
     Ok(Login { wire, version: greeting.version, plugin })
 }

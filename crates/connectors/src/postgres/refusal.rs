@@ -93,14 +93,14 @@ fn not_set(said: &Said<'_>, words: &str) -> TestError {
     match said.code {
         // insufficient_privilege
         "42501" => {
-            causes::password_not_set(words, "Ask the database's administrator whether this user may set its own password.")
+            causes::password_refused(words, "Ask the database's administrator whether this user may set its own password.")
         }
         // query_canceled, by the statement's timeout, and lock_not_available
         "57014" | "55P03" => causes::password_not_set_in_time(words),
         // read_only_sql_transaction, and what a server that recovers says
         "25006" | "0A000" => causes::only_follows(),
         // invalid_password, invalid_parameter_value: modules that check passwords
-        "28P01" | "22023" => causes::password_not_set(
+        "28P01" | "22023" => causes::password_refused(
             words,
             "The server's rules for passwords refuse the one that was made, or take none that is hashed. Ask its administrator which rules it has.",
         ),

@@ -13,6 +13,10 @@ use crate::{
 const TEST_PATH: &str = "extra.test_path";
 const HEADER: &str = "extra.header";
 
+/// Headers of the request itself, or of the line, which carry no key.
+const NO_KEYS: [&str; 9] =
+    ["host", "connection", "content-length", "transfer-encoding", "expect", "upgrade", "te", "trailer", "keep-alive"];
+
 /// How the connection signs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -65,9 +69,17 @@ impl Service for Any {
             Way::Header => {
                 let name = Some(target.text(HEADER)).filter(|name| !name.is_empty()).unwrap_or("X-API-Key");
                 let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| causes::unspeakable(HEADER))?;
+                if NO_KEYS.contains(&name.as_str()) || name.as_str().starts_with("proxy-") {
+                    return Err(causes::no_key_there(HEADER, name.as_str()));
+                }
                 Credentials::default().and(name, secret, PASSWORD)
             }
         }
+    }
+
+    /// Nobody knows of it how it checks a password.
+    fn checks_passwords(&self) -> bool {
+        false
     }
 
     fn question(&self, target: &Target) -> Result<Request, TestError> {

@@ -8,6 +8,7 @@ use dataflow_model::{StepName, TestError};
 use crate::{
     Dialer, Steps, Target, causes,
     http::{Access, Answer, Client, Credentials, Entered, Judged, Place, Request, Service, form, joined, prove, secret},
+    scrub::Scrubber,
 };
 
 pub(super) const PRODUCT: &str = "a container registry";
@@ -26,7 +27,6 @@ pub(super) fn is_its(answer: &Answer) -> bool {
 struct Challenge {
     realm: String,
     service: String,
-    scope: String,
 }
 
 impl Challenge {
@@ -42,7 +42,6 @@ impl Challenge {
             match name.trim().trim_start_matches([',', ' ']).to_ascii_lowercase().as_str() {
                 "realm" => value.clone_into(&mut challenge.realm),
                 "service" => value.clone_into(&mut challenge.service),
-                "scope" => value.clone_into(&mut challenge.scope),
                 _ => {}
             }
             rest = after.trim_start_matches([',', ' ']);
@@ -51,7 +50,7 @@ impl Challenge {
     }
 
     /// Where a token is asked for. Only the connection's own host, or what it names, is trusted with the password.
-    fn place(&self, target: &Target) -> Result<Place, TestError> {
+    fn place(&self, target: &Target, scrubber: &Scrubber) -> Result<Place, TestError> {
         let asked = Place::read(&self.realm, SIGN_IN_URL)?;
         let trusted = match target.text(SIGN_IN_URL) {
             "" => asked.host.eq_ignore_ascii_case(target.text("host")) && (asked.is_tls || target.text("tls.mode") == "disable"),
@@ -61,12 +60,13 @@ impl Challenge {
                     == (asked.host.to_ascii_lowercase(), asked.port, asked.is_tls)
             }
         };
-        if trusted { Ok(asked) } else { Err(causes::signs_in_elsewhere(SIGN_IN_URL, &asked.host)) }
+        if trusted { Ok(asked) } else { Err(causes::signs_in_elsewhere(SIGN_IN_URL, &scrubber.clean(&asked.host))) }
     }
 
+    /// Nothing of what the registry says that the token should be good for: it would get one for what others keep there.
     fn request(&self, place: &Place, credentials: Credentials) -> Request {
         let separator = if place.path.contains('?') { '&' } else { '?' };
-        let asks = form(&[("service", &self.service), ("scope", &self.scope)]);
+        let asks = form(&[("service", &self.service)]);
         let path = format!("{}{separator}{asks}", place.path);
         Request::get(path).with(credentials)
     }
@@ -80,7 +80,7 @@ impl DockerRegistry {
     /// A token of the service that the registry names, and what the way to it proved.
     async fn enter_by_token(&self, client: &mut Client<'_>, challenge: &Challenge) -> Result<Entered, TestError> {
         let (target, dialer): (&Target, &Dialer) = (client.target, client.dialer);
-        let place = challenge.place(target)?;
+        let place = challenge.place(target, &client.scrubber)?;
         let is_own = place.host.eq_ignore_ascii_case(target.text("host"));
         let other = place.target(target, if is_own { target.text("tls.ca") } else { "" });
         let blamed = |error: TestError| TestError { field: Some(SIGN_IN_URL.to_owned()), ..error };
@@ -96,7 +96,7 @@ impl DockerRegistry {
             }
             _ => Judged::Failed(causes::no_token_given(&service.scrubber.clean(&answer.reason()))),
         };
-        let (answer, proof) = prove(&mut service, &ask, &judge).await?;
+        let (answer, proof) = prove(&mut service, true, &ask, &judge).await?;
         let token = token(&answer).unwrap_or_default();
         client.scrubber.and(&token);
         let credentials = Credentials::token("Bearer", &token)?;
@@ -154,7 +154,7 @@ mod tests {
             "Bearer realm=\"https://auth.docker.io/token\",service=\"registry.docker.io\",scope=\"repository:a/b:pull,push\"";
         let challenge = Challenge::read(header).expect("a challenge");
         assert_eq!(challenge.realm, "https://auth.docker.io/token");
-        assert_eq!((challenge.service.as_str(), challenge.scope.as_str()), ("registry.docker.io", "repository:a/b:pull,push"));
+        assert_eq!(challenge.service, "registry.docker.io");
         let unquoted = Challenge::read("bearer service=x, realm=https://a/token").expect("a challenge");
         assert_eq!((unquoted.realm.as_str(), unquoted.service.as_str()), ("https://a/token", "x"));
         for none in ["", "Basic realm=\"x\"", "Bearer", "Bearer service=\"x\"", "Bearer realm=\"x"] {

@@ -70,7 +70,7 @@ pub(super) async fn enter(
         let token = if access == Access::Given { token.as_str() } else { secret(target, access) };
         Ok(question.clone().with(Credentials::token("Bearer", token)?))
     };
-    let (_, used) = prove(client, &ask, &|client, answer, _| judge_service(client, answer)).await?;
+    let (_, used) = prove(client, true, &ask, &|client, answer, _| judge_service(client, answer)).await?;
     let proof = if exchanged == Proof::Checked { used } else { exchanged };
     Ok(Entered { credentials: Credentials::token("Bearer", &token)?, proof, version: None })
 }
@@ -90,6 +90,6 @@ async fn at_endpoint(client: &Client<'_>, place: &Place, other: &Target) -> Resu
     let in_body = token(&first).is_none()
         && (first.status.as_u16() == 401 || ["invalid_client", "invalid_request"].contains(&code.as_str()));
     let ask = |access| exchange(target, place, access, in_body);
-    let (answer, proof) = prove(&mut endpoint, &ask, &|endpoint, answer, _| judge(endpoint, answer, name)).await?;
+    let (answer, proof) = prove(&mut endpoint, true, &ask, &|endpoint, answer, _| judge(endpoint, answer, name)).await?;
     Ok((token(&answer).unwrap_or_default(), proof))
 }

@@ -60,7 +60,7 @@ impl Vault {
             }
             None => self.judge(client, answer),
         };
-        let (answer, proof) = prove(client, &|access| login(target, access), &judge).await?;
+        let (answer, proof) = prove(client, true, &|access| login(target, access), &judge).await?;
         let token = answer.json_text("/auth/client_token").unwrap_or_default();
         client.scrubber.and(&token);
         Ok(Entered { credentials: Credentials::default().and(TOKEN, &token, PASSWORD)?, proof, version: None })

@@ -34,12 +34,12 @@ pub struct Told {
     pub report: TestReport,
 }
 
-/// Keeps it.
+/// Keeps it. For who may use the connection: of a text of his he is told whether the secret stands in it.
 ///
 /// # Errors
 /// `Invalid` for what no test comes to; `VersionConflict` if what was tested no longer serves.
 pub async fn report(app: &App, caller: &Caller, workspace: &str, name: &str, told: Told) -> Result<Check> {
-    let workspace = authorise_name(app, caller, workspace, name, Action::TestConnections).await?;
+    let workspace = authorise_name(app, caller, workspace, name, Action::UseCredentials).await?;
     app.throttle.take(Kind::Tests, &*caller.identity(), app.clock.now())?;
     let connection = servable(app, &workspace, name).await?;
     connection.admit(caller, &workspace, name)?;

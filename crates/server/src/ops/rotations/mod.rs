@@ -157,7 +157,7 @@ impl UnderWay {
             "Wait until it is over, mostly seconds, and do it again."
         } else if self.is_stuck() && self.may_still_happen {
             "It ends by itself once one of the two passwords signs in. The database may still do what it was asked for last, so it can be given up in \
-             fifteen seconds, not now."
+             twenty seconds, not now."
         } else {
             "Wait until it is over, and do it again. What cannot be settled an editor can give up: on the connection's page, or by “dataflow \
              connections rotate NAME --give-up”."

@@ -37,11 +37,11 @@ use crate::{
     tests::Runs,
 };
 
-/// A server may do what it was asked for after whoever asked has gone: for four seconds, by what connectors ask it, after the ten that setting
-/// a password may take. From then on it is certain that the old one stays, if it signs in.
-pub(super) const DECIDED: i64 = 15 * SECOND;
+/// A server may do what it was asked for after whoever asked has gone: it is told within five seconds, waits for four more to be told, and for as long for
+/// each of two locks, by what connectors ask it.
+pub(super) const DECIDED: i64 = 20 * SECOND;
 /// The same where those who asked went with the process before this one.
-const DECIDED_AFTER_START: i64 = 5 * SECOND;
+const DECIDED_AFTER_START: i64 = 12 * SECOND;
 /// Longest pause between two tries.
 const LONGEST_PAUSE: i64 = 300 * SECOND;
 /// Rotations that one look settles.
@@ -263,7 +263,12 @@ async fn set_old(
     (before, new): (&RotationRow, &Secret),
     (runs, test, sign_in, failed): (&Runs, TestReport, SignIn, (StepName, Cause)),
 ) -> Result<Settled> {
-    let Some(row) = &to_put_back_at_last(app, caller, task, (before, new)).await? else {
+    let row = match sign_in {
+        // Nothing has to be undone: if others are at it, or it is over, that is for them.
+        SignIn::AsOld => tells(app, before, true).await?,
+        SignIn::AsNew => to_put_back_at_last(app, caller, task, (before, new)).await?,
+    };
+    let Some(row) = &row else {
         return superseded(app, task, new, Some(test)).await;
     };
     let old = task.old.get(PASSWORD).unwrap_or(new);
@@ -274,8 +279,8 @@ async fn set_old(
         never = keep_lease(app, row) => match never {},
     };
     if let Some(error) = why(&set) {
-        // A server that refuses to set what is set, by its rules for passwords say, has come after all that was before.
-        let is_set = sign_in == SignIn::AsOld && error.code == Cause::PasswordNotSet && step(&set) == StepName::SetPassword;
+        // A server that refuses to set what is set, by its rules for passwords say, came to it after all that was before.
+        let is_set = sign_in == SignIn::AsOld && error.code == Cause::PasswordRefused;
         if !is_set {
             // Where nothing was asked for, all is as it was.
             let is_asked = !matches!(outcome(&set), Known::Unchanged(_));
@@ -385,6 +390,9 @@ async fn settle_one(app: &Arc<App>, row: RotationRow) -> Result<()> {
         Ok(()) => Ok(()),
         Err(error) => {
             let (_, _, message, hint) = error.describe();
+            // As it is now: the database may have been asked for something since it was taken.
+            let now = store::rotation(&mut app.store.read().await?, &row.connection_id).await?;
+            let row = now.filter(|now| now.owner == row.owner).unwrap_or(row);
             put_off(app, &row, &of_ours(&message, hint)).await?;
             Err(error)
         }

@@ -112,7 +112,7 @@ async fn a_bent_row_is_settled_by_nobody_and_can_be_given_up() {
     assert!(shown.rotation.is_some_and(|rotation| rotation.sentence().contains("does not open")));
     let early = rotations::give_up(app, &Caller::shell(), WORKSPACE, "sales", &Precondition::Any).await;
     assert!(matches!(early, Err(Error::RotationUnderWay(_))), "the database may still set the new password: {early:?}");
-    app.clock.advance(16 * SECOND);
+    app.clock.advance(21 * SECOND);
     rotations::give_up(app, &Caller::shell(), WORKSPACE, "sales", &Precondition::Any).await.expect("given up");
     assert!(row(&fixture).await.is_none());
 }
