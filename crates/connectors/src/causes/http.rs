@@ -215,7 +215,7 @@ pub fn no_key_there(field: &str, header: &str) -> TestError {
     at(
         field,
         Cause::InvalidSettings,
-        &format!("The header “{header}” carries no key: it is the request's own."),
+        format!("The header “{header}” carries no key: it is the request's own."),
         "Type the header that the service's documentation names for its key.",
     )
 }
