@@ -128,7 +128,7 @@ async fn what_may_still_happen_is_waited_for(fixture: Fixture) {
     store::put_second_login(&mut write, &lost).await.expect("kept");
     write.commit_quietly().await.expect("kept");
     assert!(matches!(edit(&fixture, &switch).await, Err(Error::RotationUnderWay(_))));
-    app.clock.advance(15 * SECOND);
+    app.clock.advance(20 * SECOND);
     let refused = edit(&fixture, &switch).await;
     assert!(matches!(refused, Err(Error::Invalid(_))), "nobody tested it: {refused:?}");
     remove().await.expect("removed");
