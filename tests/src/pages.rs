@@ -12,7 +12,7 @@ use crate::{
 const CODE: &str = "{code}";
 
 /// The route as the server's source writes it, and the addresses by which the walks take it.
-pub const PAGES: [(&str, &[&str]); 33] = [
+pub const PAGES: [(&str, &[&str]); 36] = [
     ("/", &["/"]),
     ("/sign-in", &["/sign-in"]),
     ("/sign-in/callback", &["/sign-in/callback"]),
@@ -31,6 +31,9 @@ pub const PAGES: [(&str, &[&str]); 33] = [
     ("/w/{workspace}/connections/{name}/rotate", &["/w/default/connections/crm/rotate"]),
     ("/w/{workspace}/connections/{name}/second-login", &["/w/default/connections/crm/second-login"]),
     ("/w/{workspace}/connections/{name}/rotation-policy", &["/w/default/connections/crm/rotation-policy"]),
+    ("/w/{workspace}/connections/{name}/health-schedule", &["/w/default/connections/crm/health-schedule"]),
+    ("/w/{workspace}/health", &["/w/default/health", "/w/default/health?state=unhealthy", "/w/empty/health"]),
+    ("/w/{workspace}/health/schedule", &["/w/default/health/schedule", "/w/default/health/schedule?scope=all"]),
     ("/w/{workspace}/connections/{name}/delete", &["/w/default/connections/crm/delete"]),
     ("/w/{workspace}/connections/{name}/rename", &["/w/default/connections/crm/rename"]),
     (

@@ -29,11 +29,13 @@ const fn route(id: &'static str, by_role: [u16; 4], narrowed: u16) -> Route {
 }
 
 /// By somebody who may use, edit and see, and whom the connection is narrowed away from: what sends its secret or plans to is refused, and nothing else.
-const USES: [&str; 8] = [
+const USES: [&str; 10] = [
     "resolve_credentials",
     "rotate_password",
     "set_rotation_policy",
     "remove_rotation_policy",
+    "put_connection_schedule",
+    "remove_connection_schedule",
     "put_second_login",
     "retire_login",
     "test_connection",
@@ -61,6 +63,14 @@ const ROUTES: &[Route] = &[
     route("show_rotation_policy", [200, 200, 200, 200], 404),
     route("set_rotation_policy", [403, 403, 200, 200], 404),
     route("remove_rotation_policy", [403, 403, 204, 204], 404),
+    route("list_health", [200, 200, 200, 200], 200),
+    route("list_health_schedules", [200, 200, 200, 200], 200),
+    route("show_health_schedule", [200, 200, 200, 200], 200),
+    route("put_health_schedule", [403, 403, 403, 200], 403),
+    route("remove_health_schedule", [403, 403, 403, 204], 403),
+    route("show_connection_health", [200, 200, 200, 200], 404),
+    route("put_connection_schedule", [403, 403, 200, 200], 404),
+    route("remove_connection_schedule", [403, 403, 204, 204], 404),
     route("list_versions", [200, 200, 200, 200], 404),
     route("show_version", [200, 200, 200, 200], 404),
     route("diff_versions", [200, 200, 200, 200], 404),
@@ -177,6 +187,13 @@ impl Table<'_> {
                 stored.admin("PUT", &path).header("if-match", "*").json(&json!({"every_days": 30})).send().expect(200);
                 name
             }
+            "remove_connection_schedule" => {
+                let name = self.fresh("scheduled");
+                stored.create(&name, "planted");
+                let path = format!("/connections/{name}/health-schedule");
+                stored.admin("PUT", &path).header("if-match", "*").json(&json!({})).send().expect(200);
+                name
+            }
             "copy_connection" => {
                 let name = self.fresh("copied");
                 stored.create(&name, "planted");
@@ -197,6 +214,7 @@ impl Table<'_> {
         let operation = self.operations.iter().find(|operation| operation.id == id).expect("in the description");
         let path = operation.path.replace("{workspace}", workspace).replace("{name}", name);
         let path = path.replace("{version}", "1").replace("{alias}", &format!("{name}.before"));
+        let path = path.replace("{scope}", &self.scope(id));
         let path = if id == "show_repointing" { path + "?to=closed" } else { path };
         let path = if id == "compare_workspaces" { format!("{path}?with=copies") } else { path };
         let request = Request::new(stored.server.port(), &operation.method, path);
@@ -212,7 +230,12 @@ impl Table<'_> {
             | "give_up_rotation"
             | "remove_second_login"
             | "retire_login"
+            | "remove_connection_schedule"
+            | "remove_health_schedule"
             | "remove_rotation_policy" => request.header("if-match", "*"),
+            "put_health_schedule" | "put_connection_schedule" => {
+                request.header("if-match", "*").json(&json!({"every_seconds": 86_400}))
+            }
             "put_second_login" => request.header("if-match", "*").json(&json!({"username": "second", "password": "planted"})),
             "set_rotation_policy" => request.header("if-match", "*").json(&json!({"every_days": 30, "at_hour": 3})),
             "rename_connection" => request.header("if-match", "*").json(&json!({"name": self.fresh("another")})),
@@ -229,6 +252,16 @@ impl Table<'_> {
             "put_member" => request.json(&json!({"roles": ["viewer"]})),
             _ => request,
         }
+    }
+
+    /// Of whose schedule a request is; that which is to be removed is set before.
+    fn scope(&self, id: &str) -> String {
+        let scope = format!("tag:{}", self.fresh("tag"));
+        if id == "remove_health_schedule" {
+            let path = format!("/health-schedules/{scope}");
+            self.stored.admin("PUT", &path).header("if-match", "*").json(&json!({})).send().expect(200);
+        }
+        scope
     }
 
     /// What is not there: whoever may learn that gets 404, and everybody else what he gets of what is there.

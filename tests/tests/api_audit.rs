@@ -205,6 +205,23 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
         "connection.rotation_policy_removed|sales|{}",
     ];
     assert_eq!(stored.events(policies).lines().collect::<Vec<_>>(), expected);
+    for path in ["/connections/sales/health-schedule", "/health-schedules/tag:finance"] {
+        let schedule = |method| stored.admin(method, path).header("if-match", "*");
+        schedule("PUT")
+            .json(&json!({"every_seconds": 86_400, "quiet_hours": {"from": "22:00", "to": "06:00"}}))
+            .send()
+            .expect(200);
+        schedule("DELETE").send().expect(204);
+    }
+    let schedules = "SELECT action, object, detail FROM audit_events WHERE action LIKE '%health_schedule%' ORDER BY at";
+    let detail = "{\"every_seconds\":86400,\"jitter_percent\":10,\"unhealthy_after\":2,\"healthy_after\":1,\"quiet_from\":1320,\"quiet_to\":360}";
+    let expected = [
+        format!("connection.health_schedule_set|sales|{detail}"),
+        "connection.health_schedule_removed|sales|{}".to_owned(),
+        format!("health_schedule.set|tag:finance|{detail}"),
+        "health_schedule.removed|tag:finance|{}".to_owned(),
+    ];
+    assert_eq!(stored.events(schedules).lines().collect::<Vec<_>>(), expected);
     stored.admin("DELETE", "/connections/sales/versions/2").header("if-match", "*").send().expect(204);
     stored.admin("PUT", "/groups/finance").json(&json!({"people": ["eve@example.org"]})).send().expect(200);
     let narrowed = json!({"narrowed": true, "groups": ["finance"]});

@@ -130,6 +130,34 @@ const ROUTES: &[Route] = &[
         303,
     ),
     route(
+        "/w/{workspace}/connections/{name}/health-schedule",
+        "/w/default/connections/sales/health-schedule",
+        &[
+            ("etag", "{health}"),
+            ("every_seconds", "86400"),
+            ("jitter_percent", "10"),
+            ("unhealthy_after", "2"),
+            ("healthy_after", "1"),
+            ("quiet_from", "22:00"),
+            ("quiet_to", "06:00"),
+        ],
+        303,
+    ),
+    route(
+        "/w/{workspace}/health/schedule",
+        "/w/default/health/schedule",
+        &[
+            ("tag", "finance"),
+            ("every_seconds", "86400"),
+            ("jitter_percent", "10"),
+            ("unhealthy_after", "2"),
+            ("healthy_after", "1"),
+            ("quiet_from", "22:00"),
+            ("quiet_to", "06:00"),
+        ],
+        303,
+    ),
+    route(
         "/w/{workspace}/connections/{name}/users",
         "/w/default/connections/sales/users",
         &[("etag", "{users}"), ("narrowed", "some"), ("people", "ada@example.org")],
@@ -253,9 +281,12 @@ impl Case<'_> {
     fn encoded(&self, value: &str) -> String {
         let first = self.etag.rsplit_once('.').map(|(id, _)| format!("{id}.1\"")).unwrap_or_default();
         let policy = self.etag.rsplit_once('.').map(|(id, _)| format!("{id}.policy.0\"")).unwrap_or_default();
+        let id = self.etag.rsplit_once('.').map(|(id, _)| id.trim_matches('"')).unwrap_or_default();
+        let health = format!("\"connection.{id}.0\"");
         let value = value
             .replace("{first}", &first)
             .replace("{policy}", &policy)
+            .replace("{health}", &health)
             .replace("{etag}", self.etag)
             .replace("{other}", self.other)
             .replace("{users}", self.users)
@@ -479,7 +510,8 @@ fn good_forms(stored: &Stored, session: &Session, code: &str) {
         let effect = || {
             stored.sql(
                 "SELECT tick FROM change_clock; SELECT count(*) FROM sessions; SELECT count(*) FROM links; \
-                 SELECT count(*), count(retires_from) FROM second_logins; SELECT count(*) FROM rotation_policies",
+                 SELECT count(*), count(retires_from) FROM second_logins; SELECT count(*) FROM rotation_policies; \
+                 SELECT count(*) FROM health_schedules",
             )
         };
         let (mut etag, mut before) = (etag_of_sales(stored), effect());

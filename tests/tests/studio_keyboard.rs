@@ -178,6 +178,8 @@ async fn browser_every_stop_of_the_other_pages_is_seen() {
         "/w/default/access",
         "/w/default/activity",
         "/w/default/groups",
+        "/w/default/health",
+        "/w/default/health/schedule",
         "/w/default/connections/crm/users",
         "/account",
         "/workspaces",

@@ -2,6 +2,7 @@
 
 mod aliases;
 mod compare;
+mod health;
 mod keys;
 mod people;
 mod rotation;
@@ -18,6 +19,7 @@ use dataflow_server::{config::Limit, ops::Role};
 pub use self::{
     aliases::{RemoveAlias, RenameConnection, RepointConnection},
     compare::{CompareWorkspaces, CopyConnection, OtherWorkspace},
+    health::{Health, HealthCommand, Schedule},
     keys::{Keys, KeysCommand, NewSlotArguments},
     people::{AddMember, EnablePerson, People, PeopleCommand, Setup, SignInLink},
     rotation::{Retire, Rotate, RotationPolicy, SecondLogin},
@@ -68,6 +70,8 @@ pub enum Command {
     Login(Login),
     /// Work with connections, over the server's API
     Connections(Connections),
+    /// Have connections be tested by themselves, and see how they stand
+    Health(Health),
     /// Find where the code of a folder names connections, and tell the server
     Scan(Scan),
     /// List the connection types and their fields

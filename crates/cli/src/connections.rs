@@ -293,7 +293,7 @@ pub fn accepted(answer: &ApiAnswer) -> anyhow::Result<Value> {
 }
 
 /// The same, where what the API calls a field has another name in the shell.
-fn accepted_as(answer: &ApiAnswer, name: impl Fn(&str) -> String) -> anyhow::Result<Value> {
+pub fn accepted_as(answer: &ApiAnswer, name: impl Fn(&str) -> String) -> anyhow::Result<Value> {
     if answer.is_success() {
         return if answer.body.is_empty() {
             Ok(Value::Null)

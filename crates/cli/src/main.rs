@@ -8,6 +8,7 @@ mod audit;
 mod backup;
 mod connections;
 mod doctor;
+mod health;
 mod keys;
 mod login;
 mod output;
@@ -58,6 +59,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Audit(arguments) => audit::run(arguments),
         Command::Login(arguments) => login::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Connections(arguments) => connections::run(arguments),
+        Command::Health(arguments) => health::run(arguments),
         Command::Scan(arguments) => scan::run(&arguments),
         Command::Types(arguments) => types::run(&arguments).map(|()| ExitCode::SUCCESS),
     }

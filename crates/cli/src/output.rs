@@ -165,7 +165,7 @@ pub fn report(report: &TestReport) -> String {
 
 #[cfg(test)]
 mod tests {
-    use dataflow_model::{Cause, TestError, TestStatus};
+    use dataflow_model::{Cause, Learned, TestError, TestStatus};
 
     use super::*;
 
@@ -197,6 +197,7 @@ mod tests {
             host: None,
             steps: Vec::new(),
             error: Some(error),
+            learned: Learned::default(),
         });
         let valid = "by CN=root, valid 2026-01-01T00:00:00Z to 2026-12-31T00:00:00Z\n  SHA-256 0f:a1";
         let chain =

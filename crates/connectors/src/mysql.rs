@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod fuzz;
+mod learn;
 mod packet;
 mod product;
 mod refusal;
@@ -22,7 +23,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
     Connector, Dialer, Outcome, Steps, Target, causes,
-    connector::{CONNECT_TIMEOUT, Farewell, Renewer},
+    connector::{CONNECT_TIMEOUT, Farewell, LEARNING, Renewer},
+    scrub::Scrubber,
     tls::{self, TlsMode, TlsSettings},
 };
 use packet::{Greeting, Hello};
@@ -80,6 +82,9 @@ async fn run<'a>(target: &'a Target, dialer: &Dialer, steps: &mut Steps) -> Resu
     session::read_one_row(&mut wire).await?;
     steps.done(None);
     let server_version = Some(product::of(&mut wire, target, &greeting.version).await);
+    // What keeps its answer to itself for so long is no worse for that.
+    let scrubber = Scrubber::of(target);
+    let _ = tokio::time::timeout(LEARNING, learn::learn(&mut wire, &scrubber, &mut steps.learned)).await;
     let farewell = Box::pin(async move { session::quit(&mut wire).await });
     Ok((Outcome { status: TestStatus::Ok, server_version }, farewell))
 }
@@ -134,7 +139,7 @@ async fn connect(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<
         wire.write(&packet::tls_request()).await?;
         let (plain, sequence) = wire.suspend();
         let stream = tls::secure(&settings, dialer.system_roots(), host, PRODUCT, plain).await?;
-        steps.done(tls::version(&stream));
+        tls::secured(&stream, steps);
         wire = Wire::resume(stream, sequence);
         steps.begin(StepName::SignIn);
     }

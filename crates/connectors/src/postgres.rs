@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod fuzz;
+mod learn;
 mod product;
 mod refusal;
 mod renewal;
@@ -24,7 +25,7 @@ use self::{
 };
 use crate::{
     Connector, Dialer, Outcome, Steps, Target, causes,
-    connector::{CONNECT_TIMEOUT, Farewell, Renewer},
+    connector::{CONNECT_TIMEOUT, Farewell, LEARNING, Renewer},
     dialer::Duplex,
     scrub::Scrubber,
     tls::{self, TlsMode, TlsSettings},
@@ -74,6 +75,8 @@ async fn test<'a>(target: &'a Target, dialer: &Dialer, steps: &mut Steps) -> Res
     session.read_one_row().await?;
     session.refuse_what_does_not_exist().await?;
     steps.done(None);
+    // What keeps its answer to itself for so long is no worse for that.
+    let _ = tokio::time::timeout(LEARNING, session.learn(&mut steps.learned)).await;
     let server_version = session.server_version();
     let farewell = Box::pin(async move { session.wire.terminate().await });
     Ok((Outcome { status, server_version }, farewell))
@@ -91,7 +94,7 @@ async fn connect<'a>(target: &'a Target, dialer: &Dialer, steps: &mut Steps) -> 
         steps.begin(StepName::Secure);
         ask_for_tls(&mut stream).await?;
         let stream = tls::secure(&tls, dialer.system_roots(), host, PRODUCT, stream).await?;
-        steps.done(tls::version(&stream));
+        tls::secured(&stream, steps);
         let binding = tls::channel_binding(&stream);
         Session::new(target, tls, binding, Box::new(stream))
     };

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use dataflow_model::{Step, StepName, StepStatus};
+use dataflow_model::{Learned, Step, StepName, StepStatus};
 
 /// Tells each step once it is over. Steps are begun in the order of their plan.
 pub struct Steps {
@@ -10,6 +10,8 @@ pub struct Steps {
     tell: Box<dyn FnMut(Step) + Send>,
     running: Option<(StepName, Instant)>,
     told: Vec<StepName>,
+    /// What the test found out along the way.
+    pub learned: Learned,
 }
 
 impl Steps {
@@ -21,7 +23,7 @@ impl Steps {
 
     #[must_use]
     pub fn of(plan: &'static [StepName], tell: impl FnMut(Step) + Send + 'static) -> Self {
-        Self { plan, tell: Box::new(tell), running: None, told: Vec::new() }
+        Self { plan, tell: Box::new(tell), running: None, told: Vec::new(), learned: Learned::default() }
     }
 
     /// Begins `step`; one that is still running ends well, without a detail.

@@ -25,7 +25,7 @@ pub use roots::SystemRoots;
 pub use settings::{TlsMode, TlsSettings};
 pub use verifier::Verifier;
 
-use crate::causes;
+use crate::{Steps, causes};
 
 /// Sets TLS up over `stream`, on which the protocol has just agreed to begin it.
 ///
@@ -68,6 +68,19 @@ pub fn version<S>(stream: &TlsStream<S>) -> Option<String> {
         _ => return None,
     };
     Some(version.to_owned())
+}
+
+/// A second since 1970 as RFC 3339, of a server that tells when something ends.
+#[must_use]
+pub fn timestamp(second: i64) -> Option<String> {
+    Some(certificate::timestamp(second)).filter(|text| !text.is_empty())
+}
+
+/// Ends the step that secures a connection, with the version that was agreed on; notes when the server's certificate ends.
+pub fn secured<S>(stream: &TlsStream<S>, steps: &mut Steps) {
+    let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    steps.learned.certificate_ends_at = leaf.and_then(certificate::end);
+    steps.done(version(stream));
 }
 
 /// `tls-server-end-point` channel binding (RFC 5929) of the server's certificate; `None` where its signature names no hash.

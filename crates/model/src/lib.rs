@@ -28,7 +28,7 @@ pub use draft::{Draft, FieldError, FieldInput};
 pub use field::{FieldPath, FieldValue, PublicFields, SecretFields};
 pub use name::{ConnectionName, NameError, Tag, WorkspaceName};
 pub use paste::{PasteError, Pasted};
-pub use report::{Cause, Step, StepName, StepStatus, TestError, TestReport, TestStatus};
+pub use report::{Cause, Learned, Step, StepName, StepStatus, TestError, TestReport, TestStatus};
 pub use secret::Secret;
 pub use snippets::{Snippet, snippets};
 pub use workflow::{Workflow, WorkflowKind};

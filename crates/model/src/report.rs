@@ -240,4 +240,43 @@ pub struct TestReport {
     pub host: Option<String>,
     pub steps: Vec<Step>,
     pub error: Option<TestError>,
+    #[serde(default, skip_serializing_if = "Learned::is_nothing")]
+    pub learned: Learned,
+}
+
+/// What a test found out beside whether it works. What the server does not tell this login is absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "certificate_ends_at": "2027-03-01T00:00:00Z", "password_ends_at": "2027-01-01T00:00:00Z", "is_superuser": false,
+    "privileges": ["creates databases"], "connections": {"open": 12, "allowed": 100}
+}))]
+pub struct Learned {
+    /// When the server's certificate ends. RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_ends_at: Option<String>,
+    /// When the login's password ends. RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_ends_at: Option<String>,
+    /// Whether the login may do whatever it wants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_superuser: Option<bool>,
+    /// What it may do beyond what one that reads may, in a few words each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub privileges: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<OpenConnections>,
+}
+
+/// How many connections the server has open, of how many that it allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct OpenConnections {
+    pub open: u32,
+    pub allowed: u32,
+}
+
+impl Learned {
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }

@@ -44,6 +44,10 @@ pub const ACTIONS: &[(&str, &str)] = &[
     ("connection.login_not_retired", "Login not retired"),
     ("connection.rotation_policy_set", "Rotation of the password planned"),
     ("connection.rotation_policy_removed", "Plan of rotations removed"),
+    ("connection.health_schedule_set", "Tests by itself planned"),
+    ("connection.health_schedule_removed", "Plan of tests removed"),
+    ("health_schedule.set", "Tests of many connections planned"),
+    ("health_schedule.removed", "Plan of tests of many connections removed"),
     ("connection.purge_version", "Older version purged"),
     ("connection.delete", "Connection deleted"),
     ("connection.restore", "Connection brought back"),
@@ -89,11 +93,18 @@ pub const ACTIONS: &[(&str, &str)] = &[
 ];
 
 /// What is listed of a connection beside its events, and the same for people: no event, since its row is kept elsewhere.
-pub const OF_CONNECTIONS: [(&str, &str); 3] =
-    [(CHECKED, "Test run"), (FIRST_USED, "Used for the first time"), (FAILED, "A workflow could not connect")];
+pub const OF_CONNECTIONS: [(&str, &str); 5] = [
+    (CHECKED, "Test run"),
+    (FIRST_USED, "Used for the first time"),
+    (FAILED, "A workflow could not connect"),
+    (UNHEALTHY, "Became unhealthy"),
+    (HEALTHY, "Became healthy"),
+];
 pub const CHECKED: &str = "connection.checked";
 pub const FIRST_USED: &str = "workflow.first_used";
 pub const FAILED: &str = "workflow.failed";
+pub const UNHEALTHY: &str = "connection.unhealthy";
+pub const HEALTHY: &str = "connection.healthy";
 
 /// What an action is called for people.
 #[must_use]

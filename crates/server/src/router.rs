@@ -22,13 +22,17 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    api::{self, extract::authenticate},
+    api::{
+        self,
+        extract::{Authenticated, authenticate},
+    },
     app::App,
     config::PublicConfig,
     error::Error,
     faults,
     hosts::HostAllowlist,
     listen::PeerAddress,
+    ops::health,
     store, studio,
     throttle::Kind,
 };
@@ -136,9 +140,12 @@ async fn ready(State(app): State<Arc<App>>, parts: Parts) -> Result<(StatusCode,
     Ok((StatusCode::OK, "ready\n"))
 }
 
-/// What this node counts, for whoever has a token: it names no connection.
-async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.render())
+/// What this node counts, for whoever has a token, which names no connection; and how those of the token's workspace stand that are tested by
+/// themselves.
+async fn metrics(State(app): State<Arc<App>>, Authenticated(caller): Authenticated) -> Result<impl IntoResponse, Error> {
+    let mut text = app.metrics.render();
+    text.push_str(&health::gauges::render(&app, &caller).await?);
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
 }
 
 #[cfg(test)]

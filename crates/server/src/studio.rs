@@ -16,6 +16,7 @@ mod fields;
 mod form;
 mod gallery;
 mod groups;
+mod health;
 mod history;
 mod list;
 mod names;
@@ -68,6 +69,9 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/w/{workspace}/connections/{name}/second-login/remove", post(second_login::remove))
         .route("/w/{workspace}/connections/{name}/second-login/retire", post(second_login::retire))
         .route("/w/{workspace}/connections/{name}/rotation-policy", get(rotation_policy::show).post(rotation_policy::set))
+        .route("/w/{workspace}/connections/{name}/health-schedule", get(health::show_own).post(health::set_own))
+        .route("/w/{workspace}/health", get(health::show))
+        .route("/w/{workspace}/health/schedule", get(health::show_schedule).post(health::set_schedule))
         .route("/w/{workspace}/connections/{name}/dependents", get(dependents::show))
         .route("/w/{workspace}/connections/{name}/users", get(users::show).post(users::set))
         .route("/w/{workspace}/compare", get(compare::show))

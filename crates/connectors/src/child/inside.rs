@@ -91,12 +91,12 @@ async fn run(asked: Asked, roots: SystemRoots) -> io::Result<()> {
     let tested = tokio::time::timeout(deadline, done).await;
     let failed = |error: TestError, steps: &mut Steps| {
         steps.fail();
-        End::failed(error)
+        End { learned: std::mem::take(&mut steps.learned), ..End::failed(error) }
     };
     let end = match tested {
         Ok(Ok((Outcome { status, server_version }, farewell))) => {
             steps.skip_rest();
-            tell(&Line::End(End { status, server_version, error: None }))?;
+            tell(&Line::End(End { status, server_version, error: None, learned: std::mem::take(&mut steps.learned) }))?;
             // The parent lets go once the report has gone where it was asked for: what is left holds nobody up then.
             let _ = hears_within(LEAVING);
             farewell.await;

@@ -178,6 +178,7 @@ impl Conversation {
             status: end.status,
             duration_ms: milliseconds(self.begun),
             server_version: end.server_version,
+            learned: end.learned,
             checked_at: self.checked_at,
             from: self.from,
             host: None,

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use dataflow_model::{FieldPath, PublicFields, Secret, Step, TestError, TestStatus};
+use dataflow_model::{FieldPath, Learned, PublicFields, Secret, Step, TestError, TestStatus};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -96,10 +96,12 @@ pub(super) struct End {
     pub status: TestStatus,
     pub server_version: Option<String>,
     pub error: Option<TestError>,
+    #[serde(default)]
+    pub learned: Learned,
 }
 
 impl End {
     pub(super) fn failed(error: TestError) -> Self {
-        Self { status: TestStatus::Failed, server_version: None, error: Some(error) }
+        Self { status: TestStatus::Failed, server_version: None, error: Some(error), learned: Learned::default() }
     }
 }

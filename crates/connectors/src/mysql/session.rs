@@ -100,6 +100,55 @@ pub async fn text(wire: &mut Wire, sql: &str) -> Result<String, Failure> {
     Ok(text)
 }
 
+/// Most rows of an answer that are read, and most columns.
+const ROWS_MAX: usize = 64;
+
+/// The rows that a statement gives, as text; beyond [`ROWS_MAX`] they are read and left out.
+pub async fn rows(wire: &mut Wire, sql: &str) -> Result<Vec<Vec<Option<String>>>, Failure> {
+    wire.command(QUERY, sql.as_bytes()).await?;
+    let head = wire.read().await?;
+    let [columns @ 1..=64] = head.as_slice() else { return Err(refused(&head)) };
+    for _ in 0..*columns {
+        expect(wire, |_column| true).await?;
+    }
+    expect(wire, is_end).await?;
+    let mut rows = Vec::new();
+    loop {
+        let answer = wire.read().await?;
+        if is_end(&answer) {
+            return Ok(rows);
+        }
+        if answer.first() == Some(&0xff) {
+            return Err(refused(&answer));
+        }
+        if rows.len() < ROWS_MAX {
+            rows.push(columns_of(&answer).ok_or(Failure::Malformed)?);
+        }
+    }
+}
+
+/// The columns of a row of text, each after its length.
+pub(super) fn columns_of(mut row: &[u8]) -> Option<Vec<Option<String>>> {
+    let mut columns = Vec::new();
+    while let [first, rest @ ..] = row {
+        let (length, rest) = match (first, rest) {
+            (0xfb, rest) => {
+                columns.push(None);
+                row = rest;
+                continue;
+            }
+            (0xfc, [a, b, rest @ ..]) => (usize::from(u16::from_le_bytes([*a, *b])), rest),
+            (0xfd, [a, b, c, rest @ ..]) => (usize::try_from(u32::from_le_bytes([*a, *b, *c, 0])).ok()?, rest),
+            (0xfc..=0xff, _) => return None,
+            (length, rest) => (usize::from(*length), rest),
+        };
+        let (text, rest) = rest.split_at_checked(length)?;
+        columns.push(Some(String::from_utf8_lossy(text).into_owned()));
+        row = rest;
+    }
+    Some(columns)
+}
+
 /// Says good-bye, so that the server logs no broken connection. Whether it hears it does not matter.
 pub async fn quit(wire: &mut Wire) {
     let _ = wire.command(QUIT, &[]).await;

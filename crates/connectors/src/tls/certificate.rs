@@ -43,6 +43,11 @@ fn describe_one(der: &CertificateDer<'_>) -> Certificate {
     }
 }
 
+/// When it ends, as RFC 3339.
+pub(super) fn end(der: &CertificateDer<'_>) -> Option<String> {
+    parse(der).map(|certificate| timestamp(certificate.validity().not_after.timestamp()))
+}
+
 /// Host names and addresses: the alternative names, or the common name where there are none.
 fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     let listed = alternative_names(certificate);
@@ -185,7 +190,7 @@ fn pem(der: &CertificateDer<'_>) -> String {
     out
 }
 
-fn timestamp(seconds: i64) -> String {
+pub(super) fn timestamp(seconds: i64) -> String {
     OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
 }
 

@@ -98,7 +98,8 @@ pub struct ActivityParams {
     /// Who acted: an e-mail, `token NAME` or `shell`.
     pub actor: Option<String>,
     /// The name of a connection: then tests of it with what they came to (`connection.checked`) are listed, too, and workflows that used it for
-    /// the first time (`workflow.first_used`) or could not connect (`workflow.failed`, the last time of each).
+    /// the first time (`workflow.first_used`) or could not connect (`workflow.failed`, the last time of each), and when it became unhealthy
+    /// or healthy again (`connection.unhealthy`, `connection.healthy`). Tests by a schedule are left out, unless `actor=schedule` asks for them.
     pub connection: Option<String>,
     /// One of `connection.edit`, `credentials.read` and so on.
     pub action: Option<String>,

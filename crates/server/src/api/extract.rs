@@ -207,6 +207,22 @@ impl<S: Send + Sync> FromRequestParts<S> for Versioned {
     }
 }
 
+/// `…/workspaces/{workspace}/health-schedules/{scope}`
+pub struct Scoped {
+    pub workspace: String,
+    pub scope: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Scoped {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let path = path_params(parts, state).await?;
+        let workspace = param(&path, "workspace").ok_or(Error::NotFound("workspace"))?;
+        Ok(Self { workspace, scope: param(&path, "scope").unwrap_or_default() })
+    }
+}
+
 /// The query string, typed; an unknown or repeated member is refused.
 pub struct Asked<T>(pub T);
 

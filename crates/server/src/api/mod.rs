@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod dependents;
 pub mod extract;
 pub mod groups;
+pub mod health;
 pub mod openapi;
 pub mod people;
 pub mod rotation_policies;

@@ -17,7 +17,7 @@ use utoipa::openapi::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    activity, aliases, checks, compare, connections, credentials, dependents, extract, groups, people, rotation_policies,
+    activity, aliases, checks, compare, connections, credentials, dependents, extract, groups, health, people, rotation_policies,
     rotations, scans, second_logins, settings, tokens, tombstones, types, users, versions, workspaces,
 };
 use crate::{app::App, error::Problem};
@@ -102,6 +102,11 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
             rotation_policies::set_rotation_policy,
             rotation_policies::remove_rotation_policy
         ))
+        .routes(routes!(health::list_health))
+        .routes(routes!(health::list_health_schedules))
+        .routes(routes!(health::show_health_schedule, health::put_health_schedule, health::remove_health_schedule))
+        .routes(routes!(health::show_connection_health))
+        .routes(routes!(health::put_connection_schedule, health::remove_connection_schedule))
         .routes(routes!(dependents::list_dependents))
         .routes(routes!(aliases::list_aliases))
         .routes(routes!(aliases::remove_alias))

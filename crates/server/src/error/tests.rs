@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use anyhow::anyhow;
 use axum::{http::header, response::IntoResponse as _};
-use dataflow_model::{Cause, TestError, TestStatus};
+use dataflow_model::{Cause, Learned, TestError, TestStatus};
 
 use super::*;
 
@@ -25,6 +25,7 @@ pub fn failed_report() -> TestReport {
         host: None,
         steps: Vec::new(),
         error: Some(error),
+        learned: Learned::default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a server does by itself, one file per job. A job that fails says so in the log and tries again; no request waits for one.
 
 mod chain_audit;
+mod check_health;
 mod flush_uses;
 pub(crate) mod follow_changes;
 pub mod purge;
@@ -38,6 +39,7 @@ pub struct Jobs {
 pub fn start(app: &Arc<App>) -> Jobs {
     let mut jobs = Jobs { running_on: watch::channel(()).0, all: JoinSet::new() };
     jobs.start("chain_audit", app, chain_audit::run);
+    jobs.start("check_health", app, check_health::run);
     jobs.start("flush_uses", app, flush_uses::run);
     jobs.start("follow_changes", app, follow_changes::run);
     jobs.start("purge", app, purge::run);

@@ -28,6 +28,8 @@ pub const EVERY: i64 = 3_600 * SECOND;
 const ASK_EVERY: Duration = Duration::from_mins(1);
 /// Checks that are kept of a connection.
 pub const CHECKS_KEPT: i64 = 1_000;
+/// The same of those that clients told of, which take none of the others' room.
+pub const CLIENT_CHECKS_KEPT: i64 = 100;
 /// Rows that one transaction deletes at most: nobody who saves waits longer than for these.
 const BATCH: i64 = 500;
 /// Connections that one run thins out at most, of each table.
@@ -80,11 +82,13 @@ async fn purge(app: &App, now: i64) -> Result<()> {
     ] {
         delete_all(app, &batch).await?;
     }
-    let mut read = app.store.read().await?;
-    let checked = store::connections_with_more_checks(&mut read, CHECKS_KEPT, CONNECTIONS).await?;
-    drop(read);
-    for connection in checked {
-        delete_all(app, &Batch::Checks { connection, kept: CHECKS_KEPT }).await?;
+    for (from_client, kept) in [(false, CHECKS_KEPT), (true, CLIENT_CHECKS_KEPT)] {
+        let mut read = app.store.read().await?;
+        let checked = store::connections_with_more_checks(&mut read, (from_client, kept), CONNECTIONS).await?;
+        drop(read);
+        for connection in checked {
+            delete_all(app, &Batch::Checks { connection, from_client, kept }).await?;
+        }
     }
     match settings::in_force(app).await {
         Ok(retention) => by_age(app, now, retention).await,
@@ -107,10 +111,12 @@ async fn by_age(app: &App, now: i64, retention: Retention) -> Result<()> {
     let before = |days: i64| now - days.saturating_mul(DAY);
     if let Some(checked_before) = retention.check_days.map(before) {
         delete_all(app, &Batch::OldChecks { checked_before }).await?;
+        delete_all(app, &Batch::OldHealthChanges { changed_before: checked_before }).await?;
     }
     if let Some(before) = retention.restore_days.map(before) {
         delete_all(app, &Batch::SecondLogins { deleted_before: before }).await?;
         delete_all(app, &Batch::RotationPolicies { deleted_before: before }).await?;
+        delete_all(app, &Batch::HealthSchedules { deleted_before: before }).await?;
         delete_all(app, &Batch::Deleted { before }).await?;
     }
     if let Some(before) = retention.workflow_days.map(before) {

@@ -97,6 +97,7 @@ pub enum Action {
     EditConnections,
     RotatePasswords,
     DeleteConnections,
+    ScheduleTests,
     PurgeVersions,
     HaveTokens,
     CreateOwnTokens,
@@ -135,6 +136,7 @@ pub const TABLE: &[(Action, &[Role], Look)] = &[
     (Action::EditConnections, &[Editor, Admin], Look::None),
     (Action::RotatePasswords, &[Editor, Admin], Look::Lately),
     (Action::DeleteConnections, &[Editor, Admin], Look::None),
+    (Action::ScheduleTests, &[Admin], Look::None),
     (Action::PurgeVersions, &[Admin], Look::Lately),
     (Action::HaveTokens, &[Viewer, User, Editor, Admin], Look::None),
     (Action::CreateOwnTokens, &[Viewer, User, Editor, Admin], Look::Lately),
@@ -157,7 +159,8 @@ impl Action {
     fn is_over_workspace(self) -> bool {
         matches!(
             self,
-            Self::ManageTokens
+            Self::ScheduleTests
+                | Self::ManageTokens
                 | Self::SeePeople
                 | Self::ManagePeople
                 | Self::SeeActivity
@@ -178,6 +181,7 @@ impl Action {
             Self::EditConnections => "edit connections",
             Self::RotatePasswords => "rotate passwords",
             Self::DeleteConnections => "delete connections",
+            Self::ScheduleTests => "decide how often connections are tested by themselves",
             Self::PurgeVersions => "purge older versions",
             Self::HaveTokens => "see and revoke one's own tokens",
             Self::CreateOwnTokens => "create tokens",

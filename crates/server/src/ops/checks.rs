@@ -12,7 +12,8 @@ use uuid::Uuid;
 use super::{
     access::{Action, Caller, authorise, authorise_name},
     connections::{self, read_type},
-    credentials::servable,
+    credentials::{Servable, servable},
+    health,
     list::status_word,
     paging::{Page, Paging},
     rows::VersionContent,
@@ -166,7 +167,7 @@ async fn keep(app: &App, record: &Record, report: &TestReport) -> Result<()> {
     // Of two tests that end at once, the second adds to what the first left.
     store::hold_connection_by_id(&mut write, &id).await?;
     let Some(row) = store::connection_by_id(&mut write, &id).await? else { return Ok(()) };
-    keep_in(&mut write, app.clock.now(), row, (record.version, &record.by), report).await?;
+    keep_in(app, &mut write, app.clock.now(), row, (record.version, &record.by), report).await?;
     write.commit_quietly().await?;
     app.counts.forget();
     Ok(())
@@ -175,21 +176,14 @@ async fn keep(app: &App, record: &Record, report: &TestReport) -> Result<()> {
 /// The same in a transaction that holds the connection: a check of one of its versions. Gives its row with the check in it, if that version
 /// serves.
 pub(super) async fn keep_in(
+    app: &App,
     write: &mut Write,
     now: i64,
     mut row: ConnectionRow,
     (version, by): (i64, &str),
     report: &TestReport,
 ) -> Result<ConnectionRow> {
-    let check = CheckRow {
-        id: random_uuid().to_string(),
-        connection_id: row.id.clone(),
-        version,
-        status: report.status.as_str().to_owned(),
-        report: serde_json::to_string(report).context("write a report as JSON").map_err(Error::Internal)?,
-        checked_at: now,
-        checked_by: by.to_owned(),
-    };
+    let check = check_row((&row.id, version), by, now, report)?;
     store::insert_check(write, &check).await?;
     if row.version == version && row.deleted_at.is_none() {
         row.checked_at = Some(now);
@@ -200,8 +194,30 @@ pub(super) async fn keep_in(
         if store::record_check_on_connection(write, &row).await? {
             store::replace_status(write, &row, &status_word(row.check_status.as_deref())).await?;
         }
+        health::state::observe(app, write, &row, report, now).await?;
     }
     Ok(row)
+}
+
+/// A report as it is kept.
+fn check_row((connection_id, version): (&str, i64), by: &str, now: i64, report: &TestReport) -> Result<CheckRow> {
+    Ok(CheckRow {
+        id: random_uuid().to_string(),
+        connection_id: connection_id.to_owned(),
+        version,
+        status: report.status.as_str().to_owned(),
+        report: serde_json::to_string(report).context("write a report as JSON").map_err(Error::Internal)?,
+        checked_at: now,
+        checked_by: by.to_owned(),
+        took_micros: Some(micros(report.duration_ms)),
+        from_client: report.from == from_client::CLIENT,
+    })
+}
+
+/// Keeps what a test came to that a schedule asked for.
+pub(super) async fn keep_scheduled(app: &App, connection: &Servable, report: &TestReport) -> Result<()> {
+    let record = Record { connection: connection.id, version: connection.version, by: "schedule".to_owned() };
+    keep(app, &record, report).await
 }
 
 /// A few words for the list: “Healthy”, or what stopped it.
@@ -236,6 +252,22 @@ pub struct Check {
     pub report: TestReport,
 }
 
+/// The last check of the version that serves that ran here, and the last that a client told of.
+pub async fn last_of_each(app: &App, caller: &Caller, workspace: &str, name: &str) -> Result<[Option<Check>; 2]> {
+    let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
+    let mut read = app.store.read().await?;
+    let (row, _) = connections::current(app, &mut read, &workspace, name).await?;
+    let here = store::last_check(&mut read, (&row.id, row.version), false).await?;
+    let there = store::last_check(&mut read, (&row.id, row.version), true).await?;
+    Ok([here.map(read_check).transpose()?, there.map(read_check).transpose()?])
+}
+
+fn read_check(row: CheckRow) -> Result<Check> {
+    let report = serde_json::from_str(&row.report)
+        .map_err(|error| Error::Internal(anyhow!(error).context("a kept report does not parse")))?;
+    Ok(Check { id: row.id, version: row.version, by: row.checked_by, report })
+}
+
 /// A page of a connection's checks, newest first.
 pub async fn list(app: &App, caller: &Caller, workspace: &str, name: &str, paging: &Paging) -> Result<Page<Check>> {
     let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
@@ -244,11 +276,6 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str, name: &str, pagin
     let (row, _) = connections::current(app, &mut read, &workspace, name).await?;
     let rows = store::list_checks(&mut read, &row.id, (at, &id), paging.rows_to_read()?).await?;
     let page = paging.page(rows, |row| (row.checked_at.to_string(), row.id.clone()))?;
-    let mut checks = Vec::with_capacity(page.rows.len());
-    for row in page.rows {
-        let report = serde_json::from_str(&row.report)
-            .map_err(|error| Error::Internal(anyhow!(error).context("a kept report does not parse")))?;
-        checks.push(Check { id: row.id, version: row.version, by: row.checked_by, report });
-    }
-    Ok(Page { rows: checks, next: page.next })
+    let rows = page.rows.into_iter().map(read_check).collect::<Result<_>>()?;
+    Ok(Page { rows, next: page.next })
 }

@@ -12,6 +12,7 @@ use dataflow_vault::random_uuid;
 use super::{
     access::{Action, Caller, authorise, authorise_name},
     dependents::{self, Failing},
+    health,
     idempotency::begin,
     list::search_words,
     names,
@@ -160,6 +161,7 @@ async fn make(app: &App, caller: &Caller, workspace: &str, draft: Draft, copied_
     store::insert_connection(&mut write, &row).await.map_err(taken(&row.name))?;
     store::insert_version(&mut write, &version).await?;
     store::put_words(&mut write, &row, &search_words(Some(kind), &row, &content.settled.public)).await?;
+    health::follow_one(app, &mut write, &row).await?;
     let mut detail = serde_json::json!({"type": kind.id, "version": 1});
     Origin::note(copied_from.as_ref(), &mut detail);
     note_weak(&mut detail, kind, &content.settled.public);

@@ -14,6 +14,7 @@ pub mod counts;
 pub mod credentials;
 pub mod dependents;
 pub mod groups;
+pub mod health;
 pub mod history;
 pub mod idempotency;
 pub mod keys;

@@ -81,6 +81,7 @@ pub async fn repoint(app: &App, caller: &Caller, workspace: &str, name: &str, re
         return Err(Error::VersionConflict);
     }
     store::remove_words(&mut write, &row).await?;
+    store::leave_schedules(&mut write, &row.id).await?;
     let mut led: BTreeSet<&str> = aliases.iter().map(|alias| alias.name.as_str()).collect();
     led.insert(&row.name);
     for name in &led {

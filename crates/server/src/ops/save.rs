@@ -8,6 +8,7 @@ use super::{
     access::Caller,
     checks,
     connections::{Connection, address, replace_words, view},
+    health,
     promote::Origin,
     rotations::{
         policy,
@@ -120,9 +121,16 @@ pub(super) async fn save(app: &App, caller: &Caller, mut write: Write, next: Nex
         retires = Box::pin(exchange(app, caller, &mut write, changing)).await?;
     }
     if let Some(report) = act.report() {
-        row = checks::keep_in(&mut write, now, row, (number, &caller.label()), report).await?;
+        row = checks::keep_in(app, &mut write, now, row, (number, &caller.label()), report).await?;
     }
     replace_words(&mut write, &row, kind, public).await?;
+    if row.tags != before.tags {
+        health::follow_one(app, &mut write, &row).await?;
+    }
+    if version.fingerprint != old_version.fingerprint && row.checked_at.is_none() {
+        // How it stands is to be known soon.
+        store::hasten_test(&mut write, &row.id, now).await?;
+    }
     let changed = changed_fields(&old, &version)?;
     policy::begin_turn(app, &mut write, (&row, &changed), now).await?;
     let event =

@@ -7,7 +7,7 @@ use dataflow_model::{FieldError, PublicFields};
 use super::{
     access::{Action, Caller, authorise, authorise_name},
     connections::{self, Connection, Precondition},
-    dependents,
+    dependents, health,
     idempotency::begin,
     list::search_words,
     paging::{Page, Paging},
@@ -102,6 +102,7 @@ pub async fn delete(app: &App, caller: &Caller, workspace: &str, name: &str, rem
         return Err(Error::VersionConflict);
     }
     store::remove_words(&mut write, &row).await?;
+    store::leave_schedules(&mut write, &row.id).await?;
     let mut detail = serde_json::json!({"version": row.version, "dependents": impact.total});
     audit::note(&mut detail, "use_instead", row.use_instead.as_deref());
     // Nothing is retired of what is deleted: whoever has its password still gets in.
@@ -197,6 +198,7 @@ pub async fn restore(app: &App, caller: &Caller, workspace: &str, name: &str, pr
     }
     let public: PublicFields = VersionContent::read(&version)?.public;
     store::put_words(&mut write, &row, &search_words(app.catalogue.get(&row.type_id), &row, &public)).await?;
+    health::follow_one(app, &mut write, &row).await?;
     let mut detail = serde_json::json!({"version": row.version});
     audit::note(&mut detail, "aliases_lost", Some(lost).filter(|lost| !lost.is_empty()));
     let event = Event { at: now, workspace_id: Some(workspace_id), action: "connection.restore", object: &row.name, detail };

@@ -1,6 +1,6 @@
 //! What the page Activity asks for: changes and counts of reads, each by the filter that is narrowest.
 
-use super::{AuditRow, Handle, ReadsRow, Result, fetch};
+use super::{AuditRow, Handle, HealthChangeRow, ReadsRow, Result, fetch};
 
 /// Which events to show. An empty text asks for all.
 #[derive(Debug, Clone, Copy)]
@@ -132,14 +132,39 @@ pub struct NamedCheckRow {
     pub checked_by: String,
 }
 
-/// Checks of all that bore the name of the query's connection, newest first.
+/// Changes of how all stood that bore the name of the query's connection, to a state, newest first.
+pub async fn list_named_health_changes(
+    handle: &mut impl Handle,
+    query: &ActivityQuery<'_>,
+    state: &str,
+) -> Result<Vec<HealthChangeRow>> {
+    fetch!(
+        handle,
+        fetch_all,
+        HealthChangeRow,
+        "SELECT h.* FROM connections c JOIN health_changes h ON h.connection_id = c.id \
+         WHERE c.workspace_id = $1 AND c.name_key = $2 AND c.name = $3 AND h.state = $4 AND h.at >= $5 \
+         AND (h.at, h.id) < ($6, $7) ORDER BY h.at DESC, h.id DESC LIMIT $8",
+        query.workspace_id,
+        query.connection.to_ascii_lowercase(),
+        query.connection,
+        state,
+        query.since,
+        query.before.0,
+        query.before.1,
+        query.limit
+    )
+}
+
+/// Checks of all that bore the name of the query's connection, newest first; those that a schedule asked for only by its name, since there are many
+/// and what they came to is told by [`list_named_health_changes`].
 pub async fn list_named_checks(handle: &mut impl Handle, query: &ActivityQuery<'_>) -> Result<Vec<NamedCheckRow>> {
     fetch!(
         handle,
         fetch_all,
         NamedCheckRow,
         "SELECT k.id, k.version, k.report, k.checked_at, k.checked_by FROM connections c JOIN checks k ON k.connection_id = c.id \
-         WHERE c.workspace_id = $1 AND c.name_key = $2 AND c.name = $3 AND ($4 = '' OR k.checked_by = $4) AND k.checked_at >= $5 \
+         WHERE c.workspace_id = $1 AND c.name_key = $2 AND c.name = $3 AND (($4 = '' AND k.checked_by <> 'schedule') OR k.checked_by = $4) AND k.checked_at >= $5 \
          AND (k.checked_at, k.id) < ($6, $7) ORDER BY k.checked_at DESC, k.id DESC LIMIT $8",
         query.workspace_id,
         query.connection.to_ascii_lowercase(),

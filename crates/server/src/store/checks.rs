@@ -12,12 +12,16 @@ pub struct CheckRow {
     pub report: String,
     pub checked_at: i64,
     pub checked_by: String,
+    pub took_micros: Option<i64>,
+    /// Whether a client ran it and told of it.
+    pub from_client: bool,
 }
 
 pub async fn insert_check(write: &mut Write, row: &CheckRow) -> Result<()> {
     execute!(
         write,
-        "INSERT INTO checks (id, connection_id, version, status, report, checked_at, checked_by) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO checks (id, connection_id, version, status, report, checked_at, checked_by, took_micros, from_client) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         &row.id,
         &row.connection_id,
         row.version,
@@ -25,6 +29,8 @@ pub async fn insert_check(write: &mut Write, row: &CheckRow) -> Result<()> {
         &row.report,
         row.checked_at,
         &row.checked_by,
+        row.took_micros,
+        row.from_client,
     )?;
     Ok(())
 }
@@ -40,11 +46,21 @@ pub async fn list_checks(
         handle,
         fetch_all,
         CheckRow,
-        "SELECT id, connection_id, version, status, report, checked_at, checked_by FROM checks WHERE connection_id = $1 \
+        "SELECT id, connection_id, version, status, report, checked_at, checked_by, took_micros, from_client FROM checks WHERE connection_id = $1 \
          AND (checked_at < $2 OR (checked_at = $2 AND id < $3)) ORDER BY checked_at DESC, id DESC LIMIT $4",
         connection_id,
         before.0,
         before.1,
         limit
     )
+}
+
+/// The last check of a version that ran here, or that a client told of.
+pub async fn last_check(
+    handle: &mut impl Handle,
+    (connection_id, version): (&str, i64),
+    from_client: bool,
+) -> Result<Option<CheckRow>> {
+    let sql = "SELECT * FROM checks WHERE connection_id = $1 AND version = $2 AND from_client = $3 ORDER BY checked_at DESC, id DESC LIMIT 1";
+    fetch!(handle, fetch_optional, CheckRow, sql, connection_id, version, from_client)
 }

@@ -115,7 +115,13 @@ pub const TABLES: &[Table] = tables! {
         leased_until Number, tries Number, tried_at Number, next_at Number, problem Text;
     rotation_policies [1] connection_id Text, workspace_id Text, every_days Number, at_hour Number, length Number, symbols Text,
         set_at Number, set_by Text, set_by_id Text, mac Bytes, next_at Number, tries Number, tried_at Number, problem Text;
-    checks [1] id Text, connection_id Text, version Number, status Text, report Text, checked_at Number, checked_by Text;
+    checks [1] id Text, connection_id Text, version Number, status Text, report Text, checked_at Number, checked_by Text,
+        took_micros Number, from_client Truth;
+    health_schedules [2] workspace_id Text, scope Text, every_seconds Number, jitter_percent Number, unhealthy_after Number,
+        healthy_after Number, quiet_from Number, quiet_to Number, set_at Number, set_by Text, set_by_id Text, mac Bytes;
+    health [1] connection_id Text, workspace_id Text, scope Text, next_at Number, state Text, since Number, is_failing Truth,
+        streak Number, streak_since Number, passed_at Number;
+    health_changes [1] id Text, connection_id Text, workspace_id Text, at Number, state Text, version Number, cause Text, message Text;
     sightings [4] workspace_id Text, name_key Text, kind Text, workflow Text, first_at Number, last_at Number, uses Number,
         connection_id Text, version Number, used_by Text, used_by_id Text, host Text, failed_at Number,
         failed_version Number;

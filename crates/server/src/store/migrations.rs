@@ -35,6 +35,7 @@ macro_rules! steps {
                 "what databases were asked for",
                 include_str!(concat!("../../../../migrations/", $folder, "/0021_rotation_told.sql")),
             ),
+            ("health", include_str!(concat!("../../../../migrations/", $folder, "/0022_health.sql"))),
         ]
     };
 }

@@ -14,6 +14,7 @@ mod crash;
 mod dependents;
 mod error;
 mod groups;
+mod health;
 mod idempotency;
 mod identities;
 mod instance;
@@ -57,7 +58,7 @@ use self::write::OpenTransaction;
 pub use self::{
     activity::{
         ActivityQuery, NamedCheckRow, SightedRow, former_names, list_events, list_failures, list_first_uses, list_named_checks,
-        list_reads,
+        list_named_health_changes, list_reads,
     },
     aliases::{
         AliasRow, alias, aliases_of, claim_name, count_by_aliases, delete_alias, deleted_under_alias, drop_unused_names,
@@ -68,7 +69,7 @@ pub use self::{
         drop_lines, event, event_before, event_time, events_after, has_event, hold_chain, keep_lines, kept_lines, objects_of,
         oldest_reads, put_chain, reads_between, unchained_events,
     },
-    checks::{CheckRow, insert_check, list_checks},
+    checks::{CheckRow, insert_check, last_check, list_checks},
     connections::{
         ConnectionRow, ListedRow, VERSIONS, VersionRow, connection_by_id, delete_connection, delete_version, hold_connection,
         hold_connection_by_id, insert_connection, insert_version, list_deleted, narrow_connection, narrowed_connections,
@@ -84,6 +85,11 @@ pub use self::{
     },
     error::{Result, StoreError},
     groups::{GroupRow, group, group_by_name, groups, put_group, remove_group},
+    health::{
+        HealthChangeRow, HealthOfRow, HealthRow, HealthScheduleRow, Layer, check_marks, count_health, count_health_schedules,
+        delete_health_schedule, due_in_lane, follow_schedules, hasten_test, health, health_changes, health_schedule,
+        health_schedules, insert_health_change, lanes_due, leave_schedules, list_health, move_test, put_health_schedule, stand,
+    },
     idempotency::{insert_key, key_request},
     identities::{IdentityRow, delete_identities_of, identities_of, identity, insert_identity, linked_people},
     instance::{InstanceRow, insert_instance, instance, is_new, replace_key_ring, tick},
@@ -128,8 +134,8 @@ pub use self::{
         live_tokens_of, narrow_token, revoke_token, token, token_by_hash, touch_token,
     },
     workspaces::{
-        WorkspaceRow, count_in_workspace, delete_workspace, hold_whole_workspace, hold_workspaces, insert_workspace,
-        share_workspace, workspace, workspace_by_name, workspaces, workspaces_of,
+        WorkspaceRow, count_in_workspace, delete_workspace, hold_whole_workspace, hold_workspace, hold_workspaces,
+        insert_workspace, share_workspace, workspace, workspace_by_name, workspaces, workspaces_of,
     },
     write::Write,
 };

@@ -34,14 +34,23 @@ pub enum Batch {
     IdempotencyKeys {
         noted_before: i64,
     },
-    /// All but the newest `kept` checks of a connection.
+    /// All but the newest `kept` checks of a connection that ran here, or that clients told of.
     Checks {
         connection: String,
+        from_client: bool,
         kept: i64,
     },
     /// Checks of any connection.
     OldChecks {
         checked_before: i64,
+    },
+    /// Changes of how a connection stood.
+    OldHealthChanges {
+        changed_before: i64,
+    },
+    /// Schedules that connections had of their own that were deleted before that time.
+    HealthSchedules {
+        deleted_before: i64,
     },
     /// Counts of reads by machines, of any connection.
     OldReads {
@@ -92,18 +101,32 @@ pub async fn delete_batch(write: &mut Write, batch: &Batch, limit: i64) -> Resul
             noted_before,
             limit
         ),
-        Batch::Checks { connection, kept } => execute!(
+        Batch::Checks { connection, from_client, kept } => execute!(
             write,
-            "DELETE FROM checks WHERE id IN (SELECT id FROM checks WHERE connection_id = $1 \
+            "DELETE FROM checks WHERE id IN (SELECT id FROM checks WHERE connection_id = $1 AND from_client = $4 \
              ORDER BY checked_at DESC, id DESC LIMIT $3 OFFSET $2)",
             connection,
             kept,
-            limit
+            limit,
+            from_client
         ),
         Batch::OldChecks { checked_before } => execute!(
             write,
             "DELETE FROM checks WHERE id IN (SELECT id FROM checks WHERE checked_at < $1 LIMIT $2)",
             checked_before,
+            limit
+        ),
+        Batch::OldHealthChanges { changed_before } => execute!(
+            write,
+            "DELETE FROM health_changes WHERE id IN (SELECT id FROM health_changes WHERE at < $1 LIMIT $2)",
+            changed_before,
+            limit
+        ),
+        Batch::HealthSchedules { deleted_before } => execute!(
+            write,
+            "DELETE FROM health_schedules WHERE scope IN (SELECT s.scope FROM health_schedules s \
+             JOIN connections c ON s.scope = ':connection:' || c.id WHERE c.deleted_at < $1 LIMIT $2)",
+            deleted_before,
             limit
         ),
         Batch::OldReads { read_before } => execute!(
@@ -153,10 +176,14 @@ pub async fn delete_batch(write: &mut Write, batch: &Batch, limit: i64) -> Resul
     }
 }
 
-/// Connections that have more than `kept` checks, at most `limit`.
-pub async fn connections_with_more_checks(handle: &mut impl Handle, kept: i64, limit: i64) -> Result<Vec<String>> {
-    let sql = "SELECT connection_id FROM checks GROUP BY connection_id HAVING count(*) > $1 LIMIT $2";
-    let rows = fetch!(handle, fetch_all, (String,), sql, kept, limit)?;
+/// Connections that have more than `kept` checks, from here or from clients, at most `limit`.
+pub async fn connections_with_more_checks(
+    handle: &mut impl Handle,
+    (from_client, kept): (bool, i64),
+    limit: i64,
+) -> Result<Vec<String>> {
+    let sql = "SELECT connection_id FROM checks WHERE from_client = $1 GROUP BY connection_id HAVING count(*) > $2 LIMIT $3";
+    let rows = fetch!(handle, fetch_all, (String,), sql, from_client, kept, limit)?;
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 

@@ -95,6 +95,11 @@ pub async fn share_workspace(write: &mut Write, id: &str) -> Result<()> {
     hold(write, "SELECT 1 FROM workspaces WHERE id = $1 FOR KEY SHARE", id).await
 }
 
+/// Keeps everybody from making something in a workspace until this write ends; whoever had begun is waited for.
+pub async fn hold_workspace(write: &mut Write, id: &str) -> Result<()> {
+    hold(write, "SELECT 1 FROM workspaces WHERE id = $1 FOR UPDATE", id).await
+}
+
 /// Has PostgreSQL hold what a query finds; in SQLite whoever writes is alone.
 async fn hold(write: &mut Write, sql: &'static str, id: &str) -> Result<()> {
     if let Engine::Postgres(connection) = write.engine() {
@@ -119,6 +124,9 @@ pub async fn delete_workspace(write: &mut Write, id: &str) -> Result<bool> {
     execute!(write, "DELETE FROM rotations WHERE workspace_id = $1", id)?;
     execute!(write, "DELETE FROM second_logins WHERE workspace_id = $1", id)?;
     execute!(write, "DELETE FROM rotation_policies WHERE workspace_id = $1", id)?;
+    execute!(write, "DELETE FROM health WHERE workspace_id = $1", id)?;
+    execute!(write, "DELETE FROM health_changes WHERE workspace_id = $1", id)?;
+    execute!(write, "DELETE FROM health_schedules WHERE workspace_id = $1", id)?;
     let sql = "SELECT id, name_key FROM connections WHERE workspace_id = $1";
     let connections: Vec<(String, String)> = fetch!(write, fetch_all, (String, String), sql, id)?;
     for batch in connections.chunks(BATCH) {

@@ -7,7 +7,8 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use dataflow_model::{
-    ConnectionName, ConnectionType, Field, FieldKind, FieldValue, TestReport, TestStatus, WorkspaceName, snippets,
+    ConnectionName, ConnectionType, Field, FieldKind, FieldValue, Learned, TestReport, TestStatus, WorkspaceName,
+    report::OpenConnections, snippets,
 };
 
 use super::{
@@ -21,10 +22,11 @@ use super::{
     session::SignedIn,
     shell::{Place, inside},
     view::{
-        connection::{CheckLine, Connection, Fact, FactValue, FailingNotice, Rotation},
+        connection::{CheckLine, Connection, Fact, FactValue, FailingNotice, Found, Rotation},
         form::Waiting,
+        health::{Chart, ScheduleFact},
         list::detail,
-        parts::{Here, ago, duration, plural},
+        parts::{Here, ago, day, duration, plural},
         rotation_policy::PolicyFact,
         words::Status,
     },
@@ -32,12 +34,15 @@ use super::{
 use crate::{
     api::{connections::millis, extract::Named},
     app::App,
-    clock::parse_rfc3339,
-    ops::{Action, activity, checks, connections, paging::Paging},
+    clock::{DAY, parse_rfc3339},
+    jobs::purge::CHECKS_KEPT,
+    ops::{Action, activity, checks, connections, health, paging::Paging},
 };
 
 /// How many checks and dependents the page shows.
 const SHOWN: usize = 20;
+/// Within how many days an end is one to look at.
+const ENDS_SOON: i64 = 30;
 /// How much of what happened.
 const TOLD: usize = 8;
 
@@ -56,6 +61,9 @@ pub async fn show(
     }
     let last = Paging { cursor: None, limit: Some(SHOWN) };
     let checks = checks::list(&app, &caller, &workspace.name, &named.name, &last).await?.rows;
+    let [here, there] = checks::last_of_each(&app, &caller, &workspace.name, &named.name).await?;
+    let health = health::show(&app, &caller, &workspace.name, &named.name).await?;
+    let marks = health::marks(&app, &caller, &workspace.name, &named.name, CHECKS_KEPT).await?;
     let (used_by, impact) = first(&app, &caller, &workspace.name, &named.name, SHOWN).await?;
     let now = app.clock.now();
     let activity = if Action::SeeActivity.allowed_to(roles) {
@@ -74,6 +82,8 @@ pub async fn show(
         "renamed" => Some("Renamed. Code finds it by this name from now on.".to_owned()),
         "unaliased" => Some("The alias is removed.".to_owned()),
         "planned" => Some("The rotation policy is saved.".to_owned()),
+        "scheduled" => Some("The schedule of its tests is saved.".to_owned()),
+        "unscheduled" => Some("The schedule of its tests is removed.".to_owned()),
         "unplanned" => Some("The rotation policy is removed.".to_owned()),
         "repointed" => Some("Whoever used the other name gets this connection from now on.".to_owned()),
         "restored" => Some(format!("Restored as version {}.", row.version)),
@@ -99,7 +109,7 @@ pub async fn show(
             .map(|(kind, (workspace, name))| snippets(kind, &workspace, &name, &connection.public))
             .unwrap_or_default(),
         steps: Waiting::all(),
-        elsewhere: elsewhere(&checks, row.version, now),
+        elsewhere: elsewhere(here.as_ref(), there.as_ref(), now),
         checks: checks.into_iter().map(|check| check_line(check, now)).collect(),
         used_by,
         impact,
@@ -117,6 +127,10 @@ pub async fn show(
         aliases: alias_lines(&app, &caller, &workspace.name, &named.name).await?,
         narrowed: row.users.is_some(),
         rotates: shell.may.edit && app.tests.is_enabled() && can_rotate(kind, &connection),
+        health: ScheduleFact::of(health.by.as_ref()),
+        may_schedule: shell.may.edit && app.tests.is_enabled(),
+        chart: Chart::of(&marks, now),
+        found: here.as_ref().map(|check| found(&check.report, now)).unwrap_or_default(),
         rotation: connection.rotation.as_ref().map(Rotation::from),
         second_login: connection.second_login.as_ref().map(|login| (login.username.clone(), standing(login))),
         policy: connection
@@ -182,10 +196,37 @@ fn fact(kind: &ConnectionType, field: &Field, connection: &connections::Connecti
     })
 }
 
+/// What a test found out beside whether it works.
+fn found(report: &TestReport, now: i64) -> Vec<Found> {
+    let Learned { certificate_ends_at, password_ends_at, is_superuser, privileges, connections } = &report.learned;
+    let ends = |label: &'static str, at: Option<&String>| {
+        let at = at.and_then(|at| parse_rfc3339(at))?;
+        let days = at.saturating_sub(now).div_euclid(DAY);
+        let words = if at < now { format!("ended {}", ago(now, at)) } else { format!("ends in {}", plural(days, "day")) };
+        Some(Found { label, words: format!("{words}, on {}", day(at)), is_weak: days < ENDS_SOON })
+    };
+    let server = report.server_version.clone().map(|words| Found { label: "Server", words, is_weak: false });
+    let rights = match (is_superuser, privileges.as_slice()) {
+        (Some(true), _) => Some(("Superuser: it may do anything".to_owned(), true)),
+        (Some(false), []) => Some(("No superuser".to_owned(), false)),
+        (None, []) => None,
+        (_, some) => Some((some.join(", "), false)),
+    };
+    let rights = rights.map(|(words, is_weak)| Found { label: "Login", words, is_weak });
+    let sessions = connections.map(|OpenConnections { open, allowed }| Found {
+        label: "Connections",
+        words: format!("{open} open of {allowed}"),
+        // Nine of ten.
+        is_weak: u64::from(open) * 10 >= u64::from(allowed) * 9,
+    });
+    let (certificate, password) =
+        (ends("Certificate", certificate_ends_at.as_ref()), ends("Password", password_ends_at.as_ref()));
+    [server, certificate, password, rights, sessions].into_iter().flatten().collect()
+}
+
 /// What is to be said where the version that serves works on a client's machine and not from here, or the other way round.
-fn elsewhere(checks: &[checks::Check], version: i64, now: i64) -> Option<String> {
-    let newest = |from: &str| checks.iter().find(|check| check.version == version && check.report.from == from);
-    let (here, there) = (&newest("server")?.report, &newest("client")?.report);
+fn elsewhere(here: Option<&checks::Check>, there: Option<&checks::Check>, now: i64) -> Option<String> {
+    let (here, there) = (&here?.report, &there?.report);
     let place = there.host.as_ref().map_or_else(|| "where it was tested from".to_owned(), |host| format!("on {host}"));
     let told = |report: &TestReport| {
         let words = report.error.as_ref().map_or("healthy", |error| error.code.label());

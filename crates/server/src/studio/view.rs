@@ -10,6 +10,7 @@ pub mod dependents;
 pub mod entry;
 pub mod form;
 pub mod gallery;
+pub mod health;
 pub mod history;
 pub mod list;
 pub mod names;

@@ -11,10 +11,11 @@ use serde_json::Value;
 use crate::{
     api::extract::{BODY_MAX, IDEMPOTENCY_KEY_MAX},
     config::{TESTS_PER_CALLER, TESTS_PER_NODE, TESTS_PER_WORKSPACE},
-    jobs::purge::CHECKS_KEPT,
+    jobs::purge::{CHECKS_KEPT, CLIENT_CHECKS_KEPT},
     listen::HEAD_MAX,
     ops::{
         dependents::settle::SIGHTINGS_MAX,
+        health::schedule::{AFTER_MAX, EVERY_MAX, EVERY_MIN, JITTER_MAX, SCHEDULES_MAX},
         list::{SEARCH_MAX, TYPE_MAX},
         paging::PAGE_MAX,
         people::{EMAIL_MAX, PASSWORD_MAX, PASSWORD_MIN},
@@ -55,6 +56,8 @@ fn the_page_states_every_limit_as_it_is() {
             format!("from {LENGTH_MIN} to {LENGTH_MAX} characters, of which `{SYMBOLS}` may be symbols"),
         ),
         ("days between two rotations by a policy", number(ROTATION_DAYS_MAX)),
+        ("time between two tests by a schedule", format!("from {EVERY_MIN} s to {} days", EVERY_MAX / 86_400)),
+        ("schedules of a workspace", format!("{SCHEDULES_MAX}, besides those that connections have of their own")),
         ("life of a token", format!("{DAYS_MAX} days")),
         ("connections that a token is narrowed to", number(NAMES_MAX)),
         ("search of a list", format!("{}; {TERMS} words and filters together", characters(SEARCH_MAX))),
@@ -69,7 +72,10 @@ fn the_page_states_every_limit_as_it_is() {
             format!("{TESTS_PER_CALLER} of a token or account, {TESTS_PER_WORKSPACE} in a workspace, {TESTS_PER_NODE} on a node"),
         ),
         ("one test of a connection", format!("{} s", DEADLINE.as_secs())),
-        ("checks that are kept of a connection", number(CHECKS_KEPT)),
+        (
+            "checks that are kept of a connection",
+            format!("{}, and {CLIENT_CHECKS_KEPT} that clients told of", number(CHECKS_KEPT)),
+        ),
         ("workflows that are kept of a connection", number(SIGHTINGS_MAX)),
         ("findings of a scanned project", format!("{}, in pieces of {PIECE_MAX}", number(FINDINGS_MAX))),
         ("scanned projects of a workspace", number(PROJECTS_MAX)),
@@ -115,6 +121,11 @@ fn the_description_states_every_limit_as_it_is() {
         ("RotationPolicyBody", "length", "maximum", small(LENGTH_MAX)),
         ("RotationPolicyBody", "symbols", "maxLength", SYMBOLS.len()),
         ("RotationPolicyBody", "every_days", "maximum", small(ROTATION_DAYS_MAX)),
+        ("HealthScheduleBody", "every_seconds", "minimum", small(EVERY_MIN)),
+        ("HealthScheduleBody", "every_seconds", "maximum", small(EVERY_MAX)),
+        ("HealthScheduleBody", "jitter_percent", "maximum", small(JITTER_MAX)),
+        ("HealthScheduleBody", "unhealthy_after", "maximum", small(AFTER_MAX)),
+        ("HealthScheduleBody", "healthy_after", "maximum", small(AFTER_MAX)),
         ("TokenRequest", "name", "minLength", 1),
         ("TokenRequest", "name", "maxLength", NAME_MAX),
         ("TokenRequest", "roles", "minItems", 1),
@@ -128,7 +139,15 @@ fn the_description_states_every_limit_as_it_is() {
         ("create_connection", "Idempotency-Key", "minLength", 1),
         ("create_connection", "Idempotency-Key", "maxLength", IDEMPOTENCY_KEY_MAX),
     ];
-    for list in ["list_connections", "list_checks", "list_tokens", "list_members", "list_workspaces"] {
+    for list in [
+        "list_connections",
+        "list_checks",
+        "list_health",
+        "list_health_schedules",
+        "list_tokens",
+        "list_members",
+        "list_workspaces",
+    ] {
         stated.extend([(list, "limit", "minimum", 1), (list, "limit", "maximum", PAGE_MAX)]);
     }
     for (owner, member, keyword, limit) in stated {

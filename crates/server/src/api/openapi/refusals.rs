@@ -2,7 +2,8 @@
 //! its headers. A handler lists its statuses, and as `description` the codes that not every operation with that status has.
 
 use dataflow_model::{
-    Cause, Code, Dependent, FieldError, Impact, Seen, Step, StepName, StepStatus, TestError, TestReport, TestStatus, WorkflowKind,
+    Cause, Code, Dependent, FieldError, Impact, Learned, Seen, Step, StepName, StepStatus, TestError, TestReport, TestStatus,
+    WorkflowKind,
 };
 use utoipa::openapi::{
     ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Type, example::ExampleBuilder,
@@ -87,6 +88,7 @@ fn report() -> TestReport {
             field: Some("password".to_owned()),
             certificates: Vec::new(),
         }),
+        learned: Learned::default(),
     }
 }
 

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::Entry;
 use crate::{
-    audit::{self, CHECKED, FAILED, FIRST_USED},
+    audit::{self, CHECKED, FAILED, FIRST_USED, HEALTHY, UNHEALTHY},
     error::{Error, Result},
-    store::{self, ActivityQuery, Handle, NamedCheckRow, SightedRow},
+    store::{self, ActivityQuery, Handle, HealthChangeRow, NamedCheckRow, SightedRow},
 };
 
 /// Those of one connection by its names that a query asks for.
@@ -19,6 +19,12 @@ pub(super) async fn list(handle: &mut impl Handle, query: &ActivityQuery<'_>, fo
     if wants(CHECKED) && query.workflow.is_empty() {
         for row in store::list_named_checks(handle, query).await? {
             entries.push(checked(query.connection, row)?);
+        }
+    }
+    for (action, state) in [(UNHEALTHY, "unhealthy"), (HEALTHY, "healthy")] {
+        if wants(action) && query.workflow.is_empty() && query.actor.is_empty() {
+            let rows = store::list_named_health_changes(handle, query, state).await?;
+            entries.extend(rows.into_iter().map(|row| changed(query.connection, action, row)));
         }
     }
     for query in std::iter::once(*query).chain(former.iter().map(|former| former.query(query))) {
@@ -81,6 +87,12 @@ fn checked(connection: &str, row: NamedCheckRow) -> Result<Entry> {
         detail,
         ..entry((row.id, row.checked_at), connection, CHECKED)
     })
+}
+
+fn changed(connection: &str, action: &str, row: HealthChangeRow) -> Entry {
+    let mut detail = serde_json::json!({});
+    audit::note(&mut detail, "cause", row.cause);
+    Entry { version: Some(row.version), detail, ..entry((row.id, row.at), connection, action) }
 }
 
 fn sighted(connection: &str, action: &str, row: SightedRow) -> Entry {

@@ -1,15 +1,13 @@
 //! Reports of tests that somebody ran where his programs run. They stand beside those of the server, and say nothing of how a connection stands
 //! here: what they tell is the word of whoever sent it, made plain, without any secret of the connection in it.
 
-use anyhow::Context;
 use dataflow_connectors::scrub::Scrubber;
-use dataflow_model::{ConnectionType, FieldError, Step, StepName, TestError, TestReport, TestStatus};
-use dataflow_vault::random_uuid;
+use dataflow_model::{ConnectionType, FieldError, Learned, Step, StepName, TestError, TestReport, TestStatus};
 
-use super::Check;
+use super::{Check, check_row};
 use crate::{
     app::App,
-    clock::rfc3339,
+    clock::{parse_rfc3339, rfc3339},
     error::{Error, Result},
     ops::{
         access::{Action, Caller, authorise_name},
@@ -17,12 +15,16 @@ use crate::{
         credentials::servable,
         idempotency::begin,
     },
-    store::{self, CheckRow},
+    store,
     throttle::Kind,
 };
 
+/// Where such a test ran.
+pub const CLIENT: &str = "client";
 /// Longest name of a machine, in characters.
 const HOST_MAX: usize = 100;
+/// Most privileges that are kept of a report.
+const PRIVILEGES_MAX: usize = 8;
 /// Longest that a test or a step of one may have taken.
 const TOOK_MAX: f64 = 3_600_000.0;
 
@@ -47,20 +49,12 @@ pub async fn report(app: &App, caller: &Caller, workspace: &str, name: &str, tol
     let mut write = begin(app, caller).await?;
     let (held, _) = hold_current(app, caller, &mut write, &workspace, name).await?;
     let Told { version, report } = told;
-    if (held.id, held.version) != (connection.id.to_string(), version) || connection.version != version {
+    if (&held.id, held.version) != (&connection.id.to_string(), version) || connection.version != version {
         return Err(Error::VersionConflict);
     }
     let now = app.clock.now();
     let report = plain(app.catalogue.get(&held.type_id), &scrubber, now, report)?;
-    let check = CheckRow {
-        id: random_uuid().to_string(),
-        connection_id: connection.id.to_string(),
-        version,
-        status: report.status.as_str().to_owned(),
-        report: serde_json::to_string(&report).context("write a report as JSON").map_err(Error::Internal)?,
-        checked_at: now,
-        checked_by: caller.label().into_owned(),
-    };
+    let check = check_row((&held.id, version), &caller.label(), now, &report)?;
     store::insert_check(&mut write, &check).await?;
     write.commit_quietly().await?;
     Ok(Check { id: check.id, version, by: check.checked_by, report })
@@ -93,10 +87,23 @@ fn plain(kind: Option<&ConnectionType>, scrubber: &Scrubber, now: i64, report: T
     Ok(TestReport {
         server_version: clean(report.server_version),
         checked_at: rfc3339(now),
-        from: "client".to_owned(),
+        from: CLIENT.to_owned(),
         host: clean(report.host).map(|host| host.chars().take(HOST_MAX).collect()),
         steps: report.steps.into_iter().map(step).collect(),
         error: report.error.map(error),
+        learned: learned(report.learned, scrubber),
         ..report
     })
+}
+
+/// What a test may have found out, as it is kept.
+fn learned(told: Learned, scrubber: &Scrubber) -> Learned {
+    let time = |text: Option<String>| text.as_deref().and_then(parse_rfc3339).map(rfc3339);
+    let privileges = told.privileges.iter().map(|text| scrubber.clean(text)).filter(|text| !text.is_empty());
+    Learned {
+        certificate_ends_at: time(told.certificate_ends_at),
+        password_ends_at: time(told.password_ends_at),
+        privileges: privileges.take(PRIVILEGES_MAX).collect(),
+        ..told
+    }
 }

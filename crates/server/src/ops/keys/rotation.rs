@@ -21,8 +21,9 @@ use crate::{
         versions::json,
     },
     store::{
-        self, AliasRow, ChainRow, ConnectionRow, GroupRow, Handle, IdentityRow, LinkRow, MacTable, MemberRow, PersonRow, Read,
-        RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, TokenRow, VersionRow, WorkspaceRow, Write,
+        self, AliasRow, ChainRow, ConnectionRow, GroupRow, Handle, HealthScheduleRow, IdentityRow, LinkRow, MacTable, MemberRow,
+        PersonRow, Read, RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, TokenRow, VersionRow,
+        WorkspaceRow, Write,
     },
 };
 
@@ -84,6 +85,7 @@ macro_rules! over_tables {
         sum += $act::<RotationRow>($($argument),*).await?;
         sum += $act::<SecondLoginRow>($($argument),*).await?;
         sum += $act::<RotationPolicyRow>($($argument),*).await?;
+        sum += $act::<HealthScheduleRow>($($argument),*).await?;
         sum += $act::<VersionRow>($($argument),*).await?;
         sum
     }};

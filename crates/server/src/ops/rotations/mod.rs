@@ -18,6 +18,7 @@ use anyhow::Context;
 use dataflow_model::{Cause, ConnectionType, FieldError, PublicFields, SecretFields, TestReport, settle::Settled};
 use serde::{Deserialize, Serialize};
 
+pub(in crate::ops) use self::settle::stand_in;
 use self::{act::Act, rules::Rules};
 pub use self::{schedule::rotate_due, settle::settle_due, wait::wait_for};
 use super::{

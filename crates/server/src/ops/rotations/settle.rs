@@ -428,7 +428,7 @@ async fn try_one(app: &Arc<App>, row: &RotationRow) -> Result<()> {
 }
 
 /// Who began a rotation, as events and versions name him. He may do nothing: it is the server that ends what he began.
-pub(super) fn stand_in((label, identity): (&str, &str), workspace: &Workspace) -> Caller {
+pub(in crate::ops) fn stand_in((label, identity): (&str, &str), workspace: &Workspace) -> Caller {
     Caller::of(Who::Token(Arc::new(TokenIdentity {
         id: Uuid::nil(),
         label: label.to_owned(),

@@ -21,6 +21,7 @@ use crate::{
         connections::{self, Precondition},
         credentials::{self, Resolved},
         groups,
+        health::schedule::{self, Schedule},
         keys::{self, rotation::Rotation},
         people,
         rename::{self, Rename},
@@ -35,7 +36,7 @@ use crate::{
         users::{self, Users},
         workspaces::{self, Contents},
     },
-    store::{self, CheckRow, TABLES},
+    store::{self, CheckRow, HealthChangeRow, TABLES},
     uses::Use,
 };
 
@@ -66,6 +67,8 @@ async fn fill(fixture: &Fixture) -> Secret {
     policy::set(app, &shell, THEIRS, "long", planned).await.expect("planned");
     Box::pin(rotations::rotate(app, &shell, THEIRS, "long", &Precondition::Any)).await.expect("begun");
     planted::plant(app, THEIRS, "long", ("second", None)).await;
+    let hourly = (Schedule { every_seconds: 3_600, ..Schedule::default() }, &Precondition::Any);
+    schedule::set(app, &shell, THEIRS, "all", hourly).await.expect("scheduled");
     let token = token(fixture).await;
     let row = connections::show(app, &shell, THEIRS, "sales").await.expect("there").row;
     count_use(app, &row);
@@ -88,8 +91,21 @@ async fn fill(fixture: &Fixture) -> Secret {
         report: "{}".to_owned(),
         checked_at: 1,
         checked_by: "robot".to_owned(),
+        took_micros: None,
+        from_client: false,
+    };
+    let change = HealthChangeRow {
+        id: random_uuid().to_string(),
+        connection_id: check.connection_id.clone(),
+        workspace_id: row.workspace_id,
+        at: 1,
+        state: "healthy".to_owned(),
+        version: 1,
+        cause: None,
+        message: None,
     };
     let mut write = app.store.write().await.expect("open");
+    store::insert_health_change(&mut write, &change).await.expect("inserted");
     store::insert_check(&mut write, &check).await.expect("inserted");
     write.commit_quietly().await.expect("committed");
     token

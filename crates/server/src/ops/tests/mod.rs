@@ -24,6 +24,7 @@ mod dependents;
 mod dropped;
 mod ended_workspaces;
 mod expiry;
+mod health;
 mod history;
 mod keys;
 mod lists;

@@ -88,6 +88,8 @@ async fn the_newest_checks_of_a_connection_stay() {
             report: "{}".to_owned(),
             checked_at: at,
             checked_by: "x".to_owned(),
+            took_micros: None,
+            from_client: false,
         };
         store::insert_check(&mut write, &row).await.expect("kept");
     }
@@ -111,6 +113,8 @@ async fn check(fixture: &Fixture, connection: &str, days_ago: i64) {
         report: "{}".to_owned(),
         checked_at: fixture.app.clock.now() - days_ago * DAY,
         checked_by: "x".to_owned(),
+        took_micros: None,
+        from_client: false,
     };
     store::insert_check(&mut write, &row).await.expect("kept");
     write.commit().await.expect("committed");

@@ -10,7 +10,9 @@ use crate::{
     ops::{
         Caller, Role, Roles, activity,
         connections::{self, Precondition},
-        groups, history,
+        groups,
+        health::schedule::{self, Schedule},
+        history,
         keys::{self, rotation::Rotation},
         links::{self, LinkKind},
         people::{put_member, remove_member, set_disabled},
@@ -90,6 +92,9 @@ async fn begin(fixture: &Fixture) -> Before {
     for name in ["stock", "old"] {
         policy::set(app, &shell, WORKSPACE, name, (Policy::default(), &Precondition::Any)).await.expect("set");
     }
+    for scope in ["all", "tag:old"] {
+        schedule::set(app, &shell, WORKSPACE, scope, (Schedule::default(), &Precondition::Any)).await.expect("set");
+    }
     let person = store::person_by_email(&mut app.store.read().await.expect("open"), OWNER).await.expect("read").expect("there");
     let row = IdentityRow {
         issuer: "https://sso.example.org".to_owned(),
@@ -126,6 +131,9 @@ async fn end(fixture: &Fixture, before: Before) {
     let longer = Policy { rules: Rules { length: 64, ..Rules::default() }, ..Policy::default() };
     policy::set(app, &shell, WORKSPACE, "stock", (longer, &Precondition::Any)).await.expect("set");
     policy::remove(app, &shell, WORKSPACE, "old", &Precondition::Any).await.expect("removed");
+    let daily = Schedule { every_seconds: 86_400, ..Schedule::default() };
+    schedule::set(app, &shell, WORKSPACE, "all", (daily, &Precondition::Any)).await.expect("set");
+    schedule::remove(app, &shell, WORKSPACE, "tag:old", &Precondition::Any).await.expect("removed");
     let removal = Removal { precondition: Precondition::Any, ..Removal::default() };
     tombstones::delete(app, &shell, WORKSPACE, "gone", removal).await.expect("deleted");
     groups::put(app, &shell, WORKSPACE, "finance", &[ADA.to_owned()]).await.expect("changed");
@@ -143,7 +151,7 @@ async fn end(fixture: &Fixture, before: Before) {
     sessions::end_others(app, &owner, session.expose_secret()).await.expect("ended");
 }
 
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "people",
     "members",
     "identities",
@@ -155,6 +163,7 @@ const TABLES: [&str; 11] = [
     "connection_versions",
     "settings",
     "rotation_policies",
+    "health_schedules",
 ];
 
 /// The keys of a deleted workspace are in a copy of its row.
@@ -187,7 +196,7 @@ async fn run(fixture: &Fixture, sql: String) {
 }
 
 /// Ways to put a row back, and what is to be said of it.
-const WAYS: [(&str, &str, &str); 15] = [
+const WAYS: [(&str, &str, &str); 17] = [
     (
         "tokens",
         "UPDATE tokens SET revoked_at = NULL, hash = K.hash, mac = K.mac FROM kept_tokens K WHERE K.id = tokens.id AND tokens.name = 'nightly'",
@@ -253,6 +262,16 @@ const WAYS: [(&str, &str, &str); 15] = [
         "rotation_policies",
         "INSERT INTO rotation_policies SELECT * FROM kept_rotation_policies WHERE connection_id NOT IN (SELECT connection_id FROM rotation_policies)",
         "connection.rotation_policy_removed “old”",
+    ),
+    (
+        "health_schedules",
+        "UPDATE health_schedules SET every_seconds = K.every_seconds, set_at = K.set_at, mac = K.mac FROM kept_health_schedules K WHERE K.scope = health_schedules.scope",
+        "health_schedule.set “all”",
+    ),
+    (
+        "health_schedules",
+        "INSERT INTO health_schedules SELECT * FROM kept_health_schedules WHERE scope NOT IN (SELECT scope FROM health_schedules)",
+        "health_schedule.removed “tag:old”",
     ),
     ("identities", "INSERT INTO identities SELECT * FROM kept_identities", "person.unlink_provider “owner@example.org”"),
 ];

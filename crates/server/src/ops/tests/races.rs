@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dataflow_model::report::{TestReport, TestStatus};
+use dataflow_model::report::{Learned, TestReport, TestStatus};
 
 use super::{Fixture, Role, WORKSPACE, sample};
 use crate::{
@@ -47,6 +47,7 @@ fn report(status: TestStatus) -> TestReport {
         host: None,
         steps: Vec::new(),
         error: None,
+        learned: Learned::default(),
     }
 }
 

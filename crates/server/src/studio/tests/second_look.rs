@@ -133,6 +133,8 @@ const OTHERS: &[&str] = &[
     "/w/{workspace}/connections/{name}/try",
     "/w/{workspace}/connections/{name}/test",
     "/w/{workspace}/connections/{name}/delete",
+    "/w/{workspace}/connections/{name}/health-schedule",
+    "/w/{workspace}/health/schedule",
     "/w/{workspace}/connections/{name}/rename",
     "/w/{workspace}/connections/{name}/repoint",
     "/w/{workspace}/connections/{name}/aliases/{alias}/remove",

@@ -4,9 +4,25 @@ use askama::Template;
 use dataflow_model::{Impact, Snippet};
 
 use super::{
-    Shell, activity::Line, dependents::DependentLine, form::Waiting, names::AliasLine, rotation_policy::PolicyFact, words::Status,
+    Shell,
+    activity::Line,
+    dependents::DependentLine,
+    form::Waiting,
+    health::{Chart, ScheduleFact},
+    names::AliasLine,
+    rotation_policy::PolicyFact,
+    words::Status,
 };
 use crate::ops::rotations::UnderWay;
+
+/// Something that a test found out.
+#[derive(Debug)]
+pub struct Found {
+    pub label: &'static str,
+    pub words: String,
+    /// Somebody should look at it.
+    pub is_weak: bool,
+}
 
 #[derive(Debug, Template)]
 #[template(path = "connection.html")]
@@ -41,6 +57,12 @@ pub struct Connection {
     /// Its password can be rotated from here.
     pub rotates: bool,
     /// A rotation that is not settled: until then nothing else changes it.
+    /// By which schedule it is tested, and whether the person may give it one of its own.
+    pub health: ScheduleFact,
+    pub may_schedule: bool,
+    pub chart: Option<Chart>,
+    /// What the last test of this version found out beside whether it works.
+    pub found: Vec<Found>,
     pub rotation: Option<Rotation>,
     /// Its second login, and how that stands.
     pub second_login: Option<(String, Status)>,

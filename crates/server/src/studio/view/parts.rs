@@ -31,6 +31,7 @@ pub struct Shell {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Here {
     Connections,
+    Health,
     Tokens,
     Access,
     Activity,
@@ -66,6 +67,7 @@ impl Shell {
     pub fn is(&self, here: &str) -> bool {
         let name = match self.here {
             Here::Connections => "connections",
+            Here::Health => "health",
             Here::Tokens => "tokens",
             Here::Access => "access",
             Here::Activity => "activity",

@@ -290,6 +290,10 @@ fn connections() {
     };
     let fact = |label: &str, value| connection::Fact { label: label.to_owned(), value };
     let page = connection::Connection {
+        health: super::health::ScheduleFact { words: "Every 5 minutes".into(), problem: None },
+        may_schedule: true,
+        chart: None,
+        found: vec![connection::Found { label: "Certificate", words: "ends in 9 days".into(), is_weak: true }],
         shell: Shell { notice: Some("Saved as version 7.".into()), ..shell("sales", Here::Connections) },
         name: "sales".into(),
         description: SHARP.into(),

@@ -51,6 +51,8 @@ async fn a_purged_version_is_gone_and_what_tests_said_stays(fixture: Fixture) {
         report: "{}".to_owned(),
         checked_at: 1,
         checked_by: "x".to_owned(),
+        took_micros: None,
+        from_client: false,
     };
     let mut write = app.store.write().await.expect("open");
     store::insert_check(&mut write, &check).await.expect("kept");
