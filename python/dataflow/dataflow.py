@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from dataflow.engines import NamedEngine
+    from dataflow.from_here import Report
 
 Mode = Literal["session", "engine", "url", "dict", "async_engine", "async_session"]
 Connected = Union["Session", "Engine", "URL", dict[str, Any], "AsyncEngine", "AsyncSession"]
@@ -77,7 +78,7 @@ class Dataflow:
     out who asks. Making one is cheap, and all of the same server share one cache and one set of engines.
     """
 
-    __slots__ = ("_config", "_server", "_workflow")
+    __slots__ = ("_config", "_given", "_server", "_workflow")
 
     def __init__(
         self,
@@ -88,6 +89,7 @@ class Dataflow:
     ) -> None:
         self._config = _discovery.discover(url, token, workspace)
         self._server = _servers.get(self._config)
+        self._given = (url, token, workspace, workflow)
         self._workflow = _native.parse_workflow(workflow) if workflow else self._server.workflow
 
     def __repr__(self) -> str:
@@ -134,3 +136,14 @@ class Dataflow:
         raise DataflowError(
             f"“{mode}” is no mode of a connection. The modes are session, engine, url, dict, async_engine and async_session."
         )
+
+    def test(self, conn_id: str) -> Report:
+        """Whether `conn_id` works from this machine: the server's own connector signs in from here, reads, and changes nothing.
+
+        The server is told what it came to, and shows it beside its own tests. Takes the program `dataflow`, in `PATH` or where
+        `DATAFLOW_BIN` says. Raises a `DataflowError` where no test could be run; one that ran and failed is a report, which is
+        false.
+        """
+        from dataflow import from_here
+
+        return from_here.test(conn_id, self._given)

@@ -127,6 +127,10 @@ class RealDataflow:
     def test(self, name: str) -> dict[str, Any]:
         return self._call("POST", f"{_CONNECTIONS}/{name}/test", None)
 
+    def checks(self, name: str) -> list[dict[str, Any]]:
+        """What the tests of a connection came to, newest first."""
+        return self._call("GET", f"{_CONNECTIONS}/{name}/checks", None)["items"]
+
     def catalogue(self) -> list[dict[str, Any]]:
         """Every connection type, as the API tells of it."""
         return self._call("GET", "types", None)["items"]

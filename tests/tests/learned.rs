@@ -50,7 +50,7 @@ fn what_postgresql_tells() {
     );
     assert_eq!(anna["password_ends_at"], Value::Null);
     let ends = anna["certificate_ends_at"].as_str().expect("a certificate's end").to_owned();
-    assert!(ends.ends_with('Z') && ends > "2026".to_owned(), "{ends}");
+    assert!(ends.ends_with('Z') && ends.as_str() > "2026", "{ends}");
     let connections = &anna["connections"];
     assert!(connections["open"].as_u64() >= Some(1) && connections["allowed"] == json!(100), "{connections}");
     assert_eq!(tested(&stored, "boss", &body("boss"))["is_superuser"], json!(true));

@@ -365,7 +365,7 @@ impl From<HealthChangeRow> for HealthChangeAnswer {
     }
 }
 
-/// Shows how a connection stands by the tests that run by themselves. The ETag is of the schedule that it has of its own, or may get.
+/// Shows how a connection stands by the tests that run by themselves. The entity tag is of the schedule that it has of its own, or may get.
 #[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/connections/{name}/health", operation_id = "show_connection_health", tag = "tests", params(("workspace" = String, Path), ("name" = String, Path)),
     responses((status = 200, body = ConnectionHealthAnswer, headers(("ETag" = String))), (status = 404), (status = 410)))]
 pub async fn show_connection_health(

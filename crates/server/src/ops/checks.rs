@@ -167,7 +167,7 @@ async fn keep(app: &App, record: &Record, report: &TestReport) -> Result<()> {
     // Of two tests that end at once, the second adds to what the first left.
     store::hold_connection_by_id(&mut write, &id).await?;
     let Some(row) = store::connection_by_id(&mut write, &id).await? else { return Ok(()) };
-    keep_in(app, &mut write, app.clock.now(), row, (record.version, &record.by), report).await?;
+    keep_in(app, &mut write, app.clock.now(), (row, record.version, &record.by), report).await?;
     write.commit_quietly().await?;
     app.counts.forget();
     Ok(())
@@ -179,8 +179,7 @@ pub(super) async fn keep_in(
     app: &App,
     write: &mut Write,
     now: i64,
-    mut row: ConnectionRow,
-    (version, by): (i64, &str),
+    (mut row, version, by): (ConnectionRow, i64, &str),
     report: &TestReport,
 ) -> Result<ConnectionRow> {
     let check = check_row((&row.id, version), by, now, report)?;
@@ -194,7 +193,8 @@ pub(super) async fn keep_in(
         if store::record_check_on_connection(write, &row).await? {
             store::replace_status(write, &row, &status_word(row.check_status.as_deref())).await?;
         }
-        health::state::observe(app, write, &row, report, now).await?;
+        // Boxed: many acts have this in them.
+        Box::pin(health::state::observe(app, write, &row, report, now)).await?;
     }
     Ok(row)
 }

@@ -121,7 +121,7 @@ pub(super) async fn save(app: &App, caller: &Caller, mut write: Write, next: Nex
         retires = Box::pin(exchange(app, caller, &mut write, changing)).await?;
     }
     if let Some(report) = act.report() {
-        row = checks::keep_in(app, &mut write, now, row, (number, &caller.label()), report).await?;
+        row = checks::keep_in(app, &mut write, now, (row, number, &caller.label()), report).await?;
     }
     replace_words(&mut write, &row, kind, public).await?;
     if row.tags != before.tags {

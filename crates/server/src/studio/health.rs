@@ -68,9 +68,10 @@ pub async fn show(
     let listed = AskedPage::found(listed)?;
     let is_first = asked.cursor.is_empty() && state.is_none();
     let first = Paging { cursor: None, limit: Some(FAILING) };
-    let failing = match is_first {
-        true => health::list(&app, &caller, &workspace.name, Some(HealthState::Unhealthy), &first).await?.rows,
-        false => Vec::new(),
+    let failing = if is_first {
+        health::list(&app, &caller, &workspace.name, Some(HealthState::Unhealthy), &first).await?.rows
+    } else {
+        Vec::new()
     };
     let all = Paging { cursor: None, limit: Some(SCHEDULES) };
     let schedules = schedule::list(&app, &caller, &workspace.name, &all).await?.rows;

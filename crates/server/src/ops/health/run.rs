@@ -123,8 +123,9 @@ async fn take(app: &App, row: HealthRow, now: i64) -> Result<Option<Taken>> {
 
 /// Any number, each as likely as the others.
 fn chance() -> u64 {
-    let [.., a, b, c, d, e, f, g] = random_uuid().into_bytes();
-    u64::from_be_bytes([0, a, b, c, d, e, f, g])
+    // Of a UUID the last 62 bits are random.
+    let (_, chance) = random_uuid().as_u64_pair();
+    chance & (u64::MAX >> 2)
 }
 
 async fn moved(app: &App, row: &HealthRow, next_at: i64) -> Result<bool> {

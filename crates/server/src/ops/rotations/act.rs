@@ -48,7 +48,7 @@ impl Act {
         let set = runs.run(&app.clock, old, Some(asked(row, new))).await;
         let Settled { state, test, connection } = match outcome(&set) {
             Known::Unchanged(error) => settle::drop_row(app, caller, task, (row, new), (step(&set), error.code)).await?,
-            known => settle::settle(app, caller, task, (row, new), (runs, known)).await?,
+            known => Box::pin(settle::settle(app, caller, task, (row, new), (runs, known))).await?,
         };
         let connection = settle::shown(app, task, connection)?;
         Ok(Rotated { state, retires: None, set: Some(set), test, connection })
