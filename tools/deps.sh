@@ -8,12 +8,28 @@
 #   docker-registry   Debian's, unpacked into the cache of the tests: installed, it would be started as a service
 #   pypiserver        from PyPI into the cache of the tests; an index of Python packages
 #   oidc-provider     likewise from npm; the certified OpenID Connect provider that people of the tests sign in with
+#   Redis and others  Debian's, unpacked likewise, each with the libraries that it brings
+#   aiosmtpd, pyftpdlib  from PyPI into the cache of the tests; servers for mail and files
 source "$(dirname "$0")/lib.sh"
 
 nextest_version=0.9.143
 axe_version=4.14.1
 oidc_version=8.8.1
 pypiserver_version=2.4.2
+aiosmtpd_version=1.4.6
+pyftpdlib_version=2.2.0
+pyopenssl_version=26.4.0
+
+# What is unpacked into the cache of the tests: its folder there, and the Debian packages in it.
+unpacked=(
+  "docker-registry docker-registry"
+  "redis redis-server redis-tools libjemalloc2 liblua5.1-0 liblzf1 libatomic1"
+  "mosquitto mosquitto libmosquitto1 libcjson1 libdlt2 libwrap0"
+  "nats nats-server"
+  "openldap slapd libldap-2.5-0 libltdl7 libodbc2 libsasl2-2 libargon2-1 libwrap0"
+  "rabbitmq rabbitmq-server erlang-base erlang-asn1 erlang-crypto erlang-eldap erlang-inets erlang-mnesia erlang-os-mon erlang-parsetools erlang-public-key erlang-runtime-tools erlang-ssl erlang-syntax-tools erlang-tools erlang-xmerl"
+  "openssh openssh-server openssh-sftp-server libwrap0"
+)
 
 # program (or file pattern) and the Debian package it comes from
 wanted=(
@@ -26,6 +42,7 @@ wanted=(
   "npm npm"
   "/usr/bin/sqlite3 sqlite3"
   "wrk wrk"
+  "/usr/lib/dovecot/imap dovecot-imapd"
   "/usr/include/mariadb/mysql.h libmariadb-dev"
   "pkg-config pkg-config"
   "/usr/include/python3*/Python.h python3-dev"
@@ -84,27 +101,38 @@ fetch_oidc_provider() {
   mv "$work" "$oidc"
 }
 
-fetch_registry() {
-  local work=$registry.$$
-  has apt-get || fail "The container registry comes from Debian's packages, and this machine has no apt-get. Unpack its package docker-registry into $registry, then try again."
+# unpack NAME PACKAGE…: what would be started as a service if it were installed.
+unpack() {
+  local folder=$DATAFLOW_TEST_CACHE/$1 work=$DATAFLOW_TEST_CACHE/$1.$$
+  shift
+  has apt-get || fail "These come from Debian's packages, and this machine has no apt-get: $*. Unpack them into $folder, then try again."
   mkdir -p "$work"
   (
     cd "$work" || exit
-    apt-get download --quiet=2 docker-registry 2>/dev/null || {
+    apt-get download --quiet=2 "$@" 2>/dev/null || {
       as_root apt-get update --quiet=2
-      apt-get download --quiet=2 docker-registry
+      apt-get download --quiet=2 "$@"
     }
-    dpkg-deb --extract docker-registry_*.deb .
-    rm docker-registry_*.deb
+    local package
+    for package in ./*.deb; do dpkg-deb --extract "$package" .; done
+    rm ./*.deb
   )
-  rm -rf "$registry"
-  mv "$work" "$registry"
+  rm -rf "$folder"
+  mv "$work" "$folder"
 }
 
 fetch_pypiserver() {
   rm -rf "$pypiserver"
   python3 -m venv "$pypiserver"
   "$pypiserver/bin/pip" install --quiet --disable-pip-version-check "pypiserver[passlib]==$pypiserver_version"
+}
+
+fetch_python_servers() {
+  rm -rf "$python_servers"
+  python3 -m venv "$python_servers"
+  "$python_servers/bin/pip" install --quiet --disable-pip-version-check \
+    "aiosmtpd==$aiosmtpd_version" "pyftpdlib==$pyftpdlib_version" "pyopenssl==$pyopenssl_version"
+  touch "$python_servers/complete"
 }
 
 mapfile -t packages < <(missing_packages)
@@ -119,7 +147,11 @@ axe=$DATAFLOW_TEST_CACHE/axe-$axe_version/axe.min.js
 [[ -f $axe ]] || step "Fetching axe-core $axe_version" fetch_axe
 oidc=$DATAFLOW_TEST_CACHE/oidc-provider-$oidc_version
 [[ -d $oidc/node_modules ]] || step "Fetching oidc-provider $oidc_version" fetch_oidc_provider
-registry=$DATAFLOW_TEST_CACHE/docker-registry
-[[ -x $registry/usr/bin/docker-registry ]] || step "Fetching Debian's container registry" fetch_registry
+for entry in "${unpacked[@]}"; do
+  read -r -a words <<<"$entry"
+  [[ -d $DATAFLOW_TEST_CACHE/${words[0]} ]] || step "Fetching Debian's ${words[*]:1}" unpack "${words[@]}"
+done
 pypiserver=$DATAFLOW_TEST_CACHE/pypiserver-$pypiserver_version
 [[ -f $pypiserver/bin/pypi-server ]] || step "Fetching pypiserver $pypiserver_version" fetch_pypiserver
+python_servers=$DATAFLOW_TEST_CACHE/python-servers-$aiosmtpd_version-$pyftpdlib_version
+[[ -f $python_servers/complete ]] || step "Fetching aiosmtpd $aiosmtpd_version and pyftpdlib $pyftpdlib_version" fetch_python_servers

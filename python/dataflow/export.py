@@ -57,8 +57,14 @@ def address(credentials: Credentials) -> dict[str, Any]:
         "username": credentials.expose_text("username"),
         "host": _unbracketed(credentials.expose_text("host")),
         "port": credentials.integer("port"),
-        "database": credentials.expose_text("database"),
+        "database": _database(credentials),
     }
+
+
+def _database(credentials: Credentials) -> str | None:
+    """Its name, or its number where databases have no names."""
+    number = credentials.integer("database")
+    return credentials.expose_text("database") if number is None else str(number)
 
 
 def _unbracketed(host: str | None) -> str | None:
@@ -78,6 +84,6 @@ def dictionary(source: Source) -> dict[str, Any]:
         "password": credentials.expose_text("password"),
         "host": credentials.expose_text("host"),
         "port": credentials.integer("port"),
-        "schemas": credentials.expose_text("database"),
+        "schemas": _database(credentials),
         "extra": json.dumps(extra) if extra else "",
     }

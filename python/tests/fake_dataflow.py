@@ -21,6 +21,7 @@ _BASES = {
     "sqlite": ("sqlite", "sqlite"),
     "http": ("http", None),
     "elasticsearch": ("elasticsearch", None),
+    "redis": ("redis", None),
 }
 
 

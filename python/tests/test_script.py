@@ -121,6 +121,7 @@ def test_an_unknown_mode_and_a_type_without_a_dialect_say_what_to_do(dataflow, s
         ("http", {"host": "api.example.org", "username": "u", "extra": {"path": "/v1/"}}, "https://u:p%40%2F@api.example.org/v1"),
         ("http", {"host": "::1", "port": 8080, "tls": {"mode": "disable"}}, "http://:p%40%2F@[::1]:8080"),
         ("elasticsearch", {"host": "h", "port": 9200, "database": "orders"}, "elasticsearch://:p%40%2F@h:9200/orders"),
+        ("redis", {"host": "h", "port": 6379, "database": 3}, "redis://:p%40%2F@h:6379/3"),
     ],
 )
 def test_what_sqlalchemy_does_not_open_comes_as_a_url(dataflow, server, kind, fields, url):
@@ -128,3 +129,6 @@ def test_what_sqlalchemy_does_not_open_comes_as_a_url(dataflow, server, kind, fi
     made = dataflow.connection("service", mode="url")
     assert made.render_as_string(hide_password=False) == url
     assert "p%40" not in str(made)
+    # A number comes as text, too.
+    number = fields.get("database")
+    assert dataflow.connection("service", mode="dict")["schemas"] == (None if number is None else str(number))

@@ -52,4 +52,5 @@ pub mod stored;
 pub mod studio;
 pub mod terminal;
 pub mod tls;
+pub mod wires;
 pub mod writers;

@@ -19,6 +19,7 @@ use dataflow_tests::{
     real_services::RealService,
     server::{TestServer, TestServerOptions},
     tls::{Authority, ServerTls, Shape},
+    wires::{self, Wires},
 };
 use serde_json::{Value, json};
 
@@ -67,6 +68,14 @@ const CASES: &[(&str, Start)] = &[
     ("slackwebhook", |_| unproven(service(fakes::api, &[("extra.path", "/services/T0")]))),
     ("trino", |_| service(fakes::trino, &[("database", "hive"), ("username", USER)])),
     ("vault", |_| service(fakes::vault, &[])),
+    ("ftp", |_| wired(wires::pyftpdlib(), Server::Real("pyftpdlib 2.2"), USER)),
+    ("imap", |_| wired(wires::dovecot(), Server::Silent("Dovecot 2.3"), USER)),
+    ("ldap", |_| wired(wires::openldap(), Server::Silent("OpenLDAP 2.5"), wires::ADMIN)),
+    ("mqtt", |_| wired(wires::mosquitto(), Server::Silent("Mosquitto 2.0"), USER)),
+    ("nats", |_| wired(wires::nats(), Server::Real("NATS 2.9"), USER)),
+    ("rabbitmq", |_| wired(wires::rabbitmq(), Server::Real("RabbitMQ 3.10"), USER)),
+    ("redis", |_| wired(wires::redis(), Server::Real("Redis 7.0"), USER)),
+    ("smtp", |_| wired(wires::aiosmtpd(), Server::Silent("aiosmtpd 1.4"), USER)),
     ("webhook", |_| unproven(service(fakes::api, &[("extra.path", "/services/T0")]))),
 ];
 
@@ -83,6 +92,12 @@ fn service(answer: Answers, fields: &[(&str, &str)]) -> Case {
 fn real(service: RealService, says: &'static str, fields: &[(&str, &str)]) -> Case {
     let body = with(json!({"host": "127.0.0.1", "port": service.port(), "username": USER}), fields);
     Case { fields: body, secret: Some("password"), promised: "ok", server: Server::Silent(says), _server: Box::new(service) }
+}
+
+/// One that speaks a protocol of its own, on this machine and in clear.
+fn wired(service: Wires, server: Server, user: &str) -> Case {
+    let fields = json!({"host": "127.0.0.1", "port": service.port(wires::PLAIN), "username": user});
+    Case { fields, secret: Some("password"), promised: "ok", server, _server: Box::new(service) }
 }
 
 fn unproven(case: Case) -> Case {

@@ -7,6 +7,7 @@ mod files;
 mod http;
 mod renewal;
 mod tls;
+mod wires;
 
 use dataflow_model::{Cause, StepName, TestError};
 
@@ -14,6 +15,7 @@ pub use files::*;
 pub use http::*;
 pub use renewal::*;
 pub use tls::*;
+pub use wires::*;
 
 pub const SERVERS_OWN_WORDS: &str = "The words are the server's own. Look them up in its manual, or ask its administrator.";
 

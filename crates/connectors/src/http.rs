@@ -25,3 +25,4 @@ pub(crate) use explain::{Asked, explain};
 pub(crate) use place::{Place, form, joined};
 pub(crate) use proof::{Judged, Proof, prove};
 pub(crate) use service::{Entered, Http, Service};
+pub(crate) use tap::{First, Kind, Tap};

@@ -20,6 +20,7 @@ mod services;
 mod sqlite;
 pub mod steps;
 pub mod tls;
+mod wires;
 
 pub use connector::{Connector, Outcome, Target};
 pub use dialer::Dialer;

@@ -1,6 +1,6 @@
 //! The one list of connectors.
 
-use crate::{Connector, mysql::MySql, postgres::Postgres, services, sqlite::Sqlite};
+use crate::{Connector, mysql::MySql, postgres::Postgres, services, sqlite::Sqlite, wires};
 
 /// Every connector. Catalogue entries name one of these.
 pub const ALL: &[&dyn Connector] = &[
@@ -9,14 +9,22 @@ pub const ALL: &[&dyn Connector] = &[
     &services::DOCKER_REGISTRY,
     &services::DRUID,
     &services::ELASTICSEARCH,
+    &wires::FTP,
     &services::ANY,
+    &wires::IMAP,
     &services::INFLUXDB,
+    &wires::LDAP,
+    &wires::MQTT,
     &MySql,
+    &wires::NATS,
     &services::OPENSEARCH,
     &services::PACKAGE_INDEX,
     &Postgres,
     &services::PRESTO,
+    &wires::RABBITMQ,
+    &wires::REDIS,
     &services::SCHEMA_REGISTRY,
+    &wires::SMTP,
     &Sqlite,
     &services::TRINO,
     &services::VAULT,

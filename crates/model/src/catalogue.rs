@@ -273,12 +273,19 @@ impl Catalogue {
 /// its passwords can be set anew. One that names a connector of its own takes the fields, and says everything else itself.
 fn inherit(id: &str, table: &toml::Table, all: &BTreeMap<String, toml::Table>) -> Result<toml::Table, CatalogueError> {
     let rule = |problem: &str| CatalogueError::Rule { file: id.to_owned(), problem: problem.to_owned() };
-    let Some(parent) = table.get("extends") else { return Ok(table.clone()) };
-    let parent = parent.as_str().and_then(|parent| all.get(parent)).ok_or_else(|| rule("`extends` names no other file"))?;
-    if parent.contains_key("extends") {
-        return Err(rule("`extends` names a file that extends another"));
+    let named = |table: &toml::Table| table.get("extends").and_then(|id| Some((id.as_str()?.to_owned(), all.get(id.as_str()?)?)));
+    if !table.contains_key("extends") {
+        return Ok(table.clone());
     }
-    let mut merged = parent.clone();
+    let (parent_id, parent) = named(table).ok_or_else(|| rule("`extends` names no other file"))?;
+    let mut merged = match named(parent) {
+        None => parent.clone(),
+        // A protocol of its own that took another one's form.
+        Some((_, origin)) if parent.contains_key("connector") && !origin.contains_key("extends") => {
+            inherit(&parent_id, parent, all)?
+        }
+        Some(_) => return Err(rule("`extends` names a file that extends another")),
+    };
     // Of another protocol it has the form alone.
     let has_own_protocol = table.contains_key("connector");
     if has_own_protocol {

@@ -14,13 +14,17 @@ const KEPT: usize = 8;
 
 /// The first bytes that came.
 #[derive(Debug, Clone, Default)]
-pub(super) struct First(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct First(Arc<Mutex<Vec<u8>>>);
 
 impl First {
     fn keep(&self, bytes: &[u8]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let room = KEPT.saturating_sub(kept.len());
         kept.extend(bytes.iter().take(room));
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -30,7 +34,7 @@ impl First {
 
 /// What the first bytes are those of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Nothing came.
     Nothing,
     Http,
@@ -41,7 +45,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         match bytes {
             [] => Self::Nothing,
             [b'H', b'T', b'T', b'P', ..] => Self::Http,
@@ -64,13 +68,13 @@ impl Kind {
 
 /// The stream itself.
 #[derive(Debug)]
-pub(super) struct Tap<S> {
+pub(crate) struct Tap<S> {
     inner: S,
     first: First,
 }
 
 impl<S> Tap<S> {
-    pub(super) fn new(inner: S, first: First) -> Self {
+    pub(crate) fn new(inner: S, first: First) -> Self {
         Self { inner, first }
     }
 }

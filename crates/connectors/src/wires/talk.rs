@@ -1,0 +1,166 @@
+//! How a service over a socket is tested, whichever protocol it speaks.
+
+use std::marker::PhantomData;
+
+use dataflow_model::{Cause, Secret, StepName, TestError, TestStatus};
+use futures_util::future::BoxFuture;
+
+use super::link::{Link, Place, Protocol};
+use crate::{
+    Connector, Dialer, Outcome, Steps, Target, causes,
+    connector::{CONNECT_TIMEOUT, Farewell, PASSWORD},
+    http::{Access, Proof, secret},
+    tls::{TlsMode, TlsSettings},
+};
+
+const ANY_WILL_DO: &str = "The server takes any other password, too";
+const NOT_FOUND_OUT: &str = "Whether the server checks the password could not be found out";
+
+/// One protocol; a value is one conversation in it, and what that has learnt.
+pub(crate) trait Talk: Default + Send + Sync + 'static {
+    const PROTOCOL: &'static Protocol;
+    /// A server may let in whoever comes and say nothing of it: then a wrong password is tried after the right one.
+    const TAKES_ANYBODY: bool = false;
+
+    /// The port that is usual for such a connection.
+    fn port(target: &Target) -> u16;
+
+    /// Whether TLS begins within the conversation and not before it.
+    fn begins_in_clear(_target: &Target) -> bool {
+        false
+    }
+
+    /// Whether signing in tells the password to who hears it.
+    fn tells_password(target: &Target) -> bool {
+        !target.expose_secret(PASSWORD).is_empty()
+    }
+
+    /// What can be said of the fields before anybody is asked.
+    fn check(_target: &Target) -> Result<(), TestError> {
+        Ok(())
+    }
+
+    /// Has the other side begin TLS. Nothing that is secret may be said yet, and nothing that was heard counts afterwards.
+    fn ask_for_tls(&mut self, _link: &mut Link<'_>) -> impl Future<Output = Result<(), TestError>> + Send {
+        async { Ok(()) }
+    }
+
+    fn sign_in(&mut self, wire: &mut Link<'_>) -> impl Future<Output = Result<Proof, TestError>> + Send;
+
+    /// Opens what the connection names; `None` if it names nothing.
+    fn open(&mut self, _link: &mut Link<'_>) -> impl Future<Output = Result<Option<String>, TestError>> + Send {
+        async { Ok(None) }
+    }
+
+    /// Reads; gives what the server says that it is.
+    fn read(&mut self, wire: &mut Link<'_>) -> impl Future<Output = Result<Option<String>, TestError>> + Send;
+}
+
+/// The connector of a protocol.
+pub(crate) struct Wired<T>(PhantomData<fn() -> T>);
+
+impl<T> Wired<T> {
+    pub(crate) const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T: Talk> Connector for Wired<T> {
+    fn name(&self) -> &'static str {
+        T::PROTOCOL.name
+    }
+
+    fn test<'a, 't: 'a>(
+        &'a self,
+        target: &'t Target,
+        dialer: &'a Dialer,
+        steps: &'a mut Steps,
+    ) -> BoxFuture<'a, Result<(Outcome, Farewell<'t>), TestError>> {
+        Box::pin(async move {
+            let (outcome, wire) = test::<T>(target, dialer, steps).await?;
+            Ok((outcome, wire.farewell()))
+        })
+    }
+}
+
+async fn test<'a, T: Talk>(target: &'a Target, dialer: &'a Dialer, steps: &mut Steps) -> Result<(Outcome, Link<'a>), TestError> {
+    let connected = target.connect_in_time(connect::<T>(target, dialer, steps)).await;
+    let (mut talk, mut wire, proof) = connected.map_err(|_| causes::timed_out_by(CONNECT_TIMEOUT, steps.current()))??;
+    wire.begin(StepName::OpenDatabase, steps);
+    match talk.open(&mut wire).await? {
+        Some(name) => steps.done(name),
+        None => steps.leave_out(None),
+    }
+    wire.begin(StepName::Read, steps);
+    let version = talk.read(&mut wire).await?;
+    steps.done(None);
+    let status = if proof == Proof::Checked { TestStatus::Ok } else { TestStatus::Unproven };
+    let server_version = version.map(|version| wire.clean(&version)).filter(|version| !version.is_empty());
+    Ok((Outcome { status, server_version }, wire))
+}
+
+/// Up to and with the sign-in.
+async fn connect<'a, T: Talk>(
+    target: &'a Target,
+    dialer: &'a Dialer,
+    steps: &mut Steps,
+) -> Result<(T, Link<'a>, Proof), TestError> {
+    T::check(target)?;
+    let mut wire = Link::dial(target, dialer, T::PROTOCOL, T::port(target), steps).await?;
+    let mut talk = T::default();
+    if TlsSettings::of(target).mode() == TlsMode::Disable {
+        steps.skip(StepName::Secure, "no TLS".to_owned());
+    } else {
+        wire.begin(StepName::Secure, steps);
+        let version = secure(&mut talk, &mut wire).await?;
+        steps.done(version);
+    }
+    wire.begin(StepName::SignIn, steps);
+    let mut proof = enter(&mut talk, &mut wire).await?;
+    if proof == Proof::Checked && T::TAKES_ANYBODY {
+        proof = prove::<T>(wire.place(), target).await;
+    }
+    match proof {
+        Proof::Checked => steps.done(None),
+        Proof::Unchecked(why) => steps.done(why.to_owned()),
+        Proof::Nothing(why) => steps.leave_out(why.to_owned()),
+    }
+    Ok((talk, wire, proof))
+}
+
+async fn secure<T: Talk>(talk: &mut T, wire: &mut Link<'_>) -> Result<Option<String>, TestError> {
+    if T::begins_in_clear(wire.target) {
+        talk.ask_for_tls(wire).await?;
+    }
+    let version = wire.secure().await?;
+    // What was told in the clear may have been anybody's word.
+    *talk = T::default();
+    Ok(version)
+}
+
+pub(super) async fn enter<T: Talk>(talk: &mut T, wire: &mut Link<'_>) -> Result<Proof, TestError> {
+    if T::tells_password(wire.target) {
+        wire.require_unheard()?;
+    }
+    talk.sign_in(wire).await
+}
+
+/// Whether the server refuses a password of which everybody knows that it is wrong. Asked after the right one, so that a server that counts
+/// wrong ones counts one.
+async fn prove<T: Talk>(place: Place<'_>, target: &Target) -> Proof {
+    let wrong = target.with_password(&Secret::new(secret(target, Access::Wrong).to_owned()));
+    let entered = async {
+        let mut wire = Link::again(place, &wrong).await?;
+        let mut talk = T::default();
+        if wire.wants_tls() {
+            secure(&mut talk, &mut wire).await?;
+        }
+        wire.step = StepName::SignIn;
+        enter(&mut talk, &mut wire).await
+    };
+    match entered.await {
+        Ok(_) => Proof::Unchecked(ANY_WILL_DO),
+        Err(error) if error.code == Cause::CredentialsRefused => Proof::Checked,
+        Err(_) => Proof::Unchecked(NOT_FOUND_OUT),
+    }
+}

@@ -1,0 +1,8 @@
+//! Services that speak a protocol of their own over a socket, each against a real server, and against servers that are not what they should be.
+
+mod brokers;
+mod common;
+mod directory;
+mod hostile;
+mod mail_and_files;
+mod redis;
