@@ -7,6 +7,7 @@
 #   axe-core          from npm into the cache of the tests; looks for what keeps people out of a page
 #   docker-registry   Debian's, unpacked into the cache of the tests: installed, it would be started as a service
 #   pypiserver        from PyPI into the cache of the tests; an index of Python packages
+#   moto              likewise; it answers as services of AWS do, and looks at signatures
 #   oidc-provider     likewise from npm; the certified OpenID Connect provider that people of the tests sign in with
 #   Redis and others  Debian's, unpacked likewise, each with the libraries that it brings
 #   aiosmtpd, pyftpdlib  from PyPI into the cache of the tests; servers for mail and files
@@ -30,6 +31,7 @@ unpacked=(
   "rabbitmq rabbitmq-server erlang-base erlang-asn1 erlang-crypto erlang-eldap erlang-inets erlang-mnesia erlang-os-mon erlang-parsetools erlang-public-key erlang-runtime-tools erlang-ssl erlang-syntax-tools erlang-tools erlang-xmerl"
   "openssh openssh-server openssh-sftp-server libwrap0"
 )
+moto_version=5.2.5
 
 # program (or file pattern) and the Debian package it comes from
 wanted=(
@@ -135,6 +137,13 @@ fetch_python_servers() {
   touch "$python_servers/complete"
 }
 
+# Its extra “server” brings a compiler of templates and more; what is asked of it here needs none of that.
+fetch_moto() {
+  rm -rf "$moto"
+  python3 -m venv "$moto"
+  "$moto/bin/pip" install --quiet --disable-pip-version-check "moto[s3]==$moto_version" flask flask-cors
+}
+
 mapfile -t packages < <(missing_packages)
 if ((${#packages[@]})); then
   has apt-get || fail "These are missing, and this machine has no apt-get to install them: ${packages[*]}. Install them, then try again."
@@ -155,3 +164,5 @@ pypiserver=$DATAFLOW_TEST_CACHE/pypiserver-$pypiserver_version
 [[ -f $pypiserver/bin/pypi-server ]] || step "Fetching pypiserver $pypiserver_version" fetch_pypiserver
 python_servers=$DATAFLOW_TEST_CACHE/python-servers-$aiosmtpd_version-$pyftpdlib_version
 [[ -f $python_servers/complete ]] || step "Fetching aiosmtpd $aiosmtpd_version and pyftpdlib $pyftpdlib_version" fetch_python_servers
+moto=$DATAFLOW_TEST_CACHE/moto-$moto_version
+[[ -f $moto/bin/moto_server ]] || step "Fetching moto $moto_version" fetch_moto

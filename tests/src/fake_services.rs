@@ -2,10 +2,14 @@
 //! what it follows: one that lets any password in would prove nothing.
 
 mod api;
+mod cases;
+mod clouds;
 mod databases;
+mod platforms;
 mod query_engines;
 mod registries;
 mod search;
+mod signatures;
 
 use std::io::{self, Write as _};
 
@@ -14,10 +18,14 @@ use serde_json::Value;
 
 pub use self::{
     api::{api, oauth_endpoint, vault},
+    cases::{ServiceCase, SignIn, service_case, service_cases},
+    clouds::{SAS, account_key, athena, aws, azure, google, google_key, s3, wasb},
     databases::{clickhouse, influxdb},
+    platforms::{git, kubernetes, neo4j, slack, snowflake},
     query_engines::{databricks, druid, presto, trino},
     registries::{docker_registry, package_index, schema_registry, token_service},
     search::{elasticsearch, opensearch},
+    signatures::RsaPair,
 };
 use crate::{
     scripted::{Peer, Scripted},

@@ -9,8 +9,9 @@ use std::{
 };
 
 use rustls::{
-    ServerConfig, ServerConnection, StreamOwned,
+    RootCertStore, ServerConfig, ServerConnection, StreamOwned,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
 use crate::tls::Identity;
@@ -111,6 +112,22 @@ impl Peer {
     /// # Panics
     /// If the identity cannot be used.
     pub fn begin_tls(&mut self, identity: &Identity) -> io::Result<()> {
+        self.begin(identity, WebPkiClientVerifier::no_client_auth()).map(drop)
+    }
+
+    /// The same, and asks for a certificate of this authority: whether one was shown.
+    ///
+    /// # Panics
+    /// If the identity or the authority cannot be used.
+    pub fn begin_tls_asking(&mut self, identity: &Identity, authority: &str) -> io::Result<bool> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).expect("made here")).expect("an authority");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        self.begin(identity, verifier.allow_unauthenticated().build().expect("an authority"))
+    }
+
+    fn begin(&mut self, identity: &Identity, clients: Arc<dyn ClientCertVerifier>) -> io::Result<bool> {
         let chain =
             CertificateDer::pem_slice_iter(identity.certificates.as_bytes()).collect::<Result<_, _>>().expect("made here");
         let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("made here");
@@ -118,12 +135,17 @@ impl Peer {
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("the provider has them")
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(chain, key)
             .expect("key and certificate belong together");
-        let session = ServerConnection::new(Arc::new(config)).expect("a sound configuration");
-        self.stream = Box::new(StreamOwned::new(session, self.plain.try_clone()?));
-        Ok(())
+        let mut session = ServerConnection::new(Arc::new(config)).expect("a sound configuration");
+        let mut plain = self.plain.try_clone()?;
+        while session.is_handshaking() {
+            session.complete_io(&mut plain)?;
+        }
+        let is_shown = session.peer_certificates().is_some();
+        self.stream = Box::new(StreamOwned::new(session, plain));
+        Ok(is_shown)
     }
 
     fn keep(&self, bytes: &[u8]) {

@@ -221,6 +221,12 @@ async fn the_token_of_an_app_role_is_given_back() {
         "lost",
     );
     assert_eq!(forgets.count("POST /v1/auth/token/revoke-self"), 1, "also where the read fails");
+    // A role whose secret id nobody looks at gives a token for each sign-in, the ones that are meant to be wrong among them.
+    let open = FakeService::start(None, |asked| fakes::vault(asked, Door::Open));
+    let tested = to("vault", &open).set("extra.auth", "approle").test().await;
+    assert_eq!(tested.outcome().status, TestStatus::Unproven, "{:?}", tested.steps);
+    let counts = ["POST /v1/auth/approle/login", "POST /v1/auth/token/revoke-self"].map(|asked| open.count(asked));
+    assert_eq!(counts, [3, 3], "tokens that were made, and given back");
     let sealed = FakeService::start(None, |_| Reply::new(200, r#"{"initialized":true,"sealed":true,"version":"1.20.4"}"#));
     is_refused(&to("vault", &sealed).test().await, Cause::ServerStarting, StepName::SignIn, None, "sealed");
     assert!(!sealed.has_heard(PASSWORD));
@@ -256,6 +262,22 @@ async fn a_connection_that_was_closed_is_opened_again() {
         let tested = Connection::new("http", server.port()).user(USER, PASSWORD).test().await;
         assert_eq!(tested.outcome().status, TestStatus::Ok, "{says_so}: {:?}", tested.steps);
     }
+}
+
+/// An engine that never comes to the end of its rows.
+#[tokio::test]
+async fn no_result_is_read_without_an_end() {
+    let rows = serde_json::json!(vec![["x".repeat(1_000)]; 100]);
+    let endless = FakeService::start(None, move |asked| match asked.line() {
+        ("GET", path) if path.starts_with("/v1/statement/") => Reply::json(
+            200,
+            &serde_json::json!({"id": "1", "stats": {}, "nextUri": "http://h/v1/statement/executing/catalogs/1", "data": rows}),
+        ),
+        _ => fakes::trino(asked, Door::Guarded),
+    });
+    let tested = to("trino", &endless).set("database", "hive").test().await;
+    is_refused(&tested, Cause::ServerError, StepName::OpenDatabase, None, "longer than any");
+    assert!(endless.count("GET /v1/statement/") < 20, "{}", endless.count("GET /v1/statement/"));
 }
 
 #[tokio::test]

@@ -9,14 +9,14 @@ use std::{any::Any, path::Path, process::Command};
 
 use dataflow_model::{Catalogue, ConnectionType, catalogue::Tested};
 use dataflow_tests::{
-    fake_services::{self as fakes, Answers, Door, FakeService, PASSWORD, USER},
+    fake_services::{self as fakes, Answers, Door, FakeService, PASSWORD, ServiceCase, USER, service_case},
     folder::TempDir,
     http::Answer,
     mariadb::MariaDb,
     mysql::MySql,
     mysql_protocol::{MySqlOptions, Plugin},
     postgres::{Postgres, PostgresOptions},
-    real_services::RealService,
+    real_services::{GitHost, RealService},
     server::{TestServer, TestServerOptions},
     tls::{Authority, ServerTls, Shape},
     wires::{self, Wires},
@@ -29,11 +29,22 @@ struct Case {
     fields: Value,
     /// The field whose value proves who signs in; `None` for a type that has no such thing.
     secret: Option<&'static str>,
+    /// The right one, and one that is as well formed and wrong.
+    right: String,
+    wrong: String,
     /// The verdict with the right secret: `ok`, or `unproven` where nothing there checks it.
     promised: &'static str,
     server: Server,
     /// It lives as long as it is asked.
     _server: Box<dyn Any>,
+}
+
+impl Case {
+    /// One that signs in by [`PASSWORD`], and is sure.
+    fn of(fields: Value, server: Server, running: Box<dyn Any>) -> Self {
+        let (right, wrong) = (PASSWORD.to_owned(), format!("{PASSWORD}-not"));
+        Self { fields, secret: Some("password"), right, wrong, promised: "ok", server, _server: running }
+    }
 }
 
 /// What stands there. Of a real server its name, a blank and the beginning of its version, as `tested` of the type has it.
@@ -54,20 +65,25 @@ const CASES: &[(&str, Start)] = &[
     ("mysql", mysql),
     ("postgres", postgres),
     ("sqlite", sqlite),
-    ("clickhouse", |_| service(fakes::clickhouse, &[("database", "sales"), ("username", USER)])),
-    ("databricks", |_| service(fakes::databricks, &[("extra.http_path", "/sql/1.0/warehouses/abc123")])),
+    ("athena", |_| moto(&[])),
+    ("aws", |_| moto(&[])),
+    ("azure", |_| service("azure")),
+    ("clickhouse", |_| service("clickhouse")),
+    ("databricks", |_| service("databricks")),
     ("docker_registry", |_| real(RealService::registry(true), "Distribution 2.8", &[])),
-    ("druid", |_| service(fakes::druid, &[("username", USER)])),
-    ("elasticsearch", |_| service(fakes::elasticsearch, &[("username", USER)])),
-    ("http", |_| service(fakes::api, &[("extra.test_path", "/v1/me"), ("extra.auth", "basic"), ("username", USER)])),
-    ("influxdb", |_| service(fakes::influxdb, &[("database", "metrics"), ("extra.organization", "acme")])),
-    ("opensearch", |_| service(fakes::opensearch, &[("username", USER)])),
+    ("druid", |_| service("druid")),
+    ("elasticsearch", |_| service("elasticsearch")),
+    ("gcpbigquery", |_| service("gcpbigquery")),
+    ("gcs", |_| service("gcs")),
+    ("generic", |_| unproven(of_no_service())),
+    ("git", |_| git()),
+    ("google_cloud_platform", |_| service("google_cloud_platform")),
+    ("http", |_| service("http")),
+    ("influxdb", |_| service("influxdb")),
+    ("kubernetes", |_| service("kubernetes")),
+    ("neo4j", |_| service("neo4j")),
+    ("opensearch", |_| service("opensearch")),
     ("package_index", |_| real(RealService::package_index(true), "pypiserver 2.4", &[("extra.path", "/simple")])),
-    ("presto", |_| service(fakes::presto, &[("database", "hive"), ("username", USER)])),
-    ("schema_registry", |_| service(fakes::schema_registry, &[("username", USER)])),
-    ("slackwebhook", |_| unproven(service(fakes::api, &[("extra.path", "/services/T0")]))),
-    ("trino", |_| service(fakes::trino, &[("database", "hive"), ("username", USER)])),
-    ("vault", |_| service(fakes::vault, &[])),
     ("ftp", |_| wired(wires::pyftpdlib(), Server::Real("pyftpdlib 2.2"), USER)),
     ("imap", |_| wired(wires::dovecot(), Server::Silent("Dovecot 2.3"), USER)),
     ("ldap", |_| wired(wires::openldap(), Server::Silent("OpenLDAP 2.5"), wires::ADMIN)),
@@ -76,28 +92,75 @@ const CASES: &[(&str, Start)] = &[
     ("rabbitmq", |_| wired(wires::rabbitmq(), Server::Real("RabbitMQ 3.10"), USER)),
     ("redis", |_| wired(wires::redis(), Server::Real("Redis 7.0"), USER)),
     ("smtp", |_| wired(wires::aiosmtpd(), Server::Silent("aiosmtpd 1.4"), USER)),
-    ("webhook", |_| unproven(service(fakes::api, &[("extra.path", "/services/T0")]))),
+    ("presto", |_| service("presto")),
+    ("s3", |_| moto(&[("database", "sales")])),
+    ("schema_registry", |_| service("schema_registry")),
+    ("slack", |_| service("slack")),
+    ("slackwebhook", |_| unproven(webhook())),
+    ("snowflake", |_| service("snowflake")),
+    ("trino", |_| service("trino")),
+    ("vault", |_| service("vault")),
+    ("wasb", |_| service("wasb")),
+    ("webhook", |_| unproven(webhook())),
 ];
 
-/// A fake of a service over HTTP, inside verified TLS.
-fn service(answer: Answers, fields: &[(&str, &str)]) -> Case {
+/// The fake of a service over HTTP, inside verified TLS.
+fn service(id: &str) -> Case {
+    let ServiceCase { answer, fields, sign_in, exchanges_at, .. } = service_case(id);
+    let case = fake(answer, fields);
+    let at = |path: &str| format!("https://localhost:{}{path}", case.fields["port"]);
+    let exchange = exchanges_at.map(|path| ("extra.oauth_url", at(path)));
+    let authority = case.fields["tls"]["ca"].as_str().expect("PEM").to_owned();
+    let more: Vec<_> = exchange.into_iter().flat_map(|exchange| [exchange, ("extra.oauth_ca", authority.clone())]).collect();
+    let more: Vec<_> = more.iter().map(|(path, value)| (*path, value.as_str())).collect();
+    let fields = with(case.fields.clone(), &more);
+    Case { fields, secret: Some(sign_in.field), right: (sign_in.right)(), wrong: (sign_in.wrong)(), ..case }
+}
+
+fn fake(answer: Answers, fields: &[(&str, &str)]) -> Case {
     let authority = Authority::new();
     let fake = FakeService::start(Some(authority.server(Shape::Good)), move |asked| answer(asked, Door::Guarded));
     let tls = json!({"mode": "verify-full", "ca": authority.pem()});
     let body = json!({"host": "localhost", "port": fake.port(), "tls": tls});
-    Case { fields: with(body, fields), secret: Some("password"), promised: "ok", server: Server::Fake, _server: Box::new(fake) }
+    Case::of(with(body, fields), Server::Fake, Box::new(fake))
+}
+
+fn webhook() -> Case {
+    fake(fakes::api, &[("extra.path", "/services/T0")])
+}
+
+/// What is reached and asked nothing.
+fn of_no_service() -> Case {
+    fake(fakes::api, &[("username", USER)])
+}
+
+/// What answers as AWS does, with a key of its own.
+fn moto(fields: &[(&str, &str)]) -> Case {
+    let (server, key_id, secret) = RealService::moto();
+    let case = real(server, "moto 5.2", fields);
+    let fields = with(case.fields.clone(), &[("username", &key_id)]);
+    Case { fields, wrong: secret.to_lowercase(), right: secret, ..case }
+}
+
+fn git() -> Case {
+    let authority = Authority::new();
+    let server = GitHost::start(Some(authority.server(Shape::Good)), true);
+    let tls = json!({"mode": "verify-full", "ca": authority.pem()});
+    let body =
+        json!({"host": "localhost", "port": server.port(), "tls": tls, "username": USER, "extra": {"path": GitHost::PATH}});
+    Case::of(body, Server::Silent("git 2"), Box::new(server))
 }
 
 /// A real one, on this machine and in clear.
 fn real(service: RealService, says: &'static str, fields: &[(&str, &str)]) -> Case {
     let body = with(json!({"host": "127.0.0.1", "port": service.port(), "username": USER}), fields);
-    Case { fields: body, secret: Some("password"), promised: "ok", server: Server::Silent(says), _server: Box::new(service) }
+    Case::of(body, Server::Silent(says), Box::new(service))
 }
 
 /// One that speaks a protocol of its own, on this machine and in clear.
 fn wired(service: Wires, server: Server, user: &str) -> Case {
     let fields = json!({"host": "127.0.0.1", "port": service.port(wires::PLAIN), "username": user});
-    Case { fields, secret: Some("password"), promised: "ok", server, _server: Box::new(service) }
+    Case::of(fields, server, Box::new(service))
 }
 
 fn unproven(case: Case) -> Case {
@@ -127,7 +190,7 @@ fn postgres(_: &Path) -> Case {
     server.create_role(USER, PASSWORD);
     server.create_database(USER, USER);
     let fields = verified(&authority, server.port());
-    Case { fields, secret: Some("password"), promised: "ok", server: Server::Real("PostgreSQL 15"), _server: Box::new(server) }
+    Case::of(fields, Server::Real("PostgreSQL 15"), Box::new(server))
 }
 
 fn mysql(_: &Path) -> Case {
@@ -137,7 +200,7 @@ fn mysql(_: &Path) -> Case {
     server.create_user(USER, "%", Plugin::CachingSha2, PASSWORD);
     server.grant(USER, USER, "%");
     let fields = verified(&authority, server.port());
-    Case { fields, secret: Some("password"), promised: "ok", server: Server::Real("MySQL 9"), _server: Box::new(server) }
+    Case::of(fields, Server::Real("MySQL 9"), Box::new(server))
 }
 
 fn mariadb(_: &Path) -> Case {
@@ -147,20 +210,14 @@ fn mariadb(_: &Path) -> Case {
     server.create_user(USER, "%", Plugin::NativePassword, PASSWORD);
     server.grant(USER, USER, "%");
     let fields = verified(&authority, server.port());
-    Case { fields, secret: Some("password"), promised: "ok", server: Server::Real("MariaDB 10.11"), _server: Box::new(server) }
+    Case::of(fields, Server::Real("MariaDB 10.11"), Box::new(server))
 }
 
 /// A file in the folder for them.
 fn sqlite(files: &Path) -> Case {
     let made = Command::new("sqlite3").arg(files.join("shop.db")).arg("CREATE TABLE item (name)").output();
     assert!(made.expect("sqlite3 runs; `make deps`").status.success());
-    Case {
-        fields: json!({"database": "shop.db"}),
-        secret: None,
-        promised: "ok",
-        server: Server::Real("SQLite 3"),
-        _server: Box::new(()),
-    }
+    Case { secret: None, ..Case::of(json!({"database": "shop.db"}), Server::Real("SQLite 3"), Box::new(())) }
 }
 
 #[test]
@@ -201,24 +258,24 @@ fn ask(test: &dyn Fn(&Value) -> Answer, kind: &ConnectionType, case: &Case) -> u
         }
         test(&body)
     };
-    let right = test(Some(PASSWORD)).expect(200).json();
+    let right = test(Some(&case.right)).expect(200).json();
     assert_eq!(right["status"], case.promised, "{}: {right:#}", kind.id);
     is_what_it_says(kind, case, right["server_version"].as_str().unwrap_or_default());
     if case.secret.is_none() {
         assert!(!kind.fields.iter().any(|field| field.secret), "{}: it has a secret, and its case has none", kind.id);
         return 0;
     }
-    let (longer, louder) = (format!("{PASSWORD}x"), PASSWORD.to_uppercase());
-    let shorter = PASSWORD.split_at(PASSWORD.len() - 1).0;
-    let mut tried = vec![None, Some("another")];
+    let (longer, louder) = (format!("{}x", case.right), case.right.to_uppercase());
+    let shorter = case.right.split_at(case.right.len() - 1).0;
+    let mut tried = vec![None, Some("another"), Some(&case.wrong)];
     // What is told apart by the protocol alone is tried with the type that others extend.
     if kind.extends.is_none() {
         tried.extend([longer.as_str(), louder.as_str(), shorter].map(Some));
     }
     for secret in &tried {
         let answer = test(*secret);
-        // Where the form demands one, none is refused before anybody is asked.
-        if secret.is_none() && answer.status == 422 {
+        // Where the form demands one, or one of another form, it is refused before anybody is asked.
+        if secret.is_none_or(|secret| secret != case.wrong) && answer.status == 422 {
             continue;
         }
         let report = answer.expect(200).json();

@@ -6,6 +6,7 @@
 mod files;
 mod http;
 mod renewal;
+mod signed;
 mod tls;
 mod wires;
 
@@ -14,6 +15,7 @@ use dataflow_model::{Cause, StepName, TestError};
 pub use files::*;
 pub use http::*;
 pub use renewal::*;
+pub use signed::*;
 pub use tls::*;
 pub use wires::*;
 

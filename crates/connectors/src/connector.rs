@@ -23,6 +23,15 @@ pub const PASSWORD: &str = "password";
 /// Where a connection says how many seconds connecting may take.
 pub(crate) const CONNECT_TIMEOUT: &str = "extra.connect_timeout";
 
+/// The time by this machine's clock.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a process that stood still, and a server that reads a signature, go by the machine's clock"
+)]
+pub(crate) fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 /// What a test is run against: every field of a connection, in clear.
 #[derive(Debug, Default)]
 pub struct Target {
@@ -44,9 +53,8 @@ impl Target {
     }
 
     /// Whether it is too late to ask for a change.
-    #[expect(clippy::disallowed_methods, reason = "a process that stood still finds out by the machine's clock alone")]
     pub(crate) fn is_late(&self) -> bool {
-        self.change_by.is_some_and(|by| SystemTime::now() > by)
+        self.change_by.is_some_and(|by| now() > by)
     }
 
     /// Whether nobody on the way can read what is sent: the server's certificate is verified, or it is this machine. A verifier or a hash is no

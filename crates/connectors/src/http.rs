@@ -19,10 +19,10 @@ mod service;
 mod tap;
 
 pub(crate) use answer::Answer;
-pub(crate) use client::{Client, Request};
-pub(crate) use credentials::{Access, Credentials, secret};
+pub(crate) use client::{Client, Request, authority};
+pub(crate) use credentials::{Access, Credentials, WRONG, secret};
 pub(crate) use explain::{Asked, explain};
-pub(crate) use place::{Place, form, joined};
+pub(crate) use place::{Place, at, form, joined};
 pub(crate) use proof::{Judged, Proof, prove};
 pub(crate) use service::{Entered, Http, Service};
 pub(crate) use tap::{First, Kind, Tap};

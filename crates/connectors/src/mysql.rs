@@ -139,7 +139,7 @@ async fn connect(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<
         wire.write(&packet::tls_request()).await?;
         let (plain, sequence) = wire.suspend();
         let stream = tls::secure(&settings, dialer.system_roots(), host, PRODUCT, plain).await?;
-        tls::secured(&stream, steps);
+        steps.secured(tls::agreed(&stream));
         wire = Wire::resume(stream, sequence);
         steps.begin(StepName::SignIn);
     }

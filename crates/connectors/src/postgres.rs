@@ -94,7 +94,7 @@ async fn connect<'a>(target: &'a Target, dialer: &Dialer, steps: &mut Steps) -> 
         steps.begin(StepName::Secure);
         ask_for_tls(&mut stream).await?;
         let stream = tls::secure(&tls, dialer.system_roots(), host, PRODUCT, stream).await?;
-        tls::secured(&stream, steps);
+        steps.secured(tls::agreed(&stream));
         let binding = tls::channel_binding(&stream);
         Session::new(target, tls, binding, Box::new(stream))
     };

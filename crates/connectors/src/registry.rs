@@ -1,30 +1,44 @@
 //! The one list of connectors.
 
-use crate::{Connector, mysql::MySql, postgres::Postgres, services, sqlite::Sqlite, wires};
+use crate::{Connector, mysql::MySql, postgres::Postgres, reach::Reach, services, sqlite::Sqlite, wires};
 
 /// Every connector. Catalogue entries name one of these.
 pub const ALL: &[&dyn Connector] = &[
+    &services::ATHENA,
+    &services::AWS,
+    &services::AZURE,
+    &services::AZURE_BLOB,
     &services::CLICKHOUSE,
     &services::DATABRICKS,
     &services::DOCKER_REGISTRY,
     &services::DRUID,
     &services::ELASTICSEARCH,
     &wires::FTP,
+    &services::BIGQUERY,
+    &services::GOOGLE_STORAGE,
+    &Reach,
+    &services::GIT,
+    &services::GOOGLE_CLOUD,
     &services::ANY,
     &wires::IMAP,
     &services::INFLUXDB,
+    &services::KUBERNETES,
     &wires::LDAP,
     &wires::MQTT,
     &MySql,
     &wires::NATS,
+    &services::NEO4J,
     &services::OPENSEARCH,
     &services::PACKAGE_INDEX,
     &Postgres,
     &services::PRESTO,
     &wires::RABBITMQ,
     &wires::REDIS,
+    &services::S3,
     &services::SCHEMA_REGISTRY,
+    &services::SLACK,
     &wires::SMTP,
+    &services::SNOWFLAKE,
     &Sqlite,
     &services::TRINO,
     &services::VAULT,
@@ -59,7 +73,9 @@ mod tests {
         assert!(renews || !kind.rotates, "{}: `rotates`, and its connector sets no passwords", kind.id);
         for field in &kind.fields {
             let name = field.path.as_str().rsplit('.').next().unwrap_or_default();
-            let words: BTreeSet<_> = name.split('_').chain(field.label.split(' ')).map(str::to_lowercase).collect();
+            // The id of a key is its name.
+            let label = field.label.replace("key ID", "ID");
+            let words: BTreeSet<_> = name.split('_').chain(label.split(' ')).map(str::to_lowercase).collect();
             let sounds_secret = ["password", "passphrase", "secret", "token", "key", "credential", "credentials"];
             let says_secret = sounds_secret.iter().any(|word| words.contains(*word));
             assert_eq!(

@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use dataflow_model::{Learned, Step, StepName, StepStatus};
 
+use crate::tls::Agreed;
+
 /// Tells each step once it is over. Steps are begun in the order of their plan.
 pub struct Steps {
     plan: &'static [StepName],
@@ -35,6 +37,12 @@ impl Steps {
     /// Ends the running step well. `detail` is shown beside it: an address, a protocol version.
     pub fn done(&mut self, detail: impl Into<Option<String>>) {
         self.end(StepStatus::Ok, detail.into());
+    }
+
+    /// Ends the step that secures the connection.
+    pub fn secured(&mut self, agreed: Agreed) {
+        self.learned.certificate_ends_at = agreed.certificate_ends_at;
+        self.done(agreed.version);
     }
 
     /// Tells a step that this test does not have, and why.

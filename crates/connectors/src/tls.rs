@@ -25,7 +25,7 @@ pub use roots::SystemRoots;
 pub use settings::{TlsMode, TlsSettings};
 pub use verifier::Verifier;
 
-use crate::{Steps, causes};
+use crate::causes;
 
 /// Sets TLS up over `stream`, on which the protocol has just agreed to begin it.
 ///
@@ -59,28 +59,31 @@ pub fn describe(chain: &[CertificateDer<'_>]) -> Vec<Certificate> {
     certificate::describe(chain)
 }
 
-/// The version that was agreed on, as a step's detail: `TLS 1.3`.
+/// What the two ends agreed on, and when the server's certificate ends.
+#[derive(Debug, Default)]
+pub struct Agreed {
+    /// As a step's detail: `TLS 1.3`.
+    pub version: Option<String>,
+    /// As RFC 3339.
+    pub certificate_ends_at: Option<String>,
+}
+
 #[must_use]
-pub fn version<S>(stream: &TlsStream<S>) -> Option<String> {
-    let version = match stream.get_ref().1.protocol_version()? {
-        rustls::ProtocolVersion::TLSv1_2 => "TLS 1.2",
-        rustls::ProtocolVersion::TLSv1_3 => "TLS 1.3",
-        _ => return None,
-    };
-    Some(version.to_owned())
+pub fn agreed<S>(stream: &TlsStream<S>) -> Agreed {
+    let session = stream.get_ref().1;
+    let version = session.protocol_version().and_then(|version| match version {
+        rustls::ProtocolVersion::TLSv1_2 => Some("TLS 1.2".to_owned()),
+        rustls::ProtocolVersion::TLSv1_3 => Some("TLS 1.3".to_owned()),
+        _ => None,
+    });
+    let leaf = session.peer_certificates().and_then(<[_]>::first);
+    Agreed { version, certificate_ends_at: leaf.and_then(certificate::end) }
 }
 
 /// A second since 1970 as RFC 3339, of a server that tells when something ends.
 #[must_use]
 pub fn timestamp(second: i64) -> Option<String> {
     Some(certificate::timestamp(second)).filter(|text| !text.is_empty())
-}
-
-/// Ends the step that secures a connection, with the version that was agreed on; notes when the server's certificate ends.
-pub fn secured<S>(stream: &TlsStream<S>, steps: &mut Steps) {
-    let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    steps.learned.certificate_ends_at = leaf.and_then(certificate::end);
-    steps.done(version(stream));
 }
 
 /// `tls-server-end-point` channel binding (RFC 5929) of the server's certificate; `None` where its signature names no hash.

@@ -36,25 +36,38 @@ _ASYNC: dict[str, tuple[_Choice, ...]] = {
 
 # By connector: what opens a type that no driver here does.
 _LIBRARIES = {
+    "athena": "pyathena",
+    "aws": "boto3",
+    "azure": "azure-identity",
     "clickhouse": "clickhouse-connect",
     "databricks": "databricks-sql-connector",
     "druid": "pydruid",
     "elasticsearch": "elasticsearch",
     "ftp": "ftplib",
+    "gcpbigquery": "google-cloud-bigquery",
+    "gcs": "google-cloud-storage",
+    "git": "git",
+    "google_cloud_platform": "google-auth",
     "http": "a library for HTTP, such as requests",
     "imap": "imaplib",
     "influxdb": "influxdb-client",
+    "kubernetes": "kubernetes",
     "ldap": "ldap3",
     "mqtt": "paho-mqtt",
     "nats": "nats-py",
+    "neo4j": "neo4j",
     "opensearch": "opensearch-py",
     "presto": "presto-python-client",
     "rabbitmq": "pika",
     "redis": "redis",
+    "s3": "boto3",
     "schema_registry": "confluent-kafka",
+    "slack": "slack-sdk",
     "smtp": "smtplib",
+    "snowflake": "snowflake-connector-python",
     "trino": "trino",
     "vault": "hvac",
+    "wasb": "azure-storage-blob",
 }
 
 

@@ -178,6 +178,23 @@ pub fn http_error(status: u16, said: &str) -> TestError {
     }
 }
 
+/// The error of something that does not write them as `product` does: nothing of it is told.
+pub fn foreign_error(product: &str, status: u16) -> TestError {
+    because(
+        Cause::ServerError,
+        format!("The answer is an error ({status}), and not in the form in which {product} writes them."),
+        format!("Check host, port and path: it may be a proxy, or another service. If it is {product}, look at its log."),
+    )
+}
+
+pub fn too_long() -> TestError {
+    because(
+        Cause::ServerError,
+        "The server's answer is longer than any that belongs here.",
+        "Check host, port and path: another service may answer there, or something in between.",
+    )
+}
+
 /// Signed in, but the harmless read was refused. `said` is scrubbed, or empty.
 pub fn reading_forbidden(said: &str) -> TestError {
     let reason = if said.is_empty() { "it gave no reason" } else { said };

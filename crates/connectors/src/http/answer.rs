@@ -75,8 +75,26 @@ impl Answer {
     /// The kinds of sign-in that the server asks for (RFC 9110, section 11.6.1), in lower case.
     pub(crate) fn challenges(&self) -> Vec<String> {
         let values = self.headers.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-        values.filter_map(|value| value.split([' ', ',']).next()).map(str::to_ascii_lowercase).collect()
+        values.flat_map(schemes).collect()
     }
+}
+
+/// The schemes of one header, which may hold several challenges: what begins with a word that no equals sign follows.
+fn schemes(header: &str) -> Vec<String> {
+    let mut is_quoted = false;
+    let parts = header.split(move |character| {
+        is_quoted ^= character == '"';
+        character == ',' && !is_quoted
+    });
+    let names = parts.filter_map(|part| {
+        let part = part.trim();
+        let end =
+            part.find(|character: char| !character.is_ascii_alphanumeric() && !"-_.".contains(character)).unwrap_or(part.len());
+        let (word, rest) = part.split_at(end);
+        let is_scheme = !word.is_empty() && (rest.is_empty() || (rest.starts_with(' ') && !rest.trim_start().starts_with('=')));
+        is_scheme.then(|| word.to_ascii_lowercase())
+    });
+    names.collect()
 }
 
 #[cfg(test)]
@@ -116,6 +134,15 @@ pub(crate) mod tests {
         assert!(answer(200, &[("content-type", "text/html; charset=utf-8")], "x").is_page());
         assert!(answer(200, &[], "\n <!DOCTYPE html>").is_page());
         assert!(!answer(200, &[("content-type", "application/json")], "{}").is_page());
+    }
+
+    #[test]
+    fn every_challenge_of_a_header_is_read() {
+        let of = |header: &str| answer(401, &[("www-authenticate", header)], "").challenges();
+        assert_eq!(of("Negotiate, Basic realm=\"a, Digest b\", charset = \"UTF-8\", ApiKey"), ["negotiate", "basic", "apikey"]);
+        assert_eq!(of("Bearer realm=\"https://x/token\",service=\"y\""), ["bearer"]);
+        assert_eq!(of("Negotiate YII=, NTLM"), ["negotiate", "ntlm"]);
+        assert_eq!(of(", ,=,\"Basic"), Vec::<String>::new());
     }
 
     proptest::proptest! {

@@ -64,6 +64,28 @@ impl Request {
         }
     }
 
+    pub(crate) fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    /// With its query.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+    }
+
+    /// The same request at another path.
+    pub(crate) fn at(self, path: String) -> Self {
+        Self { path, ..self }
+    }
+
     pub(crate) fn with(self, credentials: Credentials) -> Self {
         Self { credentials, ..self }
     }
@@ -93,10 +115,9 @@ impl<'a> Client<'a> {
         steps: &mut Steps,
     ) -> Result<Self, TestError> {
         let (host, tls) = (target.text("host"), TlsSettings::of(target));
-        let usual = if tls.mode() == TlsMode::Disable { 80 } else { 443 };
-        let port = target.port(usual);
+        let port = target.port(usual_port(target));
         let (stream, checked) = dialer.dial_checked(host, port, steps).await?;
-        let authority = authority(host, (port != usual).then_some(port)).ok_or_else(|| causes::unspeakable("host"))?;
+        let authority = authority(target).ok_or_else(|| causes::unspeakable("host"))?;
         let (first, step, scrubber) = (First::default(), StepName::Secure, Scrubber::of(target));
         let mut client =
             Self { target, dialer, scrubber, step, product, tls, authority, checked, first, line: None, asked: String::new() };
@@ -104,9 +125,9 @@ impl<'a> Client<'a> {
             TlsMode::Disable => steps.skip(StepName::Secure, "no TLS".to_owned()),
             _ => steps.begin(StepName::Secure),
         }
-        let (line, version) = client.begin_line(stream).await?;
-        if client.tls.mode() != TlsMode::Disable {
-            steps.done(version);
+        let (line, agreed) = client.begin_line(stream).await?;
+        if let Some(agreed) = agreed {
+            steps.secured(agreed);
         }
         client.line = Some(line);
         Ok(client)
@@ -157,10 +178,10 @@ impl<'a> Client<'a> {
         self.begin_line(stream).await.map(|(line, _)| line)
     }
 
-    /// TLS where it is asked for, and its version.
-    async fn begin_line(&self, stream: tokio::net::TcpStream) -> Result<(Line, Option<String>), TestError> {
+    /// TLS where it is asked for, and what was agreed on.
+    async fn begin_line(&self, stream: tokio::net::TcpStream) -> Result<(Line, Option<tls::Agreed>), TestError> {
         let stream = Tap::new(stream, self.first.clone());
-        let (stream, version): (Box<dyn Duplex>, _) = if self.tls.mode() == TlsMode::Disable {
+        let (stream, agreed): (Box<dyn Duplex>, _) = if self.tls.mode() == TlsMode::Disable {
             (Box::new(stream), None)
         } else {
             let host = self.target.text("host");
@@ -170,11 +191,11 @@ impl<'a> Client<'a> {
                 (Cause::NotThatDatabase, Kind::Named(what)) => causes::another_service(self.product, what),
                 _ => error,
             })?;
-            let version = tls::version(&secured);
-            (Box::new(secured), version)
+            let agreed = tls::agreed(&secured);
+            (Box::new(secured), Some(agreed))
         };
         let line = Line::begin(stream).await.map_err(|error| self.fault(&error))?;
-        Ok((line, version))
+        Ok((line, agreed))
     }
 
     fn written(&self, request: &Request) -> Result<hyper::Request<Full<Bytes>>, TestError> {
@@ -203,15 +224,21 @@ impl<'a> Client<'a> {
         match self.first.kind() {
             Kind::Tls if self.tls.mode() == TlsMode::Disable => causes::https_demanded(),
             Kind::Named(what) if self.tls.mode() == TlsMode::Disable => causes::another_service(self.product, what),
-            _ if error.is_parse_too_large() => causes::server_error("its answer is longer than any that belongs here"),
+            _ if error.is_parse_too_large() => causes::too_long(),
             _ if error.is_parse() => causes::not_that_database(self.product),
             _ => causes::connection_lost(self.step),
         }
     }
 }
 
+fn usual_port(target: &Target) -> u16 {
+    if TlsSettings::of(target).mode() == TlsMode::Disable { 80 } else { 443 }
+}
+
 /// The header `Host`.
-fn authority(host: &str, port: Option<u16>) -> Option<HeaderValue> {
+pub(crate) fn authority(target: &Target) -> Option<HeaderValue> {
+    let (host, usual) = (target.text("host"), usual_port(target));
+    let port = Some(target.port(usual)).filter(|port| *port != usual);
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let host = if bare.contains(':') { format!("[{bare}]") } else { bare.to_owned() };
     let text = port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"));

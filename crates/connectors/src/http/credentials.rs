@@ -17,7 +17,7 @@ pub(crate) enum Access {
 }
 
 /// What goes instead of the right password. A fixed text: whoever reads the service's log can look it up here.
-const WRONG: &str = "dataflow-tests-that-a-wrong-password-is-refused";
+pub(crate) const WRONG: &str = "dataflow-tests-that-a-wrong-password-is-refused";
 
 /// The connection's password with this access; empty without one.
 pub(crate) fn secret(target: &Target, access: Access) -> &str {

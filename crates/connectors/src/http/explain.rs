@@ -27,11 +27,16 @@ pub(crate) struct Asked<'a> {
     pub(crate) has_sign_in: bool,
     /// Whether it is a name and a password; otherwise it is a token.
     pub(crate) is_by_name: bool,
+    /// The scheme under which a token goes along.
+    pub(crate) scheme: &'static str,
+    /// Whether the answer is one of the service's own, so that what it says may be told. Whoever may choose a host reads no other one's answers.
+    pub(crate) is_own: bool,
 }
 
 impl Asked<'_> {
+    /// What the service says of it; nothing of what another one does.
     pub(crate) fn said(&self, answer: &Answer) -> String {
-        self.scrubber.clean(&answer.reason())
+        if self.is_own { self.scrubber.clean(&answer.reason()) } else { String::new() }
     }
 
     pub(crate) fn sign_in_refused(&self) -> TestError {
@@ -54,11 +59,13 @@ impl Asked<'_> {
     /// The kinds that the server asks for, where ours is not among them.
     fn unauthorised(&self, answer: &Answer) -> TestError {
         let offered = answer.challenges();
-        let ours = if self.is_by_name { ["basic", ""] } else { ["bearer", "token"] };
-        let is_ours = offered.is_empty() || offered.iter().any(|kind| ours.contains(&kind.as_str()));
+        let ours = if self.is_by_name { "Basic" } else { self.scheme };
+        let is_ours = offered.is_empty() || offered.iter().any(|kind| kind.eq_ignore_ascii_case(ours));
         let known = [
             ("basic", "a username and password (Basic)"),
             ("bearer", "a token (Bearer)"),
+            ("token", "a token (Token)"),
+            ("apikey", "an API key"),
             ("digest", "Digest"),
             ("negotiate", "Kerberos (Negotiate)"),
             ("ntlm", "NTLM"),
@@ -112,7 +119,6 @@ impl Asked<'_> {
 
 /// The meaning of any status, for services that have no word of their own for it.
 pub(crate) fn explain(answer: &Answer, asked: &Asked<'_>) -> Judged {
-    let said = || asked.said(answer);
     let error = match answer.status {
         StatusCode::UNAUTHORIZED => return Judged::Refused(asked.unauthorised(answer)),
         StatusCode::FORBIDDEN => return asked.forbidden(answer),
@@ -127,7 +133,8 @@ pub(crate) fn explain(answer: &Answer, asked: &Asked<'_>) -> Judged {
         StatusCode::NOT_FOUND => asked.not_found(),
         status if status.is_redirection() => asked.redirected(answer),
         status if status.is_success() => asked.not_its_answer(answer),
-        status => causes::http_error(status.as_u16(), &said()),
+        status if asked.is_own => causes::http_error(status.as_u16(), &asked.said(answer)),
+        status => causes::foreign_error(asked.product, status.as_u16()),
     };
     Judged::Failed(error)
 }
@@ -161,6 +168,8 @@ mod tests {
             path: "/v1/things?limit=1",
             has_sign_in: true,
             is_by_name,
+            scheme: "Bearer",
+            is_own: true,
         };
         match explain(answer, &asked) {
             Judged::Refused(error) | Judged::Failed(error) => error,
@@ -195,6 +204,8 @@ mod tests {
         assert!(asks("Basic realm=\"x\"", false).contains("Basic"));
         assert!(asks("Basic realm=\"x\"", true).contains("“anna”"));
         assert!(asks("Bearer", false).contains("token"));
+        assert!(asks("ApiKey", true).contains("an API key"));
+        assert!(asks("Negotiate, Basic realm=\"x\"", true).contains("“anna”"));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Where something is asked: paths under a prefix, and whole URLs that a connection names beside its own host.
 
-use dataflow_model::{FieldValue, PublicFields, TestError};
+use dataflow_model::{FieldValue, PublicFields, Secret, TestError};
 use hyper::Uri;
 
-use crate::{Target, causes, scrub::percent};
+use crate::{Target, causes, connector::PASSWORD, scrub::percent};
 
 /// Where a connection says under which path the service lies.
 const PREFIX: &str = "extra.path";
@@ -29,6 +29,13 @@ pub(crate) fn joined(target: &Target, path: &str) -> String {
         "" => path.to_owned(),
         prefix => format!("/{prefix}{path}"),
     }
+}
+
+/// The same connection, to this host.
+pub(crate) fn at(target: &Target, host: &str) -> Target {
+    let mut other = target.with_password(&Secret::new(target.expose_secret(PASSWORD).to_owned()));
+    other.public.0.insert("host".into(), FieldValue::Text(host.to_owned()));
+    other
 }
 
 /// `name=value` of each that has a value, escaped, as queries and forms have them.
@@ -74,10 +81,7 @@ impl Place {
         set("tls.mode", text(if self.is_tls { "verify-full" } else { "disable" }));
         set("tls.ca", text(authority));
         set("extra.insecure_auth", text(connection.text("extra.insecure_auth")));
-        Target {
-            public,
-            ..connection.with_password(&dataflow_model::Secret::new(connection.expose_secret("password").to_owned()))
-        }
+        Target { public, ..connection.with_password(&Secret::new(connection.expose_secret(PASSWORD).to_owned())) }
     }
 }
 

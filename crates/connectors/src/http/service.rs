@@ -7,6 +7,7 @@ use super::{
     Access, Answer, Asked, Client, Credentials, Judged, Proof, Request, explain,
     place::check_paths,
     proof::{NOTHING_SET, prove},
+    secret,
 };
 use crate::{
     Connector, Dialer, Outcome, Steps, Target, causes,
@@ -45,13 +46,40 @@ pub(crate) trait Service: Sync {
         true
     }
 
-    fn credentials(&self, target: &Target, access: Access) -> Result<Credentials, TestError>;
+    /// The scheme under which a token goes along, where it is one.
+    fn scheme(&self) -> &'static str {
+        "Bearer"
+    }
+
+    /// How the sign-in goes along: by name as Basic, else as a token.
+    fn credentials(&self, target: &Target, access: Access) -> Result<Credentials, TestError> {
+        match secret(target, access) {
+            "" => Ok(Credentials::default()),
+            password if self.is_by_name(target) => Credentials::basic(target.text("username"), password),
+            token => Credentials::token(self.scheme(), token),
+        }
+    }
+
+    /// The request with its sign-in, where that depends on what is asked: a signature.
+    fn signed(&self, target: &Target, request: Request, access: Access) -> Result<Request, TestError> {
+        Ok(request.with(self.credentials(target, access)?))
+    }
+
+    /// Where the service is if the connection names no host, with all else as the connection has it; `None` if it has to name one.
+    fn place(&self, _target: &Target) -> Result<Option<Target>, TestError> {
+        Ok(None)
+    }
 
     /// The request whose answer tells whether the sign-in was taken. It changes nothing.
     fn question(&self, target: &Target) -> Result<Request, TestError>;
 
     /// Whether it is the answer of this service to what is asked in `step`.
     fn accepts(&self, step: StepName, answer: &Answer) -> bool;
+
+    /// Whether an answer that is an error is one of this service: only then is told what it says.
+    fn is_own(&self, _answer: &Answer) -> bool {
+        false
+    }
 
     /// What only this service says in this way.
     fn own_meaning(&self, _answer: &Answer, _asked: &Asked<'_>) -> Option<Judged> {
@@ -76,7 +104,7 @@ pub(crate) trait Service: Sync {
     ) -> impl Future<Output = Result<Entered, TestError>> + Send {
         async move {
             let target = client.target;
-            let ask = |access| Ok(question(target)?.with(self.credentials(target, access)?));
+            let ask = |access| self.signed(target, question(target)?, access);
             let (answer, proof) = if self.has_sign_in(target) {
                 prove(client, self.checks_passwords(), &ask, &|client, answer, _| self.judge(client, answer)).await?
             } else {
@@ -124,6 +152,8 @@ pub(crate) trait Service: Sync {
             path: client.asked_path(),
             has_sign_in: self.has_sign_in(client.target),
             is_by_name: self.is_by_name(client.target),
+            scheme: self.scheme(),
+            is_own: self.is_own(answer),
         };
         self.meaning(answer, &asked)
     }
@@ -171,6 +201,9 @@ impl<S: Service> Connector for Http<S> {
 }
 
 async fn test<S: Service>(service: &S, target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<Outcome, TestError> {
+    check_paths(target)?;
+    let place = service.place(target)?;
+    let target = place.as_ref().unwrap_or(target);
     let connected = target.connect_in_time(connect(service, target, dialer, steps)).await;
     let (mut client, entered) = connected.map_err(|_| causes::timed_out_by(CONNECT_TIMEOUT, steps.current()))??;
     let read = open_and_read(service, &mut client, &entered, steps).await;
@@ -209,7 +242,6 @@ async fn connect<'a, S: Service>(
     dialer: &'a Dialer,
     steps: &mut Steps,
 ) -> Result<(Client<'a>, Entered), TestError> {
-    check_paths(target)?;
     let mut client = Client::connect(target, dialer, service.product(), steps).await?;
     client.begin(StepName::SignIn, steps);
     if service.has_sign_in(target) {

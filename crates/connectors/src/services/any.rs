@@ -93,6 +93,11 @@ impl Service for Any {
         !(answer.is_page() && answer.text().to_ascii_lowercase().contains("type=\"password\""))
     }
 
+    /// Of any API its errors are its own, as far as they are written for programs.
+    fn is_own(&self, answer: &Answer) -> bool {
+        answer.json().is_some()
+    }
+
     async fn enter(&self, client: &mut Client<'_>) -> Result<Entered, TestError> {
         if way(client.target) != Way::OAuth || !self.has_sign_in(client.target) {
             return self.enter_by(client, &|target| self.question(target)).await;

@@ -86,6 +86,10 @@ impl Service for ClickHouse {
         answer.text().lines().next().filter(|line| line.contains('.')).map(str::to_owned)
     }
 
+    fn is_own(&self, answer: &Answer) -> bool {
+        is_its(answer) || code(answer).is_some()
+    }
+
     fn own_meaning(&self, answer: &Answer, asked: &Asked<'_>) -> Option<Judged> {
         // What the port of the native protocol says in HTTP.
         if answer.text().contains("is for clickhouse-client program") {

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 
 use crate::{
     Target, causes,
-    http::{Access, Answer, Asked, Client, Credentials, Entered, Judged, Request, Service, joined, secret},
+    http::{Answer, Asked, Client, Entered, Judged, Request, Service, joined},
     scrub::percent,
 };
 
@@ -32,16 +32,16 @@ impl Service for Databricks {
         false
     }
 
-    fn credentials(&self, target: &Target, access: Access) -> Result<Credentials, TestError> {
-        Credentials::token("Bearer", secret(target, access))
-    }
-
     fn question(&self, target: &Target) -> Result<Request, TestError> {
         Ok(Request::get(joined(target, &format!("/api/2.0/sql/warehouses/{}", &*percent(warehouse(target).as_bytes(), false)))))
     }
 
     fn accepts(&self, _step: StepName, answer: &Answer) -> bool {
         answer.json_text("/id").is_some() && answer.json_text("/state").is_some()
+    }
+
+    fn is_own(&self, answer: &Answer) -> bool {
+        answer.json_text("/error_code").is_some()
     }
 
     fn own_meaning(&self, answer: &Answer, asked: &Asked<'_>) -> Option<Judged> {

@@ -4,7 +4,7 @@ use dataflow_model::{StepName, TestError};
 
 use crate::{
     Target,
-    http::{Access, Answer, Client, Credentials, Entered, Request, Service, joined, secret},
+    http::{Answer, Client, Entered, Request, Service, joined},
 };
 
 pub(crate) struct Druid;
@@ -22,13 +22,6 @@ impl Service for Druid {
         true
     }
 
-    fn credentials(&self, target: &Target, access: Access) -> Result<Credentials, TestError> {
-        match secret(target, access) {
-            "" => Ok(Credentials::default()),
-            password => Credentials::basic(target.text("username"), password),
-        }
-    }
-
     fn question(&self, target: &Target) -> Result<Request, TestError> {
         let body = r#"{"query":"SELECT 1 AS one","resultFormat":"object"}"#;
         Ok(Request::post(joined(target, "/druid/v2/sql"), "application/json", body))
@@ -36,6 +29,10 @@ impl Service for Druid {
 
     fn accepts(&self, _step: StepName, answer: &Answer) -> bool {
         answer.json().is_some_and(|json| json.pointer("/0/one").and_then(serde_json::Value::as_i64) == Some(1))
+    }
+
+    fn is_own(&self, answer: &Answer) -> bool {
+        answer.json_text("/errorCode").is_some() && answer.json_text("/errorMessage").is_some()
     }
 
     /// The version is told to who may see the state of the cluster.

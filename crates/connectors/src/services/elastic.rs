@@ -7,7 +7,7 @@ use hyper::StatusCode;
 
 use crate::{
     Target, causes,
-    http::{Access, Answer, Asked, Client, Credentials, Entered, Judged, Request, Service, joined, secret},
+    http::{Access, Answer, Asked, Client, Entered, Judged, Request, Service, joined},
     scrub::percent,
 };
 
@@ -74,12 +74,8 @@ impl Service for Elastic {
         target.text("extra.auth") != "api_key"
     }
 
-    fn credentials(&self, target: &Target, access: Access) -> Result<Credentials, TestError> {
-        match secret(target, access) {
-            "" => Ok(Credentials::default()),
-            password if self.is_by_name(target) => Credentials::basic(target.text("username"), password),
-            key => Credentials::token("ApiKey", key),
-        }
+    fn scheme(&self) -> &'static str {
+        "ApiKey"
     }
 
     fn question(&self, target: &Target) -> Result<Request, TestError> {
@@ -96,6 +92,10 @@ impl Service for Elastic {
 
     fn version(&self, answer: &Answer) -> Option<String> {
         answer.json_text("/version/number")
+    }
+
+    fn is_own(&self, answer: &Answer) -> bool {
+        (self.is_its)(answer) || (answer.json_text("/error/type").is_some() && answer.json_text("/error/reason").is_some())
     }
 
     fn own_meaning(&self, answer: &Answer, asked: &Asked<'_>) -> Option<Judged> {

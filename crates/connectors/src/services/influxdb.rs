@@ -5,7 +5,7 @@ use hyper::StatusCode;
 
 use crate::{
     Target, causes,
-    http::{Access, Answer, Asked, Client, Credentials, Entered, Judged, Request, Service, form, joined, secret},
+    http::{Answer, Asked, Client, Entered, Judged, Request, Service, form, joined},
 };
 
 pub(super) const PRODUCT: &str = "InfluxDB";
@@ -38,8 +38,8 @@ impl Service for InfluxDb {
         false
     }
 
-    fn credentials(&self, target: &Target, access: Access) -> Result<Credentials, TestError> {
-        Credentials::token("Token", secret(target, access))
+    fn scheme(&self) -> &'static str {
+        "Token"
     }
 
     fn question(&self, target: &Target) -> Result<Request, TestError> {
@@ -52,6 +52,10 @@ impl Service for InfluxDb {
 
     fn version(&self, answer: &Answer) -> Option<String> {
         Some(answer.header(VERSION).trim_start_matches('v').to_owned()).filter(|version| !version.is_empty())
+    }
+
+    fn is_own(&self, answer: &Answer) -> bool {
+        is_its(answer)
     }
 
     fn own_meaning(&self, answer: &Answer, asked: &Asked<'_>) -> Option<Judged> {

@@ -10,6 +10,8 @@ use crate::{
 };
 
 const ENDPOINT: &str = "extra.oauth_url";
+/// The errors of section 5.2 that are not about the client.
+const ERRORS: [&str; 4] = ["invalid_request", "invalid_grant", "unsupported_grant_type", "invalid_scope"];
 const AUTHORITY: &str = "extra.oauth_ca";
 
 /// The exchange, with id and secret in the header, as every endpoint has to take them (RFC 6749, section 2.3.1), or in the body, as some insist.
@@ -28,7 +30,7 @@ fn exchange(target: &Target, place: &Place, access: Access, in_body: bool) -> Re
     Ok(request.with(Credentials::basic(&escaped(client), &escaped(secret))?))
 }
 
-fn token(answer: &Answer) -> Option<String> {
+pub(super) fn token(answer: &Answer) -> Option<String> {
     answer.status.is_success().then(|| answer.json_text("/access_token")).flatten()
 }
 
@@ -42,7 +44,8 @@ fn judge(endpoint: &Client<'_>, answer: &Answer, client: &str) -> Judged {
         {
             Judged::Refused(causes::client_refused(client))
         }
-        None if answer.is_page() || answer.status.is_redirection() => Judged::Failed(causes::no_token_given("")),
+        // Of what answers otherwise than section 5.2 has it nothing is told.
+        None if !ERRORS.contains(&code.as_str()) => Judged::Failed(causes::no_token_given("")),
         None => {
             let said = answer.json_text("/error_description").unwrap_or(code);
             Judged::Failed(causes::no_token_given(&endpoint.scrubber.clean(&said)))
@@ -62,9 +65,19 @@ pub(super) async fn enter(
             return Err(causes::setting_missing(field, what));
         }
     }
-    let place = Place::read(target.text(ENDPOINT), ENDPOINT)?;
-    let other = place.target(target, target.text(AUTHORITY));
-    let (token, exchanged) = at_endpoint(client, &place, &other).await?;
+    let (place, other) = endpoint(target, "")?;
+    let exchanged = at_endpoint(client, &place, &other).await?;
+    use_token(client, judge_service, question, exchanged).await
+}
+
+/// Asks the service with the token of an endpoint, and without.
+pub(super) async fn use_token(
+    client: &mut Client<'_>,
+    judge_service: &(dyn Fn(&Client<'_>, &Answer) -> Judged + Sync),
+    question: &Request,
+    (token, exchanged): (String, Proof),
+) -> Result<Entered, TestError> {
+    let target = client.target;
     client.scrubber.and(&token);
     let ask = |access| {
         let token = if access == Access::Given { token.as_str() } else { secret(target, access) };
@@ -75,21 +88,48 @@ pub(super) async fn enter(
     Ok(Entered { credentials: Credentials::token("Bearer", &token)?, proof, version: None })
 }
 
-/// A token, and whether the endpoint looks at the secret.
-async fn at_endpoint(client: &Client<'_>, place: &Place, other: &Target) -> Result<(String, Proof), TestError> {
-    let target = client.target;
-    let name = target.text("username");
-    let blamed = |error: TestError| TestError { field: Some(ENDPOINT.to_owned()), ..error };
+/// Errors on the way to the endpoint are its field's.
+pub(super) fn blamed(error: TestError) -> TestError {
+    TestError { field: Some(ENDPOINT.to_owned()), ..error }
+}
+
+/// Where a token is asked for: where the connection says, or else `usual`.
+pub(super) fn endpoint(target: &Target, usual: &str) -> Result<(Place, Target), TestError> {
+    let url = Some(target.text(ENDPOINT)).filter(|url| !url.is_empty()).unwrap_or(usual);
+    let place = Place::read(url, ENDPOINT)?;
+    let other = place.target(target, target.text(AUTHORITY));
+    Ok((place, other))
+}
+
+/// A conversation with an endpoint, in the step of the sign-in.
+pub(super) async fn connect<'o>(client: &Client<'o>, other: &'o Target) -> Result<Client<'o>, TestError> {
     let mut endpoint =
         Client::connect(other, client.dialer, "an OAuth endpoint", &mut Steps::new(|_| {})).await.map_err(blamed)?;
     endpoint.step = StepName::SignIn;
     endpoint.require_unheard().map_err(blamed)?;
+    Ok(endpoint)
+}
+
+/// The token that an endpoint gives for what `ask` sends, and whether it looks at that.
+pub(super) async fn exchange_by(
+    endpoint: &mut Client<'_>,
+    ask: &(dyn Fn(Access) -> Result<Request, TestError> + Sync),
+    judge: &(dyn Fn(&Client<'_>, &Answer, Access) -> Judged + Sync),
+) -> Result<(String, Proof), TestError> {
+    let (answer, proof) = prove(endpoint, true, ask, judge).await?;
+    Ok((token(&answer).unwrap_or_default(), proof))
+}
+
+/// A token, and whether the endpoint looks at the secret.
+async fn at_endpoint(client: &Client<'_>, place: &Place, other: &Target) -> Result<(String, Proof), TestError> {
+    let target = client.target;
+    let name = target.text("username");
+    let mut endpoint = connect(client, other).await?;
     let first = endpoint.ask(&exchange(target, place, Access::Given, false)?).await.map_err(blamed)?;
     // Whoever does not take the secret in the header says no more than that it is missing.
     let code = first.json_text("/error").unwrap_or_default();
     let in_body = token(&first).is_none()
         && (first.status.as_u16() == 401 || ["invalid_client", "invalid_request"].contains(&code.as_str()));
     let ask = |access| exchange(target, place, access, in_body);
-    let (answer, proof) = prove(&mut endpoint, true, &ask, &|endpoint, answer, _| judge(endpoint, answer, name)).await?;
-    Ok((token(&answer).unwrap_or_default(), proof))
+    exchange_by(&mut endpoint, &ask, &|endpoint, answer, _| judge(endpoint, answer, name)).await
 }

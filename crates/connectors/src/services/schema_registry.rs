@@ -6,7 +6,7 @@ use hyper::header::CONTENT_TYPE;
 
 use crate::{
     Target,
-    http::{Access, Answer, Client, Credentials, Entered, Request, Service, joined, secret},
+    http::{Answer, Client, Entered, Request, Service, joined},
 };
 
 pub(super) const PRODUCT: &str = "Schema Registry";
@@ -26,14 +26,6 @@ impl Service for SchemaRegistry {
         PRODUCT
     }
 
-    fn credentials(&self, target: &Target, access: Access) -> Result<Credentials, TestError> {
-        match secret(target, access) {
-            "" => Ok(Credentials::default()),
-            password if self.is_by_name(target) => Credentials::basic(target.text("username"), password),
-            token => Credentials::token("Bearer", token),
-        }
-    }
-
     fn question(&self, target: &Target) -> Result<Request, TestError> {
         Ok(Request::get(joined(target, "/subjects?offset=0&limit=1")))
     }
@@ -42,6 +34,10 @@ impl Service for SchemaRegistry {
     fn accepts(&self, _step: StepName, answer: &Answer) -> bool {
         let is_list = |json: serde_json::Value| json.as_array().is_some_and(|list| list.iter().all(serde_json::Value::is_string));
         answer.json().is_some_and(is_list) || (answer.is_cut && answer.body.starts_with(b"[\"") && is_its(answer))
+    }
+
+    fn is_own(&self, answer: &Answer) -> bool {
+        is_its(answer)
     }
 
     /// Older servers and other products do not say it.

@@ -15,7 +15,7 @@ use crate::{
     dialer::{Checked, Duplex},
     http::{First, Kind, Tap},
     scrub::Scrubber,
-    tls::{self, TlsMode, TlsSettings},
+    tls::{self, Agreed, TlsMode, TlsSettings},
 };
 
 /// Longest line that is read, in bytes.
@@ -195,7 +195,7 @@ impl<'a> Link<'a> {
     }
 
     /// TLS begins here; its version.
-    pub(super) async fn secure(&mut self) -> Result<Option<String>, TestError> {
+    pub(super) async fn secure(&mut self) -> Result<Agreed, TestError> {
         if !self.ahead.is_empty() {
             return Err(causes::early_bytes());
         }
@@ -219,11 +219,11 @@ impl<'a> Link<'a> {
             }
             Err(error) => return Err(error),
         };
-        let version = tls::version(&stream);
+        let agreed = tls::agreed(&stream);
         self.stream = Box::new(stream);
         self.is_secured = true;
         self.heard.clear();
-        Ok(version)
+        Ok(agreed)
     }
 
     /// Where TLS should have begun, somebody speaks in the clear.

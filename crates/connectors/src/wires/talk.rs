@@ -10,7 +10,7 @@ use crate::{
     Connector, Dialer, Outcome, Steps, Target, causes,
     connector::{CONNECT_TIMEOUT, Farewell, PASSWORD},
     http::{Access, Proof, secret},
-    tls::{TlsMode, TlsSettings},
+    tls::{Agreed, TlsMode, TlsSettings},
 };
 
 const ANY_WILL_DO: &str = "The server takes any other password, too";
@@ -112,8 +112,7 @@ async fn connect<'a, T: Talk>(
         steps.skip(StepName::Secure, "no TLS".to_owned());
     } else {
         wire.begin(StepName::Secure, steps);
-        let version = secure(&mut talk, &mut wire).await?;
-        steps.done(version);
+        steps.secured(secure(&mut talk, &mut wire).await?);
     }
     wire.begin(StepName::SignIn, steps);
     let mut proof = enter(&mut talk, &mut wire).await?;
@@ -128,14 +127,14 @@ async fn connect<'a, T: Talk>(
     Ok((talk, wire, proof))
 }
 
-async fn secure<T: Talk>(talk: &mut T, wire: &mut Link<'_>) -> Result<Option<String>, TestError> {
+async fn secure<T: Talk>(talk: &mut T, wire: &mut Link<'_>) -> Result<Agreed, TestError> {
     if T::begins_in_clear(wire.target) {
         talk.ask_for_tls(wire).await?;
     }
-    let version = wire.secure().await?;
+    let agreed = wire.secure().await?;
     // What was told in the clear may have been anybody's word.
     *talk = T::default();
-    Ok(version)
+    Ok(agreed)
 }
 
 pub(super) async fn enter<T: Talk>(talk: &mut T, wire: &mut Link<'_>) -> Result<Proof, TestError> {

@@ -32,6 +32,9 @@ pub struct Source {
     pub follows: String,
     /// Where that stands.
     pub source: String,
+    /// The type is of whatever speaks this: there is no product of its name that it was not tested against.
+    #[serde(default)]
+    pub protocol: bool,
 }
 
 impl Server {
@@ -64,6 +67,7 @@ impl Tested {
             Self::StandIn(server) => {
                 format!("Tested against {}, whose protocol it speaks; not against {label} itself.", server.words())
             }
+            Self::Fake(source) if source.protocol => format!("Tested against a fake that follows {}.", source.follows),
             Self::Fake(source) => format!("Tested against a fake that follows {}; not against {label} itself.", source.follows),
         }
     }

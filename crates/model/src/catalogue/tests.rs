@@ -68,12 +68,15 @@ fn a_type_says_how_honestly_it_is_tested() {
         name: "PostgreSQL".to_owned(),
         versions: versions.iter().map(|version| (*version).to_owned()).collect(),
     };
-    let fake = Source { follows: "section 4 of its manual".to_owned(), source: "https://example.org".to_owned() };
+    let fake =
+        Source { follows: "section 4 of its manual".to_owned(), source: "https://example.org".to_owned(), protocol: false };
+    let protocol = Source { protocol: true, ..fake.clone() };
     for (tested, said) in [
         (Tested::Product(server(&[])), "Tested against PostgreSQL."),
         (Tested::Product(server(&["14", "15", "18"])), "Tested against PostgreSQL 14, 15 and 18."),
         (Tested::StandIn(server(&["15"])), "Tested against PostgreSQL 15, whose protocol it speaks; not against X itself."),
         (Tested::Fake(fake), "Tested against a fake that follows section 4 of its manual; not against X itself."),
+        (Tested::Fake(protocol), "Tested against a fake that follows section 4 of its manual."),
     ] {
         assert_eq!(tested.sentence("X"), said);
     }
