@@ -29,7 +29,6 @@ unpacked=(
   "nats nats-server"
   "openldap slapd libldap-2.5-0 libltdl7 libodbc2 libsasl2-2 libargon2-1 libwrap0"
   "rabbitmq rabbitmq-server erlang-base erlang-asn1 erlang-crypto erlang-eldap erlang-inets erlang-mnesia erlang-os-mon erlang-parsetools erlang-public-key erlang-runtime-tools erlang-ssl erlang-syntax-tools erlang-tools erlang-xmerl"
-  "openssh openssh-server openssh-sftp-server libwrap0"
 )
 moto_version=5.2.5
 

@@ -29,7 +29,6 @@ CREATE TABLE health (
   streak_since  BIGINT NOT NULL,
   passed_at     BIGINT
 );
-CREATE INDEX health_due ON health (next_at, workspace_id, is_failing);
 CREATE INDEX health_lane ON health (workspace_id, is_failing, next_at);
 CREATE INDEX health_state ON health (workspace_id, state, since);
 

@@ -16,8 +16,6 @@ use tokio::time::error::Elapsed;
 
 use crate::{Dialer, Steps, causes};
 
-/// How long what a test finds out beside whether it works may take it.
-pub(crate) const LEARNING: Duration = Duration::from_millis(700);
 /// The field that a renewal renews.
 pub const PASSWORD: &str = "password";
 /// Where a connection says how many seconds connecting may take.

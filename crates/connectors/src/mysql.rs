@@ -23,7 +23,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
     Connector, Dialer, Outcome, Steps, Target, causes,
-    connector::{CONNECT_TIMEOUT, Farewell, LEARNING, Renewer},
+    connector::{CONNECT_TIMEOUT, Farewell, Renewer},
     scrub::Scrubber,
     tls::{self, TlsMode, TlsSettings},
 };
@@ -84,7 +84,7 @@ async fn run<'a>(target: &'a Target, dialer: &Dialer, steps: &mut Steps) -> Resu
     let server_version = Some(product::of(&mut wire, target, &greeting.version).await);
     // What keeps its answer to itself for so long is no worse for that.
     let scrubber = Scrubber::of(target);
-    let _ = tokio::time::timeout(LEARNING, learn::learn(&mut wire, &scrubber, &mut steps.learned)).await;
+    let _ = tokio::time::timeout(steps.spare(), learn::learn(&mut wire, &scrubber, &mut steps.learned)).await;
     let farewell = Box::pin(async move { session::quit(&mut wire).await });
     Ok((Outcome { status: TestStatus::Ok, server_version }, farewell))
 }

@@ -25,7 +25,7 @@ use self::{
 };
 use crate::{
     Connector, Dialer, Outcome, Steps, Target, causes,
-    connector::{CONNECT_TIMEOUT, Farewell, LEARNING, Renewer},
+    connector::{CONNECT_TIMEOUT, Farewell, Renewer},
     dialer::Duplex,
     scrub::Scrubber,
     tls::{self, TlsMode, TlsSettings},
@@ -76,7 +76,7 @@ async fn test<'a>(target: &'a Target, dialer: &Dialer, steps: &mut Steps) -> Res
     session.refuse_what_does_not_exist().await?;
     steps.done(None);
     // What keeps its answer to itself for so long is no worse for that.
-    let _ = tokio::time::timeout(LEARNING, session.learn(&mut steps.learned)).await;
+    let _ = tokio::time::timeout(steps.spare(), session.learn(&mut steps.learned)).await;
     let server_version = session.server_version();
     let farewell = Box::pin(async move { session.wire.terminate().await });
     Ok((Outcome { status, server_version }, farewell))

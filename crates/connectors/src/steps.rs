@@ -1,10 +1,13 @@
 //! The steps of a running test: timed, and told as they happen.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dataflow_model::{Learned, Step, StepName, StepStatus};
 
 use crate::tls::Agreed;
+
+/// How long what a test finds out beside whether it works may take it.
+const LEARNING: Duration = Duration::from_millis(700);
 
 /// Tells each step once it is over. Steps are begun in the order of their plan.
 pub struct Steps {
@@ -14,6 +17,8 @@ pub struct Steps {
     told: Vec<StepName>,
     /// What the test found out along the way.
     pub learned: Learned,
+    /// When it is ended if it is not over by then.
+    pub ends_at: Option<Instant>,
 }
 
 impl Steps {
@@ -25,7 +30,7 @@ impl Steps {
 
     #[must_use]
     pub fn of(plan: &'static [StepName], tell: impl FnMut(Step) + Send + 'static) -> Self {
-        Self { plan, tell: Box::new(tell), running: None, told: Vec::new(), learned: Learned::default() }
+        Self { plan, tell: Box::new(tell), running: None, told: Vec::new(), learned: Learned::default(), ends_at: None }
     }
 
     /// Begins `step`; one that is still running ends well, without a detail.
@@ -37,6 +42,13 @@ impl Steps {
     /// Ends the running step well. `detail` is shown beside it: an address, a protocol version.
     pub fn done(&mut self, detail: impl Into<Option<String>>) {
         self.end(StepStatus::Ok, detail.into());
+    }
+
+    /// How long what comes on top may take: never so long that a test which has passed is ended for it.
+    #[must_use]
+    pub fn spare(&self) -> Duration {
+        let left = self.ends_at.map(|at| at.saturating_duration_since(Instant::now()).saturating_sub(LEARNING));
+        left.map_or(LEARNING, |left| left.min(LEARNING))
     }
 
     /// Ends the step that secures the connection.

@@ -96,6 +96,8 @@ pub fn rabbitmq() -> Wires {
         .variable("EMU", "beam")
         .variable("PROGNAME", "erl")
         .variable("ERL_EPMD_PORT", &names)
+        // Its script then becomes the broker; otherwise it would start it as another process, which went on after it.
+        .variable("RUNNING_UNDER_SYSTEMD", "1")
         .variable("RABBITMQ_DIST_PORT", &server.port("nodes").to_string())
         .variable("RABBITMQ_NODENAME", &format!("test{}@localhost", server.port(PLAIN)))
         .variable("RABBITMQ_CONFIG_FILE", &settings.display().to_string())

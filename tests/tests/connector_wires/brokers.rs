@@ -1,5 +1,7 @@
 //! Brokers of messages.
 
+use std::net::{Ipv4Addr, TcpListener};
+
 use dataflow_model::{Cause, StepName, TestStatus};
 use dataflow_tests::{
     connection::Connection,
@@ -53,4 +55,8 @@ async fn rabbitmq_looks_at_passwords() {
     assert_eq!(to("/").test().await.outcome().status, TestStatus::Ok);
     is_refused(&to("sales").test().await, Cause::NoRightToConnect, StepName::OpenDatabase, Some("database"));
     is_refused(&to("nowhere").test().await, Cause::DatabaseMissing, StepName::OpenDatabase, Some("database"));
+    // It is more than one program, and none of them goes on.
+    let port = server.port(PLAIN);
+    drop(server);
+    assert!(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok(), "the broker is still there");
 }

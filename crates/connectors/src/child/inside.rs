@@ -83,6 +83,7 @@ async fn run(asked: Asked, roots: SystemRoots) -> io::Result<()> {
     let dialer = Dialer::new(policy, Instant::now() + dialling, roots);
     // If the parent no longer listens, it has ended this process too.
     let mut steps = Steps::of(target.steps(), |step| drop(tell(&Line::Step(step))));
+    steps.ends_at = Some(Instant::now() + deadline);
     let done = match (&target.new_password, connector.renewer()) {
         (None, _) => connector.test(&target, &dialer, &mut steps),
         (Some(new), Some(renewer)) => renewer.set_password(&target, new, &dialer, &mut steps),

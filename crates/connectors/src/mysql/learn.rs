@@ -15,17 +15,23 @@ const ENDS: &str = "SELECT UNIX_TIMESTAMP(password_last_changed + INTERVAL COALE
 /// Asks for it, once all else is done.
 pub(super) async fn learn(wire: &mut Wire, scrubber: &Scrubber, learned: &mut Learned) {
     if let Ok(grants) = rows(wire, "SHOW GRANTS").await {
-        let grants: Vec<_> = grants.iter().filter_map(|row| granted(row.first()?.as_deref()?)).collect();
-        learned.is_superuser = Some(grants.iter().any(|(what, place)| *place == "*.*" && is_all(what)));
-        if learned.is_superuser == Some(false) {
-            learned.privileges = in_words(&grants).iter().map(|words| scrubber.clean(words)).collect();
+        let lines: Vec<_> = grants.iter().filter_map(|row| row.first()?.as_deref()).collect();
+        let granted: Vec<_> = lines.iter().filter_map(|line| granted(line)).collect();
+        learned.is_superuser = is_superuser(&lines, &granted);
+        if learned.is_superuser != Some(true) {
+            learned.privileges = in_words(&granted).iter().map(|words| scrubber.clean(words)).collect();
         }
     }
     let open = number(wire, "SHOW GLOBAL STATUS LIKE 'Threads_connected'", 1).await;
     let allowed = number(wire, "SELECT @@max_connections", 0).await;
+    // Some say 0 for as many as they like.
+    let allowed = allowed.filter(|allowed| *allowed > 0);
     learned.connections = open.zip(allowed).map(|(open, allowed)| OpenConnections { open, allowed });
-    let ends: Option<i64> = number(wire, ENDS, 0).await;
-    learned.password_ends_at = ends.and_then(crate::tls::timestamp);
+    // Who may not read it is not asked: that would be a refusal in the server's log with each test.
+    if learned.is_superuser == Some(true) {
+        let ends: Option<i64> = number(wire, ENDS, 0).await;
+        learned.password_ends_at = ends.and_then(crate::tls::timestamp);
+    }
 }
 
 async fn number<T: std::str::FromStr>(wire: &mut Wire, sql: &str, column: usize) -> Option<T> {
@@ -42,7 +48,16 @@ fn granted(line: &str) -> Option<(&str, &str)> {
 }
 
 fn is_all(what: &str) -> bool {
-    what.split(", ").any(|right| matches!(right, "ALL PRIVILEGES" | "SUPER"))
+    what.split(", ").any(|right| matches!(right, "ALL" | "ALL PRIVILEGES" | "SUPER"))
+}
+
+/// Nothing where the answer does not tell: of lines that are not MySQL's, and where a role may bring more.
+fn is_superuser(lines: &[&str], granted: &[(&str, &str)]) -> Option<bool> {
+    if granted.iter().any(|(what, place)| *place == "*.*" && is_all(what)) {
+        return Some(true);
+    }
+    let is_role = |line: &&str| line.starts_with("GRANT ") && !line.contains(" ON ");
+    (lines.iter().any(|line| line.starts_with("GRANT ")) && !lines.iter().any(is_role)).then_some(false)
 }
 
 fn in_words(grants: &[(&str, &str)]) -> Vec<String> {
@@ -74,6 +89,10 @@ mod tests {
         let many = ("SELECT, INSERT, UPDATE, DELETE, CREATE, DROP", "*.*");
         assert_eq!(in_words(&[many; 6]).last().map(String::as_str), Some("and 2 more grants"));
         assert_eq!(in_words(&[many])[0], "SELECT, INSERT, UPDATE, DELETE and 2 more on *.*");
+        assert_eq!(is_superuser(&lines, &grants), None, "the role may bring anything");
+        assert_eq!(is_superuser(&lines[..1], &grants[..1]), Some(false));
+        assert_eq!(is_superuser(&["'root'@'%'"], &[]), None, "as Doris tells it");
+        assert_eq!(is_superuser(&[], &[("ALL", "*.*")]), Some(true));
         assert!(is_all("ALL PRIVILEGES") && is_all("SELECT, SUPER") && !is_all("SELECT"));
     }
 }

@@ -24,7 +24,9 @@ pub async fn run(app: Arc<App>, mut stop: Stop) {
             }
         }
         tokio::select! {
-            () = flight.one_ended() => {}
+            was_run = flight.one_ended() => if !was_run && !stop.pause(LOOK_EVERY).await {
+                return;
+            },
             goes_on = stop.pause(LOOK_EVERY) => if !goes_on {
                 return;
             },

@@ -82,14 +82,6 @@ async fn purge(app: &App, now: i64) -> Result<()> {
     ] {
         delete_all(app, &batch).await?;
     }
-    for (from_client, kept) in [(false, CHECKS_KEPT), (true, CLIENT_CHECKS_KEPT)] {
-        let mut read = app.store.read().await?;
-        let checked = store::connections_with_more_checks(&mut read, (from_client, kept), CONNECTIONS).await?;
-        drop(read);
-        for connection in checked {
-            delete_all(app, &Batch::Checks { connection, from_client, kept }).await?;
-        }
-    }
     match settings::in_force(app).await {
         Ok(retention) => by_age(app, now, retention).await,
         Err(error) => {

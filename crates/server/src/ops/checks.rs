@@ -25,6 +25,7 @@ use crate::{
     app::{App, Workspace},
     audit::UseEvent,
     error::{Error, Result},
+    jobs::purge::CHECKS_KEPT,
     store::{self, CheckRow, ConnectionRow, Write},
     tests::PlannedTest,
     throttle::Kind,
@@ -167,9 +168,13 @@ async fn keep(app: &App, record: &Record, report: &TestReport) -> Result<()> {
     // Of two tests that end at once, the second adds to what the first left.
     store::hold_connection_by_id(&mut write, &id).await?;
     let Some(row) = store::connection_by_id(&mut write, &id).await? else { return Ok(()) };
-    keep_in(app, &mut write, app.clock.now(), (row, record.version, &record.by), report).await?;
+    let before = row.check_status.clone();
+    let row = keep_in(app, &mut write, app.clock.now(), (row, record.version, &record.by), report).await?;
     write.commit_quietly().await?;
-    app.counts.forget();
+    // Lists count by what the last test came to.
+    if row.check_status != before {
+        app.counts.forget();
+    }
     Ok(())
 }
 
@@ -184,6 +189,7 @@ pub(super) async fn keep_in(
 ) -> Result<ConnectionRow> {
     let check = check_row((&row.id, version), by, now, report)?;
     store::insert_check(write, &check).await?;
+    store::thin_checks(write, &row.id, check.from_client, CHECKS_KEPT).await?;
     if row.version == version && row.deleted_at.is_none() {
         row.checked_at = Some(now);
         row.check_status = Some(check.status.clone());

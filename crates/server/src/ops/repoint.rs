@@ -81,12 +81,12 @@ pub async fn repoint(app: &App, caller: &Caller, workspace: &str, name: &str, re
         return Err(Error::VersionConflict);
     }
     store::remove_words(&mut write, &row).await?;
-    store::leave_schedules(&mut write, &row.id).await?;
     let mut led: BTreeSet<&str> = aliases.iter().map(|alias| alias.name.as_str()).collect();
     led.insert(&row.name);
     for name in &led {
         names::add(app, &mut write, caller, &to, name).await?;
     }
+    store::leave_schedules(&mut write, &row.id).await?;
     if store::aliases_of(&mut write, &to.id).await?.len() > ALIASES_MAX {
         return Err(too_many("to"));
     }

@@ -35,6 +35,19 @@ pub async fn insert_check(write: &mut Write, row: &CheckRow) -> Result<()> {
     Ok(())
 }
 
+/// Deletes what a connection has beyond so many checks that ran here, or that clients told of.
+pub async fn thin_checks(write: &mut Write, connection_id: &str, from_client: bool, kept: i64) -> Result<()> {
+    execute!(
+        write,
+        "DELETE FROM checks WHERE connection_id = $1 AND from_client = $2 AND checked_at < (SELECT checked_at FROM checks \
+         WHERE connection_id = $1 AND from_client = $2 ORDER BY checked_at DESC LIMIT 1 OFFSET $3)",
+        connection_id,
+        from_client,
+        kept - 1,
+    )?;
+    Ok(())
+}
+
 /// Checks of a connection before the place `(checked_at, id)`, newest first.
 pub async fn list_checks(
     handle: &mut impl Handle,

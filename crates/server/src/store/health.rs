@@ -66,7 +66,6 @@ pub struct HealthOfRow {
     pub name_key: String,
     #[sqlx(rename = "type")]
     pub type_id: String,
-    pub users: Option<String>,
     pub checked_at: Option<i64>,
     pub check_status: Option<String>,
     pub check_summary: Option<String>,
@@ -135,58 +134,67 @@ pub async fn count_health_schedules(handle: &mut impl Handle, workspace_id: &str
     Ok(fetch!(handle, fetch_one, (i64,), sql, workspace_id)?.0)
 }
 
-/// One schedule as [`follow_schedules`] lays it over those before it.
+/// One schedule of more than one connection, as [`follow_schedules`] goes through them.
 #[derive(Debug)]
 pub struct Layer {
     pub scope: String,
     /// The search word that its connections have; empty for all.
     pub word: String,
-    /// Within how many microseconds what is new to it is tested first.
+    /// Within how many microseconds what is new to any schedule is tested first.
     pub within: i64,
+    /// By how much more time those are spread that were tested before, so that they do not all come at once.
+    pub spread: i64,
+    /// Whether it was set just now.
+    pub is_new: bool,
 }
 
-/// Has each live connection of a workspace, or one of them, be tested by the last of the layers that is for it, and by none if there is none.
-pub async fn follow_schedules(
-    write: &mut Write,
-    (workspace_id, connection_id): (&str, &str),
-    layers: &[Layer],
-    now: i64,
-) -> Result<()> {
-    let sql = "UPDATE health SET scope = '' WHERE workspace_id = $1 AND ($2 = '' OR connection_id = $2)";
-    execute!(write, sql, workspace_id, connection_id)?;
-    for Layer { scope, word, within } in layers {
+/// Has each live connection of a workspace be tested by the first of the layers that is for it, and by none if there is none; what a connection has
+/// of its own goes before. When it is tested next changes only where another schedule, or a new one, is for it now.
+pub async fn follow_schedules(write: &mut Write, workspace_id: &str, layers: &[Layer], now: i64) -> Result<()> {
+    // Those that are still to be looked at are marked.
+    execute!(write, "UPDATE health SET scope = '!' || scope WHERE workspace_id = $1", workspace_id)?;
+    execute!(
+        write,
+        "UPDATE health SET scope = substr(scope, 2) WHERE workspace_id = $1 AND substr(scope, 1, 13) = '!:connection:' AND EXISTS \
+         (SELECT 1 FROM health_schedules s WHERE s.workspace_id = $1 AND s.scope = substr(health.scope, 2))",
+        workspace_id,
+    )?;
+    for Layer { scope, word, within, spread, is_new } in layers {
         execute!(
             write,
             "INSERT INTO health (connection_id, workspace_id, scope, next_at, state, since, is_failing, streak, streak_since) \
-             SELECT c.id, c.workspace_id, $3, $4 + ((c.created_at % 1000003) * 7919) % $5, 'unknown', $4, FALSE, 0, $4 FROM connections c \
-             WHERE c.workspace_id = $1 AND c.deleted_at IS NULL AND ($2 = '' OR c.id = $2) AND ($6 = '' OR EXISTS (SELECT 1 FROM search_words w \
-             WHERE w.workspace_id = c.workspace_id AND w.name_key = c.name_key AND w.word = $6)) \
-             ON CONFLICT (connection_id) DO UPDATE SET scope = excluded.scope, \
-             next_at = CASE WHEN excluded.next_at < health.next_at THEN excluded.next_at ELSE health.next_at END",
+             SELECT c.id, c.workspace_id, $2, $3 + ((c.created_at % 1000003) * 7919) % $4, 'unknown', $3, FALSE, 0, $3 FROM connections c \
+             WHERE c.workspace_id = $1 AND c.deleted_at IS NULL AND ($5 = '' OR EXISTS (SELECT 1 FROM search_words w \
+             WHERE w.workspace_id = c.workspace_id AND w.name_key = c.name_key AND w.word = $5)) \
+             ON CONFLICT (connection_id) DO UPDATE SET scope = excluded.scope, next_at = CASE \
+             WHEN (health.scope = '!' || excluded.scope AND NOT $7) OR health.next_at < $3 + (excluded.next_at - $3) * $6 THEN health.next_at \
+             ELSE $3 + (excluded.next_at - $3) * $6 END WHERE substr(health.scope, 1, 1) = '!'",
             workspace_id,
-            connection_id,
             scope,
             now,
             within,
             word,
+            spread,
+            is_new,
         )?;
     }
-    // What one connection has of its own goes over all others.
+    execute!(write, "DELETE FROM health WHERE workspace_id = $1 AND substr(scope, 1, 1) = '!'", workspace_id)?;
+    Ok(())
+}
+
+/// Has one connection be tested by this schedule, at `at` for the first time if another one was for it, or none.
+pub async fn follow_schedule(write: &mut Write, (workspace_id, connection_id): (&str, &str), scope: &str, at: i64) -> Result<()> {
     execute!(
         write,
         "INSERT INTO health (connection_id, workspace_id, scope, next_at, state, since, is_failing, streak, streak_since) \
-         SELECT c.id, c.workspace_id, s.scope, $3, 'unknown', $3, FALSE, 0, $3 FROM health_schedules s \
-         JOIN connections c ON s.scope = ':connection:' || c.id \
-         WHERE s.workspace_id = $1 AND s.scope >= ':connection:' AND s.scope < ':connection;' AND c.workspace_id = $1 \
-         AND c.deleted_at IS NULL AND ($2 = '' OR c.id = $2) \
-         ON CONFLICT (connection_id) DO UPDATE SET scope = excluded.scope, \
-         next_at = CASE WHEN excluded.next_at < health.next_at AND $2 <> '' THEN excluded.next_at ELSE health.next_at END",
-        workspace_id,
+         VALUES ($1, $2, $3, $4, 'unknown', $5, FALSE, 0, $5) ON CONFLICT (connection_id) DO UPDATE SET scope = excluded.scope, \
+         next_at = CASE WHEN health.scope = excluded.scope OR health.next_at < excluded.next_at THEN health.next_at ELSE excluded.next_at END",
         connection_id,
-        now,
+        workspace_id,
+        scope,
+        at,
+        at,
     )?;
-    let sql = "DELETE FROM health WHERE workspace_id = $1 AND scope = '' AND ($2 = '' OR connection_id = $2)";
-    execute!(write, sql, workspace_id, connection_id)?;
     Ok(())
 }
 
@@ -202,7 +210,9 @@ pub async fn health(handle: &mut impl Handle, connection_id: &str) -> Result<Opt
 
 /// Workspaces in which a test is due, each with whether it is one of a connection that failed the last time.
 pub async fn lanes_due(handle: &mut impl Handle, now: i64, limit: i64) -> Result<Vec<(String, bool)>> {
-    let sql = "SELECT workspace_id, is_failing FROM health WHERE next_at <= $1 GROUP BY workspace_id, is_failing ORDER BY min(next_at) LIMIT $2";
+    let sql = "SELECT w.id, l.is_failing FROM workspaces w CROSS JOIN (SELECT FALSE AS is_failing UNION ALL SELECT TRUE) l WHERE EXISTS \
+               (SELECT 1 FROM health h WHERE h.workspace_id = w.id AND h.is_failing = l.is_failing AND h.next_at <= $1) ORDER BY \
+               (SELECT min(h.next_at) FROM health h WHERE h.workspace_id = w.id AND h.is_failing = l.is_failing) LIMIT $2";
     fetch!(handle, fetch_all, (String, bool), sql, now, limit)
 }
 
@@ -268,6 +278,19 @@ pub async fn health_changes(handle: &mut impl Handle, connection_id: &str, limit
     fetch!(handle, fetch_all, HealthChangeRow, sql, connection_id, limit)
 }
 
+macro_rules! list_sql {
+    ($where:literal) => {
+        concat!(
+            "SELECT h.*, c.name, c.name_key, c.type, c.checked_at, c.check_status, c.check_summary, c.check_micros, c.recent_checks, ",
+            "CASE WHEN h.is_failing THEN (SELECT max(v.version) FROM connection_versions v WHERE v.connection_id = h.connection_id ",
+            "AND v.saved_at <= h.streak_since AND v.saved_at > h.passed_at) END AS changed_version ",
+            "FROM health h JOIN connections c ON c.id = h.connection_id ",
+            "WHERE h.workspace_id = $1 AND c.workspace_id = $1 AND ($2 = '' OR h.state = $2) AND c.deleted_at IS NULL AND ",
+            $where
+        )
+    };
+}
+
 /// A page of how the connections of a workspace stand, by name after one; of one state, or of all if that is empty.
 pub async fn list_health(
     handle: &mut impl Handle,
@@ -275,22 +298,18 @@ pub async fn list_health(
     (name_key, id): (&str, &str),
     limit: i64,
 ) -> Result<Vec<HealthOfRow>> {
-    fetch!(
-        handle,
-        fetch_all,
-        HealthOfRow,
-        "SELECT h.*, c.name, c.name_key, c.type, c.users, c.checked_at, c.check_status, c.check_summary, c.check_micros, c.recent_checks, \
-         CASE WHEN h.is_failing THEN (SELECT max(v.version) FROM connection_versions v WHERE v.connection_id = h.connection_id \
-         AND v.saved_at <= h.streak_since AND v.saved_at > h.passed_at) END AS changed_version \
-         FROM health h JOIN connections c ON c.id = h.connection_id \
-         WHERE h.workspace_id = $1 AND ($2 = '' OR h.state = $2) AND (c.name_key, c.id) > ($3, $4) AND c.deleted_at IS NULL \
-         ORDER BY c.name_key, c.id LIMIT $5",
-        workspace_id,
-        state,
-        name_key,
-        id,
-        limit
-    )
+    let sql = list_sql!("(c.name_key, c.id) > ($3, $4) ORDER BY c.name_key, c.id LIMIT $5");
+    fetch!(handle, fetch_all, HealthOfRow, sql, workspace_id, state, name_key, id, limit)
+}
+
+/// The same of one name.
+pub async fn health_by_name(
+    handle: &mut impl Handle,
+    (workspace_id, state): (&str, &str),
+    (name, name_key): (&str, &str),
+) -> Result<Option<HealthOfRow>> {
+    let sql = list_sql!("c.name_key = $3 AND c.name = $4");
+    fetch!(handle, fetch_optional, HealthOfRow, sql, workspace_id, state, name_key, name)
 }
 
 /// How many connections of a workspace are in each state, and how many no schedule is for, under the state `unscheduled`.

@@ -69,7 +69,7 @@ pub use self::{
         drop_lines, event, event_before, event_time, events_after, has_event, hold_chain, keep_lines, kept_lines, objects_of,
         oldest_reads, put_chain, reads_between, unchained_events,
     },
-    checks::{CheckRow, insert_check, last_check, list_checks},
+    checks::{CheckRow, insert_check, last_check, list_checks, thin_checks},
     connections::{
         ConnectionRow, ListedRow, VERSIONS, VersionRow, connection_by_id, delete_connection, delete_version, hold_connection,
         hold_connection_by_id, insert_connection, insert_version, list_deleted, narrow_connection, narrowed_connections,
@@ -87,8 +87,9 @@ pub use self::{
     groups::{GroupRow, group, group_by_name, groups, put_group, remove_group},
     health::{
         HealthChangeRow, HealthOfRow, HealthRow, HealthScheduleRow, Layer, check_marks, count_health, count_health_schedules,
-        delete_health_schedule, due_in_lane, follow_schedules, hasten_test, health, health_changes, health_schedule,
-        health_schedules, insert_health_change, lanes_due, leave_schedules, list_health, move_test, put_health_schedule, stand,
+        delete_health_schedule, due_in_lane, follow_schedule, follow_schedules, hasten_test, health, health_by_name,
+        health_changes, health_schedule, health_schedules, insert_health_change, lanes_due, leave_schedules, list_health,
+        move_test, put_health_schedule, stand,
     },
     idempotency::{insert_key, key_request},
     identities::{IdentityRow, delete_identities_of, identities_of, identity, insert_identity, linked_people},
@@ -105,7 +106,7 @@ pub use self::{
         memberships, people, people_of, person, person_by_email, person_in, put_member, remove_member, session, sessions_of,
         update_person, update_session, use_link,
     },
-    purge::{Batch, connections_with_more_checks, connections_with_replaced, delete_batch, take_turn},
+    purge::{Batch, connections_with_replaced, delete_batch, take_turn},
     rotation_policies::{
         RESTS, RotationPolicyRow, begin_rotation_turn, delete_rotation_policy, due_rotation_policies, move_rotation_turn,
         put_rotation_policy, rest_rotations, rotation_policy,

@@ -34,12 +34,6 @@ pub enum Batch {
     IdempotencyKeys {
         noted_before: i64,
     },
-    /// All but the newest `kept` checks of a connection that ran here, or that clients told of.
-    Checks {
-        connection: String,
-        from_client: bool,
-        kept: i64,
-    },
     /// Checks of any connection.
     OldChecks {
         checked_before: i64,
@@ -100,15 +94,6 @@ pub async fn delete_batch(write: &mut Write, batch: &Batch, limit: i64) -> Resul
             "DELETE FROM idempotency_keys WHERE hash IN (SELECT hash FROM idempotency_keys WHERE at < $1 LIMIT $2)",
             noted_before,
             limit
-        ),
-        Batch::Checks { connection, from_client, kept } => execute!(
-            write,
-            "DELETE FROM checks WHERE id IN (SELECT id FROM checks WHERE connection_id = $1 AND from_client = $4 \
-             ORDER BY checked_at DESC, id DESC LIMIT $3 OFFSET $2)",
-            connection,
-            kept,
-            limit,
-            from_client
         ),
         Batch::OldChecks { checked_before } => execute!(
             write,
@@ -174,17 +159,6 @@ pub async fn delete_batch(write: &mut Write, batch: &Batch, limit: i64) -> Resul
             limit
         ),
     }
-}
-
-/// Connections that have more than `kept` checks, from here or from clients, at most `limit`.
-pub async fn connections_with_more_checks(
-    handle: &mut impl Handle,
-    (from_client, kept): (bool, i64),
-    limit: i64,
-) -> Result<Vec<String>> {
-    let sql = "SELECT connection_id FROM checks WHERE from_client = $1 GROUP BY connection_id HAVING count(*) > $2 LIMIT $3";
-    let rows = fetch!(handle, fetch_all, (String,), sql, from_client, kept, limit)?;
-    Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
 /// Connections that have versions which another one replaced before that time, at most `limit`.

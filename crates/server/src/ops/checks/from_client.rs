@@ -9,6 +9,7 @@ use crate::{
     app::App,
     clock::{parse_rfc3339, rfc3339},
     error::{Error, Result},
+    jobs::purge::CLIENT_CHECKS_KEPT,
     ops::{
         access::{Action, Caller, authorise_name},
         connections::hold_current,
@@ -56,6 +57,7 @@ pub async fn report(app: &App, caller: &Caller, workspace: &str, name: &str, tol
     let report = plain(app.catalogue.get(&held.type_id), &scrubber, now, report)?;
     let check = check_row((&held.id, version), &caller.label(), now, &report)?;
     store::insert_check(&mut write, &check).await?;
+    store::thin_checks(&mut write, &held.id, true, CLIENT_CHECKS_KEPT).await?;
     write.commit_quietly().await?;
     Ok(Check { id: check.id, version, by: check.checked_by, report })
 }

@@ -26,6 +26,8 @@ const GAUGES: [(&str, &str); 4] = [
 /// For whoever asks with a token, of the workspace that it is for, as far as it names them; nothing for anybody else.
 pub async fn render(app: &App, caller: &Caller) -> Result<String> {
     let Who::Token(token) = &caller.who else { return Ok(String::new()) };
+    // It costs more than what else is rendered: one at a time.
+    let _turn = app.turns.take(&caller.identity()).await?;
     let mut rows: Vec<Listed> = Vec::new();
     let mut paging = Paging { cursor: None, limit: Some(PAGE_MAX) };
     loop {

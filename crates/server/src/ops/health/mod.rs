@@ -9,6 +9,8 @@ pub mod run;
 pub mod schedule;
 pub mod state;
 
+use std::collections::BTreeSet;
+
 use dataflow_model::Tag;
 
 use super::{
@@ -44,10 +46,22 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str, state: Option<Sta
     let (name_key, id) = paging.after()?.unwrap_or_default();
     let of = (&*workspace.id.to_string(), state.map_or("", State::as_str));
     let mut read = app.store.read().await?;
-    let rows = store::list_health(&mut read, of, (&name_key, &id), paging.rows_to_read()?).await?;
+    let rows = match caller.narrowed_to() {
+        None => store::list_health(&mut read, of, (&name_key, &id), paging.rows_to_read()?).await?,
+        // Its names are few and the workspace is large: each is looked up.
+        Some(names) => {
+            let mut rows = Vec::new();
+            for name in names.iter().collect::<BTreeSet<_>>() {
+                rows.extend(store::health_by_name(&mut read, of, (name, &name.to_ascii_lowercase())).await?);
+            }
+            rows.retain(|row| (row.name_key.as_str(), row.health.connection_id.as_str()) > (name_key.as_str(), id.as_str()));
+            rows.sort_by(|one, other| one.name_key.cmp(&other.name_key));
+            rows
+        }
+    };
     let page = paging.page(rows, |row| (row.name_key.clone(), row.health.connection_id.clone()))?;
     let Page { rows, next } = page;
-    let rows = rows.into_iter().filter(|row| caller.may_see_name(&row.name)).map(|row| {
+    let rows = rows.into_iter().map(|row| {
         let scope = Scope::read(&row.health.scope).named(|_| row.name.clone());
         let state = State::parse(&row.health.state);
         Listed { row, scope, state }
@@ -130,25 +144,49 @@ pub async fn marks(app: &App, caller: &Caller, workspace: &str, name: &str, limi
     Ok(rows.into_iter().filter_map(mark).collect())
 }
 
-/// Has a connection that is made, brought back, or gets other tags, be tested by the schedules that are for it.
+/// Has a connection that is made, brought back, or gets other tags or a schedule of its own, be tested by the schedule that is for it now.
 pub(in crate::ops) async fn follow_one(app: &App, write: &mut Write, connection: &ConnectionRow) -> Result<()> {
+    // Whoever sets a schedule of many meanwhile is waited for, or waits.
     store::share_workspace(write, &connection.workspace_id).await?;
-    follow(app, write, &connection.workspace_id, &connection.id).await
+    let own = Scope::Connection { id: connection.id.clone(), name: String::new() }.key();
+    let of_many = store::health_schedules(write, &connection.workspace_id, "", schedule::SCHEDULES_MAX).await?;
+    let tags: Vec<Tag> = serde_json::from_str(&connection.tags).unwrap_or_default();
+    let tags: Vec<_> = tags.iter().map(Tag::key).collect();
+    let is_for = |scope: &Scope| match scope {
+        Scope::All => true,
+        Scope::Tag(tag) => tags.contains(tag),
+        Scope::Connection { .. } => false,
+    };
+    let nearest = in_order(&of_many).into_iter().find(|(scope, _)| is_for(scope)).map(|(scope, _)| scope.key());
+    let has_own = store::health_schedule(write, &connection.workspace_id, &own).await?.is_some();
+    match if has_own { Some(own) } else { nearest } {
+        None => Ok(store::leave_schedules(write, &connection.id).await?),
+        Some(scope) => {
+            let place = (connection.workspace_id.as_str(), connection.id.as_str());
+            Ok(store::follow_schedule(write, place, &scope, app.clock.now()).await?)
+        }
+    }
 }
 
-/// Has the connections of a workspace, or the one with this id, be tested by the schedules as they stand in this transaction.
-pub(in crate::ops) async fn follow(app: &App, write: &mut Write, workspace_id: &str, connection_id: &str) -> Result<()> {
+/// Has the connections of a workspace be tested by the schedules as they stand in this transaction, which holds the workspace; `changed` is the one
+/// that is set or removed in it.
+async fn follow_all(app: &App, write: &mut Write, workspace_id: &str, changed: &Scope) -> Result<()> {
     let rows = store::health_schedules(write, workspace_id, "", schedule::SCHEDULES_MAX).await?;
-    let mut schedules: Vec<_> = rows.iter().map(|row| (Scope::read(&row.scope), Schedule::of(row))).collect();
-    // The last one counts: all come first, and of tags the one that tests most often comes last.
-    schedules.sort_by_key(|(scope, schedule)| (!matches!(scope, Scope::All), std::cmp::Reverse(schedule.every_seconds)));
-    let layer = |(scope, schedule): (Scope, Schedule)| Layer {
-        word: scope.word(),
-        within: FIRST_WITHIN.min(schedule.every_seconds.saturating_mul(crate::clock::SECOND)).max(1),
-        scope: scope.key(),
+    let layer = |(scope, schedule): (Scope, Schedule)| {
+        let every = schedule.every_seconds.saturating_mul(crate::clock::SECOND).max(1);
+        let within = FIRST_WITHIN.min(every);
+        Layer { word: scope.word(), within, spread: every / within, is_new: scope == *changed, scope: scope.key() }
     };
-    let layers: Vec<_> = schedules.into_iter().map(layer).collect();
-    Ok(store::follow_schedules(write, (workspace_id, connection_id), &layers, app.clock.now()).await?)
+    let layers: Vec<_> = in_order(&rows).into_iter().map(layer).collect();
+    Ok(store::follow_schedules(write, workspace_id, &layers, app.clock.now()).await?)
+}
+
+/// The schedules of more than one connection, those first that go before others: of tags the one that tests most often, and that of all last.
+fn in_order(rows: &[store::HealthScheduleRow]) -> Vec<(Scope, Schedule)> {
+    let mut schedules: Vec<_> = rows.iter().map(|row| (Scope::read(&row.scope), Schedule::of(row))).collect();
+    schedules.retain(|(scope, _)| !matches!(scope, Scope::Connection { .. }));
+    schedules.sort_by_key(|(scope, schedule)| (matches!(scope, Scope::All), schedule.every_seconds, scope.key()));
+    schedules
 }
 
 /// The connection, for who may use it: a test sends its secret.

@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use dataflow_model::Cause;
 use dataflow_vault::random_uuid;
 use tokio::{sync::mpsc::channel, task::JoinSet};
 
@@ -19,6 +20,11 @@ use crate::{
 /// What is dead keeps nobody waiting but its like.
 const AT_ONCE: usize = 32;
 const IN_LANE: usize = 6;
+/// Of those at most so many that failed the last time.
+const FAILING_AT_ONCE: usize = 24;
+/// A sign-in that was refused is not tried so often that the account is locked for those who have the right password: each time in twice the time of
+/// before, up to this, unless somebody edits the connection.
+const REFUSED_PAUSE: i64 = 3_600 * SECOND;
 /// How long it is put off where tests keep every place: no fault of the connection's.
 const WHERE_FULL: i64 = 10 * SECOND;
 /// Within how much time those are tested that waited for the end of the same quiet hours.
@@ -30,22 +36,29 @@ type Lane = (String, bool);
 /// What a node is at.
 #[derive(Default)]
 pub struct Flight {
-    all: JoinSet<Lane>,
+    all: JoinSet<(Lane, bool)>,
     lanes: HashMap<Lane, usize>,
 }
 
 impl Flight {
-    /// Waits until a test ends; for ever if none is under way.
-    pub async fn one_ended(&mut self) {
-        match self.all.join_next().await {
+    /// Waits until a test ends; for ever if none is under way. Gives whether it was run: where there was no room, there is none for the next one.
+    pub async fn one_ended(&mut self) -> bool {
+        let was_run = match self.all.join_next().await {
             None => std::future::pending().await,
-            Some(Ok(lane)) => self.leave(&lane),
+            Some(Ok((lane, was_run))) => {
+                self.leave(&lane);
+                was_run
+            }
             // Of one that panicked nobody knows the lane any more: they are counted anew as soon as nothing is under way.
-            Some(Err(panicked)) => tracing::error!(error.cause = panicked.to_string(), "a scheduled test broke off"),
-        }
+            Some(Err(panicked)) => {
+                tracing::error!(error.cause = panicked.to_string(), "a scheduled test broke off");
+                false
+            }
+        };
         if self.all.is_empty() {
             self.lanes.clear();
         }
+        was_run
     }
 
     fn leave(&mut self, lane: &Lane) {
@@ -56,7 +69,12 @@ impl Flight {
 
     fn room(&self, lane: &Lane) -> usize {
         let in_lane = IN_LANE.saturating_sub(self.lanes.get(lane).copied().unwrap_or_default());
-        in_lane.min(AT_ONCE.saturating_sub(self.all.len()))
+        let room = in_lane.min(AT_ONCE.saturating_sub(self.all.len()));
+        if !lane.1 {
+            return room;
+        }
+        let failing: usize = self.lanes.iter().filter(|((_, is_failing), _)| *is_failing).map(|(_, count)| count).sum();
+        room.min(FAILING_AT_ONCE.saturating_sub(failing))
     }
 }
 
@@ -87,8 +105,8 @@ pub async fn begin_due(app: &Arc<App>, flight: &mut Flight) -> Result<()> {
             *flight.lanes.entry(lane.clone()).or_default() += 1;
             let (app, lane) = (app.clone(), lane.clone());
             flight.all.spawn(async move {
-                run(&app, taken).await;
-                lane
+                let was_run = run(&app, taken).await;
+                (lane, was_run)
             });
         }
     }
@@ -135,10 +153,13 @@ async fn moved(app: &App, row: &HealthRow, next_at: i64) -> Result<bool> {
     Ok(moved)
 }
 
-async fn run(app: &Arc<App>, taken: Taken) {
+/// Whether it was run.
+async fn run(app: &Arc<App>, taken: Taken) -> bool {
+    let mut was_run = true;
     let came_to = match test(app, &taken).await {
         // Tests keep every place, so that this one comes a little later.
         Err(Error::TooManyRequests(_) | Error::TooFast(..)) => {
+            was_run = false;
             moved(app, &taken.row, app.clock.now().saturating_add(WHERE_FULL)).await.map(drop)
         }
         // It was deleted, or its workspace was, since this was looked up.
@@ -150,6 +171,7 @@ async fn run(app: &Arc<App>, taken: Taken) {
         let (id, code) = (taken.row.connection_id.as_str(), error.describe().1.as_str());
         tracing::warn!(connection.id = id, error.code = code, error.cause = cause, "a scheduled test could not be run");
     }
+    was_run
 }
 
 async fn test(app: &Arc<App>, Taken { row, schedule }: &Taken) -> Result<()> {
@@ -168,19 +190,68 @@ async fn test(app: &Arc<App>, Taken { row, schedule }: &Taken) -> Result<()> {
         return Err(Error::NotFound("connection"));
     }
     let fields = (connection.public.clone(), connection.open_secrets()?);
-    let lane = if row.is_failing { "health schedule, failing" } else { "health schedule" };
-    let placed = app.tests.plan((lane, workspace.id), connection.connector(), &app.clock, fields).await?;
+    // Each lane has places of its own.
+    let lane = format!("health schedule of {}, {}", workspace.id, if row.is_failing { "failing" } else { "passing" });
+    let placed = app.tests.plan((&lane, workspace.id), connection.connector(), &app.clock, fields).await?;
     let planned = placed.within(settings::in_force(app).await?);
     let caller = caller(schedule, &workspace);
     checks::audit_use(app, &caller, &workspace, &name, connection.version).await?;
     // The report has every step.
     let (steps, _) = channel(1);
     let report = planned.run(steps).await;
-    checks::keep_scheduled(app, &connection, &report).await
+    checks::keep_scheduled(app, &connection, &report).await?;
+    if report.error.is_some_and(|error| error.code == Cause::CredentialsRefused) {
+        put_off(app, row, schedule).await?;
+    }
+    Ok(())
+}
+
+/// Puts the next test off, the longer the more of them were refused; not one that somebody has hastened meanwhile.
+async fn put_off(app: &App, row: &HealthRow, schedule: &HealthScheduleRow) -> Result<()> {
+    let Some(standing) = store::health(&mut app.store.read().await?, &row.connection_id).await? else { return Ok(()) };
+    let at = app.clock.now().saturating_add(refused_pause(schedule.every_seconds, standing.streak));
+    if at > row.next_at {
+        moved(app, row, at).await?;
+    }
+    Ok(())
+}
+
+/// How long it is to the next test after so many refusals in a row.
+fn refused_pause(every_seconds: i64, streak: i64) -> i64 {
+    let every = every_seconds.saturating_mul(SECOND);
+    let doubled = u32::try_from(streak.clamp(0, 20)).unwrap_or_default();
+    every.saturating_mul(1_i64 << doubled).min(REFUSED_PAUSE).max(every)
 }
 
 /// Who tests by a schedule, as events name him. He may do nothing: that the schedule is set says that it may be done.
 fn caller(row: &HealthScheduleRow, workspace: &Workspace) -> Caller {
     let (label, identity) = (format!("health schedule (set by {})", row.set_by), format!("schedule {}", row.set_by_id));
     stand_in((&label, &identity), workspace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_is_tried_ever_less_often() {
+        let pauses: Vec<_> = (1..=8).map(|streak| refused_pause(30, streak) / SECOND).collect();
+        assert_eq!(pauses, [60, 120, 240, 480, 960, 1_920, 3_600, 3_600]);
+        assert_eq!(refused_pause(86_400, 3), 86_400 * SECOND, "what is seldom tested stays so");
+        assert_eq!(refused_pause(30, i64::MAX), REFUSED_PAUSE);
+    }
+
+    #[test]
+    fn lanes_leave_room_for_each_other() {
+        let lane = |number: usize, is_failing| (format!("workspace {number}"), is_failing);
+        let mut flight = Flight::default();
+        assert_eq!(flight.room(&lane(0, true)), IN_LANE);
+        flight.lanes.insert(lane(0, true), IN_LANE);
+        assert_eq!((flight.room(&lane(0, true)), flight.room(&lane(0, false))), (0, IN_LANE));
+        for number in 1..4 {
+            flight.lanes.insert(lane(number, true), IN_LANE);
+        }
+        assert_eq!(flight.room(&lane(9, true)), 0, "what fails takes no more than its share");
+        assert_eq!(flight.room(&lane(9, false)), IN_LANE);
+    }
 }

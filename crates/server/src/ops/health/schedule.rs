@@ -2,7 +2,7 @@
 
 use dataflow_model::FieldError;
 
-use super::{admitted, follow, read_tag};
+use super::{admitted, follow_all, follow_one, read_tag};
 use crate::{
     app::App,
     audit::{self, Event},
@@ -81,14 +81,6 @@ impl Scope {
             (ALL, _) => Ok(Self::All),
             (_, Some(tag)) => Ok(Self::Tag(tag)),
             _ => Err(Error::Invalid(vec![FieldError::new("scope", "invalid", "must be `all`, or `tag:` and a tag")])),
-        }
-    }
-
-    /// Of one connection its id; empty otherwise.
-    fn connection_id(&self) -> &str {
-        match self {
-            Self::All | Self::Tag(_) => "",
-            Self::Connection { id, .. } => id,
         }
     }
 
@@ -310,7 +302,7 @@ async fn put(
     mut write: Write,
     (workspace_id, scope, schedule, precondition): (&str, Scope, Schedule, &Precondition),
 ) -> Result<Standing> {
-    store::hold_workspace(&mut write, workspace_id).await?;
+    hold(&mut write, workspace_id, &scope).await?;
     let key = scope.key();
     let before = store::health_schedule(&mut write, workspace_id, &key).await?;
     precondition.holds(&stands(app, scope.clone(), before.clone()).etag)?;
@@ -345,7 +337,7 @@ async fn put(
     }
     .sealed(&app.vault);
     store::put_health_schedule(&mut write, &row).await?;
-    follow(app, &mut write, workspace_id, scope.connection_id()).await?;
+    follow(app, &mut write, workspace_id, &scope).await?;
     let detail = serde_json::json!({
         "every_seconds": row.every_seconds, "jitter_percent": row.jitter_percent, "unhealthy_after": row.unhealthy_after,
         "healthy_after": row.healthy_after, "quiet_from": row.quiet_from, "quiet_to": row.quiet_to
@@ -362,17 +354,32 @@ async fn take(
     mut write: Write,
     (workspace_id, scope, precondition): (&str, Scope, &Precondition),
 ) -> Result<()> {
-    store::hold_workspace(&mut write, workspace_id).await?;
+    hold(&mut write, workspace_id, &scope).await?;
     let before = store::health_schedule(&mut write, workspace_id, &scope.key()).await?;
     precondition.holds(&stands(app, scope.clone(), before).etag)?;
     if !store::delete_health_schedule(&mut write, workspace_id, &scope.key()).await? {
         return Err(Error::NotFound("health schedule"));
     }
-    follow(app, &mut write, workspace_id, scope.connection_id()).await?;
+    follow(app, &mut write, workspace_id, &scope).await?;
     let is_own = matches!(scope, Scope::Connection { .. });
     let action = if is_own { "connection.health_schedule_removed" } else { "health_schedule.removed" };
     record(app, &mut write, caller, (workspace_id, &scope), (action, serde_json::json!({}))).await?;
     Ok(write.commit_quietly().await?)
+}
+
+/// Keeps the workspace from everybody else where many are to be looked at; of one connection that is held already.
+async fn hold(write: &mut Write, workspace_id: &str, scope: &Scope) -> Result<()> {
+    Ok(match scope {
+        Scope::Connection { .. } => store::share_workspace(write, workspace_id).await?,
+        Scope::All | Scope::Tag(_) => store::hold_workspace(write, workspace_id).await?,
+    })
+}
+
+/// Has those be tested by it that it is for, or by others where it is gone.
+async fn follow(app: &App, write: &mut Write, workspace_id: &str, scope: &Scope) -> Result<()> {
+    let Scope::Connection { id, .. } = scope else { return follow_all(app, write, workspace_id, scope).await };
+    let connection = store::connection_by_id(write, id).await?.ok_or(Error::NotFound("connection"))?;
+    follow_one(app, write, &connection).await
 }
 
 async fn record(

@@ -82,6 +82,8 @@ pub(in crate::ops) async fn observe(
     let row = store::health_schedule(write, &before.workspace_id, &before.scope).await?;
     let schedule = row.and_then(|row| row.checked(&app.vault).ok()).map(|row| Schedule::of(&row)).unwrap_or_default();
     let (row, is_other) = after(&before, report.status == TestStatus::Failed, now, &schedule);
+    // Whoever sets a schedule of many holds the workspace first and these rows then.
+    store::share_workspace(write, &row.workspace_id).await?;
     store::stand(write, &row).await?;
     if is_other {
         let error = report.error.as_ref();
