@@ -39,7 +39,7 @@ _SETTINGS = ("DATAFLOW_URL", "DATAFLOW_TOKEN", "DATAFLOW_WORKSPACE", "DATAFLOW_W
 
 
 def test(conn_id: str, given: tuple[str | None, ...]) -> Report:
-    """Runs `dataflow connections test CONN_ID --here` with what was `given` for each of the settings, else as this process has it."""
+    """Runs `dataflow connections test CONN_ID --here` with what was `given` for each setting, else as this process has it."""
     if conn_id.startswith("-"):
         raise InvalidName(f"“{conn_id}” is no name of a connection: it begins with a letter or a digit.")
     command = [_binary(), "connections", "test", conn_id, "--here", "--output", "json"]

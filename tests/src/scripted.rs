@@ -115,11 +115,11 @@ impl Peer {
         self.begin(identity, WebPkiClientVerifier::no_client_auth()).map(drop)
     }
 
-    /// The same, and asks for a certificate of this authority: whether one was shown.
+    /// The same, and asks for a certificate of this authority: the one that is shown, in DER.
     ///
     /// # Panics
     /// If the identity or the authority cannot be used.
-    pub fn begin_tls_asking(&mut self, identity: &Identity, authority: &str) -> io::Result<bool> {
+    pub fn begin_tls_asking(&mut self, identity: &Identity, authority: &str) -> io::Result<Option<Vec<u8>>> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).expect("made here")).expect("an authority");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -127,7 +127,7 @@ impl Peer {
         self.begin(identity, verifier.allow_unauthenticated().build().expect("an authority"))
     }
 
-    fn begin(&mut self, identity: &Identity, clients: Arc<dyn ClientCertVerifier>) -> io::Result<bool> {
+    fn begin(&mut self, identity: &Identity, clients: Arc<dyn ClientCertVerifier>) -> io::Result<Option<Vec<u8>>> {
         let chain =
             CertificateDer::pem_slice_iter(identity.certificates.as_bytes()).collect::<Result<_, _>>().expect("made here");
         let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("made here");
@@ -143,9 +143,9 @@ impl Peer {
         while session.is_handshaking() {
             session.complete_io(&mut plain)?;
         }
-        let is_shown = session.peer_certificates().is_some();
+        let shown = session.peer_certificates().and_then(|chain| Some(chain.first()?.to_vec()));
         self.stream = Box::new(StreamOwned::new(session, plain));
-        Ok(is_shown)
+        Ok(shown)
     }
 
     fn keep(&self, bytes: &[u8]) {

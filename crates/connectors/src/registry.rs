@@ -7,7 +7,6 @@ pub const ALL: &[&dyn Connector] = &[
     &services::ATHENA,
     &services::AWS,
     &services::AZURE,
-    &services::AZURE_BLOB,
     &services::CLICKHOUSE,
     &services::DATABRICKS,
     &services::DOCKER_REGISTRY,
@@ -42,6 +41,7 @@ pub const ALL: &[&dyn Connector] = &[
     &Sqlite,
     &services::TRINO,
     &services::VAULT,
+    &services::AZURE_BLOB,
     &services::WEBHOOK,
 ];
 

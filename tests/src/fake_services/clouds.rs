@@ -285,7 +285,10 @@ pub fn wasb(asked: &Asked, door: Door) -> Reply {
             200,
             "<?xml version=\"1.0\" encoding=\"utf-8\"?><EnumerationResults><MaxResults>1</MaxResults></EnumerationResults>",
         ),
-        ("GET", "/private") => error(403, "AuthorizationPermissionMismatch", "This request is not authorized."),
+        ("GET", "/private") => {
+            let words = format!("This request is not authorized. {}", asked.query("sig").unwrap_or_default());
+            error(403, "AuthorizationPermissionMismatch", &words)
+        }
         _ => error(404, "ContainerNotFound", "The specified container does not exist."),
     }
 }

@@ -116,6 +116,16 @@ pub fn secret_expired(who: &str) -> TestError {
     )
 }
 
+/// It was taken, and then was nobody's.
+pub fn client_certificate_unknown() -> TestError {
+    at(
+        "tls.cert",
+        Cause::CredentialsRefused,
+        "The server does not know whom the client certificate is for.",
+        "It may be expired, or made by an authority that the server does not trust for sign-ins. Have a new one made, or use a token.",
+    )
+}
+
 /// The one who signs in is not known where he signs in.
 pub fn client_unknown(client: &str) -> TestError {
     at(

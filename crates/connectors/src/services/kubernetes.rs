@@ -28,6 +28,11 @@ fn who(answer: &Answer) -> Option<String> {
     answer.json_text("/status/userInfo/username")
 }
 
+fn refused(asked: &Asked<'_>) -> TestError {
+    let by_certificate = has_certificate(asked.target) && !has_token(asked.target);
+    if by_certificate { causes::client_certificate_unknown() } else { asked.sign_in_refused() }
+}
+
 impl Kubernetes {
     /// By a certificate: the same is asked over a connection that shows none.
     async fn enter_by_certificate(&self, client: &mut Client<'_>) -> Result<Entered, TestError> {
@@ -87,7 +92,7 @@ impl Service for Kubernetes {
 
     fn own_meaning(&self, answer: &Answer, asked: &Asked<'_>) -> Option<Judged> {
         if who(answer).is_some_and(|who| who == NOBODY) {
-            return Some(Judged::Refused(asked.sign_in_refused()));
+            return Some(Judged::Refused(refused(asked)));
         }
         if !asked.is_own {
             return None;
@@ -95,7 +100,8 @@ impl Service for Kubernetes {
         let reason = answer.reason();
         match answer.status {
             // Whoever signs in may ask this; whom it does not know is told by this name.
-            StatusCode::FORBIDDEN if reason.contains(NOBODY) => Some(Judged::Refused(asked.sign_in_refused())),
+            StatusCode::FORBIDDEN if reason.contains(NOBODY) => Some(Judged::Refused(refused(asked))),
+            StatusCode::UNAUTHORIZED => Some(Judged::Refused(refused(asked))),
             StatusCode::FORBIDDEN => Some(Judged::Failed(causes::reading_forbidden(&asked.said(answer)))),
             StatusCode::NOT_FOUND => Some(Judged::Failed(causes::protocol_too_old("Kubernetes"))),
             _ => None,

@@ -369,10 +369,11 @@ async fn take(
 
 /// Keeps the workspace from everybody else where many are to be looked at; of one connection that is held already.
 async fn hold(write: &mut Write, workspace_id: &str, scope: &Scope) -> Result<()> {
-    Ok(match scope {
+    match scope {
         Scope::Connection { .. } => store::share_workspace(write, workspace_id).await?,
         Scope::All | Scope::Tag(_) => store::hold_workspace(write, workspace_id).await?,
-    })
+    }
+    Ok(())
 }
 
 /// Has those be tested by it that it is for, or by others where it is gone.

@@ -9,7 +9,7 @@ use crate::{
     clock::{DAY, SECOND},
     error::Error,
     ops::{
-        Caller,
+        Caller, Roles,
         connections::{self, Change, Precondition},
         health::{
             self,
@@ -17,6 +17,7 @@ use crate::{
             schedule::{self, SCHEDULES_MAX, Schedule, Standing},
         },
         paging::Paging,
+        tokens::{self, NewToken},
         tombstones::{self, Removal},
     },
     store,
@@ -216,4 +217,81 @@ async fn it_goes_on_whatever_becomes_of_who_set_it() {
     assert_eq!(count(app, "SELECT count(*) FROM checks WHERE checked_by = 'schedule'").await, 1);
     let shown = health::show(app, &Caller::shell(), WORKSPACE, "sales").await.expect("there");
     assert_eq!(shown.by.and_then(|by| by.set).map(|(_, by)| by).as_deref(), Some("ada@example.org"));
+}
+
+async fn nexts(app: &App) -> Vec<(String, i64)> {
+    let mut read = app.store.read().await.expect("open");
+    let sql = "SELECT c.name, h.next_at FROM health h JOIN connections c ON c.id = h.connection_id ORDER BY c.name";
+    store::fetch!(&mut read, fetch_all, (String, i64), sql).expect("read")
+}
+
+async fn a_schedule_moves_nothing_that_it_is_not_for(fixture: Fixture) {
+    let (app, shell) = (&fixture.app, Caller::shell());
+    for (name, tags) in [("a", &["finance"][..]), ("b", &[]), ("c", &[]), ("d", &["nightly"])] {
+        create(app, name, tags).await;
+    }
+    set(app, "all", 86_400).await;
+    set(app, "tag:nightly", 7_200).await;
+    schedule::set_own(app, &shell, WORKSPACE, "b", (every(604_800), &Precondition::Any)).await.expect("set");
+    // The year 2100.
+    let far = 4_102_444_800_000_000;
+    fixture.bend("UPDATE health SET streak = 5, next_at = 4102444800000000").await;
+    set(app, "tag:finance", 600).await;
+    let after = nexts(app).await;
+    assert!(after[0].1 <= app.clock.now() + 600 * SECOND, "it is tested by the new one soon: {after:?}");
+    assert_eq!(after[1..].iter().map(|(_, at)| *at).collect::<Vec<_>>(), [far; 3], "nobody else is: {after:?}");
+    schedule::remove(app, &shell, WORKSPACE, "tag:finance", &Precondition::Any).await.expect("removed");
+    let after = nexts(app).await;
+    assert_eq!(after[1..].iter().map(|(_, at)| *at).collect::<Vec<_>>(), [far; 3], "{after:?}");
+    // One that tests more often from now on does not wait for the time of before.
+    set(app, "tag:nightly", 300).await;
+    let after = nexts(app).await;
+    assert!(after[3].1 <= app.clock.now() + 300 * SECOND && after[2].1 == far, "{after:?}");
+    // A connection that is edited keeps its time, too.
+    let tagged =
+        Change { draft: draft(&serde_json::json!({"tags": ["other"]})), precondition: Precondition::Any, ..Change::default() };
+    connections::edit(app, &shell, WORKSPACE, "c", tagged).await.expect("saved");
+    assert_eq!(nexts(app).await[2].1, far);
+}
+
+/// A narrowed token sees its own, in pages.
+async fn who_is_narrowed_sees_his_own(fixture: Fixture) {
+    let (app, shell) = (&fixture.app, Caller::shell());
+    for name in ["a", "b", "c", "d"] {
+        create(app, name, &[]).await;
+    }
+    set(app, "all", 3_600).await;
+    create(app, "e", &[]).await;
+    let names = vec!["b".to_owned(), "d".to_owned(), "e".to_owned()];
+    let new =
+        NewToken { name: "narrow".into(), roles: Roles::of(&[Role::Viewer]), expires_in_days: None, connections: Some(names) };
+    let secret = tokens::create(app, &shell, WORKSPACE, new).await.expect("a token").0;
+    let caller = fixture.by_token(&secret).await.expect("it lives");
+    let one = Paging { cursor: None, limit: Some(1) };
+    let first = health::list(app, &caller, WORKSPACE, None, &one).await.expect("listed");
+    let second = Paging { cursor: first.next.clone(), limit: Some(1) };
+    let second = health::list(app, &caller, WORKSPACE, None, &second).await.expect("listed");
+    let seen: Vec<_> = first.rows.iter().chain(&second.rows).map(|listed| listed.row.name.as_str()).collect();
+    assert_eq!((seen, second.next.is_some()), (vec!["b", "d"], true), "another one follows");
+    let gauges = health::gauges::render(app, &caller).await.expect("rendered");
+    assert!(gauges.contains("connection=\"b\"") && !gauges.contains("connection=\"a\""), "{gauges}");
+}
+
+on_both_engines! {
+    a_schedule_moves_nothing_that_it_is_not_for as moves_on_sqlite, moves_on_postgres;
+    who_is_narrowed_sees_his_own as narrowed_on_sqlite, narrowed_on_postgres;
+}
+
+/// Ranges of texts are those of bytes whatever language the database was made for.
+#[tokio::test]
+async fn every_text_of_postgresql_is_compared_by_its_bytes() {
+    let fixture = Fixture::on_postgres().await;
+    let mut read = fixture.app.store.read().await.expect("open");
+    let sql = "SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = current_schema() \
+               AND data_type IN ('text', 'character varying') AND collation_name IS DISTINCT FROM 'C' AND table_name <> '_sqlx_migrations'";
+    let others = store::fetch!(&mut read, fetch_all, (String,), sql).expect("read");
+    // Of a time before this was looked at; nothing asks for a range of them.
+    let known = ["sessions.address", "sessions.agent", "nodes.id"];
+    let others: Vec<_> = others.into_iter().map(|(name,)| name).filter(|name| !known.contains(&name.as_str())).collect();
+    assert_eq!(others, [""; 0]);
 }
