@@ -73,6 +73,11 @@ impl Dialer {
         Self { policy, deadline, roots, names: Names::System }
     }
 
+    /// How long there is left until the deadline.
+    pub(crate) fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
     /// The authorities that this machine trusts.
     #[must_use]
     pub fn system_roots(&self) -> &SystemRoots {
@@ -122,7 +127,7 @@ impl Dialer {
     pub async fn reach(&self, host: &str, checked: &Checked) -> Result<TcpStream, TestError> {
         let mut last = causes::host_unreachable(host);
         for (index, address) in checked.0.iter().enumerate() {
-            let left = self.deadline.saturating_duration_since(Instant::now());
+            let left = self.left();
             let share = left / u32::try_from(checked.0.len() - index).unwrap_or(1);
             match connect(*address, share).await {
                 Ok(stream) => {

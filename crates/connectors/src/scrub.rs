@@ -15,22 +15,25 @@ pub const LONGEST: usize = 300;
 /// A secret shorter than this cannot be cut out without leaving holes that tell it; then the whole text is withheld.
 const SHORTEST: usize = 4;
 const WITHHELD: &str = "(withheld)";
+/// From how many characters on the beginning of a form in base64 is cut out.
+const BEGINNING: usize = 8;
 
 /// Knows the secrets of one target in every form in which they are likely to come back.
 pub struct Scrubber {
     forms: Vec<Zeroizing<String>>,
+    /// In base64. Of these the beginning is cut out, too: who repeats a long word may leave out its end.
+    encoded: Vec<Zeroizing<String>>,
     withhold_all: bool,
 }
 
 impl Scrubber {
     #[must_use]
     pub fn new(secrets: &SecretFields) -> Self {
-        let mut scrubber = Self { forms: Vec::new(), withhold_all: false };
+        let mut scrubber = Self { forms: Vec::new(), encoded: Vec::new(), withhold_all: false };
         for secret in secrets.0.values() {
             scrubber.add(secret.expose_secret());
         }
-        // Longest first, so that a form that is part of another does not break it up.
-        scrubber.forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        scrubber.sort();
         scrubber
     }
 
@@ -45,6 +48,9 @@ impl Scrubber {
             for pair in [format!("{username}:{password}"), format!("{}:{}", *name, *escaped)] {
                 scrubber.and(&general_purpose::STANDARD.encode(Zeroizing::new(pair).as_bytes()));
             }
+            // As SASL's PLAIN sends it (RFC 4616).
+            scrubber.encode(Zeroizing::new(format!("\0{username}\0{password}")).as_bytes());
+            scrubber.sort();
         }
         if let Some(new) = &target.new_password {
             scrubber.and(new.expose_secret());
@@ -55,7 +61,21 @@ impl Scrubber {
     /// Has `secret` cut out, too, and before all that is part of it.
     pub fn and(&mut self, secret: &str) {
         self.add(secret);
-        self.forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        self.sort();
+    }
+
+    /// Longest first, so that a form that is part of another does not break it up.
+    fn sort(&mut self) {
+        for forms in [&mut self.forms, &mut self.encoded] {
+            forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        }
+    }
+
+    /// Knows the forms of `bytes` in base64, with and without what fills them up.
+    fn encode(&mut self, bytes: &[u8]) {
+        self.encoded.push(Zeroizing::new(general_purpose::STANDARD.encode(bytes)));
+        self.encoded.push(Zeroizing::new(general_purpose::STANDARD_NO_PAD.encode(bytes)));
+        self.encoded.push(Zeroizing::new(general_purpose::URL_SAFE_NO_PAD.encode(bytes)));
     }
 
     fn add(&mut self, secret: &str) {
@@ -72,8 +92,14 @@ impl Scrubber {
         self.forms.push(percent(bytes, true));
         self.forms.push(Zeroizing::new(secret.replace('\'', "''")));
         self.forms.push(Zeroizing::new(secret.escape_default().to_string()));
-        self.forms.push(Zeroizing::new(general_purpose::STANDARD_NO_PAD.encode(bytes)));
-        self.forms.push(Zeroizing::new(general_purpose::URL_SAFE_NO_PAD.encode(bytes)));
+        // As a quoted string of IMAP has it, and as JSON has it.
+        let escaped = Zeroizing::new(secret.replace('\\', "\\\\"));
+        self.forms.push(Zeroizing::new(escaped.replace('"', "\\\"")));
+        if let Ok(json) = serde_json::to_string(secret).map(Zeroizing::new) {
+            let inner = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&json);
+            self.forms.push(Zeroizing::new(inner.to_owned()));
+        }
+        self.encode(bytes);
         // A key is many lines; any one of them is a secret of its own.
         for line in secret.lines().filter(|line| line.len() >= 16 && line.len() < secret.len() && !line.starts_with("-----")) {
             self.forms.push(Zeroizing::new(line.to_owned()));
@@ -92,8 +118,25 @@ impl Scrubber {
                 clean = clean.replace(form.as_str(), WITHHELD);
             }
         }
+        for form in &self.encoded {
+            clean = without_beginning(&clean, form);
+        }
         printable(&clean)
     }
+}
+
+/// The text with `form` cut out, and of `form` as much as there is of it from its first [`BEGINNING`] characters on.
+fn without_beginning(text: &str, form: &str) -> String {
+    let beginning = form.get(..BEGINNING).unwrap_or(form);
+    let mut parts = text.split(beginning);
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = form.get(beginning.len()..).unwrap_or_default();
+        let same = part.bytes().zip(rest.bytes()).take_while(|(one, other)| one == other).count();
+        clean.push_str(WITHHELD);
+        clean.push_str(part.get(same..).unwrap_or_default());
+    }
+    clean
 }
 
 /// The text with control and bidirectional characters made blank, cut at [`LONGEST`] characters. For text that cannot hold a
@@ -127,7 +170,7 @@ pub(crate) fn percent(bytes: &[u8], lower: bool) -> Zeroizing<String> {
 
 #[cfg(test)]
 mod tests {
-    use dataflow_model::Secret;
+    use dataflow_model::{FieldValue, PublicFields, Secret};
 
     use super::*;
 
@@ -146,9 +189,30 @@ mod tests {
             "p%27ss%20w%40rd%2f%c3%a9%22",
             &general_purpose::STANDARD.encode(secret),
             &general_purpose::URL_SAFE.encode(secret),
+            "p'ss w@rd/é\\\"",
         ] {
             let clean = scrubber.clean(&format!("login failed for {form}: no"));
             assert!(clean.starts_with("login failed for (withheld)") && !clean.contains("rd"), "{form} left {clean}");
+        }
+    }
+
+    #[test]
+    fn a_sign_in_by_plain_is_cut_out_whole_and_where_its_end_is_left_out() {
+        let password = "Zq\"7\\kX!9\tplanted";
+        for username in ["ann", "anna", "annas", "an ever longer name"] {
+            let public = [("username".into(), FieldValue::Text(username.to_owned()))].into();
+            let secrets = [("password".into(), Secret::new(password.to_owned()))].into();
+            let target = Target { public: PublicFields(public), secrets: SecretFields(secrets), ..Target::default() };
+            let scrubber = Scrubber::of(&target);
+            let plain = general_purpose::STANDARD.encode(format!("\0{username}\0{password}"));
+            for said in
+                [plain.as_str(), plain.trim_end_matches('='), plain.split_at(plain.len() - 3).0, plain.split_at(BEGINNING).0]
+            {
+                assert_eq!(scrubber.clean(&format!("bad: {said} {said}!")), "bad: (withheld) (withheld)!", "{username} {said}");
+            }
+            for said in ["\"Zq\\\"7\\\\kX!9\tplanted\"", "\"Zq\\\"7\\\\kX!9\\tplanted\""] {
+                assert_eq!(scrubber.clean(said), "\"(withheld)\"", "{said}");
+            }
         }
     }
 

@@ -19,7 +19,7 @@ mod replies;
 mod smtp;
 mod talk;
 
-use crate::Target;
+use crate::{Target, tls::TlsSettings};
 use talk::Wired;
 
 pub(crate) static FTP: Wired<ftp::Ftp> = Wired::new();
@@ -33,6 +33,12 @@ pub(crate) static SMTP: Wired<smtp::Smtp> = Wired::new();
 
 /// Where a connection says when TLS begins, of protocols that have it at once on a port of its own, or on request on the usual one.
 const TLS_START: &str = "extra.tls_start";
+
+/// Whether what answers may be one of the servers for tries that let in whoever comes (mail catchers, and their likes). Those have no
+/// certificate that anybody verifies; and who has one may lock out whoever comes with a wrong password.
+fn may_be_a_catcher(target: &Target) -> bool {
+    !TlsSettings::of(target).is_verified()
+}
 
 /// Whether TLS begins on request, if it does.
 fn begins_on_request(target: &Target) -> bool {

@@ -53,6 +53,9 @@ async fn rabbitmq_looks_at_passwords() {
     known.holds().await;
     let to = |host: &str| Connection::new("rabbitmq", server.port(PLAIN)).user(USER, PASSWORD).set("database", host);
     assert_eq!(to("/").test().await.outcome().status, TestStatus::Ok);
+    let guest = to("/").user("guest", "another-password").test().await;
+    is_refused(&guest, Cause::CredentialsRefused, StepName::SignIn, Some("password"));
+    assert!(guest.error(PASSWORD).hint.contains("loopback_users"), "{guest:?}");
     is_refused(&to("sales").test().await, Cause::NoRightToConnect, StepName::OpenDatabase, Some("database"));
     is_refused(&to("nowhere").test().await, Cause::DatabaseMissing, StepName::OpenDatabase, Some("database"));
     // It is more than one program, and none of them goes on.

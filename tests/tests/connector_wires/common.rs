@@ -1,10 +1,13 @@
 //! What has to be so for each of them.
 
+use std::io;
+
 use dataflow_model::{Cause, StepName, StepStatus, TestStatus};
 use dataflow_tests::{
     connection::{Connection, Tested},
     fake_services::PASSWORD,
-    tls::Authority,
+    scripted::{Peer, Scripted},
+    tls::{Authority, Identity},
     wires::{AT_ONCE, ON_REQUEST, PLAIN, Wires},
 };
 
@@ -28,6 +31,49 @@ pub fn is_refused(tested: &Tested, cause: Cause, step: StepName, field: Option<&
 #[track_caller]
 pub fn is_unproven(tested: &Tested) {
     assert_eq!(tested.outcome().status, TestStatus::Unproven, "{:?}", tested.steps);
+}
+
+/// Everything that a report says of a failure.
+pub fn said(tested: &Tested) -> String {
+    let error = tested.result.as_ref().expect_err("this test must fail");
+    let details = tested.steps.iter().filter_map(|step| step.detail.as_deref());
+    [error.message.as_str(), &error.hint].into_iter().chain(details).collect::<Vec<_>>().join("\n")
+}
+
+/// A line of the client's, without its end.
+pub fn line(peer: &mut Peer) -> io::Result<String> {
+    let mut line = Vec::new();
+    loop {
+        match peer.receive::<1>()? {
+            [b'\n'] => return Ok(String::from_utf8_lossy(&line).trim_end().to_owned()),
+            [byte] => line.push(byte),
+        }
+    }
+}
+
+/// Greets, and answers each line; where there is no answer, it only listens from then on.
+pub fn converses(
+    identity: Option<Identity>,
+    greeting: &'static str,
+    answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+) -> Scripted {
+    Scripted::start(move |peer| {
+        if let Some(identity) = &identity {
+            peer.begin_tls(identity)?;
+        }
+        peer.send(greeting.as_bytes())?;
+        while let Some(words) = answer(&line(peer)?) {
+            peer.send(words.as_bytes())?;
+        }
+        peer.listen()
+    })
+}
+
+pub fn speaks_first(words: &'static [u8]) -> Scripted {
+    Scripted::start(move |peer| {
+        peer.send(words)?;
+        peer.listen()
+    })
 }
 
 impl Known<'_> {
@@ -79,6 +125,10 @@ impl Known<'_> {
         is_refused(&kept, Cause::InsecureAuthenticationRefused, StepName::SignIn, Some("tls.mode"));
         let allowed = elsewhere().set("extra.insecure_auth", "password").test().await;
         assert_eq!(allowed.outcome().status, TestStatus::Ok, "{:?}", allowed.steps);
+        for door in self.doors().into_iter().filter(|door| *door != PLAIN) {
+            let unverified = self.through(door).set("host", "127.1").set("tls.mode", "require").test().await;
+            is_refused(&unverified, Cause::InsecureAuthenticationRefused, StepName::SignIn, Some("tls.mode"));
+        }
     }
 
     /// TLS where there is none, and none where there is TLS.

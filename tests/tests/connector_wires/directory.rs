@@ -7,7 +7,7 @@ use dataflow_tests::{
     wires::{self, ADMIN, BASE, PLAIN},
 };
 
-use crate::common::{Known, is_refused, is_unproven};
+use crate::common::{Known, is_refused, is_unproven, speaks_first};
 
 #[tokio::test]
 async fn ldap_looks_at_passwords() {
@@ -27,4 +27,14 @@ async fn ldap_looks_at_passwords() {
     assert_eq!(there.outcome().status, TestStatus::Ok, "{:?}", there.steps);
     let missing = to(ADMIN, PASSWORD).set("database", "dc=nowhere,dc=example,dc=org").test().await;
     is_refused(&missing, Cause::DatabaseMissing, StepName::OpenDatabase, Some("database"));
+}
+
+/// Some directories say nothing else of an entry that may not be seen.
+#[tokio::test]
+async fn an_entry_that_is_not_shown_is_not_opened() {
+    // BindResponse and SearchResultDone, both with success.
+    let server =
+        speaks_first(b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\0\x04\0\x04\0\x30\x0c\x02\x01\x02\x65\x07\x0a\x01\0\x04\0\x04\0");
+    let tested = Connection::new("ldap", server.port()).user(ADMIN, PASSWORD).set("database", BASE).test().await;
+    is_refused(&tested, Cause::NoRightToConnect, StepName::OpenDatabase, Some("database"));
 }

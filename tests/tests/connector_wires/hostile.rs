@@ -1,6 +1,14 @@
 //! Servers that are something else, or worse.
 
-use std::io;
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use dataflow_model::{Cause, StepName};
 use dataflow_tests::{
@@ -11,9 +19,9 @@ use dataflow_tests::{
 };
 use futures_util::future::join_all;
 
-use crate::common::is_refused;
+use crate::common::{is_refused, line, speaks_first};
 
-const ALL: [&str; 8] = ["redis", "smtp", "imap", "ftp", "nats", "mqtt", "ldap", "rabbitmq"];
+pub const ALL: [&str; 8] = ["redis", "smtp", "imap", "ftp", "nats", "mqtt", "ldap", "rabbitmq"];
 
 fn to(connector: &'static str, server: &Scripted) -> Connection {
     Connection::new(connector, server.port()).user(USER, PASSWORD)
@@ -25,19 +33,12 @@ fn web_server(peer: &mut Peer) -> io::Result<()> {
     peer.send(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
 }
 
-fn speaks_first(words: &'static [u8]) -> impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static {
-    move |peer| {
-        peer.send(words)?;
-        peer.listen()
-    }
-}
-
 #[tokio::test]
 async fn another_service_is_told_by_its_name_and_with_tls_too() {
     let strangers = [
         ("web server", Scripted::start(web_server)),
-        ("SSH server", Scripted::start(speaks_first(b"SSH-2.0-OpenSSH_9.2\r\n"))),
-        ("MySQL", Scripted::start(speaks_first(b"\x4a\0\0\0\x0a8.0.36\0\x08\0\0\0ABCDEFGH\0\xff\xff\xff\x02\0\xff\xdf\x15"))),
+        ("SSH server", speaks_first(b"SSH-2.0-OpenSSH_9.2\r\n")),
+        ("MySQL", speaks_first(b"\x4a\0\0\0\x0a8.0.36\0\x08\0\0\0ABCDEFGH\0\xff\xff\xff\x02\0\xff\xdf\x15")),
     ];
     let tests = strangers.iter().flat_map(|(words, server)| {
         ALL.iter().flat_map(move |connector| {
@@ -79,12 +80,6 @@ fn before_tls(connector: &str) -> Vec<&'static [u8]> {
     }
 }
 
-/// A line of the client's.
-fn line(peer: &mut Peer) -> io::Result<()> {
-    while peer.receive::<1>()? != *b"\n" {}
-    Ok(())
-}
-
 const ON_REQUEST: [&str; 5] = ["smtp", "imap", "ftp", "nats", "ldap"];
 
 fn says(connector: &'static str, last: &'static [u8], identity: Option<dataflow_tests::tls::Identity>) -> Scripted {
@@ -93,7 +88,7 @@ fn says(connector: &'static str, last: &'static [u8], identity: Option<dataflow_
         for (number, words) in said.iter().enumerate() {
             match connector {
                 "ldap" if number > 0 => drop(peer.receive::<31>()?),
-                _ if number > 0 => line(peer)?,
+                _ if number > 0 => drop(line(peer)?),
                 _ => {}
             }
             let is_last = number + 1 == said.len();
@@ -155,29 +150,100 @@ async fn tls_that_is_demanded_is_not_stripped() {
     }
 }
 
-/// No line and no frame is longer than any that belongs there, and none of it is waited for.
+/// Who waits for the handshake may ask meanwhile what answers there; that TLS does, is no reason to give it up.
+#[tokio::test]
+async fn a_slow_handshake_is_waited_for() {
+    // Longer than the silence after which that is asked.
+    const SLOW: Duration = Duration::from_secs(3);
+    let authority = Authority::new();
+    let tests = [("redis", "at_once"), ("smtp", "at_once"), ("smtp", "request"), ("ldap", "request")];
+    let tests = tests.map(|(connector, start)| {
+        let (identity, authority) = (authority.server(Shape::WrongHost), authority.pem());
+        async move {
+            let is_known = AtomicBool::new(false);
+            let server = Scripted::start(move |peer| {
+                let is_first = !is_known.swap(true, Ordering::Relaxed);
+                let said = if start == "request" { before_tls(connector) } else { Vec::new() };
+                for (number, words) in said.iter().enumerate() {
+                    match connector {
+                        "ldap" if number > 0 => drop(peer.receive::<31>()?),
+                        _ if number > 0 => drop(line(peer)?),
+                        _ => {}
+                    }
+                    peer.send(words)?;
+                }
+                if is_first {
+                    thread::sleep(SLOW);
+                    peer.begin_tls(&identity)?;
+                } else {
+                    // What a server of TLS says to whoever speaks something else.
+                    peer.receive::<4>()?;
+                    peer.send(b"\x15\x03\x03\0\x02\x02\x32")?;
+                }
+                peer.listen()
+            });
+            let tested = to(connector, &server).verified(&authority).set("extra.tls_start", start).test().await;
+            is_refused(&tested, Cause::CertificateWrongHost, StepName::Secure, Some("host"));
+        }
+    });
+    join_all(tests).await;
+}
+
+/// What each goes on with for ever, after its first words.
+fn endless() -> Vec<(&'static str, &'static [u8], Vec<u8>)> {
+    let filler = || vec![b'x'; 4096];
+    let long_line = [&b"* "[..], &[b'x'; 8000], b"\r\n"].concat();
+    let long_literal = [&b"* X {60000}\r\n"[..], &[b'x'; 60_000], b"\r\n"].concat();
+    vec![
+        ("redis", b"$99999999\r\n", filler()),
+        ("redis", b"+", filler()),
+        ("mqtt", b"\x20\xff\xff\xff\x7f", filler()),
+        ("ldap", b"\x30\x84\x7f\xff\xff\xff", filler()),
+        // Entries, each for the first question.
+        ("ldap", b"", b"\x30\x09\x02\x01\x01\x64\x04\x04\0\x30\0".to_vec()),
+        ("rabbitmq", b"\x01\0\0\x7f\xff\xff\xff", filler()),
+        // Heartbeats.
+        ("rabbitmq", b"", b"\x08\0\0\0\0\0\0\xce".to_vec()),
+        ("nats", b"INFO {\"version\":\"", filler()),
+        ("nats", b"INFO {}\r\n", b"+OK\r\n".to_vec()),
+        ("smtp", b"220-", filler()),
+        ("smtp", b"", b"220-x\r\n".to_vec()),
+        ("ftp", b"220-", filler()),
+        ("ftp", b"", b"220-x\r\n".to_vec()),
+        ("imap", b"* OK ", filler()),
+        ("imap", b"* OK x\r\n* CAPABILITY ", filler()),
+        ("imap", b"* OK x\r\n* CAPABILITY {99999999}\r\n", filler()),
+        ("imap", b"* OK x\r\n* CAPABILITY {18446744073709551615}\r\n", filler()),
+        ("imap", b"* OK x\r\n* CAPABILITY", b" {1}\r\nx".to_vec()),
+        ("imap", b"* OK x\r\n", b"* x\r\n".to_vec()),
+        ("imap", b"* OK x\r\n", long_line),
+        ("imap", b"* OK x\r\n", long_literal),
+    ]
+}
+
+/// No line, no frame and no answer is longer than any that belongs there, and none of it is waited for.
 #[tokio::test]
 async fn what_has_no_end_is_given_up() {
-    let tests = ALL.map(|connector| async move {
+    /// More than the buffers on the way hold.
+    const MOST: usize = 16 * 1024 * 1024;
+    let without: Vec<_> = ALL.iter().filter(|connector| !endless().iter().any(|(one, ..)| one == *connector)).collect();
+    assert!(without.is_empty(), "{without:?}");
+    let tests = endless().into_iter().map(|(connector, first, on)| async move {
+        let what = format!("{connector}, {} {}", first.escape_ascii(), on.get(..12).unwrap_or(&on).escape_ascii());
+        let sent = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&sent);
         let server = Scripted::start(move |peer| {
-            let first: &[u8] = match connector {
-                "redis" => b"$99999999\r\n",
-                "mqtt" => b"\x20\xff\xff\xff\x7f",
-                "ldap" => b"\x30\x84\x7f\xff\xff\xff",
-                "rabbitmq" => b"\x01\0\0\x7f\xff\xff\xff",
-                "imap" => b"* OK {99999999}",
-                "nats" => b"INFO {\"version\":\"",
-                _ => b"220-",
-            };
             peer.send(first)?;
             loop {
-                peer.send(&[b'x'; 4096])?;
+                peer.send(&on)?;
+                count.fetch_add(on.len(), Ordering::Relaxed);
             }
         });
         let tested = to(connector, &server).test().await;
         let error = tested.error(PASSWORD);
-        assert_eq!(tested.failed_step(), Some(StepName::SignIn), "{connector}: {error:?}");
-        assert_eq!(error.code, Cause::NotThatDatabase, "{connector}: {error:?}");
+        assert_eq!(tested.failed_step(), Some(StepName::SignIn), "{what}: {error:?}");
+        assert_eq!(error.code, Cause::NotThatDatabase, "{what}: {error:?}");
+        assert!(sent.load(Ordering::Relaxed) < MOST, "{what}");
     });
     join_all(tests).await;
 }

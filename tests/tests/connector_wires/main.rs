@@ -1,8 +1,10 @@
 //! Services that speak a protocol of their own over a socket, each against a real server, and against servers that are not what they should be.
 
 mod brokers;
+mod catchers;
 mod common;
 mod directory;
 mod hostile;
 mod mail_and_files;
 mod redis;
+mod words;

@@ -54,6 +54,41 @@ pub fn sign_in_not_offered(has_tls: bool) -> TestError {
     )
 }
 
+/// An answer to the sign-in that is none of those that are known here. It may repeat the password.
+pub fn sign_in_not_understood() -> TestError {
+    because(
+        Cause::ServerError,
+        "The server answered the sign-in with an error that is not known here.",
+        "Its words are not shown, since they may repeat the password. Look at the server's log, and check that the server takes sign-ins: an old one, or a proxy, may know none.",
+    )
+}
+
+/// What [`super::credentials_refused`] says, of the user that every RabbitMQ begins with.
+pub fn guest_refused() -> TestError {
+    let hint = "Type the password again. RabbitMQ lets “guest” in from its own machine only (loopback_users), and says the same to it from elsewhere: use another user there.";
+    TestError { hint: hint.to_owned(), ..super::credentials_refused("guest") }
+}
+
+pub fn another_amqp(product: &str) -> TestError {
+    at(
+        "port",
+        Cause::NotThatDatabase,
+        format!("The server speaks another AMQP, version 1.0, than {product} does, which is 0-9-1."),
+        "Check host and port, and that the connection has the right type. Brokers that speak both have a port for each, or take 0-9-1 once it is switched on.",
+    )
+}
+
+/// The server found nothing to show, and did not say why.
+pub fn entry_unseen(username: &str, base: &str) -> TestError {
+    let who = if username.is_empty() { "whoever does not sign in".to_owned() } else { format!("“{username}”") };
+    at(
+        "database",
+        Cause::NoRightToConnect,
+        format!("The server shows no entry “{base}” to {who}: there is none, or no right to read it."),
+        "Check the spelling. If it is right, ask the directory's administrator for the right to read it. The sign-in itself worked.",
+    )
+}
+
 pub fn protected_mode() -> TestError {
     because(
         Cause::AddressNotPermitted,

@@ -48,6 +48,10 @@ impl Talk for Amqp {
         target.port(if target.text("tls.mode") == "disable" { 5672 } else { 5671 })
     }
 
+    fn takes_anybody(target: &Target) -> bool {
+        super::may_be_a_catcher(target)
+    }
+
     async fn sign_in(&mut self, wire: &mut Link<'_>) -> Result<Proof, TestError> {
         let (username, password) = (wire.username(), wire.password());
         if password.is_empty() {
@@ -126,7 +130,12 @@ async fn method(wire: &mut Link<'_>, wanted: [u8; 4]) -> Result<Vec<u8>, TestErr
         // A server of another version says which one it has, in place of a frame.
         if kind == b'A' {
             let rest = wire.exact(7).await?;
-            return Err(if rest.starts_with(b"MQP") { causes::protocol_too_old("AMQP 0-9-1") } else { wire.foreign() });
+            return Err(match rest.as_slice() {
+                // Version 1.0, in the clear, inside TLS or with SASL: another protocol of the same name.
+                [b'M', b'Q', b'P', 0 | 2 | 3, 1, 0, 0] => causes::another_amqp(wire.product()),
+                [b'M', b'Q', b'P', ..] => causes::protocol_too_old("AMQP 0-9-1"),
+                _ => wire.foreign(),
+            });
         }
         let head = wire.exact(6).await?;
         let [_, _, length @ ..] = head.first_chunk::<6>().ok_or_else(|| wire.foreign())?;
@@ -161,6 +170,7 @@ fn closed(wire: &Link<'_>, arguments: &[u8]) -> TestError {
         (403, StepName::SignIn) if said.contains("loopback") || said.contains("only via localhost") => {
             causes::address_not_permitted(wire.username())
         }
+        (403, StepName::SignIn) if wire.username() == "guest" => causes::guest_refused(),
         (403, StepName::SignIn) => causes::credentials_refused(wire.username()),
         (402, _) => causes::missing("database", "virtual host", host),
         (403 | 530, StepName::OpenDatabase) if said.contains("not found") => causes::missing("database", "virtual host", host),

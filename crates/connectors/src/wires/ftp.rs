@@ -15,7 +15,9 @@ static PROTOCOL: Protocol = Protocol {
     name: "ftp",
     product: "FTP",
     question: ANYBODY,
-    is_its: |first| matches!(first, [b'2', b'2', b'0', b' ' | b'-', ..] | [b'4', b'2', b'1', b' ', ..]),
+    is_its: |first| {
+        matches!(first, [b'2', b'2', b'0', b' ' | b'-', ..] | [b'1', b'2', b'0', b' ', ..] | [b'4', b'2', b'1', b' ', ..])
+    },
     tls_start: Some(TLS_START),
     goodbye: b"QUIT\r\n",
 };
@@ -34,6 +36,10 @@ impl Talk for Ftp {
     fn port(target: &Target) -> u16 {
         let is_implicit = target.text("tls.mode") != "disable" && !Self::begins_in_clear(target);
         target.port(if is_implicit { 990 } else { 21 })
+    }
+
+    fn takes_anybody(target: &Target) -> bool {
+        super::may_be_a_catcher(target)
     }
 
     fn begins_in_clear(target: &Target) -> bool {
@@ -90,8 +96,11 @@ impl Ftp {
         if greeting.code == 120 {
             greeting = replies::reply(wire).await?;
         }
-        if greeting.code != 220 {
-            return Err(explain(wire, wire.username(), &greeting));
+        match greeting.code {
+            220 => {}
+            421 => return Err(explain(wire, wire.username(), &greeting)),
+            // RFC 959, section 5.4, has no other.
+            _ => return Err(wire.foreign()),
         }
         self.calls_itself = greeting.lines.into_iter().next().unwrap_or_default();
         Ok(())

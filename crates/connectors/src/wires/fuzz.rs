@@ -99,8 +99,9 @@ fn sound() -> Vec<Vec<u8>> {
     let nats = "\x04INFO {\"version\":\"2.9.10\",\"auth_required\":true}\r\nPONG\r\nPING\r\nPONG\r\n";
     let mqtt = b"\x05\x20\x02\0\0\xd0\0";
     let done = |number: u8, kind: u8| [&[0x30, 12, 2, 1, number, kind, 7, 10, 1, 0, 4, 0, 4, 0][..]].concat();
+    let base = b"\x30\x1a\x02\x01\x02\x64\x15\x04\x11dc=example,dc=org\x30\0";
     let entry = b"\x30\x1f\x02\x01\x03\x64\x1a\x04\0\x30\x16\x30\x14\x04\x0avendorName\x31\x06\x04\x04Acme";
-    let ldap = [&[6][..], &done(1, 0x61), &done(2, 0x65), entry, &done(3, 0x65)].concat();
+    let ldap = [&[6][..], &done(1, 0x61), base, &done(2, 0x65), entry, &done(3, 0x65)].concat();
     let table = b"\0\0\0\x15\x07productS\0\0\0\x08RabbitMQ";
     let start = [&[0, 10, 0, 10, 0, 9][..], table, b"\0\0\0\x05PLAIN\0\0\0\x05en_US"].concat();
     let amqp = [

@@ -20,7 +20,7 @@ static PROTOCOL: Protocol = Protocol {
     goodbye: b"z LOGOUT\r\n",
 };
 
-/// Most lines of an answer.
+/// Most lines of an answer. All of them together are [`LARGEST`] at most.
 const MOST: usize = 500;
 
 #[derive(Debug, Default)]
@@ -56,6 +56,10 @@ impl Talk for Imap {
     fn port(target: &Target) -> u16 {
         let begins_in_clear = target.text("tls.mode") == "disable" || Self::begins_in_clear(target);
         target.port(if begins_in_clear { 143 } else { 993 })
+    }
+
+    fn takes_anybody(target: &Target) -> bool {
+        super::may_be_a_catcher(target)
     }
 
     fn begins_in_clear(target: &Target) -> bool {
@@ -181,8 +185,9 @@ impl Imap {
         wire.send(line.as_bytes()).await?;
         let tag = format!("a{} ", self.count);
         let mut untagged = Vec::new();
+        let mut room = LARGEST;
         while untagged.len() < MOST {
-            let line = whole_line(wire).await?;
+            let line = whole_line(wire, &mut room).await?;
             if let Some(rest) = line.strip_prefix(&tag) {
                 let (status, text) = rest.split_once(' ').unwrap_or((rest, ""));
                 return Ok(Answer { untagged, status: status.to_ascii_uppercase(), text: text.to_owned() });
@@ -199,18 +204,25 @@ impl Imap {
     }
 }
 
-/// A line with the literals in it.
-async fn whole_line(wire: &mut Link<'_>) -> Result<String, TestError> {
-    let mut whole = wire.line().await?;
+/// A line with the literals in it, within the room that its answer still has.
+async fn whole_line(wire: &mut Link<'_>, room: &mut usize) -> Result<String, TestError> {
+    let mut whole = part(wire, room).await?;
     while let Some(length) = literal(&whole) {
-        if whole.len() + length > LARGEST {
+        if length > *room {
             return Err(wire.foreign());
         }
         let bytes = wire.exact(length).await?;
+        *room -= length;
         whole.push_str(&String::from_utf8_lossy(&bytes));
-        whole.push_str(&wire.line().await?);
+        whole.push_str(&part(wire, room).await?);
     }
     Ok(whole)
+}
+
+async fn part(wire: &mut Link<'_>, room: &mut usize) -> Result<String, TestError> {
+    let part = wire.line_within(LONGEST_LINE.min(*room)).await?;
+    *room = room.saturating_sub(part.len());
+    Ok(part)
 }
 
 /// The length of the literal that a line ends with: `{12}`.
@@ -243,7 +255,7 @@ fn explain(wire: &Link<'_>, answer: &Answer) -> TestError {
     let words = || wire.clean(&answer.text);
     match (wire.step, answer.status.as_str()) {
         _ if answer.has_code("UNAVAILABLE") || answer.has_code("INUSE") || answer.has_code("LIMIT") => causes::not_now(&words()),
-        _ if answer.has_code("PRIVACYREQUIRED") => causes::tls_demanded(),
+        _ if answer.has_code("PRIVACYREQUIRED") && !wire.is_secured() => causes::tls_demanded(),
         (StepName::SignIn, "NO") if answer.has_code("EXPIRED") => causes::password_expired(wire.username()),
         (StepName::SignIn, "NO") => causes::credentials_refused(wire.username()),
         (StepName::Read, "NO") => causes::read_refused(&words()),

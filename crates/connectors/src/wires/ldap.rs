@@ -43,7 +43,10 @@ pub(crate) struct Ldap {
 struct Ended {
     code: u32,
     said: String,
-    entries: Vec<(String, String)>,
+    /// How many entries came.
+    found: usize,
+    /// What they hold.
+    values: Vec<(String, String)>,
 }
 
 impl Talk for Ldap {
@@ -90,7 +93,12 @@ impl Talk for Ldap {
         }
         // No attribute (RFC 4511, section 4.5.1.8)
         let ended = self.search(wire, base, &["1.1"]).await?;
-        if ended.code == 0 { Ok(Some(base.to_owned())) } else { Err(explain(wire, &ended)) }
+        match (ended.code, ended.found) {
+            // Some servers say nothing else of what may not be seen.
+            (0, 0) => Err(causes::entry_unseen(wire.username(), base)),
+            (0, _) => Ok(Some(base.to_owned())),
+            _ => Err(explain(wire, &ended)),
+        }
     }
 
     async fn read(&mut self, wire: &mut Link<'_>) -> Result<Option<String>, TestError> {
@@ -99,7 +107,7 @@ impl Talk for Ldap {
             return Err(explain(wire, &ended));
         }
         let value =
-            |wanted: &str| ended.entries.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
+            |wanted: &str| ended.values.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
         let words: Vec<_> = ["vendorName", "vendorVersion"].into_iter().filter_map(value).cloned().collect();
         Ok(Some(words.join(" ")))
     }
@@ -131,7 +139,7 @@ impl Ldap {
         let number = integer(0x02, self.count);
         let message = Zeroizing::new(sequence(0x30, &[number, operation.to_vec()]));
         wire.send(&message).await?;
-        let mut entries = Vec::new();
+        let (mut found, mut values) = (0, Vec::new());
         for _ in 0..MOST {
             let message = message_of(wire).await?;
             let mut parts = Reader(&message);
@@ -139,17 +147,18 @@ impl Ldap {
             let (kind, value) = parts.next().ok_or_else(|| wire.foreign())?;
             match (told, kind) {
                 (Some(number), SEARCH_ENTRY) if number == self.count => {
-                    entries.extend(attributes(value).ok_or_else(|| wire.foreign())?);
+                    found += 1;
+                    values.extend(attributes(value).ok_or_else(|| wire.foreign())?);
                 }
                 (Some(number), SEARCH_REFERENCE) if number == self.count => {}
                 (Some(number), kind) if number == self.count && kind == wanted => {
                     let (code, said) = result(value).ok_or_else(|| wire.foreign())?;
-                    return Ok(Ended { code, said, entries });
+                    return Ok(Ended { code, said, found, values });
                 }
                 // A notice of disconnection says why (RFC 4511, section 4.4.1).
                 (Some(0), EXTENDED_RESPONSE) => {
                     let (code, said) = result(value).ok_or_else(|| wire.foreign())?;
-                    return Ok(Ended { code: code.max(1), said, entries });
+                    return Ok(Ended { code: code.max(1), said, found, values });
                 }
                 _ => return Err(wire.foreign()),
             }

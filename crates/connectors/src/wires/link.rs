@@ -84,11 +84,11 @@ impl Place<'_> {
         tokio::time::timeout(ANSWER, asked).await.ok().flatten().unwrap_or_default()
     }
 
-    /// Ends once something has answered that is not what is waited for.
+    /// Ends once something has answered that does not speak TLS, which is waited for.
     async fn stranger(&self) -> Vec<u8> {
         tokio::time::sleep(SILENCE).await;
         let words = self.first_words().await;
-        if words.is_empty() {
+        if matches!(Kind::of(&words), Kind::Nothing | Kind::Tls) {
             std::future::pending::<()>().await;
         }
         words
@@ -204,18 +204,22 @@ impl<'a> Link<'a> {
         let plain = Tap::new(plain, first.clone());
         let roots = place.dialer.system_roots();
         let secured = tls::secure(&self.tls, roots, place.host, self.product(), plain);
+        // Who has spoken already is known.
+        let is_unknown = self.heard.is_empty();
         let secured = tokio::select! {
             secured = secured => secured,
-            words = place.stranger() => return Err(self.no_tls(&words)),
+            words = place.stranger(), if is_unknown => return Err(self.no_tls(&words)),
         };
         let stream = match secured {
             Ok(stream) => stream,
             Err(error) if matches!(error.code, Cause::NotThatDatabase | Cause::ConnectionLost) => {
                 let mut words = first.bytes();
-                if words.is_empty() && error.code == Cause::ConnectionLost && self.heard.is_empty() {
+                if words.is_empty() && error.code == Cause::ConnectionLost && is_unknown {
                     words = place.first_words().await;
                 }
-                return Err(if words.is_empty() { error } else { self.no_tls(&words) });
+                // What came of TLS is told best by what TLS came to.
+                let is_told = matches!(Kind::of(&words), Kind::Nothing | Kind::Tls);
+                return Err(if is_told { error } else { self.no_tls(&words) });
             }
             Err(error) => return Err(error),
         };
@@ -228,11 +232,10 @@ impl<'a> Link<'a> {
 
     /// Where TLS should have begun, somebody speaks in the clear.
     fn no_tls(&self, words: &[u8]) -> TestError {
-        match (Kind::of(words), self.place.protocol.tls_start) {
-            (Kind::Tls, _) => causes::tls_too_old(),
+        match self.place.protocol.tls_start {
             _ if !(self.place.protocol.is_its)(words) => self.stranger_is(words),
-            (_, Some(field)) => causes::tls_on_request(field),
-            (_, None) => causes::tls_not_offered(),
+            Some(field) => causes::tls_on_request(field),
+            None => causes::tls_not_offered(),
         }
     }
 

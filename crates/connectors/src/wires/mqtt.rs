@@ -37,7 +37,10 @@ pub(crate) struct Mqtt;
 
 impl Talk for Mqtt {
     const PROTOCOL: &'static Protocol = &PROTOCOL;
-    const TAKES_ANYBODY: bool = true;
+
+    fn takes_anybody(_target: &Target) -> bool {
+        true
+    }
 
     fn port(target: &Target) -> u16 {
         target.port(if target.text("tls.mode") == "disable" { 1883 } else { 8883 })

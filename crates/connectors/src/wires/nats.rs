@@ -62,7 +62,10 @@ pub(crate) struct Nats {
 
 impl Talk for Nats {
     const PROTOCOL: &'static Protocol = &PROTOCOL;
-    const TAKES_ANYBODY: bool = true;
+
+    fn takes_anybody(_target: &Target) -> bool {
+        true
+    }
 
     fn port(target: &Target) -> u16 {
         target.port(4222)
@@ -144,7 +147,8 @@ impl Nats {
 fn explain(wire: &Link<'_>, said: &str) -> TestError {
     let said = said.trim_start_matches("-ERR").trim().trim_matches('\'');
     let lower = said.to_ascii_lowercase();
-    if lower.contains("authorization") || lower.contains("authentication") {
+    // Who took too long to sign in has shown nothing that is wrong.
+    if (lower.contains("authorization") || lower.contains("authentication")) && !lower.contains("timeout") {
         return match (wire.username(), wire.password()) {
             ("", "") => causes::sign_in_missing(),
             ("", _) => causes::token_refused(),
@@ -153,7 +157,9 @@ fn explain(wire: &Link<'_>, said: &str) -> TestError {
         };
     }
     match lower.as_str() {
-        _ if lower.contains("tls required") || lower.contains("secure connection") => causes::tls_demanded(),
+        _ if !wire.is_secured() && (lower.contains("tls required") || lower.contains("secure connection")) => {
+            causes::tls_demanded()
+        }
         _ if lower.contains("maximum") && lower.contains("connections") => causes::too_many_connections(),
         _ => causes::server_error(&wire.clean(said)),
     }

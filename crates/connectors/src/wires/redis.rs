@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use dataflow_model::TestError;
+use dataflow_model::{StepName, TestError};
 use zeroize::Zeroizing;
 
 use super::{
@@ -18,12 +18,35 @@ static PROTOCOL: Protocol = Protocol {
     name: "redis",
     product: "Redis",
     question: b"PING\r\n",
-    is_its: |first| {
-        [&b"+PONG"[..], b"+OK", b"-ERR", b"-NOAUTH", b"-DENIED", b"-LOADING", b"-NOPERM"].iter().any(|own| first.starts_with(own))
+    is_its: |first| match first.split_first() {
+        Some((b'+', word)) => word.starts_with(b"OK\r") || word.starts_with(b"PONG\r"),
+        Some((b'-', said)) => CODES.iter().any(|code| said.starts_with(code.as_bytes().get(..7).unwrap_or(code.as_bytes()))),
+        _ => false,
     },
     tls_start: None,
     goodbye: b"",
 };
+
+/// How refusals begin. What begins otherwise is somebody else's, and not shown.
+const CODES: [&str; 17] = [
+    "ERR ",
+    "WRONGPASS ",
+    "NOAUTH ",
+    "NOPERM ",
+    "DENIED ",
+    "LOADING ",
+    "MASTERDOWN ",
+    "CLUSTERDOWN ",
+    "BUSY ",
+    "MISCONF ",
+    "NOREPLICAS ",
+    "READONLY ",
+    "MOVED ",
+    "TRYAGAIN ",
+    "OOM ",
+    "UNKILLABLE ",
+    "NOPROTO ",
+];
 
 const NO_PASSWORD_ASKED: &str = "The server asks for no password";
 
@@ -33,13 +56,20 @@ pub(crate) struct Redis;
 /// What a command is answered.
 #[derive(Debug, PartialEq, Eq)]
 enum Reply {
+    /// `+`: one line.
+    Status(String),
+    /// `$`: bytes of a length that is told first.
     Text(String),
+    /// `-`, one of [`CODES`] first.
     Refusal(String),
 }
 
 impl Talk for Redis {
     const PROTOCOL: &'static Protocol = &PROTOCOL;
-    const TAKES_ANYBODY: bool = true;
+
+    fn takes_anybody(_target: &Target) -> bool {
+        true
+    }
 
     fn port(target: &Target) -> u16 {
         target.port(6379)
@@ -49,20 +79,21 @@ impl Talk for Redis {
         let (username, password) = (wire.username(), wire.password());
         match (username, password) {
             ("", "") => {
-                expect(wire, &["PING"]).await?;
+                expect(wire, &["PING"], "PONG").await?;
                 Ok(Proof::Nothing(NO_PASSWORD_ASKED))
             }
             ("", password) => {
-                expect(wire, &["AUTH", password]).await?;
+                expect(wire, &["AUTH", password], "OK").await?;
                 Ok(Proof::Checked)
             }
             (username, "") => match ask(wire, &["AUTH", username, ""]).await? {
-                Reply::Text(_) => Ok(Proof::Nothing("The server lets this user in without a password")),
+                Reply::Status(said) if said == "OK" => Ok(Proof::Nothing("The server lets this user in without a password")),
                 Reply::Refusal(said) if is_wrong(&said) => Err(causes::password_missing(username)),
                 Reply::Refusal(said) => Err(explain(wire, &said)),
+                _ => Err(wire.foreign()),
             },
             (username, password) => {
-                expect(wire, &["AUTH", username, password]).await?;
+                expect(wire, &["AUTH", username, password], "OK").await?;
                 Ok(Proof::Checked)
             }
         }
@@ -72,21 +103,23 @@ impl Talk for Redis {
         let Some(number) = wire.target.public.integer("database") else { return Ok(None) };
         let number = number.to_string();
         match ask(wire, &["SELECT", &number]).await? {
-            Reply::Text(_) => Ok(Some(number)),
+            Reply::Status(said) if said == "OK" => Ok(Some(number)),
             Reply::Refusal(said) if said.contains("out of range") => Err(causes::database_missing(&number)),
             Reply::Refusal(said) if said.contains("cluster mode") => {
                 Err(causes::invalid_settings(Some("database"), &wire.clean(&said)))
             }
             Reply::Refusal(said) => Err(explain(wire, &said)),
+            _ => Err(wire.foreign()),
         }
     }
 
     async fn read(&mut self, wire: &mut Link<'_>) -> Result<Option<String>, TestError> {
-        expect(wire, &["PING"]).await?;
+        expect(wire, &["PING"], "PONG").await?;
         // Who may not ask for it has read all the same.
         match ask(wire, &["INFO", "server"]).await? {
             Reply::Text(text) => Ok(version(&text)),
             Reply::Refusal(_) => Ok(None),
+            Reply::Status(_) => Err(wire.foreign()),
         }
     }
 }
@@ -98,10 +131,12 @@ fn version(info: &str) -> Option<String> {
     own.into_iter().find_map(|(name, product)| Some(format!("{product} {}", value(name)?)))
 }
 
-async fn expect(wire: &mut Link<'_>, words: &[&str]) -> Result<(), TestError> {
+/// Asks, and takes that one word for a yes: other services begin theirs with the same sign.
+async fn expect(wire: &mut Link<'_>, words: &[&str], answer: &str) -> Result<(), TestError> {
     match ask(wire, words).await? {
-        Reply::Text(_) => Ok(()),
+        Reply::Status(said) if said == answer => Ok(()),
         Reply::Refusal(said) => Err(explain(wire, &said)),
+        _ => Err(wire.foreign()),
     }
 }
 
@@ -116,8 +151,8 @@ async fn ask(wire: &mut Link<'_>, words: &[&str]) -> Result<Reply, TestError> {
     wire.send(command.as_bytes()).await?;
     let line = wire.line().await?;
     match line.split_at_checked(1) {
-        Some(("+" | ":", text)) => Ok(Reply::Text(text.to_owned())),
-        Some(("-", said)) => Ok(Reply::Refusal(said.to_owned())),
+        Some(("+", said)) => Ok(Reply::Status(said.to_owned())),
+        Some(("-", said)) if CODES.iter().any(|code| said.starts_with(code)) => Ok(Reply::Refusal(said.to_owned())),
         Some(("$", length)) => {
             let length = length.parse::<usize>().ok().filter(|length| *length <= LARGEST - 2).ok_or_else(|| wire.foreign())?;
             let bytes = wire.exact(length + 2).await?;
@@ -132,7 +167,10 @@ fn is_wrong(said: &str) -> bool {
     said.starts_with("WRONGPASS") || said.starts_with("ERR invalid password") || said.starts_with("ERR invalid username-password")
 }
 
+/// What is said to a sign-in is never shown: an answer to a command that is not known repeats the first 128 bytes of each of its words. And
+/// before the sign-in is through, whoever speaks has not said yet that he is Redis.
 fn explain(wire: &Link<'_>, said: &str) -> TestError {
+    let is_signing_in = wire.step == StepName::SignIn;
     let username = if wire.username().is_empty() { "default" } else { wire.username() };
     let words = || wire.clean(said);
     match said.split(' ').next().unwrap_or_default() {
@@ -140,13 +178,17 @@ fn explain(wire: &Link<'_>, said: &str) -> TestError {
         "NOAUTH" => causes::password_missing(username),
         "DENIED" => causes::protected_mode(),
         "LOADING" | "MASTERDOWN" => causes::server_starting(),
+        "NOPERM" if is_signing_in => causes::user_refused(username),
         "NOPERM" => causes::read_refused(&words()),
         "ERR" if said.contains("max number of clients") => causes::too_many_connections(),
         // Before access lists there was one user.
-        "ERR" if said.contains("wrong number of arguments for 'auth'") => causes::invalid_settings(Some("username"), &words()),
+        "ERR" if said.contains("wrong number of arguments for 'auth'") => {
+            causes::invalid_settings(Some("username"), "it takes a password without a username")
+        }
         "ERR" if said.contains("without any password") || said.contains("no password is set") => {
             causes::password_not_asked_for(wire.product())
         }
+        _ if is_signing_in => causes::sign_in_not_understood(),
         _ => causes::server_error(&words()),
     }
 }

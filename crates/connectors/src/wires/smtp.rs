@@ -46,6 +46,10 @@ impl Talk for Smtp {
         })
     }
 
+    fn takes_anybody(target: &Target) -> bool {
+        super::may_be_a_catcher(target)
+    }
+
     fn begins_in_clear(target: &Target) -> bool {
         super::begins_on_request(target)
     }
@@ -97,8 +101,11 @@ impl Talk for Smtp {
 impl Smtp {
     async fn greet(&mut self, wire: &mut Link<'_>) -> Result<(), TestError> {
         let greeting = replies::greeting(wire).await?;
-        if greeting.code != 220 {
-            return Err(explain(wire, &greeting));
+        match greeting.code {
+            220 => {}
+            421 | 554 => return Err(explain(wire, &greeting)),
+            // RFC 5321, section 4.3.2, has no other.
+            _ => return Err(wire.foreign()),
         }
         self.calls_itself = greeting.lines.into_iter().next().unwrap_or_default();
         self.is_greeted = true;
@@ -107,9 +114,14 @@ impl Smtp {
 
     /// What counts is what is said inside TLS, where there is TLS.
     async fn hello(&mut self, wire: &mut Link<'_>) -> Result<(), TestError> {
-        let reply = say(wire, "EHLO localhost").await?;
-        if reply.code != 250 {
-            return Err(if reply.code == 421 { explain(wire, &reply) } else { causes::not_that_database(wire.product()) });
+        // Who has no name says an address (section 4.1.3).
+        let reply = say(wire, "EHLO [127.0.0.1]").await?;
+        match reply.code {
+            250 => {}
+            421 | 450 | 451 | 554 => return Err(explain(wire, &reply)),
+            // It takes no greeting like this one, or not from here (section 4.3.2).
+            501 | 504 | 550 => return Err(causes::server_error(&wire.clean(&reply.text()))),
+            _ => return Err(causes::not_that_database(wire.product())),
         }
         self.extensions = reply.lines.iter().skip(1).map(|line| line.to_ascii_uppercase()).collect();
         if !self.is_greeted {
@@ -140,9 +152,9 @@ fn explain(wire: &Link<'_>, reply: &Reply) -> TestError {
     let words = || wire.clean(&reply.text());
     match reply.code {
         421 if reply.has("too many") => causes::too_many_connections(),
-        421 | 432 | 451 | 454 => causes::not_now(&words()),
-        530 if reply.has("starttls") || reply.has("tls") => causes::tls_demanded(),
-        538 => causes::tls_demanded(),
+        421 | 432 | 450 | 451 | 454 => causes::not_now(&words()),
+        530 | 538 if !wire.is_secured() && (reply.code == 538 || reply.has("tls")) => causes::tls_demanded(),
+        530 if reply.has("tls") => causes::server_error(&words()),
         530 | 534 | 535 => causes::credentials_refused(wire.username()),
         504 => causes::authentication_unsupported(&words()),
         554 => causes::address_not_permitted(wire.username()),
