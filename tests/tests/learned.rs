@@ -61,7 +61,17 @@ fn what_postgresql_tells() {
     plain["tls"] = json!({"mode": "disable"});
     assert_eq!(tested(&stored, "plain", &plain)["certificate_ends_at"], Value::Null);
 
+    // The list says what ends soon, before it has.
+    postgres.create_role("ending", PASSWORD);
+    postgres.psql("DO $$ BEGIN EXECUTE format('ALTER ROLE ending VALID UNTIL %L', now() + interval '9 days 1 hour'); END $$");
+    tested(&stored, "ending", &body("ending"));
     let session = Session::start(&stored.server);
+    let began = std::time::Instant::now();
+    while stored.show("ending").json()["last_check"]["summary"] != "Password ends in 9 days" {
+        assert!(began.elapsed().as_secs() < 20, "{}", stored.show("ending").json());
+    }
+    let list = session.get("/w/default/connections?q=ending").expect(200).text();
+    assert!(list.contains("<span class=\"status warn\"") && list.contains("Password ends in 9 days"), "{list}");
     let page = |name: &str| {
         // The check is written after the answer.
         let path = format!("/w/default/connections/{name}");

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     app::{App, Workspace},
     audit::UseEvent,
+    clock::{DAY, parse_rfc3339},
     error::{Error, Result},
     jobs::purge::CHECKS_KEPT,
     store::{self, CheckRow, ConnectionRow, Write},
@@ -193,7 +194,7 @@ pub(super) async fn keep_in(
     if row.version == version && row.deleted_at.is_none() {
         row.checked_at = Some(now);
         row.check_status = Some(check.status.clone());
-        row.check_summary = Some(summary(report));
+        row.check_summary = Some(summary(report, now));
         row.check_micros = Some(micros(report.duration_ms));
         row.recent_checks = recent(&row.recent_checks, report);
         if store::record_check_on_connection(write, &row).await? {
@@ -226,13 +227,33 @@ pub(super) async fn keep_scheduled(app: &App, connection: &Servable, report: &Te
     keep(app, &record, report).await
 }
 
-/// A few words for the list: “Healthy”, or what stopped it.
-fn summary(report: &TestReport) -> String {
+/// Within how many days the end of a certificate or a password is one to look at.
+pub const ENDS_SOON_DAYS: i64 = 30;
+/// What is said of a connection with which all is well.
+pub const HEALTHY: &str = "Healthy";
+
+/// A few words for the list: “Healthy”, what ends soon, or what stopped it.
+fn summary(report: &TestReport, now: i64) -> String {
     match (report.status, &report.error) {
-        (TestStatus::Ok, _) => "Healthy".to_owned(),
+        (TestStatus::Ok, _) => ends_soon(report, now).unwrap_or_else(|| HEALTHY.to_owned()),
         (TestStatus::Unproven, _) => "Reached, not proven".to_owned(),
         (TestStatus::Failed, Some(error)) => error.code.label().to_owned(),
         (TestStatus::Failed, None) => "Failed".to_owned(),
+    }
+}
+
+/// Which of certificate and password ends first, if that is soon: `Certificate ends in 9 days`.
+fn ends_soon(report: &TestReport, now: i64) -> Option<String> {
+    let learned = &report.learned;
+    let ends = [("Certificate", &learned.certificate_ends_at), ("Password", &learned.password_ends_at)];
+    let ends = ends.into_iter().filter_map(|(what, at)| Some((at.as_deref().and_then(parse_rfc3339)?, what)));
+    let (at, what) = ends.min()?;
+    match at.saturating_sub(now).div_euclid(DAY) {
+        ..0 => Some(format!("{what} has ended")),
+        0 => Some(format!("{what} ends within a day")),
+        1 => Some(format!("{what} ends in 1 day")),
+        days @ 2..ENDS_SOON_DAYS => Some(format!("{what} ends in {days} days")),
+        _ => None,
     }
 }
 
@@ -284,4 +305,40 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str, name: &str, pagin
     let page = paging.page(rows, |row| (row.checked_at.to_string(), row.id.clone()))?;
     let rows = page.rows.into_iter().map(read_check).collect::<Result<_>>()?;
     Ok(Page { rows, next: page.next })
+}
+
+#[cfg(test)]
+mod tests {
+    use dataflow_model::Learned;
+
+    use super::*;
+    use crate::clock::rfc3339;
+
+    #[test]
+    fn what_ends_soon_is_told_and_the_first_of_two() {
+        let now = 1_800_000_000_000_000;
+        let at = |days: i64| Some(rfc3339(now + days * DAY + DAY / 2));
+        for (certificate, password, told) in [
+            (None, None, "Healthy"),
+            (at(30), at(400), "Healthy"),
+            (at(29), at(400), "Certificate ends in 29 days"),
+            (at(400), at(1), "Password ends in 1 day"),
+            (at(9), at(2), "Password ends in 2 days"),
+            (at(0), None, "Certificate ends within a day"),
+            (at(-1), None, "Certificate has ended"),
+        ] {
+            let report = TestReport {
+                status: TestStatus::Ok,
+                duration_ms: 1.0,
+                server_version: None,
+                checked_at: String::new(),
+                from: "server".to_owned(),
+                host: None,
+                steps: Vec::new(),
+                error: None,
+                learned: Learned { certificate_ends_at: certificate, password_ends_at: password, ..Learned::default() },
+            };
+            assert_eq!(summary(&report, now), told);
+        }
+    }
 }

@@ -36,13 +36,16 @@ use crate::{
     app::App,
     clock::{DAY, parse_rfc3339},
     jobs::purge::CHECKS_KEPT,
-    ops::{Action, activity, checks, connections, health, paging::Paging},
+    ops::{
+        Action, activity,
+        checks::{self, ENDS_SOON_DAYS},
+        connections, health,
+        paging::Paging,
+    },
 };
 
 /// How many checks and dependents the page shows.
 const SHOWN: usize = 20;
-/// Within how many days an end is one to look at.
-const ENDS_SOON: i64 = 30;
 /// How much of what happened.
 const TOLD: usize = 8;
 
@@ -203,7 +206,7 @@ fn found(report: &TestReport, now: i64) -> Vec<Found> {
         let at = at.and_then(|at| parse_rfc3339(at))?;
         let days = at.saturating_sub(now).div_euclid(DAY);
         let words = if at < now { format!("ended {}", ago(now, at)) } else { format!("ends in {}", plural(days, "day")) };
-        Some(Found { label, words: format!("{words}, on {}", day(at)), is_weak: days < ENDS_SOON })
+        Some(Found { label, words: format!("{words}, on {}", day(at)), is_weak: days < ENDS_SOON_DAYS })
     };
     let server = report.server_version.clone().map(|words| Found { label: "Server", words, is_weak: false });
     let rights = match (is_superuser, privileges.as_slice()) {

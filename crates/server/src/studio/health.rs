@@ -31,6 +31,7 @@ use crate::{
     error::{Error, Result},
     ops::{
         Action, Caller,
+        checks::HEALTHY,
         connections::Precondition,
         health::{
             self, Listed, State as HealthState,
@@ -100,6 +101,11 @@ fn line(app: &App, schedules: &[Standing], Listed { row, scope, state }: Listed,
     let status = match state {
         HealthState::Healthy if row.health.is_failing => Status { tone: "warn", words: "Healthy, last test failed".to_owned() },
         HealthState::Healthy if last == Some(TestStatus::Unproven) => Status::of(TestStatus::Unproven, None),
+        HealthState::Healthy
+            if last == Some(TestStatus::Ok) && row.check_summary.as_deref().is_some_and(|words| words != HEALTHY) =>
+        {
+            Status { tone: "warn", words: row.check_summary.clone().unwrap_or_default() }
+        }
         HealthState::Healthy => Status { tone: "ok", words: "Healthy".to_owned() },
         HealthState::Unhealthy if row.health.is_failing => Status { tone: "bad", words: "Unhealthy".to_owned() },
         HealthState::Unhealthy => Status { tone: "warn", words: "Unhealthy, last test passed".to_owned() },
