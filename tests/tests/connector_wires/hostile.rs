@@ -193,7 +193,7 @@ async fn a_slow_handshake_is_waited_for() {
 fn endless() -> Vec<(&'static str, &'static [u8], Vec<u8>)> {
     let filler = || vec![b'x'; 4096];
     let long_line = [&b"* "[..], &[b'x'; 8000], b"\r\n"].concat();
-    let long_literal = [&b"* X {60000}\r\n"[..], &[b'x'; 60_000], b"\r\n"].concat();
+    let long_literal = [&b"* X {60000}\r\n"[..], &vec![b'x'; 60_000], b"\r\n"].concat();
     vec![
         ("redis", b"$99999999\r\n", filler()),
         ("redis", b"+", filler()),
