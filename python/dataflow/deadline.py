@@ -30,11 +30,16 @@ class _Attempt:
         self.connection: Any = None
         self.error: BaseException | None = None
 
-    def run(self) -> None:
+    def run(self, ends: bool = False) -> None:
+        """With `ends` it is all that this thread does."""
         connection, error = None, None
         try:
             with fork.no_fork():
-                connection = self._connect()
+                try:
+                    connection = self._connect()
+                finally:
+                    if ends:
+                        fork.this_thread_ends()
         except BaseException as caught:
             error = caught
         del self._connect  # it knows the password
@@ -75,7 +80,7 @@ def within(seconds: float, connect: Callable[[], Any]) -> Any:
 
 def _start(attempt: _Attempt) -> None:
     try:
-        threading.Thread(target=attempt.run, name="dataflow-connect", daemon=True).start()
+        threading.Thread(target=attempt.run, args=(True,), name="dataflow-connect", daemon=True).start()
     except RuntimeError:
         # The interpreter is ending, and starts no thread any more.
         attempt.run()

@@ -6,13 +6,15 @@ the place of each socket, and then forgets the objects without closing them.
 
 And what a fork must wait for. A library that another thread is in at that moment may hold a lock of its own, which nobody
 gives back in the child: the OpenSSL inside psycopg's wheel hung children that way, in `CRYPTO_THREAD_write_lock`. It is held
-while a connection is opened, so no fork happens then.
+while a connection is opened, so no fork happens then; and once more while a thread ends that has opened one, after the last
+of its Python code has run. Such threads are waited for until the system no longer has them.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,6 +78,7 @@ class _Gate:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._inside: dict[int, int] = {}
+        self._ending: set[int] = set()
         self._forks = 0
 
     @contextmanager
@@ -100,11 +103,21 @@ class _Gate:
             del self._inside[me]
             self._changed.notify_all()
 
+    def this_thread_ends(self) -> None:
+        with self._changed:
+            if len(self._ending) >= _MANY:
+                self._ending = {thread for thread in self._ending if _is_there(thread)}
+            self._ending.add(threading.get_native_id())
+
     def close(self) -> None:
         me = threading.get_ident()
         with self._changed:
             self._forks += 1
             self._changed.wait_for(lambda: not (self._inside.keys() - {me}), _PATIENCE)
+            ending, self._ending = self._ending, set()
+        until = time.monotonic() + _ENDING
+        while any(map(_is_there, ending)) and time.monotonic() < until:
+            time.sleep(0.001)
 
     def open(self) -> None:
         with self._changed:
@@ -116,9 +129,18 @@ class _Gate:
         me = threading.get_ident()
         self._changed = threading.Condition()
         self._inside = {me: self._inside[me]} if me in self._inside else {}
+        self._ending = set()
         self._forks = 0
 
 
+def _is_there(thread: int) -> bool:
+    """Whether the system still has a thread of this process; where it does not tell, it is not waited for."""
+    return os.path.exists(f"/proc/self/task/{thread}")
+
+
+_MANY = 64
+_ENDING = 1.0
+"""Seconds that a fork waits for threads that end: they have nothing left to do but that."""
 _PATIENCE = 3.0
 """Seconds that a fork waits for connections that are being opened. A host that does not answer keeps a connect waiting longer,
 but in a system call and not under a lock, so the fork goes on then."""
@@ -127,6 +149,9 @@ _gate = _Gate()
 
 no_fork = _gate.no_fork
 """A context in which this process is not forked by another thread, for as long as a fork is ready to wait."""
+
+this_thread_ends = _gate.this_thread_ends
+"""For a thread that has opened a connection, is still in `no_fork` and has nothing left to do: no fork until it is gone."""
 
 
 def _after_fork() -> None:

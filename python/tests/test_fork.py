@@ -132,6 +132,25 @@ def test_a_child_makes_urls_whatever_its_parents_threads_were_in(dataflow, serve
         assert _in_child(work) == 0
 
 
+def test_a_fork_waits_for_a_thread_that_ends_after_it_has_opened_a_connection():
+    """What a library does then holds its locks, too, and no code of Python's runs any more that could tell."""
+    opened, gone = threading.Event(), []
+
+    def opens_and_ends() -> None:
+        with fork.no_fork():
+            fork.this_thread_ends()
+        opened.set()
+        time.sleep(0.3)
+        gone.append(time.monotonic())
+
+    thread = threading.Thread(target=opens_and_ends)
+    thread.start()
+    assert opened.wait(10)
+    assert _in_child(lambda: None) == 0
+    assert gone, "it was not waited for"
+    thread.join()
+
+
 @contextmanager
 def _connect_that_waits(dataflow, server, monkeypatch):
     """A thread inside its driver's `connect`. Yields what it waits for, and when it left."""
