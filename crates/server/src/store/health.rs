@@ -272,7 +272,7 @@ pub async fn insert_health_change(write: &mut Write, row: &HealthChangeRow) -> R
     Ok(())
 }
 
-/// The last changes of a connection before a time, newest first.
+/// The last changes of a connection, newest first.
 pub async fn health_changes(handle: &mut impl Handle, connection_id: &str, limit: i64) -> Result<Vec<HealthChangeRow>> {
     let sql = "SELECT * FROM health_changes WHERE connection_id = $1 ORDER BY at DESC, id DESC LIMIT $2";
     fetch!(handle, fetch_all, HealthChangeRow, sql, connection_id, limit)

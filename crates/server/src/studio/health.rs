@@ -15,9 +15,9 @@ use super::{
     session::SignedIn,
     shell::{Place, inside},
     view::{
-        health::{Changed, Health, HealthLine, ScheduleForm, ScheduleLine, instant, lasting, rule, until},
+        health::{Health, HealthLine, ScheduleForm, ScheduleLine, lasting, rule, until},
         list::{Spark, detail},
-        parts::{Here, Pages, ago, plural},
+        parts::{Here, Pages, ago, plural, rfc3339},
         words::Status,
     },
 };
@@ -31,7 +31,6 @@ use crate::{
     error::{Error, Result},
     ops::{
         Action, Caller,
-        checks::HEALTHY,
         connections::Precondition,
         health::{
             self, Listed, State as HealthState,
@@ -79,7 +78,7 @@ pub async fn show(
     let state = state.map_or("", HealthState::as_str);
     let of_state = if state.is_empty() { String::new() } else { format!("state={state}") };
     let pages = Pages::of(&shell.at("health"), &of_state, &asked.cursor, listed.next.as_deref());
-    let line = |listed: Listed| line(&app, &schedules, listed, now);
+    let line = |listed: Listed| line(&app, listed, now);
     let view = Health {
         counts: health::count(&app, &caller, &workspace.name).await?,
         state: state.to_owned(),
@@ -94,19 +93,16 @@ pub async fn show(
     Ok(page(StatusCode::OK, &view))
 }
 
-fn line(app: &App, schedules: &[Standing], Listed { row, scope, state }: Listed, now: i64) -> HealthLine {
-    let by = schedules.iter().find(|standing| standing.scope == scope);
+fn line(app: &App, Listed { row, scope, state }: Listed, now: i64) -> HealthLine {
     let checks: Vec<(TestStatus, f64)> = serde_json::from_str(&row.recent_checks).unwrap_or_default();
     let last = row.check_status.as_deref().and_then(TestStatus::parse);
     let status = match state {
         HealthState::Healthy if row.health.is_failing => Status { tone: "warn", words: "Healthy, last test failed".to_owned() },
-        HealthState::Healthy if last == Some(TestStatus::Unproven) => Status::of(TestStatus::Unproven, None),
-        HealthState::Healthy
-            if last == Some(TestStatus::Ok) && row.check_summary.as_deref().is_some_and(|words| words != HEALTHY) =>
-        {
-            Status { tone: "warn", words: row.check_summary.clone().unwrap_or_default() }
-        }
-        HealthState::Healthy => Status { tone: "ok", words: "Healthy".to_owned() },
+        // What passed last may say more than that.
+        HealthState::Healthy => match last.filter(|status| *status != TestStatus::Failed) {
+            Some(status) => Status::last(status, row.check_summary.as_deref()),
+            None => Status::of(TestStatus::Ok, None),
+        },
         HealthState::Unhealthy if row.health.is_failing => Status { tone: "bad", words: "Unhealthy".to_owned() },
         HealthState::Unhealthy => Status { tone: "warn", words: "Unhealthy, last test passed".to_owned() },
         HealthState::Unknown => Status { tone: "none", words: "Not known yet".to_owned() },
@@ -118,17 +114,17 @@ fn line(app: &App, schedules: &[Standing], Listed { row, scope, state }: Listed,
         status,
         summary: row.check_summary.clone().filter(|_| last == Some(TestStatus::Failed)).unwrap_or_default(),
         since: format!("{}{in_a_row}", lasting(now, row.health.since)),
-        since_at: instant(row.health.since),
-        changed: row.changed_version.map(|version| Changed { version }),
+        since_at: rfc3339(row.health.since),
+        changed: row.changed_version,
         spark: Spark::new(&checks),
         last: match (last, row.checked_at) {
             (Some(status), Some(at)) => detail(status, row.check_micros.map(millis), &ago(now, at)),
             _ => "not yet".to_owned(),
         },
-        schedule: match (&scope, by) {
-            (Scope::Connection { .. }, _) => "By a schedule of its own".to_owned(),
-            (Scope::Tag(tag), _) => format!("By the tag “{tag}”"),
-            (Scope::All, _) => "As all".to_owned(),
+        schedule: match &scope {
+            Scope::Connection { .. } => "By a schedule of its own".to_owned(),
+            Scope::Tag(tag) => format!("By the tag “{tag}”"),
+            Scope::All => "As all".to_owned(),
         },
         next: until(now, row.health.next_at),
         name: row.name,

@@ -26,7 +26,6 @@ use crate::{
     app::App,
     error::Error,
     ops::{
-        checks::HEALTHY,
         counts::{Counts, counts},
         list::{self, ListQuery},
         paging::Page,
@@ -173,8 +172,5 @@ pub fn last_status(row: &ListedRow) -> Status {
         return Status::rotating(tries > 0);
     }
     let Some(status) = row.check_status.as_deref().and_then(TestStatus::parse) else { return Status::untested() };
-    let words = row.check_summary.clone().filter(|words| !words.is_empty());
-    let usual = Status::of(status, None);
-    let tone = if status == TestStatus::Ok && words.as_ref().is_some_and(|words| words != HEALTHY) { "warn" } else { usual.tone };
-    Status { words: words.unwrap_or(usual.words), tone }
+    Status::last(status, row.check_summary.as_deref())
 }

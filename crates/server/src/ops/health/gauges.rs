@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use super::{Listed, State, list};
 use crate::{
     app::App,
-    clock::SECOND,
     error::Result,
     ops::{
         access::{Caller, Who},
@@ -47,7 +46,7 @@ pub async fn render(app: &App, caller: &Caller) -> Result<String> {
     });
     gauge(&mut text, failures, &rows, &token.workspace, |listed| {
         let health = &listed.row.health;
-        Some(if health.is_failing { seconds(health.streak.saturating_mul(SECOND)) } else { 0.0 })
+        Some(if health.is_failing { u32::try_from(health.streak).map_or(f64::MAX, f64::from) } else { 0.0 })
     });
     gauge(&mut text, tested, &rows, &token.workspace, |listed| listed.row.checked_at.map(seconds));
     gauge(&mut text, took, &rows, &token.workspace, |listed| listed.row.check_micros.map(seconds));

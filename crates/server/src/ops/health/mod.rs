@@ -62,7 +62,7 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str, state: Option<Sta
     let page = paging.page(rows, |row| (row.name_key.clone(), row.health.connection_id.clone()))?;
     let Page { rows, next } = page;
     let rows = rows.into_iter().map(|row| {
-        let scope = Scope::read(&row.health.scope).named(|_| row.name.clone());
+        let scope = Scope::read(&row.health.scope).named(&row.name);
         let state = State::parse(&row.health.state);
         Listed { row, scope, state }
     });
@@ -116,7 +116,7 @@ pub async fn show(app: &App, caller: &Caller, workspace: &str, name: &str) -> Re
     let by = match &row {
         None => None,
         Some(row) => {
-            let scope = Scope::read(&row.scope).named(|_| connection.name.clone());
+            let scope = Scope::read(&row.scope).named(&connection.name);
             Some(schedule::standing(app, &mut read, &connection.workspace_id, scope).await?)
         }
     };

@@ -64,9 +64,9 @@ impl Scope {
 
     /// The same with the name of its connection, if it is of one.
     #[must_use]
-    pub(super) fn named(self, name: impl FnOnce(&str) -> String) -> Self {
+    pub(super) fn named(self, name: &str) -> Self {
         match self {
-            Self::Connection { id, .. } => Self::Connection { name: name(&id), id },
+            Self::Connection { id, .. } => Self::Connection { name: name.to_owned(), id },
             other => other,
         }
     }

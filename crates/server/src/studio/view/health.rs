@@ -6,7 +6,7 @@ use dataflow_model::{FieldError, TestStatus};
 use super::{
     Shell,
     list::Spark,
-    parts::{Pages, ago, duration, plural, rfc3339, second},
+    parts::{Pages, ago, duration, plural, second},
     words::Status,
 };
 use crate::{
@@ -29,20 +29,14 @@ pub struct HealthLine {
     /// `for 3 h, 12 failures in a row`.
     pub since: String,
     pub since_at: String,
-    /// `Version 4 was saved just before.`
-    pub changed: Option<Changed>,
+    /// The version that was saved between the last test that passed and the first that failed.
+    pub changed: Option<i64>,
     pub spark: Spark,
     /// `12 ms · 3 min ago`, of the last test.
     pub last: String,
     /// `every 5 min, all` and `next in 2 min`.
     pub schedule: String,
     pub next: String,
-}
-
-/// A version that was saved between the last test that passed and the first that failed.
-#[derive(Debug)]
-pub struct Changed {
-    pub version: i64,
 }
 
 /// A schedule of more than one connection.
@@ -294,12 +288,6 @@ pub fn until(now: i64, at: i64) -> String {
     }
 }
 
-/// The instant for `datetime` and `title`.
-#[must_use]
-pub fn instant(at: i64) -> String {
-    rfc3339(at)
-}
-
 #[cfg(test)]
 mod tests {
     use super::{
@@ -330,8 +318,7 @@ mod tests {
 
     fn page() -> Health {
         let bad = Status { tone: "bad", words: "Unhealthy".into() };
-        let failing =
-            HealthLine { summary: "Sign-in refused".into(), changed: Some(Changed { version: 4 }), ..line("sales", bad) };
+        let failing = HealthLine { summary: "Sign-in refused".into(), changed: Some(4), ..line("sales", bad) };
         Health {
             shell: shell("Health", Here::Health),
             counts: Counts { unhealthy: 1, healthy: 1, unknown: 0, unscheduled: 3 },

@@ -4,6 +4,7 @@ use dataflow_model::{Cause, StepName, StepStatus, TestReport, TestStatus};
 use serde::Serialize;
 
 use super::parts::duration;
+use crate::ops::checks::HEALTHY;
 
 /// A state in words and tone. The tone is a class of the style sheet: `ok`, `warn`, `bad`, `none`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,11 +25,20 @@ impl Status {
         Self { tone: "warn", words: if is_stuck { "Rotation not settled" } else { "Rotating" }.to_owned() }
     }
 
+    /// The state that the last test left, with its summary. One that passed is amber if there is more to say than that all is well.
+    #[must_use]
+    pub fn last(status: TestStatus, summary: Option<&str>) -> Self {
+        let usual = Self::of(status, None);
+        let Some(words) = summary.filter(|words| !words.is_empty()) else { return usual };
+        let tone = if status == TestStatus::Ok && words != HEALTHY { "warn" } else { usual.tone };
+        Self { tone, words: words.to_owned() }
+    }
+
     /// The state after a test, as the list shows it.
     #[must_use]
     pub fn of(status: TestStatus, cause: Option<Cause>) -> Self {
         match status {
-            TestStatus::Ok => Self { tone: "ok", words: "Healthy".to_owned() },
+            TestStatus::Ok => Self { tone: "ok", words: HEALTHY.to_owned() },
             TestStatus::Unproven => Self { tone: "warn", words: "Reached, not proven".to_owned() },
             TestStatus::Failed => Self { tone: "bad", words: cause.map_or("Failing", Cause::label).to_owned() },
         }
