@@ -20,11 +20,22 @@ def authenticate(_server, _session, _envelope, _mechanism, data):
     return AuthResult(success=is_right, handled=False)
 
 
-class Nothing:
-    """Takes no mail."""
+class Inbox:
+    """Keeps each mail in a file, and takes none for who is called nobody."""
 
-    async def handle_DATA(self, _server, _session, _envelope):  # noqa: N802 - aiosmtpd calls it so
-        return "554 no mail here"
+    async def handle_RCPT(self, _server, _session, envelope, address, _options):  # noqa: N802 - aiosmtpd calls it so
+        if address.startswith("nobody@"):
+            return "550 5.1.1 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 taken"
+
+    async def handle_DATA(self, _server, _session, envelope):  # noqa: N802 - aiosmtpd calls it so
+        folder = Path(settings["folder"])
+        number = len(list(folder.glob("mail-*.json")))
+        kept = {"from": envelope.mail_from, "to": envelope.rcpt_tos, "text": envelope.content.decode()}
+        (folder / f"mail-{number}.tmp").write_text(json.dumps(kept))
+        (folder / f"mail-{number}.tmp").rename(folder / f"mail-{number}.json")
+        return "250 kept"
 
 
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -36,5 +47,5 @@ doors = {
     "open": {"auth_exclude_mechanism": ["PLAIN", "LOGIN"]},
 }
 for door, options in doors.items():
-    Controller(Nothing(), hostname="127.0.0.1", port=settings["ports"][door], **options).start()
+    Controller(Inbox(), hostname="127.0.0.1", port=settings["ports"][door], **options).start()
 threading.Event().wait()

@@ -71,6 +71,16 @@ impl Wires {
         &self.authority
     }
 
+    /// What was mailed there, in the order in which it came: as JSON with `from`, `to` and `text`.
+    ///
+    /// # Panics
+    /// If a mail is none.
+    pub fn mails(&self) -> Vec<serde_json::Value> {
+        let files = (0..).map(|number| self.folder.join(&format!("mail-{number}.json"))).take_while(|file| file.is_file());
+        let read = |file: PathBuf| serde_json::from_str(&std::fs::read_to_string(file).expect("readable")).expect("JSON");
+        files.map(read).collect()
+    }
+
     fn certificate(&self) -> String {
         self.files[0].display().to_string()
     }

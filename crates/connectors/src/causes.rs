@@ -5,6 +5,7 @@
 
 mod files;
 mod http;
+mod messages;
 mod renewal;
 mod signed;
 mod tls;
@@ -14,6 +15,7 @@ use dataflow_model::{Cause, StepName, TestError};
 
 pub use files::*;
 pub use http::*;
+pub use messages::*;
 pub use renewal::*;
 pub use signed::*;
 pub use tls::*;
@@ -116,6 +118,11 @@ pub fn timed_out(step: StepName) -> TestError {
             "The server is overloaded, or something holds a lock. Look at its running queries, then try again.",
             None,
         ),
+        StepName::Send => (
+            "The server did not answer in time whether it took the message.",
+            "The server is overloaded or hangs: look at its log. The message may have gone out all the same.",
+            None,
+        ),
         StepName::SetPassword => (
             "The server did not answer in time whether it took the new password.",
             "The server is overloaded, or something holds a lock. Look at its running queries.",
@@ -142,6 +149,7 @@ pub fn connection_lost(step: StepName) -> TestError {
         StepName::SignIn => "during the sign-in",
         StepName::OpenDatabase => "while the database was being opened",
         StepName::Read => "while one row was being read",
+        StepName::Send => "while the message was being handed over",
         StepName::SetPassword => "while the new password was being set",
     };
     because(

@@ -14,7 +14,10 @@ use futures_util::future::BoxFuture;
 
 use tokio::time::error::Elapsed;
 
-use crate::{Dialer, Steps, causes};
+use crate::{
+    Dialer, Steps, causes,
+    message::{Message, Messenger},
+};
 
 /// The field that a renewal renews.
 pub const PASSWORD: &str = "password";
@@ -39,6 +42,8 @@ pub struct Target {
     pub new_password: Option<Secret>,
     /// From then on by this machine's clock no server is asked for that any more: whoever asks may have stood still, and somebody else may be at it.
     pub change_by: Option<SystemTime>,
+    /// What is to be handed over; then that is done instead of a test.
+    pub message: Option<Message>,
     /// Where this machine keeps the files that connections may name; `None` if it keeps none.
     pub file_folder: Option<PathBuf>,
 }
@@ -47,7 +52,11 @@ impl Target {
     /// The steps of what is done with it.
     #[must_use]
     pub fn steps(&self) -> &'static [StepName] {
-        if self.new_password.is_some() { &StepName::RENEWAL } else { &StepName::ALL }
+        match (&self.new_password, &self.message) {
+            (Some(_), _) => &StepName::RENEWAL,
+            (None, Some(_)) => &StepName::DELIVERY,
+            (None, None) => &StepName::ALL,
+        }
     }
 
     /// Whether it is too late to ask for a change.
@@ -68,7 +77,7 @@ impl Target {
             secrets.0.insert(path.clone(), secret.duplicate_secret());
         }
         secrets.0.insert(PASSWORD.into(), password.duplicate_secret());
-        Self { public: self.public.clone(), secrets, new_password: None, change_by: None, file_folder: None }
+        Self { public: self.public.clone(), secrets, ..Self::default() }
     }
 
     /// The text at `path`; empty if it is unset.
@@ -137,6 +146,11 @@ pub trait Connector: Sync {
 
     /// Who sets new passwords in this protocol, if anybody does.
     fn renewer(&self) -> Option<&dyn Renewer> {
+        None
+    }
+
+    /// Who hands messages over in this protocol, if anybody does.
+    fn messenger(&self) -> Option<&dyn Messenger> {
         None
     }
 }

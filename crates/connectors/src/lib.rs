@@ -11,6 +11,7 @@ pub mod child;
 pub mod connector;
 pub mod dialer;
 mod http;
+pub mod message;
 mod mysql;
 pub mod policy;
 mod postgres;
@@ -26,6 +27,7 @@ mod wires;
 
 pub use connector::{Connector, Outcome, Target};
 pub use dialer::Dialer;
+pub use message::{Addressing, Message, Messenger};
 pub use policy::{AddressLists, Cidr, DialPolicy};
 pub use registry::connector;
 pub use steps::Steps;

@@ -12,6 +12,7 @@ mod fuzz;
 mod imap;
 mod ldap;
 mod link;
+mod mail;
 mod mqtt;
 mod nats;
 mod redis;

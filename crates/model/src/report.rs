@@ -14,6 +14,8 @@ pub enum StepName {
     Read,
     /// Instead of `Read`, where a login gets a new password.
     SetPassword,
+    /// Instead of `OpenDatabase` and `Read`, where a message is handed over.
+    Send,
 }
 
 impl StepName {
@@ -22,6 +24,9 @@ impl StepName {
     /// Those of setting a new password.
     pub const RENEWAL: [Self; 6] =
         [Self::Resolve, Self::Reach, Self::Secure, Self::SignIn, Self::OpenDatabase, Self::SetPassword];
+
+    /// Those of handing a message over.
+    pub const DELIVERY: [Self; 5] = [Self::Resolve, Self::Reach, Self::Secure, Self::SignIn, Self::Send];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -33,6 +38,7 @@ impl StepName {
             Self::OpenDatabase => "open_database",
             Self::Read => "read",
             Self::SetPassword => "set_password",
+            Self::Send => "send",
         }
     }
 
@@ -47,6 +53,7 @@ impl StepName {
             Self::OpenDatabase => "Database opened",
             Self::Read => "Read one row",
             Self::SetPassword => "New password set",
+            Self::Send => "Message taken",
         }
     }
 }

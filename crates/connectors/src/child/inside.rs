@@ -73,21 +73,23 @@ fn tell(line: &Line) -> io::Result<()> {
 
 /// Runs the test and tells how it ended; then takes leave of the server.
 async fn run(asked: Asked, roots: SystemRoots) -> io::Result<()> {
-    let Asked { connector: name, public, secrets, new_password, change_by, file_folder, policy, deadline } = asked;
+    let Asked { connector: name, public, secrets, new_password, change_by, message, file_folder, policy, deadline } = asked;
     let Some(connector) = connector(&name) else {
         return tell(&Line::End(End::failed(causes::test_broken("no connector of that name is built in"))));
     };
-    let target = Target { public, secrets: SecretFields(secrets), new_password, change_by, file_folder };
+    let target = Target { public, secrets: SecretFields(secrets), new_password, change_by, message, file_folder };
     // Of many addresses each is to have its share of what the connection itself allows for connecting.
     let dialling = target.seconds(CONNECT_TIMEOUT).map_or(deadline, |own| own.min(deadline));
     let dialer = Dialer::new(policy, Instant::now() + dialling, roots);
     // If the parent no longer listens, it has ended this process too.
     let mut steps = Steps::of(target.steps(), |step| drop(tell(&Line::Step(step))));
     steps.ends_at = Some(Instant::now() + deadline);
-    let done = match (&target.new_password, connector.renewer()) {
-        (None, _) => connector.test(&target, &dialer, &mut steps),
-        (Some(new), Some(renewer)) => renewer.set_password(&target, new, &dialer, &mut steps),
-        (Some(_), None) => return tell(&Line::End(End::failed(causes::test_broken("this connector sets no passwords")))),
+    let done = match (&target.new_password, &target.message, connector.renewer(), connector.messenger()) {
+        (Some(new), _, Some(renewer), _) => renewer.set_password(&target, new, &dialer, &mut steps),
+        (Some(_), ..) => return tell(&Line::End(End::failed(causes::test_broken("this connector sets no passwords")))),
+        (None, Some(message), _, Some(messenger)) => messenger.send(&target, message, &dialer, &mut steps),
+        (None, Some(_), _, None) => return tell(&Line::End(End::failed(causes::test_broken("this connector sends no messages")))),
+        (None, None, ..) => connector.test(&target, &dialer, &mut steps),
     };
     let tested = tokio::time::timeout(deadline, done).await;
     let failed = |error: TestError, steps: &mut Steps| {

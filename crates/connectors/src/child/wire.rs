@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::TestRequest;
-use crate::DialPolicy;
+use crate::{DialPolicy, message::Message};
 
 /// Goes before a request: how many bytes it has, most significant first.
 pub(super) type Length = [u8; 4];
@@ -27,6 +27,7 @@ struct Written<'a> {
     secrets: BTreeMap<&'a str, &'a str>,
     new_password: Option<&'a str>,
     change_by: Option<SystemTime>,
+    message: Option<&'a Message>,
     file_folder: Option<&'a Path>,
     policy: &'a DialPolicy,
     deadline: Duration,
@@ -40,6 +41,7 @@ pub(super) struct Asked {
     pub secrets: BTreeMap<FieldPath, Secret>,
     pub new_password: Option<Secret>,
     pub change_by: Option<SystemTime>,
+    pub message: Option<Message>,
     pub file_folder: Option<PathBuf>,
     pub policy: DialPolicy,
     pub deadline: Duration,
@@ -54,6 +56,7 @@ pub(super) fn write(request: &TestRequest) -> Result<Zeroizing<Vec<u8>>, serde_j
         secrets: target.secrets.0.iter().map(|(path, secret)| (path.as_str(), secret.expose_secret())).collect(),
         new_password: target.new_password.as_ref().map(Secret::expose_secret),
         change_by: target.change_by,
+        message: target.message.as_ref(),
         file_folder: target.file_folder.as_deref(),
         policy: &request.policy,
         deadline: request.deadline,

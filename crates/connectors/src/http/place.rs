@@ -34,6 +34,7 @@ pub(crate) fn joined(target: &Target, path: &str) -> String {
 /// The same connection, to this host.
 pub(crate) fn at(target: &Target, host: &str) -> Target {
     let mut other = target.with_password(&Secret::new(target.expose_secret(PASSWORD).to_owned()));
+    other.message.clone_from(&target.message);
     other.public.0.insert("host".into(), FieldValue::Text(host.to_owned()));
     other
 }

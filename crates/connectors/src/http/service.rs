@@ -12,6 +12,7 @@ use super::{
 use crate::{
     Connector, Dialer, Outcome, Steps, Target, causes,
     connector::{CONNECT_TIMEOUT, Farewell, PASSWORD},
+    message::{Addressing, Message, Messenger},
 };
 
 /// Signed in, as far as that goes.
@@ -132,6 +133,16 @@ pub(crate) trait Service: Sync {
         }
     }
 
+    /// How messages are addressed that it takes, if it takes any.
+    fn addressing(&self) -> Option<Addressing> {
+        None
+    }
+
+    /// The request that hands a message over.
+    fn handing(&self, _target: &Target, _message: &Message) -> Result<Request, TestError> {
+        Err(causes::test_broken("this service takes no messages"))
+    }
+
     /// Whether there is anything that can be read without a change.
     fn can_be_read(&self) -> bool {
         true
@@ -198,6 +209,53 @@ impl<S: Service> Connector for Http<S> {
             Ok((outcome, farewell))
         })
     }
+
+    fn messenger(&self) -> Option<&dyn Messenger> {
+        self.0.addressing().map(|_| self as &dyn Messenger)
+    }
+}
+
+impl<S: Service> Messenger for Http<S> {
+    fn addressing(&self) -> Addressing {
+        self.0.addressing().unwrap_or(Addressing::Fixed)
+    }
+
+    fn send<'a, 't: 'a>(
+        &'a self,
+        target: &'t Target,
+        message: &'t Message,
+        dialer: &'a Dialer,
+        steps: &'a mut Steps,
+    ) -> BoxFuture<'a, Result<(Outcome, Farewell<'t>), TestError>> {
+        Box::pin(async move {
+            send(&self.0, (target, message), dialer, steps).await?;
+            let farewell: Farewell<'t> = Box::pin(async {});
+            Ok((Outcome { status: TestStatus::Ok, server_version: None }, farewell))
+        })
+    }
+}
+
+/// The sign-in goes along with the message, so that it is no step of its own.
+async fn send<S: Service>(
+    service: &S,
+    (target, message): (&Target, &Message),
+    dialer: &Dialer,
+    steps: &mut Steps,
+) -> Result<(), TestError> {
+    check_paths(target)?;
+    let place = service.place(target)?;
+    let target = place.as_ref().unwrap_or(target);
+    let connected = target.connect_in_time(Client::connect(target, dialer, service.product(), steps)).await;
+    let mut client = connected.map_err(|_| causes::timed_out_by(CONNECT_TIMEOUT, steps.current()))??;
+    steps.skip(StepName::SignIn, "It goes along with the message".to_owned());
+    client.begin(StepName::Send, steps);
+    if !target.expose_secret(PASSWORD).is_empty() {
+        client.require_unheard()?;
+    }
+    let request = service.handing(target, message)?;
+    service.asked(&mut client, &request).await?;
+    steps.done(None);
+    Ok(())
 }
 
 async fn test<S: Service>(service: &S, target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<Outcome, TestError> {

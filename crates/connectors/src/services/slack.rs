@@ -4,8 +4,8 @@ use dataflow_model::{StepName, TestError};
 use serde_json::Value;
 
 use crate::{
-    Target, causes,
-    http::{Answer, Asked, Client, Entered, Judged, Request, Service, at, joined},
+    Addressing, Message, Target, causes,
+    http::{Access, Answer, Asked, Client, Entered, Judged, Request, Service, at, joined},
 };
 
 pub(crate) struct Slack;
@@ -35,8 +35,21 @@ impl Service for Slack {
         Ok(Request::post(joined(target, "/api/auth.test"), "application/x-www-form-urlencoded", ""))
     }
 
-    fn accepts(&self, _step: StepName, answer: &Answer) -> bool {
-        is_ok(answer) == Some(true) && answer.json_text("/team_id").is_some()
+    fn addressing(&self) -> Option<Addressing> {
+        Some(Addressing::Chat)
+    }
+
+    /// <https://docs.slack.dev/reference/methods/chat.postMessage>
+    fn handing(&self, target: &Target, message: &Message) -> Result<Request, TestError> {
+        let channel = message.to.first().map(String::as_str).unwrap_or_default();
+        let text = format!("*{}*\n{}", message.subject, message.text);
+        let body = serde_json::json!({"channel": channel, "text": text, "unfurl_links": false});
+        let request = Request::post(joined(target, "/api/chat.postMessage"), "application/json; charset=utf-8", body.to_string());
+        Ok(request.with(self.credentials(target, Access::Given)?))
+    }
+
+    fn accepts(&self, step: StepName, answer: &Answer) -> bool {
+        is_ok(answer) == Some(true) && (step == StepName::Send || answer.json_text("/team_id").is_some())
     }
 
     fn is_own(&self, answer: &Answer) -> bool {
@@ -54,6 +67,10 @@ impl Service for Slack {
                 Judged::Refused(causes::token_refused())
             }
             "access_denied" => Judged::Failed(causes::address_not_permitted("the application")),
+            "channel_not_found" | "not_in_channel" | "is_archived" => {
+                let channel = asked.target.message.as_ref().and_then(|message| message.to.first());
+                Judged::Failed(causes::channel_unknown(channel.map(String::as_str).unwrap_or_default()))
+            }
             "ratelimited" => Judged::Failed(causes::too_many_requests()),
             _ => Judged::Failed(causes::http_error(answer.status.as_u16(), &asked.said(answer))),
         })

@@ -5,9 +5,18 @@ use dataflow_model::{StepName, TestError};
 use hyper::Method;
 
 use crate::{
-    Target,
-    http::{Access, Answer, Client, Credentials, Entered, Proof, Request, Service},
+    Addressing, Message, Target, causes,
+    connector::PASSWORD,
+    http::{Access, Answer, Asked, Client, Credentials, Entered, Judged, Proof, Request, Service, joined},
 };
+
+/// A message as webhooks get it. Those of chats read `text`.
+#[derive(serde::Serialize)]
+struct Posted<'a> {
+    text: String,
+    id: &'a str,
+    events: &'a serde_json::Value,
+}
 
 pub(crate) struct Webhook;
 
@@ -46,5 +55,27 @@ impl Service for Webhook {
 
     fn can_be_read(&self) -> bool {
         false
+    }
+
+    fn addressing(&self) -> Option<Addressing> {
+        Some(Addressing::Fixed)
+    }
+
+    fn handing(&self, target: &Target, message: &Message) -> Result<Request, TestError> {
+        let text = format!("{}\n{}", message.subject, message.text);
+        let posted = Posted { text, id: &message.id, events: &message.events };
+        let body = serde_json::to_vec(&posted).map_err(|_| causes::test_broken("a message cannot be written"))?;
+        let path = match target.expose_secret(PASSWORD).trim_start_matches('/') {
+            "" => joined(target, ""),
+            secret => joined(target, &format!("/{secret}")),
+        };
+        Ok(Request::post(if path.is_empty() { "/".to_owned() } else { path }, "application/json", body))
+    }
+
+    /// What it says is not told, and neither is the path that was asked for.
+    fn own_meaning(&self, answer: &Answer, asked: &Asked<'_>) -> Option<Judged> {
+        let status = answer.status.as_u16();
+        (asked.step == StepName::Send && matches!(status, 400 | 401 | 403 | 404 | 405 | 410))
+            .then(|| Judged::Failed(causes::webhook_refused(status)))
     }
 }

@@ -7,12 +7,14 @@ use zeroize::Zeroizing;
 use super::{
     TLS_START,
     link::{ANYBODY, Link, Protocol},
+    mail,
     replies::{self, Reply, say},
     talk::Talk,
 };
 use crate::{
     Target, causes,
     http::Proof,
+    message::{Addressing, Message, SENDER},
     tls::{TlsMode, TlsSettings},
 };
 
@@ -90,6 +92,44 @@ impl Talk for Smtp {
             return Err(causes::authentication_unsupported(&wire.clean(&offered)));
         };
         if reply.code == 235 { Ok(Proof::Checked) } else { Err(explain(wire, &reply)) }
+    }
+
+    fn addressing() -> Option<Addressing> {
+        Some(Addressing::Mail)
+    }
+
+    /// Handed over is what the server takes for one of the addresses at least (RFC 5321, section 3.3).
+    async fn send(&mut self, wire: &mut Link<'_>, message: &Message) -> Result<Option<String>, TestError> {
+        let [from, to] = [vec![message.from.clone()], message.to.clone()];
+        if !from.iter().chain(&to).all(|address| Addressing::Mail.takes(address)) {
+            return Err(causes::unspeakable_in(SENDER, wire.product()));
+        }
+        let reply = say(wire, &format!("MAIL FROM:<{}>", message.from)).await?;
+        match reply.code {
+            250 => {}
+            530 => return Err(explain(wire, &reply)),
+            _ => return Err(causes::sender_refused(&message.from, &wire.clean(&reply.text()))),
+        }
+        let mut refused = Vec::new();
+        for address in &to {
+            let reply = say(wire, &format!("RCPT TO:<{address}>")).await?;
+            if !matches!(reply.code, 250 | 251) {
+                refused.push((address, reply));
+            }
+        }
+        if let Some((_, reply)) = refused.first().filter(|_| refused.len() == to.len()) {
+            return Err(causes::recipients_refused(&wire.clean(&reply.text())));
+        }
+        let reply = say(wire, "DATA").await?;
+        if reply.code != 354 {
+            return Err(causes::mail_refused(&wire.clean(&reply.text())));
+        }
+        let reply = say(wire, &mail::written(message)).await?;
+        if reply.code != 250 {
+            return Err(causes::mail_refused(&wire.clean(&reply.text())));
+        }
+        let addresses: Vec<_> = refused.iter().map(|(address, _)| address.as_str()).collect();
+        Ok((!addresses.is_empty()).then(|| format!("not to {}: the server refused", addresses.join(", "))))
     }
 
     async fn read(&mut self, wire: &mut Link<'_>) -> Result<Option<String>, TestError> {

@@ -10,6 +10,7 @@ use crate::{
     Connector, Dialer, Outcome, Steps, Target, causes,
     connector::{CONNECT_TIMEOUT, Farewell, PASSWORD},
     http::{Access, Proof, secret},
+    message::{Addressing, Message, Messenger},
     tls::{Agreed, TlsMode, TlsSettings},
 };
 
@@ -57,6 +58,20 @@ pub(crate) trait Talk: Default + Send + Sync + 'static {
         async { Ok(None) }
     }
 
+    /// How messages are addressed that are handed over in this protocol, if any are.
+    fn addressing() -> Option<Addressing> {
+        None
+    }
+
+    /// Hands a message over; what is to be said of it.
+    fn send(
+        &mut self,
+        _wire: &mut Link<'_>,
+        _message: &Message,
+    ) -> impl Future<Output = Result<Option<String>, TestError>> + Send {
+        async { Err(causes::test_broken("this protocol hands no messages over")) }
+    }
+
     /// Reads; gives what the server says that it is.
     fn read(&mut self, wire: &mut Link<'_>) -> impl Future<Output = Result<Option<String>, TestError>> + Send;
 }
@@ -84,6 +99,38 @@ impl<T: Talk> Connector for Wired<T> {
         Box::pin(async move {
             let (outcome, wire) = test::<T>(target, dialer, steps).await?;
             Ok((outcome, wire.farewell()))
+        })
+    }
+
+    fn messenger(&self) -> Option<&dyn Messenger> {
+        T::addressing().map(|_| self as &dyn Messenger)
+    }
+}
+
+impl<T: Talk> Messenger for Wired<T> {
+    fn addressing(&self) -> Addressing {
+        T::addressing().unwrap_or(Addressing::Fixed)
+    }
+
+    fn send<'a, 't: 'a>(
+        &'a self,
+        target: &'t Target,
+        message: &'t Message,
+        dialer: &'a Dialer,
+        steps: &'a mut Steps,
+    ) -> BoxFuture<'a, Result<(Outcome, Farewell<'t>), TestError>> {
+        Box::pin(async move {
+            let connected = target.connect_in_time(connect::<T>(target, dialer, steps)).await;
+            let (mut talk, mut wire, proof) =
+                connected.map_err(|_| causes::timed_out_by(CONNECT_TIMEOUT, steps.current()))??;
+            match proof {
+                Proof::Nothing(why) => steps.leave_out(why.to_owned()),
+                Proof::Checked | Proof::Unchecked(_) => steps.done(None),
+            }
+            wire.begin(StepName::Send, steps);
+            let detail = talk.send(&mut wire, message).await?;
+            steps.done(detail);
+            Ok((Outcome { status: TestStatus::Ok, server_version: None }, wire.farewell()))
         })
     }
 }
