@@ -12,7 +12,7 @@ use crate::{
 const CODE: &str = "{code}";
 
 /// The route as the server's source writes it, and the addresses by which the walks take it.
-pub const PAGES: [(&str, &[&str]); 36] = [
+pub const PAGES: [(&str, &[&str]); 37] = [
     ("/", &["/"]),
     ("/sign-in", &["/sign-in"]),
     ("/sign-in/callback", &["/sign-in/callback"]),
@@ -33,6 +33,7 @@ pub const PAGES: [(&str, &[&str]); 36] = [
     ("/w/{workspace}/connections/{name}/rotation-policy", &["/w/default/connections/crm/rotation-policy"]),
     ("/w/{workspace}/connections/{name}/health-schedule", &["/w/default/connections/crm/health-schedule"]),
     ("/w/{workspace}/health", &["/w/default/health", "/w/default/health?state=unhealthy", "/w/empty/health"]),
+    ("/w/{workspace}/health/channel", &["/w/default/health/channel", "/w/default/health/channel?name=oncall"]),
     ("/w/{workspace}/health/schedule", &["/w/default/health/schedule", "/w/default/health/schedule?scope=all"]),
     ("/w/{workspace}/connections/{name}/delete", &["/w/default/connections/crm/delete"]),
     ("/w/{workspace}/connections/{name}/rename", &["/w/default/connections/crm/rename"]),
@@ -108,6 +109,7 @@ pub fn addresses(studio: &Studio) -> Vec<String> {
     ] {
         studio.edit("crm", &change);
     }
+    studio.create(&json!({"name": "hook", "type": "webhook", "host": "127.0.0.1", "port": 1, "tls": {"mode": "disable"}}));
     studio.test("shop");
     studio.test("crm");
     depend(studio);
@@ -116,6 +118,7 @@ pub fn addresses(studio: &Studio) -> Vec<String> {
         admin.submit("/workspaces", &format!("name={name}")).expect(303);
     }
     promote(studio);
+    admin.submit("/w/default/health/channel", "name=oncall&connection=hook&tells=all").expect(303);
     admin.submit("/w/default/groups", "name=finance&people=admin%40example.org").expect(303);
     let etag = admin.get("/w/default/connections/shop/users").expect(200).text();
     let etag = etag

@@ -68,6 +68,12 @@ const ROUTES: &[Route] = &[
     route("show_health_schedule", [200, 200, 200, 200], 200),
     route("put_health_schedule", [403, 403, 403, 200], 403),
     route("remove_health_schedule", [403, 403, 403, 204], 403),
+    route("list_channels", [403, 403, 403, 200], 403),
+    route("show_channel", [403, 403, 403, 200], 403),
+    route("put_channel", [403, 403, 403, 200], 403),
+    route("remove_channel", [403, 403, 403, 204], 403),
+    route("test_channel", [403, 403, 403, 200], 403),
+    route("list_ends", [200, 200, 200, 200], 200),
     route("show_connection_health", [200, 200, 200, 200], 404),
     route("put_connection_schedule", [403, 403, 200, 200], 404),
     route("remove_connection_schedule", [403, 403, 204, 204], 404),
@@ -214,7 +220,7 @@ impl Table<'_> {
         let operation = self.operations.iter().find(|operation| operation.id == id).expect("in the description");
         let path = operation.path.replace("{workspace}", workspace).replace("{name}", name);
         let path = path.replace("{version}", "1").replace("{alias}", &format!("{name}.before"));
-        let path = path.replace("{scope}", &self.scope(id));
+        let path = path.replace("{scope}", &self.scope(id)).replace("{channel}", &self.channel(id));
         let path = if id == "show_repointing" { path + "?to=closed" } else { path };
         let path = if id == "compare_workspaces" { format!("{path}?with=copies") } else { path };
         let request = Request::new(stored.server.port(), &operation.method, path);
@@ -231,11 +237,13 @@ impl Table<'_> {
             | "remove_second_login"
             | "retire_login"
             | "remove_connection_schedule"
+            | "remove_channel"
             | "remove_health_schedule"
             | "remove_rotation_policy" => request.header("if-match", "*"),
             "put_health_schedule" | "put_connection_schedule" => {
                 request.header("if-match", "*").json(&json!({"every_seconds": 86_400}))
             }
+            "put_channel" => request.header("if-match", "*").json(&json!({"connection": "hook"})),
             "put_second_login" => request.header("if-match", "*").json(&json!({"username": "second", "password": "planted"})),
             "set_rotation_policy" => request.header("if-match", "*").json(&json!({"every_days": 30, "at_hour": 3})),
             "rename_connection" => request.header("if-match", "*").json(&json!({"name": self.fresh("another")})),
@@ -252,6 +260,16 @@ impl Table<'_> {
             "put_member" => request.json(&json!({"roles": ["viewer"]})),
             _ => request,
         }
+    }
+
+    /// Of which channel a request is; it is there, unless it is to be made.
+    fn channel(&self, id: &str) -> String {
+        let name = if id == "put_channel" { "made" } else { "kept" };
+        if matches!(id, "show_channel" | "remove_channel" | "test_channel") {
+            let path = format!("/notification-channels/{name}");
+            self.stored.admin("PUT", &path).header("if-match", "*").json(&json!({"connection": "hook"})).send().expect(200);
+        }
+        name.to_owned()
     }
 
     /// Of whose schedule a request is; that which is to be removed is set before.
@@ -337,6 +355,8 @@ fn every_route_by_every_caller(#[case] engine: Engine) {
     body["host"] = json!("127.0.0.1");
     body["port"] = json!(1);
     stored.admin("POST", "/connections").json(&body).send().expect(201);
+    let hook = json!({"name": "hook", "type": "webhook", "host": "127.0.0.1", "port": 1, "tls": {"mode": "disable"}});
+    stored.admin("POST", "/connections").json(&hook).send().expect(201);
     stored.create_workspace("copies");
     let other = stored.server.token("copies", "admin", "copies");
     let table =

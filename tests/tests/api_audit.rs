@@ -222,6 +222,19 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
         "health_schedule.removed|tag:finance|{}".to_owned(),
     ];
     assert_eq!(stored.events(schedules).lines().collect::<Vec<_>>(), expected);
+    let hook = json!({"name": "hook", "type": "webhook", "host": "127.0.0.1", "port": 1, "tls": {"mode": "disable"}});
+    stored.admin("POST", "/connections").json(&hook).send().expect(201);
+    let channel =
+        |method, act: &str| stored.admin(method, &format!("/notification-channels/oncall{act}")).header("if-match", "*");
+    channel("PUT", "").json(&json!({"connection": "hook", "tag": "finance"})).send().expect(200);
+    channel("POST", "/test").send().expect(200);
+    channel("DELETE", "").send().expect(204);
+    let channels = "SELECT action, object, detail FROM audit_events WHERE action LIKE 'channel.%' ORDER BY at";
+    let expected = [
+        "channel.set|oncall|{\"connection\":\"hook\",\"addresses\":[],\"tag\":\"finance\",\"tells\":\"all\"}",
+        "channel.remove|oncall|{\"connection\":\"hook\"}",
+    ];
+    assert_eq!(stored.events(channels).lines().collect::<Vec<_>>(), expected);
     stored.admin("DELETE", "/connections/sales/versions/2").header("if-match", "*").send().expect(204);
     stored.admin("PUT", "/groups/finance").json(&json!({"people": ["eve@example.org"]})).send().expect(200);
     let narrowed = json!({"narrowed": true, "groups": ["finance"]});

@@ -144,6 +144,13 @@ const ROUTES: &[Route] = &[
         303,
     ),
     route(
+        "/w/{workspace}/health/channel",
+        "/w/default/health/channel",
+        &[("name", "oncall"), ("connection", "hook"), ("addresses", ""), ("tag", "finance"), ("tells", "all")],
+        303,
+    ),
+    route("/w/{workspace}/health/channel/try", "/w/default/health/channel/try", &[("name", "oncall")], 200),
+    route(
         "/w/{workspace}/health/schedule",
         "/w/default/health/schedule",
         &[
@@ -453,6 +460,8 @@ fn no_form_is_a_failure_and_a_refused_one_changes_nothing(#[case] engine: Engine
         "password": "planted"
     });
     stored.admin("POST", "/connections").json(&logins).send().expect(201);
+    let hook = json!({"name": "hook", "type": "webhook", "host": "127.0.0.1", "port": 1, "tls": {"mode": "disable"}});
+    stored.admin("POST", "/connections").json(&hook).send().expect(201);
     stored.create("before", "planted");
     let renamed = stored.admin("POST", "/connections/before/rename").header("if-match", "*").json(&json!({"name": "other"}));
     let other = renamed.send().expect(200).header("etag").to_owned();
@@ -511,7 +520,7 @@ fn good_forms(stored: &Stored, session: &Session, code: &str) {
             stored.sql(
                 "SELECT tick FROM change_clock; SELECT count(*) FROM sessions; SELECT count(*) FROM links; \
                  SELECT count(*), count(retires_from) FROM second_logins; SELECT count(*) FROM rotation_policies; \
-                 SELECT count(*) FROM health_schedules",
+                 SELECT count(*) FROM health_schedules; SELECT count(*) FROM channels",
             )
         };
         let (mut etag, mut before) = (etag_of_sales(stored), effect());

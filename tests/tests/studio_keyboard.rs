@@ -180,6 +180,7 @@ async fn browser_every_stop_of_the_other_pages_is_seen() {
         "/w/default/groups",
         "/w/default/health",
         "/w/default/health/schedule",
+        "/w/default/health/channel",
         "/w/default/connections/crm/users",
         "/account",
         "/workspaces",

@@ -19,7 +19,7 @@ use dataflow_server::{config::Limit, ops::Role};
 pub use self::{
     aliases::{RemoveAlias, RenameConnection, RepointConnection},
     compare::{CompareWorkspaces, CopyConnection, OtherWorkspace},
-    health::{Health, HealthCommand, Schedule},
+    health::{Channel, Health, HealthCommand, Schedule},
     keys::{Keys, KeysCommand, NewSlotArguments},
     people::{AddMember, EnablePerson, People, PeopleCommand, Setup, SignInLink},
     rotation::{Retire, Rotate, RotationPolicy, SecondLogin},

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     args::{Health, HealthCommand, Output, Schedule},
+    channels,
     connections::{accepted, accepted_as, ask, items},
     output,
 };
@@ -21,11 +22,14 @@ pub fn run(arguments: Health) -> anyhow::Result<ExitCode> {
         HealthCommand::List { state } => list(&client, form, state)?,
         HealthCommand::Schedules => schedules(&client, form)?,
         HealthCommand::Schedule(arguments) => schedule(&client, form, &arguments)?,
+        HealthCommand::Ends => channels::ends(&client, form)?,
+        HealthCommand::Channels => channels::list(&client, form)?,
+        HealthCommand::Channel(arguments) => return channels::channel(&client, form, &arguments),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(item: &Value, member: &str) -> String {
+pub fn text(item: &Value, member: &str) -> String {
     item.get(member).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 

@@ -6,6 +6,7 @@ mod admin;
 mod args;
 mod audit;
 mod backup;
+mod channels;
 mod connections;
 mod doctor;
 mod health;

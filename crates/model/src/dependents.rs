@@ -129,6 +129,9 @@ pub struct Impact {
     /// Where names are led to another connection: what that does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repointing: Option<Box<Repointing>>,
+    /// Channels that tell people through it what becomes of connections.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<String>,
 }
 
 /// A program that may hold a login that is no longer the connection's: a workflow on one machine, under one token or person.

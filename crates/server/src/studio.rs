@@ -5,6 +5,7 @@ mod account;
 mod activity;
 mod answer;
 pub mod assets;
+mod channels;
 mod compare;
 mod connection;
 mod delete;
@@ -72,6 +73,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/w/{workspace}/connections/{name}/health-schedule", get(health::show_own).post(health::set_own))
         .route("/w/{workspace}/health", get(health::show))
         .route("/w/{workspace}/health/schedule", get(health::show_schedule).post(health::set_schedule))
+        .route("/w/{workspace}/health/channel", get(channels::show).post(channels::set))
+        .route("/w/{workspace}/health/channel/try", post(channels::try_out))
         .route("/w/{workspace}/connections/{name}/dependents", get(dependents::show))
         .route("/w/{workspace}/connections/{name}/users", get(users::show).post(users::set))
         .route("/w/{workspace}/compare", get(compare::show))

@@ -8,7 +8,7 @@ use std::{
 };
 
 use dataflow_connectors::{
-    AddressLists, DialPolicy, Target,
+    AddressLists, DialPolicy, Message, Target,
     child::{DEADLINE, Pool, TestRequest},
 };
 use dataflow_model::{PublicFields, Secret, SecretFields, Step, TestReport};
@@ -56,12 +56,22 @@ impl PlannedTest {
         &self.request.policy
     }
 
+    /// The same, to hand a message over instead of testing.
+    #[must_use]
+    pub fn with_message(mut self, message: Message) -> Self {
+        self.request.target.message = Some(message);
+        self
+    }
+
     /// Runs it. Dropping the future cancels the test and ends its process.
     pub async fn run(self, steps: Sender<Step>) -> TestReport {
         let (began, connector) = (Instant::now(), self.request.connector.clone());
+        let is_test = self.request.target.message.is_none();
         let (place, at_address) = self.place;
         let report = place.hold(self.pool.run(self.request, steps, at_address)).await;
-        self.metrics.test(&connector, report.status, began.elapsed());
+        if is_test {
+            self.metrics.test(&connector, report.status, began.elapsed());
+        }
         report
     }
 
@@ -105,7 +115,7 @@ impl Runs {
         let new_password = new.map(|new| new.password);
         let request = TestRequest {
             connector: self.connector.clone(),
-            target: Target { public: self.public.clone(), secrets, new_password, change_by, file_folder: None },
+            target: Target { public: self.public.clone(), secrets, new_password, change_by, ..Target::default() },
             policy: self.policy.clone(),
             deadline: DEADLINE,
             from: "server".to_owned(),
@@ -174,13 +184,7 @@ impl TestRunner {
         let (public, secrets) = fields;
         let request = TestRequest {
             connector: connector.to_owned(),
-            target: Target {
-                public,
-                secrets,
-                new_password: None,
-                change_by: None,
-                file_folder: self.config.sqlite_folder.clone(),
-            },
+            target: Target { public, secrets, file_folder: self.config.sqlite_folder.clone(), ..Target::default() },
             policy: self.config.policy.clone(),
             deadline: DEADLINE,
             from: "server".to_owned(),

@@ -24,6 +24,39 @@ pub enum HealthCommand {
     Schedules,
     /// Show how often connections are tested by themselves, or change that
     Schedule(Schedule),
+    /// Certificates and passwords that end within 30 days, or have ended
+    Ends,
+    /// Whom this workspace tells what becomes of its connections
+    Channels,
+    /// Show a channel, make, change, try or remove one
+    Channel(Channel),
+}
+
+#[derive(Debug, Args)]
+pub struct Channel {
+    /// Its name
+    pub name: String,
+    /// The connection through which it tells: of a mail server, a webhook, or Slack
+    #[arg(long, value_name = "CONNECTION")]
+    pub through: Option<String>,
+    /// An address of e-mail, or the channel of Slack; may be given more than once
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: Vec<String>,
+    /// Of connections with this tag alone
+    #[arg(long, value_name = "TAG")]
+    pub tag: Option<String>,
+    /// Of all connections again
+    #[arg(long, conflicts_with = "tag")]
+    pub no_tag: bool,
+    /// Of what: all, health or ends
+    #[arg(long, value_name = "WHAT")]
+    pub tells: Option<String>,
+    /// Send a message through it, to see whether it gets there
+    #[arg(long = "try", conflicts_with_all = ["through", "to", "tag", "no_tag", "tells"])]
+    pub try_out: bool,
+    /// Tell nobody through it any more
+    #[arg(long, conflicts_with_all = ["through", "to", "tag", "no_tag", "tells", "try_out"])]
+    pub remove: bool,
 }
 
 #[derive(Debug, Args)]

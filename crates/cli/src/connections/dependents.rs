@@ -27,6 +27,8 @@ struct Answer {
     #[serde(default)]
     aliases: Vec<ByAlias>,
     impact_token: Option<String>,
+    #[serde(default)]
+    channels: Vec<String>,
 }
 
 fn read(client: &Client, name: &str, cursor: Option<&str>) -> anyhow::Result<(Answer, Vec<Value>)> {
@@ -42,8 +44,8 @@ fn read(client: &Client, name: &str, cursor: Option<&str>) -> anyhow::Result<(An
 
 /// What deleting it would break.
 pub fn impact(client: &Client, name: &str) -> anyhow::Result<Impact> {
-    let Answer { items, total, found_only, live, hidden, aliases, impact_token, .. } = read(client, name, None)?.0;
-    Ok(Impact { total, found_only, live, hidden, dependents: items, token: impact_token, aliases, repointing: None })
+    let Answer { items, total, found_only, live, hidden, aliases, impact_token, channels, .. } = read(client, name, None)?.0;
+    Ok(Impact { total, found_only, live, hidden, dependents: items, token: impact_token, aliases, repointing: None, channels })
 }
 
 pub fn list(client: &Client, form: Output, name: &str) -> anyhow::Result<()> {
@@ -60,6 +62,9 @@ pub fn list(client: &Client, form: Output, name: &str) -> anyhow::Result<()> {
     }
     if first.hidden > 0 {
         output::say(&format!("{} more, which this token may not see.", first.hidden));
+    }
+    if !first.channels.is_empty() {
+        output::say(&channels(&first.channels));
     }
     if dependents.is_empty() {
         output::say(&format!("No workflow was seen using “{name}”, and no scan found it in code."));
@@ -87,6 +92,11 @@ fn row(dependent: &Dependent) -> Vec<String> {
     vec![kind, name, last, uses, version, by, code.unwrap_or_default()]
 }
 
+/// Who is told nothing any more without the connection.
+fn channels(names: &[String]) -> String {
+    format!("People are told through it what becomes of connections, by: {}.", names.join(", "))
+}
+
 fn kind(dependent: &Dependent) -> &'static str {
     dependent.kind.map_or("unknown", WorkflowKind::as_str)
 }
@@ -103,7 +113,7 @@ pub fn in_words(name: &str, impact: &Impact) -> String {
     for alias in &impact.aliases {
         let _ = write!(text, ", {} by “{}”", alias.total, alias.name);
     }
-    text.push(':');
+    text.push(if impact.total == 0 { '.' } else { ':' });
     for dependent in impact.dependents.iter().take(NAMED) {
         let last = dependent.seen.as_ref().map_or_else(
             || {
@@ -120,6 +130,9 @@ pub fn in_words(name: &str, impact: &Impact) -> String {
     let more = impact.total - i64::try_from(impact.dependents.len().min(NAMED)).unwrap_or_default();
     if more > 0 {
         let _ = write!(text, "\n  and {more} more: “dataflow connections dependents {name}” lists them");
+    }
+    if !impact.channels.is_empty() {
+        let _ = write!(text, "\n{}", channels(&impact.channels));
     }
     text
 }

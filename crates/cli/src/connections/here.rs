@@ -82,7 +82,7 @@ fn target(kind: &ConnectionType, held: &Resolved, client: &Client) -> Target {
             Some(ClearValue::Unset | ClearValue::Group(_)) | None => {}
         }
     }
-    Target { public, secrets, new_password: None, change_by: None, file_folder: client.config().sqlite_folder.clone() }
+    Target { public, secrets, file_folder: client.config().sqlite_folder.clone(), ..Target::default() }
 }
 
 /// Tells the server, and says where the two differ.

@@ -88,7 +88,9 @@ async fn run(asked: Asked, roots: SystemRoots) -> io::Result<()> {
         (Some(new), _, Some(renewer), _) => renewer.set_password(&target, new, &dialer, &mut steps),
         (Some(_), ..) => return tell(&Line::End(End::failed(causes::test_broken("this connector sets no passwords")))),
         (None, Some(message), _, Some(messenger)) => messenger.send(&target, message, &dialer, &mut steps),
-        (None, Some(_), _, None) => return tell(&Line::End(End::failed(causes::test_broken("this connector sends no messages")))),
+        (None, Some(_), _, None) => {
+            return tell(&Line::End(End::failed(causes::test_broken("this connector sends no messages"))));
+        }
         (None, None, ..) => connector.test(&target, &dialer, &mut steps),
     };
     let tested = tokio::time::timeout(deadline, done).await;

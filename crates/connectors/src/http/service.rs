@@ -211,7 +211,8 @@ impl<S: Service> Connector for Http<S> {
     }
 
     fn messenger(&self) -> Option<&dyn Messenger> {
-        self.0.addressing().map(|_| self as &dyn Messenger)
+        let messenger: &dyn Messenger = self;
+        self.0.addressing().map(|_| messenger)
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn written(message: &Message) -> String {
         mail.push_str("\r\n");
         rest = after;
     }
-    mail.push_str(".");
+    mail.push('.');
     mail
 }
 

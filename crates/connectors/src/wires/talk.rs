@@ -103,7 +103,8 @@ impl<T: Talk> Connector for Wired<T> {
     }
 
     fn messenger(&self) -> Option<&dyn Messenger> {
-        T::addressing().map(|_| self as &dyn Messenger)
+        let messenger: &dyn Messenger = self;
+        T::addressing().map(|_| messenger)
     }
 }
 
@@ -121,8 +122,7 @@ impl<T: Talk> Messenger for Wired<T> {
     ) -> BoxFuture<'a, Result<(Outcome, Farewell<'t>), TestError>> {
         Box::pin(async move {
             let connected = target.connect_in_time(connect::<T>(target, dialer, steps)).await;
-            let (mut talk, mut wire, proof) =
-                connected.map_err(|_| causes::timed_out_by(CONNECT_TIMEOUT, steps.current()))??;
+            let (mut talk, mut wire, proof) = connected.map_err(|_| causes::timed_out_by(CONNECT_TIMEOUT, steps.current()))??;
             match proof {
                 Proof::Nothing(why) => steps.leave_out(why.to_owned()),
                 Proof::Checked | Proof::Unchecked(_) => steps.done(None),

@@ -22,7 +22,8 @@ use crate::{app::App, error::Result, ops::dependents};
         "found": [{"project": "etl", "revision": "0f3c9d1", "file": "dags/daily_sales.py", "line": 12, "certainty": "certain"}],
         "alias": null
     }],
-    "aliases": [], "next": null, "total": 1, "found_only": 0, "live": 0, "hidden": 0, "impact_token": "3b0c5a0f6e0d4c1f9a7b2d8e6c4f1a20"
+    "aliases": [], "next": null, "total": 1, "found_only": 0, "live": 0, "hidden": 0, "impact_token": "3b0c5a0f6e0d4c1f9a7b2d8e6c4f1a20",
+    "channels": []
 }))]
 pub struct DependentsAnswer {
     pub items: Vec<Dependent>,
@@ -39,6 +40,8 @@ pub struct DependentsAnswer {
     pub aliases: Vec<ByAlias>,
     /// What a delete carries as `impact_token`; null where nothing depends on it.
     pub impact_token: Option<String>,
+    /// Channels that tell people through it what becomes of connections.
+    pub channels: Vec<String>,
 }
 
 /// Lists who depends on a connection: workflows that were seen using its name, the latest first, then those that a scan of code found and
@@ -63,5 +66,6 @@ pub async fn list_dependents(
         hidden: impact.hidden,
         aliases: impact.aliases,
         impact_token: impact.token,
+        channels: impact.channels,
     }))
 }

@@ -223,6 +223,22 @@ impl<S: Send + Sync> FromRequestParts<S> for Scoped {
     }
 }
 
+/// `…/workspaces/{workspace}/notification-channels/{channel}`
+pub struct Channelled {
+    pub workspace: String,
+    pub channel: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Channelled {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let path = path_params(parts, state).await?;
+        let workspace = param(&path, "workspace").ok_or(Error::NotFound("workspace"))?;
+        Ok(Self { workspace, channel: param(&path, "channel").unwrap_or_default() })
+    }
+}
+
 /// The query string, typed; an unknown or repeated member is refused.
 pub struct Asked<T>(pub T);
 

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     app::App,
-    clock::rfc3339,
+    clock::{DAY, rfc3339},
     error::{Error, Result},
     ops::{
         health::{
@@ -86,6 +86,9 @@ fn unhealthy_after() -> i64 {
 fn healthy_after() -> i64 {
     Schedule::default().healthy_after
 }
+
+/// How far back failures of workflows are told.
+const TIMELINE: i64 = 30 * DAY;
 
 /// The minute of the day of `22:00`.
 #[must_use]
@@ -329,7 +332,8 @@ pub async fn remove_health_schedule(
         "is_sound": true, "set_at": "2026-11-02T09:00:00Z", "set_by": "ada@example.org", "etag": "\"all.1793610000000000\""
     },
     "own_schedule": null,
-    "changes": [{"at": "2026-11-02T09:00:00Z", "state": "healthy", "version": 3, "cause": null, "message": null}]
+    "changes": [{"at": "2026-11-02T09:00:00Z", "state": "healthy", "version": 3, "cause": null, "message": null}],
+    "failures_at_work": ["2026-11-02T08:58:12Z"]
 }))]
 pub struct ConnectionHealthAnswer {
     /// `healthy`, `unhealthy`, `unknown` until there were enough tests, or `unscheduled` where no schedule is for it.
@@ -344,6 +348,8 @@ pub struct ConnectionHealthAnswer {
     pub own_schedule: Option<HealthScheduleAnswer>,
     /// The last twenty changes of its state, newest first.
     pub changes: Vec<HealthChangeAnswer>,
+    /// When workflows could not connect within the last 30 days, newest first: of each the last time. At most 100.
+    pub failures_at_work: Vec<String>,
 }
 
 /// A change of how a connection stands, with what the test said that brought it.
@@ -374,6 +380,8 @@ pub async fn show_connection_health(
     named: Named,
 ) -> Result<Response> {
     let Health { row, by, own, changes } = health::show(&app, &caller, &named.workspace, &named.name).await?;
+    let since = app.clock.now().saturating_sub(TIMELINE);
+    let failures = health::failures_at_work(&app, &caller, &named.workspace, &named.name, since).await?;
     let etag = own.etag.clone();
     let answer = ConnectionHealthAnswer {
         state: row.as_ref().map_or("unscheduled", |row| HealthState::parse(&row.state).as_str()).to_owned(),
@@ -384,6 +392,7 @@ pub async fn show_connection_health(
         schedule: by.map(HealthScheduleAnswer::from),
         own_schedule: Some(own).filter(|own| own.set.is_some()).map(HealthScheduleAnswer::from),
         changes: changes.into_iter().map(HealthChangeAnswer::from).collect(),
+        failures_at_work: failures.into_iter().map(rfc3339).collect(),
     };
     Ok(([(header::ETAG, etag)], Json(answer)).into_response())
 }

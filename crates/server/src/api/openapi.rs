@@ -17,8 +17,8 @@ use utoipa::openapi::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    activity, aliases, checks, compare, connections, credentials, dependents, extract, groups, health, people, rotation_policies,
-    rotations, scans, second_logins, settings, tokens, tombstones, types, users, versions, workspaces,
+    activity, aliases, checks, compare, connections, credentials, dependents, extract, groups, health, notices, people,
+    rotation_policies, rotations, scans, second_logins, settings, tokens, tombstones, types, users, versions, workspaces,
 };
 use crate::{app::App, error::Problem};
 
@@ -106,6 +106,10 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(health::list_health_schedules))
         .routes(routes!(health::show_health_schedule, health::put_health_schedule, health::remove_health_schedule))
         .routes(routes!(health::show_connection_health))
+        .routes(routes!(notices::list_channels))
+        .routes(routes!(notices::show_channel, notices::put_channel, notices::remove_channel))
+        .routes(routes!(notices::test_channel))
+        .routes(routes!(notices::list_ends))
         .routes(routes!(health::put_connection_schedule, health::remove_connection_schedule))
         .routes(routes!(dependents::list_dependents))
         .routes(routes!(aliases::list_aliases))

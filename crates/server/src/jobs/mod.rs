@@ -9,6 +9,7 @@ mod retire_logins;
 mod rotate_keys;
 mod rotate_on_schedule;
 mod send_checkpoints;
+mod send_notices;
 mod settle_metrics;
 mod settle_rotations;
 
@@ -47,6 +48,7 @@ pub fn start(app: &Arc<App>) -> Jobs {
     jobs.start("rotate_keys", app, rotate_keys::run);
     jobs.start("rotate_on_schedule", app, rotate_on_schedule::run);
     jobs.start("send_checkpoints", app, send_checkpoints::run);
+    jobs.start("send_notices", app, send_notices::run);
     jobs.start("settle_metrics", app, settle_metrics::run);
     jobs.start("settle_rotations", app, settle_rotations::run);
     jobs

@@ -98,6 +98,8 @@ pub enum Action {
     RotatePasswords,
     DeleteConnections,
     ScheduleTests,
+    SeeChannels,
+    SetChannels,
     PurgeVersions,
     HaveTokens,
     CreateOwnTokens,
@@ -137,6 +139,8 @@ pub const TABLE: &[(Action, &[Role], Look)] = &[
     (Action::RotatePasswords, &[Editor, Admin], Look::Lately),
     (Action::DeleteConnections, &[Editor, Admin], Look::None),
     (Action::ScheduleTests, &[Admin], Look::None),
+    (Action::SeeChannels, &[Admin], Look::None),
+    (Action::SetChannels, &[Admin], Look::Lately),
     (Action::PurgeVersions, &[Admin], Look::Lately),
     (Action::HaveTokens, &[Viewer, User, Editor, Admin], Look::None),
     (Action::CreateOwnTokens, &[Viewer, User, Editor, Admin], Look::Lately),
@@ -160,6 +164,8 @@ impl Action {
         matches!(
             self,
             Self::ScheduleTests
+                | Self::SeeChannels
+                | Self::SetChannels
                 | Self::ManageTokens
                 | Self::SeePeople
                 | Self::ManagePeople
@@ -182,6 +188,8 @@ impl Action {
             Self::RotatePasswords => "rotate passwords",
             Self::DeleteConnections => "delete connections",
             Self::ScheduleTests => "decide how often connections are tested by themselves",
+            Self::SeeChannels => "see whom this workspace tells what becomes of its connections",
+            Self::SetChannels => "decide whom this workspace tells what becomes of its connections",
             Self::PurgeVersions => "purge older versions",
             Self::HaveTokens => "see and revoke one's own tokens",
             Self::CreateOwnTokens => "create tokens",

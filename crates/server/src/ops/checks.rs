@@ -15,6 +15,7 @@ use super::{
     credentials::{Servable, servable},
     health,
     list::status_word,
+    notices,
     paging::{Page, Paging},
     rows::VersionContent,
     settings,
@@ -119,9 +120,24 @@ pub(super) async fn plan(
 
 /// A test sends the stored secret to the database: a use, and audited as one before it begins.
 pub(super) async fn audit_use(app: &App, caller: &Caller, workspace: &Workspace, name: &str, version: i64) -> Result<()> {
+    audit_secret(app, caller, workspace, (name, version), "connection.test").await
+}
+
+/// So does a message that goes through the connection.
+pub(super) async fn audit_message(app: &App, caller: &Caller, workspace: &Workspace, connection: (&str, i64)) -> Result<()> {
+    audit_secret(app, caller, workspace, connection, "connection.message").await
+}
+
+async fn audit_secret(
+    app: &App,
+    caller: &Caller,
+    workspace: &Workspace,
+    (name, version): (&str, i64),
+    action: &'static str,
+) -> Result<()> {
     let event = UseEvent {
         at: app.clock.now(),
-        action: "connection.test",
+        action,
         workspace: &workspace.name,
         workspace_id: workspace.id,
         connection: name,
@@ -202,6 +218,7 @@ pub(super) async fn keep_in(
         }
         // Boxed: many acts have this in them.
         Box::pin(health::state::observe(app, write, &row, report, now)).await?;
+        Box::pin(notices::ends::follow(write, &row, report, now)).await?;
     }
     Ok(row)
 }

@@ -8,7 +8,7 @@ use dataflow_model::{ByAlias, Certainty, Dependent, Found, Impact, Laggard, Lagg
 
 use super::{
     access::{Action, Caller, authorise_name},
-    names,
+    names, notices,
     paging::{Page, Paging, Place, bad_cursor},
     rows::{Sealed as _, VersionContent},
 };
@@ -227,6 +227,11 @@ impl<'o> Of<'o> {
         Ok(Self::new(app, caller, (workspace, row), names))
     }
 
+    /// Its own name and its aliases, as they are written.
+    fn known_as(&self) -> Vec<&str> {
+        std::iter::once(self.row.name.as_str()).chain(self.names.iter().filter_map(|name| name.alias.as_deref())).collect()
+    }
+
     fn of<'n>(&'n self, name: &'n Name) -> (&'n str, &'n str) {
         (&self.workspace_id, &name.key)
     }
@@ -242,7 +247,8 @@ impl<'o> Of<'o> {
     }
 
     async fn counts(&self, handle: &mut impl Handle) -> Result<Impact> {
-        let mut impact = Impact::default();
+        let channels = notices::channel::through(handle, &self.workspace_id, &self.known_as()).await?;
+        let mut impact = Impact { channels, ..Impact::default() };
         let mut parts = vec![self.row.id.as_bytes().to_vec(), self.row.version.to_be_bytes().to_vec()];
         for name in &self.names {
             let counted = store::dependents(handle, self.of(name)).await?;

@@ -21,6 +21,7 @@ pub mod keys;
 pub mod links;
 pub mod list;
 pub mod names;
+pub mod notices;
 pub mod owners;
 pub mod paging;
 pub mod people;

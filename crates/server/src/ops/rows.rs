@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result},
     store::{
-        AliasRow, ChainRow, ConnectionRow, GroupRow, HealthScheduleRow, IdentityRow, LinkRow, MemberRow, PersonRow,
+        AliasRow, ChainRow, ChannelRow, ConnectionRow, GroupRow, HealthScheduleRow, IdentityRow, LinkRow, MemberRow, PersonRow,
         RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, StoreError, TokenRow, VersionRow, WorkspaceRow,
     },
 };
@@ -102,6 +102,8 @@ sealed_rows! {
     RotationPolicyRow, "rotation_policies", |row| [row.connection_id, row.workspace_id, row.every_days, row.at_hour, row.length, row.symbols, row.set_at, row.set_by, row.set_by_id];
     HealthScheduleRow, "health_schedules", |row| [row.workspace_id, row.scope, row.every_seconds, row.jitter_percent, row.unhealthy_after,
         row.healthy_after, row.quiet_from, row.quiet_to, row.set_at, row.set_by, row.set_by_id];
+    ChannelRow, "channels", |row| [row.id, row.workspace_id, row.name, row.name_key, row.connection, row.addresses, row.tag, row.tells,
+        row.set_at, row.set_by, row.set_by_id];
     VersionRow, "connection_versions", |row| [row.connection_id, row.version, row.name, row.type_id, row.fields, row.endpoint_paths, row.secrets, row.fingerprint];
 }
 

@@ -122,6 +122,12 @@ pub const TABLES: &[Table] = tables! {
     health [1] connection_id Text, workspace_id Text, scope Text, next_at Number, state Text, since Number, is_failing Truth,
         streak Number, streak_since Number, passed_at Number;
     health_changes [1] id Text, connection_id Text, workspace_id Text, at Number, state Text, version Number, cause Text, message Text;
+    channels [1] id Text, workspace_id Text, name Text, name_key Text, connection Text, addresses Text, tag Text, tells Text,
+        set_at Number, set_by Text, set_by_id Text, mac Bytes, next_at Number, in_a_row Number, tries Number, told_at Number,
+        problem Text;
+    notices [3] channel_id Text, connection_id Text, about Text, was Text, state Text, at Number, cause Text, message Text,
+        ends_at Number, taken_at Number;
+    ends [2] connection_id Text, about Text, workspace_id Text, ends_at Number, next_at Number, told_at Number;
     sightings [4] workspace_id Text, name_key Text, kind Text, workflow Text, first_at Number, last_at Number, uses Number,
         connection_id Text, version Number, used_by Text, used_by_id Text, host Text, failed_at Number,
         failed_version Number;

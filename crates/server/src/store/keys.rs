@@ -2,9 +2,9 @@
 //! stops what was under way under it.
 
 use super::{
-    AliasRow, ChainRow, ConnectionRow, GroupRow, Handle, HealthScheduleRow, IdentityRow, LinkRow, MemberRow, PersonRow, Result,
-    RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, TokenRow, VersionRow, WorkspaceRow, Write, execute,
-    fetch, instance::no_clock,
+    AliasRow, ChainRow, ChannelRow, ConnectionRow, GroupRow, Handle, HealthScheduleRow, IdentityRow, LinkRow, MemberRow,
+    PersonRow, Result, RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, TokenRow, VersionRow,
+    WorkspaceRow, Write, execute, fetch, instance::no_clock,
 };
 
 /// A node of a shared store.
@@ -257,6 +257,7 @@ mac_tables! {
     RotationRow, "rotations", (connection_id: String), "connection_id", "$2", "$3", "$2", "$3";
     SecondLoginRow, "second_logins", (connection_id: String), "connection_id", "$2", "$3", "$2", "$3";
     RotationPolicyRow, "rotation_policies", (connection_id: String), "connection_id", "$2", "$3", "$2", "$3";
+    ChannelRow, "channels", (id: String), "id", "$2", "$3", "$2", "$3";
     HealthScheduleRow, "health_schedules", (workspace_id: String, scope: String), "workspace_id, scope", "$2, $3", "$4", "$2, $3", "$4";
     VersionRow, "connection_versions", (connection_id: String, version: i64), "connection_id, version", "$2, $3", "$4", "$2, $3", "$4";
 }

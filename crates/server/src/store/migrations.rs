@@ -36,6 +36,7 @@ macro_rules! steps {
                 include_str!(concat!("../../../../migrations/", $folder, "/0021_rotation_told.sql")),
             ),
             ("health", include_str!(concat!("../../../../migrations/", $folder, "/0022_health.sql"))),
+            ("notices", include_str!(concat!("../../../../migrations/", $folder, "/0023_notices.sql"))),
         ]
     };
 }

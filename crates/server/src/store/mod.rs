@@ -22,6 +22,7 @@ mod keys;
 mod load;
 mod look;
 mod migrations;
+mod notices;
 mod open;
 mod people;
 mod purge;
@@ -100,6 +101,11 @@ pub use self::{
     },
     load::{Fill, Loading, fold_log, is_empty},
     look::Look,
+    notices::{
+        ChannelRow, EndOfRow, EndRow, NoticeOfRow, NoticeRow, channel, channel_went, channels, channels_due, count_channels,
+        delete_channel, drop_end, drop_told, end, ends_due, ends_until, give_back, move_end, note, put_channel, put_end,
+        take_notices, taken,
+    },
     people::{
         LinkRow, MemberRow, PersonRow, SessionRow, delete_links_of, delete_other_sessions_of, delete_session, delete_session_of,
         delete_sessions_of, enabled_owners, hold_member, hold_person, insert_link, insert_person, insert_session, link, members,

@@ -67,6 +67,8 @@ pub async fn show(
     let [here, there] = checks::last_of_each(&app, &caller, &workspace.name, &named.name).await?;
     let health = health::show(&app, &caller, &workspace.name, &named.name).await?;
     let marks = health::marks(&app, &caller, &workspace.name, &named.name, CHECKS_KEPT).await?;
+    let since = marks.last().map_or(i64::MAX, |mark| mark.at);
+    let failures = health::failures_at_work(&app, &caller, &workspace.name, &named.name, since).await?;
     let (used_by, impact) = first(&app, &caller, &workspace.name, &named.name, SHOWN).await?;
     let now = app.clock.now();
     let activity = if Action::SeeActivity.allowed_to(roles) {
@@ -132,7 +134,7 @@ pub async fn show(
         rotates: shell.may.edit && app.tests.is_enabled() && can_rotate(kind, &connection),
         health: ScheduleFact::of(health.by.as_ref()),
         may_schedule: shell.may.edit && app.tests.is_enabled(),
-        chart: Chart::of(&marks, now),
+        chart: Chart::of(&marks, &failures, now),
         found: here.as_ref().map(|check| found(&check.report, now)).unwrap_or_default(),
         rotation: connection.rotation.as_ref().map(Rotation::from),
         second_login: connection.second_login.as_ref().map(|login| (login.username.clone(), standing(login))),

@@ -109,7 +109,8 @@ pub fn view(place: Place, purpose: Purpose, kind: &ConnectionType, filled: Fille
     let connections = shell.at("connections");
     let (action, test, cancel) = match &purpose {
         Purpose::New => (shell.at(&format!("new/{}", kind.id)), shell.at(&format!("new/{}/test", kind.id)), connections),
-        Purpose::Edit(Edited { name, .. }) => {
+        Purpose::Edit(edited) => {
+            let name = &edited.name;
             (format!("{connections}/{name}/edit"), format!("{connections}/{name}/try"), format!("{connections}/{name}"))
         }
     };
@@ -230,7 +231,7 @@ async fn edited(
     let (shown, impact) = first(app, caller, &place.workspace.name, name, SHOWN).await?;
     let offered = app.tests.is_enabled() && users::admits(app, caller, &place.workspace.name, name).await?;
     let test_first = offered.then_some(test_first);
-    Ok(Purpose::Edit(Edited { name: name.to_owned(), etag, shown, impact, test_first }))
+    Ok(Purpose::Edit(Box::new(Edited { name: name.to_owned(), etag, shown, impact, test_first })))
 }
 
 fn is_admin(place: &Place) -> bool {

@@ -10,6 +10,7 @@ use dataflow_model::{FieldError, TestStatus};
 
 use super::{
     answer::{PageResult, go, page},
+    channels,
     fields::Fields,
     paging::AskedPage,
     session::SignedIn,
@@ -56,6 +57,9 @@ pub async fn show(
     let query = Fields::parse(query.unwrap_or_default().as_bytes());
     shell.notice = match query.text("done") {
         "scheduled" => Some("The schedule is saved. The first tests run within a minute.".to_owned()),
+        "told" => Some("The channel is saved.".to_owned()),
+        "untold" => Some("The channel is removed.".to_owned()),
+        "tried" => Some("The message was taken. Look whether it got there.".to_owned()),
         "unscheduled" => Some("The schedule is removed.".to_owned()),
         _ => None,
     };
@@ -79,6 +83,7 @@ pub async fn show(
     let of_state = if state.is_empty() { String::new() } else { format!("state={state}") };
     let pages = Pages::of(&shell.at("health"), &of_state, &asked.cursor, listed.next.as_deref());
     let line = |listed: Listed| line(&app, listed, now);
+    let may_tell = Action::SetChannels.allowed_to(roles);
     let view = Health {
         counts: health::count(&app, &caller, &workspace.name).await?,
         state: state.to_owned(),
@@ -86,6 +91,9 @@ pub async fn show(
         lines: listed.rows.into_iter().map(line).collect(),
         pages,
         schedules: schedules.iter().map(|standing| schedule_line(standing, now)).collect(),
+        ends: if is_first { channels::ending(&app, &caller, &workspace.name).await? } else { Vec::new() },
+        channels: if may_tell { channels::lines(&app, &caller, &workspace.name).await? } else { Vec::new() },
+        may_tell,
         may_schedule: Action::ScheduleTests.allowed_to(roles),
         tests: app.tests.is_enabled(),
         shell,

@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod admin;
+pub mod channels;
 pub mod compare;
 pub mod connection;
 pub mod delete;

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     app::App,
     error::Result,
-    store::{self, ConnectionRow, HealthChangeRow, HealthOfRow, HealthRow, Layer, Write},
+    store::{self, ActivityQuery, ConnectionRow, HealthChangeRow, HealthOfRow, HealthRow, Layer, Write},
 };
 use schedule::{Schedule, Scope, Standing};
 pub use state::State;
@@ -30,6 +30,8 @@ pub use state::State;
 const FIRST_WITHIN: i64 = 60 * crate::clock::SECOND;
 /// Changes of state that a connection shows.
 const CHANGES: i64 = 20;
+/// Failures of workflows that stand beside its tests.
+const FAILURES: i64 = 100;
 
 /// How a connection of a list stands.
 #[derive(Debug)]
@@ -142,6 +144,24 @@ pub async fn marks(app: &App, caller: &Caller, workspace: &str, name: &str, limi
         Some(Mark { at, status: dataflow_model::TestStatus::parse(&status)?, took_micros })
     };
     Ok(rows.into_iter().filter_map(mark).collect())
+}
+
+/// When workflows could not connect by the name of a connection since then, newest first: of each the last time.
+pub async fn failures_at_work(app: &App, caller: &Caller, workspace: &str, name: &str, since: i64) -> Result<Vec<i64>> {
+    let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
+    let mut read = app.store.read().await?;
+    let (connection, _) = current(app, &mut read, &workspace, name).await?;
+    let query = ActivityQuery {
+        workspace_id: &connection.workspace_id,
+        actor: "",
+        connection: &connection.name,
+        action: "",
+        workflow: "",
+        since,
+        before: (i64::MAX, ""),
+        limit: FAILURES,
+    };
+    Ok(store::list_failures(&mut read, &query).await?.into_iter().map(|row| row.at).collect())
 }
 
 /// Has a connection that is made, brought back, or gets other tags or a schedule of its own, be tested by the schedule that is for it now.

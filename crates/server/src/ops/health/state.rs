@@ -7,7 +7,7 @@ use super::schedule::Schedule;
 use crate::{
     app::App,
     error::Result,
-    ops::rows::Sealed as _,
+    ops::{notices, rows::Sealed as _},
     store::{self, ConnectionRow, HealthChangeRow, HealthRow, Write},
 };
 
@@ -81,6 +81,7 @@ pub(in crate::ops) async fn observe(
     }
     let row = store::health_schedule(write, &before.workspace_id, &before.scope).await?;
     let schedule = row.and_then(|row| row.checked(&app.vault).ok()).map(|row| Schedule::of(&row)).unwrap_or_default();
+    let was = before.state.clone();
     let (row, is_other) = after(&before, report.status == TestStatus::Failed, now, &schedule);
     // Whoever sets a schedule of many holds the workspace first and these rows then.
     store::share_workspace(write, &row.workspace_id).await?;
@@ -98,6 +99,7 @@ pub(in crate::ops) async fn observe(
             message: error.map(|error| error.message.clone()),
         };
         store::insert_health_change(write, &change).await?;
+        notices::tell_change(app, write, connection, (&was, &change)).await?;
     }
     Ok(())
 }

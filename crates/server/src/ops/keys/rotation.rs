@@ -21,8 +21,8 @@ use crate::{
         versions::json,
     },
     store::{
-        self, AliasRow, ChainRow, ConnectionRow, GroupRow, Handle, HealthScheduleRow, IdentityRow, LinkRow, MacTable, MemberRow,
-        PersonRow, Read, RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, TokenRow, VersionRow,
+        self, AliasRow, ChainRow, ChannelRow, ConnectionRow, GroupRow, Handle, HealthScheduleRow, IdentityRow, LinkRow, MacTable,
+        MemberRow, PersonRow, Read, RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, TokenRow, VersionRow,
         WorkspaceRow, Write,
     },
 };
@@ -86,6 +86,7 @@ macro_rules! over_tables {
         sum += $act::<SecondLoginRow>($($argument),*).await?;
         sum += $act::<RotationPolicyRow>($($argument),*).await?;
         sum += $act::<HealthScheduleRow>($($argument),*).await?;
+        sum += $act::<ChannelRow>($($argument),*).await?;
         sum += $act::<VersionRow>($($argument),*).await?;
         sum
     }};

@@ -23,6 +23,10 @@ use crate::{
         groups,
         health::schedule::{self, Schedule},
         keys::{self, rotation::Rotation},
+        notices::{
+            Tells,
+            channel::{self, Channel},
+        },
         people,
         rename::{self, Rename},
         rotations::{
@@ -36,14 +40,14 @@ use crate::{
         users::{self, Users},
         workspaces::{self, Contents},
     },
-    store::{self, CheckRow, HealthChangeRow, TABLES},
+    store::{self, CheckRow, EndRow, HealthChangeRow, NoticeRow, TABLES},
     uses::Use,
 };
 
 const THEIRS: &str = "theirs";
 const MEMBER: &str = "grace@example.org";
 /// What its deletion is told to take along.
-const CONTENTS: Contents = Contents { connections: 2, members: 1, tokens: 1 };
+const CONTENTS: Contents = Contents { connections: 3, members: 1, tokens: 1 };
 
 /// A workspace with rows in every table that a workspace may have rows in, and its token.
 async fn fill(fixture: &Fixture) -> Secret {
@@ -69,6 +73,10 @@ async fn fill(fixture: &Fixture) -> Secret {
     planted::plant(app, THEIRS, "long", ("second", None)).await;
     let hourly = (Schedule { every_seconds: 3_600, ..Schedule::default() }, &Precondition::Any);
     schedule::set(app, &shell, THEIRS, "all", hourly).await.expect("scheduled");
+    let hook = serde_json::from_value(serde_json::json!({"name": "hook", "type": "webhook", "host": "hooks.example.org"}));
+    connections::create(app, &shell, THEIRS, hook.expect("a draft")).await.expect("created");
+    let told = Channel { connection: "hook".to_owned(), addresses: Vec::new(), tag: None, tells: Tells::All };
+    channel::set(app, &shell, THEIRS, "oncall", (told, &Precondition::Any)).await.expect("set");
     let token = token(fixture).await;
     let row = connections::show(app, &shell, THEIRS, "sales").await.expect("there").row;
     count_use(app, &row);
@@ -106,6 +114,29 @@ async fn fill(fixture: &Fixture) -> Secret {
     };
     let mut write = app.store.write().await.expect("open");
     store::insert_health_change(&mut write, &change).await.expect("inserted");
+    let id = store::channel(&mut write, &change.workspace_id, "oncall").await.expect("read").expect("there").id;
+    let notice = NoticeRow {
+        channel_id: id,
+        connection_id: check.connection_id.clone(),
+        about: "health".to_owned(),
+        was: "healthy".to_owned(),
+        state: "unhealthy".to_owned(),
+        at: 1,
+        cause: None,
+        message: None,
+        ends_at: None,
+        taken_at: None,
+    };
+    store::note(&mut write, &notice, 1).await.expect("noted");
+    let end = EndRow {
+        connection_id: check.connection_id.clone(),
+        about: "certificate".to_owned(),
+        workspace_id: change.workspace_id.clone(),
+        ends_at: 1,
+        next_at: None,
+        told_at: None,
+    };
+    store::put_end(&mut write, &end).await.expect("put");
     store::insert_check(&mut write, &check).await.expect("inserted");
     write.commit_quietly().await.expect("committed");
     token
@@ -191,7 +222,7 @@ async fn it_takes_all_of_it_along(fixture: Fixture) {
     assert_eq!(count(app, "SELECT count(*) FROM audit_events").await, events + 1);
     assert_eq!(count(app, "SELECT count(*) FROM audit_reads WHERE connection = 'sales'").await, 1, "counts of reads stay");
     let event = "SELECT count(*) FROM audit_events WHERE action = 'workspace.delete' AND object = 'theirs' AND workspace_id IS NULL \
-                 AND detail LIKE '%\"connections\":2,\"members\":1,\"tokens\":1,%'";
+                 AND detail LIKE '%\"connections\":3,\"members\":1,\"tokens\":1,%'";
     assert_eq!(count(app, event).await, 1);
     let refused = delete_only(app).await;
     assert!(matches!(refused, Err(Error::NoRole(..))), "a server has a workspace: {refused:?}");

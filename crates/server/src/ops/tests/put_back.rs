@@ -15,6 +15,10 @@ use crate::{
         history,
         keys::{self, rotation::Rotation},
         links::{self, LinkKind},
+        notices::{
+            Tells,
+            channel::{self, Channel},
+        },
         people::{put_member, remove_member, set_disabled},
         provider,
         rotations::{
@@ -95,6 +99,11 @@ async fn begin(fixture: &Fixture) -> Before {
     for scope in ["all", "tag:old"] {
         schedule::set(app, &shell, WORKSPACE, scope, (Schedule::default(), &Precondition::Any)).await.expect("set");
     }
+    let hook = serde_json::from_value(serde_json::json!({"name": "hook", "type": "webhook", "host": "hooks.example.org"}));
+    connections::create(app, &shell, WORKSPACE, hook.expect("a draft")).await.expect("created");
+    for name in ["oncall", "old"] {
+        channel::set(app, &shell, WORKSPACE, name, (told(Tells::All), &Precondition::Any)).await.expect("set");
+    }
     let person = store::person_by_email(&mut app.store.read().await.expect("open"), OWNER).await.expect("read").expect("there");
     let row = IdentityRow {
         issuer: "https://sso.example.org".to_owned(),
@@ -119,6 +128,10 @@ async fn begin(fixture: &Fixture) -> Before {
     Before { code, cookie }
 }
 
+fn told(tells: Tells) -> Channel {
+    Channel { connection: "hook".to_owned(), addresses: Vec::new(), tag: None, tells }
+}
+
 /// Takes all of it back.
 async fn end(fixture: &Fixture, before: Before) {
     let (app, shell) = (&fixture.app, Caller::shell());
@@ -134,6 +147,8 @@ async fn end(fixture: &Fixture, before: Before) {
     let daily = Schedule { every_seconds: 86_400, ..Schedule::default() };
     schedule::set(app, &shell, WORKSPACE, "all", (daily, &Precondition::Any)).await.expect("set");
     schedule::remove(app, &shell, WORKSPACE, "tag:old", &Precondition::Any).await.expect("removed");
+    channel::set(app, &shell, WORKSPACE, "oncall", (told(Tells::Ends), &Precondition::Any)).await.expect("set");
+    channel::remove(app, &shell, WORKSPACE, "old", &Precondition::Any).await.expect("removed");
     let removal = Removal { precondition: Precondition::Any, ..Removal::default() };
     tombstones::delete(app, &shell, WORKSPACE, "gone", removal).await.expect("deleted");
     groups::put(app, &shell, WORKSPACE, "finance", &[ADA.to_owned()]).await.expect("changed");
@@ -151,7 +166,7 @@ async fn end(fixture: &Fixture, before: Before) {
     sessions::end_others(app, &owner, session.expose_secret()).await.expect("ended");
 }
 
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "people",
     "members",
     "identities",
@@ -164,6 +179,7 @@ const TABLES: [&str; 12] = [
     "settings",
     "rotation_policies",
     "health_schedules",
+    "channels",
 ];
 
 /// The keys of a deleted workspace are in a copy of its row.
@@ -196,7 +212,7 @@ async fn run(fixture: &Fixture, sql: String) {
 }
 
 /// Ways to put a row back, and what is to be said of it.
-const WAYS: [(&str, &str, &str); 17] = [
+const WAYS: [(&str, &str, &str); 19] = [
     (
         "tokens",
         "UPDATE tokens SET revoked_at = NULL, hash = K.hash, mac = K.mac FROM kept_tokens K WHERE K.id = tokens.id AND tokens.name = 'nightly'",
@@ -272,6 +288,16 @@ const WAYS: [(&str, &str, &str); 17] = [
         "health_schedules",
         "INSERT INTO health_schedules SELECT * FROM kept_health_schedules WHERE scope NOT IN (SELECT scope FROM health_schedules)",
         "health_schedule.removed “tag:old”",
+    ),
+    (
+        "channels",
+        "UPDATE channels SET addresses = K.addresses, set_at = K.set_at, mac = K.mac FROM kept_channels K WHERE K.id = channels.id",
+        "channel.set “oncall”",
+    ),
+    (
+        "channels",
+        "INSERT INTO channels SELECT * FROM kept_channels WHERE id NOT IN (SELECT id FROM channels)",
+        "channel.remove “old”",
     ),
     ("identities", "INSERT INTO identities SELECT * FROM kept_identities", "person.unlink_provider “owner@example.org”"),
 ];

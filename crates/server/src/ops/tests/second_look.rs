@@ -17,6 +17,10 @@ use crate::{
         connections::{self, Change, Precondition},
         groups, history,
         links::{self, LinkKind},
+        notices::{
+            Tells,
+            channel::{self, Channel},
+        },
         owners::{OWNERS, OwnersAct},
         people,
         rotations::{
@@ -66,6 +70,8 @@ const ACTS: &[(&str, Under)] = &[
     ("remove a second login", Table(Action::RotatePasswords)),
     ("plan rotations", Table(Action::RotatePasswords)),
     ("remove the plan of rotations", Table(Action::RotatePasswords)),
+    ("set a channel", Table(Action::SetChannels)),
+    ("remove a channel", Table(Action::SetChannels)),
     ("make a link", Owners(OwnersAct::MakeLinks)),
     ("delete a workspace", Owners(OwnersAct::DeleteWorkspaces)),
     ("change settings", Owners(OwnersAct::ChangeSettings)),
@@ -77,6 +83,7 @@ const FREE: &[(&str, &str)] = &[
     ("credentials.read", "a token's, which was made after one"),
     ("credentials.unchanged", "a token's, which was made after one"),
     ("connection.test", "sends a stored secret where it goes anyway"),
+    ("connection.message", "follows from a channel, which was set after one"),
     ("connection.carry_secret", "takes the password each time"),
     ("connection.rotated", "ends what took one"),
     (
@@ -185,6 +192,11 @@ async fn act(fixture: &Fixture, caller: &Caller, name: &str) -> Result<()> {
             policy::set(app, caller, WORKSPACE, "sales", (policy, &Precondition::Any)).await.map(drop)
         }
         "remove the plan of rotations" => policy::remove(app, caller, WORKSPACE, "sales", &Precondition::Any).await,
+        "set a channel" => {
+            let channel = Channel { connection: "hook".to_owned(), addresses: Vec::new(), tag: None, tells: Tells::All };
+            channel::set(app, caller, WORKSPACE, "oncall", (channel, &Precondition::Any)).await.map(drop)
+        }
+        "remove a channel" => channel::remove(app, caller, WORKSPACE, "oncall", &Precondition::Any).await,
         "make a link" => links::create_link(app, caller, EMAIL, LinkKind::Password).await.map(drop),
         "delete a workspace" => workspaces::delete(app, caller, "theirs", &Precondition::Any).await.map(drop),
         "change settings" => settings::change(app, caller, &Precondition::Any, AddressLists::default()).await.map(drop),
@@ -216,6 +228,8 @@ async fn owners(fixture: &Fixture) -> (Caller, Caller) {
         let change = Change { draft: change, precondition: Precondition::Any, ..Default::default() };
         connections::edit(&fixture.app, &Caller::shell(), WORKSPACE, "sales", change).await.expect("saved");
     }
+    let hook = draft(&json!({"name": "hook", "type": "webhook", "host": "hooks.example.org"}));
+    connections::create(&fixture.app, &Caller::shell(), WORKSPACE, hook).await.expect("created");
     workspaces::create(&fixture.app, &Caller::shell(), "theirs").await.expect("made");
     let old = fixture.owner().await;
     fixture.app.clock.advance(CONFIRMED_FOR + SECOND);

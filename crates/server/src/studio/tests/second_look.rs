@@ -94,6 +94,19 @@ const FORMS: &[Form] = &[
         &[("etag", "{etag}"), ("every_days", "30"), ("at_hour", "3"), ("length", "40"), ("symbols", "-_.")],
         StatusCode::SEE_OTHER,
     ),
+    (
+        "health/channel",
+        "/w/default/health/channel",
+        &[
+            ("etag", "{etag}"),
+            ("name", "fresh"),
+            ("connection", "hook"),
+            ("addresses", ""),
+            ("tag", "finance"),
+            ("tells", "ends"),
+        ],
+        StatusCode::SEE_OTHER,
+    ),
     ("access", "/w/default/access/remove", BO, StatusCode::SEE_OTHER),
     (
         "/settings",
@@ -135,6 +148,7 @@ const OTHERS: &[&str] = &[
     "/w/{workspace}/connections/{name}/delete",
     "/w/{workspace}/connections/{name}/health-schedule",
     "/w/{workspace}/health/schedule",
+    "/w/{workspace}/health/channel/try",
     "/w/{workspace}/connections/{name}/rename",
     "/w/{workspace}/connections/{name}/repoint",
     "/w/{workspace}/connections/{name}/aliases/{alias}/remove",
@@ -219,6 +233,8 @@ async fn with_sales() -> Browser {
     let crm = serde_json::from_value(crm).expect("a draft");
     connections::create(&browser.app, &Caller::shell(), "default", crm).await.expect("created");
     planted::plant(&browser.app, "default", "crm", ("bert", Some(1))).await;
+    let hook = serde_json::from_value(json!({"name": "hook", "type": "webhook", "host": "hooks.example.org"})).expect("a draft");
+    connections::create(&browser.app, &Caller::shell(), "default", hook).await.expect("created");
     for name in ["theirs", "copies"] {
         workspaces::create(&browser.app, &Caller::shell(), name).await.expect("made");
     }

@@ -44,7 +44,7 @@ pub struct Form {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
     New,
-    Edit(Edited),
+    Edit(Box<Edited>),
 }
 
 /// What a form edits.

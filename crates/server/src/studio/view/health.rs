@@ -5,6 +5,7 @@ use dataflow_model::{FieldError, TestStatus};
 
 use super::{
     Shell,
+    channels::{ChannelLine, EndLine},
     list::Spark,
     parts::{Pages, ago, duration, plural, second},
     words::Status,
@@ -64,6 +65,10 @@ pub struct Health {
     pub lines: Vec<HealthLine>,
     pub pages: Pages,
     pub schedules: Vec<ScheduleLine>,
+    pub ends: Vec<EndLine>,
+    pub channels: Vec<ChannelLine>,
+    /// Whether the person decides whom to tell.
+    pub may_tell: bool,
     /// Whether the person decides how often many are tested.
     pub may_schedule: bool,
     pub tests: bool,
@@ -210,15 +215,18 @@ impl askama::filters::HtmlSafe for Chart {}
 
 const WIDTH: i64 = 720;
 const HEIGHT: i64 = 96;
+/// How far what stands for a workflow that could not connect reaches down.
+const AT_WORK: i64 = 22;
 /// A test that took next to nothing is seen, too.
 const LEAST: i64 = 3;
 
 impl Chart {
-    /// Of these, newest first; nothing where there are fewer than two.
+    /// Of these, newest first, and of when work could not connect meanwhile; nothing where there are fewer than two tests.
     #[must_use]
-    pub fn of(marks: &[Mark], now: i64) -> Option<Self> {
+    pub fn of(marks: &[Mark], at_work: &[i64], now: i64) -> Option<Self> {
         let (newest, oldest) = (marks.first()?, marks.last()?);
-        let span = newest.at.saturating_sub(oldest.at);
+        let latest = at_work.iter().copied().max().unwrap_or_default().max(newest.at);
+        let span = latest.saturating_sub(oldest.at);
         if span <= 0 {
             return None;
         }
@@ -242,8 +250,14 @@ impl Chart {
                 None => strokes.push((tone, bar)),
             }
         }
+        // Work hangs from the top, so that no test hides it.
+        let work: Vec<_> = at_work.iter().filter(|at| **at >= oldest.at).collect();
+        if !work.is_empty() {
+            let bar = |at: &&i64| format!("M{} 0v{AT_WORK}", 2 + scaled(at.saturating_sub(oldest.at), WIDTH - 4, span));
+            strokes.push(("work", work.iter().map(bar).collect()));
+        }
         // What failed is drawn last: nothing that passed in the same moment hides it.
-        strokes.sort_by_key(|(tone, _)| *tone == "bad");
+        strokes.sort_by_key(|(tone, _)| matches!(*tone, "bad" | "work"));
         let failed = marks.len() - passed.len();
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let tests = plural(count(marks.len()), "test");
@@ -253,9 +267,13 @@ impl Chart {
             (_, 0) => format!("{tests}, all failed"),
             _ => format!("{tests}, {failed} failed; half of the others {times}"),
         };
+        let label = match count(work.len()) {
+            0 => label,
+            failed => format!("{label}; {} could not connect", plural(failed, "workflow")),
+        };
         // Where all failed, no height stands for a time.
         let most = if passed.is_empty() { String::new() } else { duration(millis(slowest)) };
-        Some(Self { strokes, label, most, from: second(now, oldest.at), to: second(now, newest.at) })
+        Some(Self { strokes, label, most, from: second(now, oldest.at), to: second(now, latest) })
     }
 }
 
@@ -326,6 +344,23 @@ mod tests {
             failing: vec![failing],
             lines: vec![line("crm", Status { tone: "ok", words: "Healthy".into() })],
             pages: Pages::default(),
+            ends: vec![EndLine {
+                name: "crm".into(),
+                type_label: "PostgreSQL".into(),
+                what: "Certificate",
+                when: "in 9 days".into(),
+                on: "24 Jan 2027".into(),
+                has_ended: false,
+            }],
+            channels: vec![ChannelLine {
+                name: "oncall".into(),
+                connection: "mail".into(),
+                addresses: vec![SHARP.into()],
+                of: "What ends".into(),
+                told: "No message yet".into(),
+                problem: Some(SHARP.into()),
+            }],
+            may_tell: true,
             schedules: vec![ScheduleLine {
                 scope: "tag:finance".into(),
                 words: "Tag".into(),
@@ -405,13 +440,21 @@ mod tests {
     fn a_chart_draws_each_test_where_it_was() {
         let mark = |minutes: i64, status, took| Mark { at: NOW - minutes * 60 * SECOND, status, took_micros: Some(took) };
         let marks = [mark(0, TestStatus::Ok, 20_000), mark(5, TestStatus::Failed, 10_000_000), mark(10, TestStatus::Ok, 10_000)];
-        let chart = Chart::of(&marks, NOW).expect("a chart");
+        let chart = Chart::of(&marks, &[], NOW).expect("a chart");
         assert_eq!(chart.most, "20 ms");
         let paths: Vec<_> = chart.strokes.iter().map(|(tone, path)| (*tone, path.as_str())).collect();
         assert_eq!(paths, [("ok", "M2 96v-42M718 96v-82"), ("bad", "M360 96v-96")]);
         assert_eq!(chart.label, "3 tests, 1 failed; half of the others took up to 20 ms, the slowest 20 ms");
-        assert!(Chart::of(&marks[..1], NOW).is_none() && Chart::of(&[], NOW).is_none());
-        let dead = Chart::of(&[marks[1], mark(9, TestStatus::Failed, 1)], NOW).expect("a chart");
+        assert!(Chart::of(&marks[..1], &[], NOW).is_none() && Chart::of(&[], &[], NOW).is_none());
+        let dead = Chart::of(&[marks[1], mark(9, TestStatus::Failed, 1)], &[], NOW).expect("a chart");
         assert_eq!((dead.label.as_str(), dead.most.as_str()), ("2 tests, all failed", ""));
+        // Of work that failed, what was before the first test has no place.
+        let minutes = [20, 10, 0].map(|minutes| NOW - minutes * 60 * SECOND);
+        let at_work = Chart::of(&marks[1..], &minutes, NOW).expect("a chart");
+        assert_eq!(at_work.strokes.last(), Some(&("work", "M2 0v22M718 0v22".to_owned())));
+        assert_eq!(
+            at_work.label,
+            "2 tests, 1 failed; half of the others took up to 10 ms, the slowest 10 ms; 2 workflows could not connect"
+        );
     }
 }

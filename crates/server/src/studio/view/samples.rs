@@ -233,7 +233,7 @@ fn forms() {
     ];
     let impact = Impact { total: 9, live: 2, ..Impact::default() };
     let (name, etag, shown) = ("sales".into(), "\"id.7\"".into(), vec![notebook(), found()]);
-    let edit = form::Purpose::Edit(form::Edited { name, etag, shown, impact, test_first: Some(true) });
+    let edit = form::Purpose::Edit(Box::new(form::Edited { name, etag, shown, impact, test_first: Some(true) }));
     keep("form-edit-refused", &form_of(postgres, edit.clone(), &Values::stored(&stored(), &set, false), errors));
 
     let mut values = Values::stored(&stored(), &set, true);
@@ -460,7 +460,14 @@ fn dialogs() {
         use_instead: "warehouse".into(),
         error,
     };
-    let known = Impact { total: 11, found_only: 4, live: 1, token: Some("3b0c".into()), ..Impact::default() };
+    let known = Impact {
+        total: 11,
+        found_only: 4,
+        live: 1,
+        token: Some("3b0c".into()),
+        channels: vec![SHARP.into()],
+        ..Impact::default()
+    };
     keep("delete", &page(vec![pipeline(), notebook(), found()], known, None));
     keep("delete-unused", &page(Vec::new(), Impact::default(), Some("The name does not match.".into())));
     let workspace = delete::DeleteWorkspace {

@@ -67,6 +67,7 @@ fn noun(step: StepName) -> &'static str {
         StepName::SignIn => "sign-in",
         StepName::OpenDatabase => "the database",
         StepName::Read => "reading",
+        StepName::Send => "sending",
         StepName::SetPassword => "the new password",
     }
 }
