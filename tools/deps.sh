@@ -11,6 +11,7 @@
 #   oidc-provider     likewise from npm; the certified OpenID Connect provider that people of the tests sign in with
 #   Redis and others  Debian's, unpacked likewise, each with the libraries that it brings
 #   aiosmtpd, pyftpdlib  from PyPI into the cache of the tests; servers for mail and files
+#   chdb              likewise; ClickHouse's engine
 source "$(dirname "$0")/lib.sh"
 
 nextest_version=0.9.143
@@ -20,6 +21,8 @@ pypiserver_version=2.4.2
 aiosmtpd_version=1.4.6
 pyftpdlib_version=2.2.0
 pyopenssl_version=26.4.0
+# As in python/tests/clickhouse_server.py.
+chdb_version=26.9.0
 
 # What is unpacked into the cache of the tests: its folder there, and the Debian packages in it.
 unpacked=(
@@ -143,6 +146,14 @@ fetch_python_servers() {
   touch "$python_servers/complete"
 }
 
+# Without the packages that only its results as data frames need.
+fetch_chdb() {
+  rm -rf "$chdb"
+  python3 -m venv "$chdb"
+  "$chdb/bin/pip" install --quiet --disable-pip-version-check --no-compile --no-deps "chdb-core==$chdb_version"
+  touch "$chdb/complete"
+}
+
 # Its extra “server” brings a compiler of templates and more; what is asked of it here needs none of that.
 fetch_moto() {
   rm -rf "$moto"
@@ -172,3 +183,5 @@ python_servers=$DATAFLOW_TEST_CACHE/python-servers-$aiosmtpd_version-$pyftpdlib_
 [[ -f $python_servers/complete ]] || step "Fetching aiosmtpd $aiosmtpd_version and pyftpdlib $pyftpdlib_version" fetch_python_servers
 moto=$DATAFLOW_TEST_CACHE/moto-$moto_version
 [[ -f $moto/bin/moto_server ]] || step "Fetching moto $moto_version" fetch_moto
+chdb=$DATAFLOW_TEST_CACHE/chdb-$chdb_version
+[[ -f $chdb/complete ]] || step "Fetching chdb $chdb_version" fetch_chdb

@@ -37,7 +37,7 @@ test_python() {
   [[ -x $venv/bin/pytest ]] || "$2" -m venv --clear "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check --no-compile --upgrade "${wheel}[test]" "SQLAlchemy==$1.*"
   "$venv/bin/pip" install --quiet --disable-pip-version-check --no-compile --force-reinstall --no-deps "$wheel"
-  "$venv/bin/pip" freeze | grep -Ei '^(sqlalchemy|psycopg|pymysql|mysqlclient|asyncpg|aiomysql|aiosqlite)' | paste -s -d ' '
+  "$venv/bin/pip" freeze | grep -Ei '^(sqlalchemy|psycopg|pymysql|mysqlclient|asyncpg|aiomysql|aiosqlite|clickhouse|duckdb|trino)' | paste -s -d ' '
   # From another folder, so that the installed package is tested and not the one in the sources.
   (
     cd python/tests || exit

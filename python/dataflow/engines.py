@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Callable
 from sqlalchemy import create_engine, event, exc
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.util import await_only
 
 from dataflow import deadline, drivers, fork
-from dataflow.drivers.base import CONNECT_TIMEOUT, Driver, Machine
+from dataflow.drivers.base import CONNECT_TIMEOUT, Abandons, Driver, Machine
 from dataflow.errors import DataflowError, DriverUnsafe, ServerUnavailable, UnsupportedConnection
 from dataflow.export import address
-from dataflow.scrub import scrub
+from dataflow.scrub import operational_error, scrub
 from dataflow.source import Source
 from dataflow.tls import Material
 
@@ -57,7 +58,7 @@ class _Follower:
         self._source = source
         self._driver = driver
         self._dialect = credentials.dialect
-        self._machine = Machine(Material(_CERTIFICATES), source.sqlite_folder)
+        self._machine = Machine(Material(_CERTIFICATES), source.sqlite_folder, self._renew)
 
     def follow(self, engine: Engine) -> None:
         """Begins to listen."""
@@ -108,7 +109,9 @@ class _Follower:
             given = self._driver.arguments(credentials, self._machine)
             connection = self._connect(dialect, positional, {**kept, **given}, limit)
         except deadline.TooSlow:
-            return None, dialect.loaded_dbapi.OperationalError(f"connecting took longer than {limit} s")
+            if isinstance(self._driver, Abandons):
+                self._driver.abandon(given)
+            return None, operational_error(dialect.loaded_dbapi, f"connecting took longer than {limit} s")
         except BaseException as error:
             # Whatever it is, its traceback leads through frames that know the password; an interrupt's too.
             return None, scrub(error, dialect.loaded_dbapi, credentials.expose_text("password") or "")
@@ -120,7 +123,7 @@ class _Follower:
         if self._driver.is_async:
             # Its loop's thread goes on to other tasks meanwhile, and a child has no use for the loop.
             return self._driver.connect(dialect, positional, arguments)
-        if not self._driver.has_socket:
+        if not self._driver.is_remote:
             with fork.no_fork():
                 return self._driver.connect(dialect, positional, arguments)
         return deadline.within(limit + deadline.GRACE, lambda: self._driver.connect(dialect, positional, arguments))
@@ -152,6 +155,14 @@ class _Follower:
     def _current(self) -> Credentials:
         return self._same_dialect(self._source.fresh() or self._wait_for(self._source.credentials))
 
+    def _renew(self, refused: str) -> Credentials | None:
+        """For a driver whose pooled connection was refused: what the name stands for now, if it is something else."""
+        try:
+            again = self._wait_for(self._source.refresh)
+        except DataflowError:
+            return None
+        return again if again.fingerprint != refused and again.dialect == self._dialect else None
+
     def _wait_for(self, ask: Callable[[], Credentials]) -> Credentials:
         """Asks the server; not on the event loop, whose other tasks would stand still meanwhile."""
         if not self._driver.is_async:
@@ -179,7 +190,8 @@ class NamedEngine:
     """The engine of a name, and its sessions."""
 
     def __init__(self, source: Source, driver: Driver, credentials: Credentials) -> None:
-        self.engine = create_engine(_url(driver, credentials), **_POOL)
+        # Named, since dialects of files choose another one by the look of the name.
+        self.engine = create_engine(_url(driver, credentials), poolclass=QueuePool, **_POOL)
         _Follower(source, driver, credentials).follow(self.engine)
 
     def session(self) -> Session:

@@ -9,8 +9,7 @@ from sqlalchemy.engine import URL
 
 from dataflow import drivers
 from dataflow._native import Credentials
-from dataflow.drivers import sqlite
-from dataflow.drivers.base import Machine
+from dataflow.drivers.base import Machine, PlacesItself
 from dataflow.source import Source
 from dataflow.tls import Material, mode
 
@@ -30,11 +29,11 @@ def url(source: Source) -> URL:
         return _plain_url(credentials)
     driver = drivers.choose(credentials, is_async=False)
     machine = Machine(_material, source.sqlite_folder)
-    query = driver.url_query(credentials, machine)
-    if credentials.dialect == "sqlite":
-        return URL.create(driver.name, database=f"file:{sqlite.path(credentials, machine)}", query=query)
+    place = address(credentials)
+    if isinstance(driver, PlacesItself):
+        place.update(driver.url_place(credentials, machine))
     password = driver.url_password(credentials) or None
-    return URL.create(driver.name, query=query, **address(credentials), password=password)
+    return URL.create(driver.name, query=driver.url_query(credentials, machine), **place, password=password)
 
 
 def _plain_url(credentials: Credentials) -> URL:

@@ -43,6 +43,7 @@ def record_socket(driver_connection: Any) -> int | None:
 _WAYS: tuple[Callable[[Any], Any], ...] = (
     lambda connection: connection.fileno(),
     lambda connection: connection._sock.fileno(),
+    lambda connection: connection.sock.fileno(),
     lambda connection: connection._transport.get_extra_info("socket").fileno(),
     lambda connection: connection._writer.get_extra_info("socket").fileno(),
 )

@@ -6,6 +6,7 @@ Frames of a failed connect hold it as a local variable, where Sentry, rich and `
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 _WRAPPED = ("orig", "driver_exception", "original_exception")
@@ -14,9 +15,15 @@ _SHORTEST = 4
 """A shorter password cannot be cut out without leaving holes that tell it."""
 
 
+def operational_error(dbapi: Any, words: str) -> Exception:
+    """An error of the driver's own kind. Some know no kinds."""
+    made: Exception = getattr(dbapi, "OperationalError", dbapi.Error)(words)
+    return made
+
+
 def scrub(error: BaseException, dbapi: Any, password: str) -> BaseException:
     """The error to raise instead, outside of the `except` block in which it was caught."""
-    clean = dbapi.OperationalError("the driver cannot send this password") if isinstance(error, UnicodeError) else error
+    clean = operational_error(dbapi, "the driver cannot send this password") if isinstance(error, UnicodeError) else error
     chain: list[BaseException] = []
     todo: list[Any] = [clean, error]
     while todo:
@@ -38,13 +45,38 @@ def scrub(error: BaseException, dbapi: Any, password: str) -> BaseException:
     return clean
 
 
+def forget_frames(error: BaseException) -> BaseException:
+    """The same error, and what is behind it, without the frames that it came through."""
+    seen: set[int] = set()
+    todo: list[BaseException | None] = [error]
+    while todo:
+        each = todo.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        each.__traceback__ = None
+        todo += [each.__cause__, each.__context__]
+    return error
+
+
 def _withhold(error: BaseException, password: str) -> None:
     """Cuts the password out of the error's words: its arguments, and what asyncpg keeps beside them."""
 
     def clean(said: Any) -> Any:
-        return said.replace(password, "(withheld)") if isinstance(said, str) else said
+        if isinstance(said, str):
+            for form in forms:
+                said = said.replace(form, "(withheld)")
+        return said
+
+    forms = [password, *_encoded(password)]
 
     error.args = tuple(clean(each) for each in error.args)
     for name, said in list(getattr(error, "__dict__", {}).items()):
-        if isinstance(said, str) and password in said:
+        if isinstance(said, str) and clean(said) != said:
             setattr(error, name, clean(said))
+
+
+def _encoded(password: str) -> list[str]:
+    """What base64 makes of it, wherever it begins: so it stands in the header that signs in over HTTP."""
+    forms = [b64encode(b"x" * shift + password.encode(errors="replace")).decode()[4:-4] for shift in range(3)]
+    return [form for form in forms if len(form) >= _SHORTEST]

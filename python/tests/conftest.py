@@ -14,9 +14,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import dataflow as package
+import over_http
+from clickhouse_server import ClickHouse
 from dataflow import drivers
 from dataflow.drivers.base import Driver
 from fake_dataflow import TOKEN, FakeDataflow
+from fake_trino import FakeTrino
 from mysql_servers import MariaDB, MySQL
 from postgres_server import Postgres
 from pretend import Place, forget
@@ -124,6 +127,47 @@ def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
 @pytest.fixture(scope="session")
 def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQL]:
     yield from _running(MySQL, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
+    started = ClickHouse(tmp_path_factory.mktemp("server") / "own")
+    yield started
+    started.end()
+
+
+@pytest.fixture
+def trino(tmp_path: Path) -> Iterator[FakeTrino]:
+    fake = FakeTrino(tmp_path / "trino")
+    yield fake
+    fake.close()
+
+
+@pytest.fixture(params=["clickhouse", "trino"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each type whose driver speaks HTTP."""
+    return str(request.param)
+
+
+@pytest.fixture
+def service(request: pytest.FixtureRequest, kind: str) -> ClickHouse | FakeTrino:
+    """A server of that kind, on which the user has the password “first”."""
+    started: ClickHouse | FakeTrino = request.getfixturevalue(kind)
+    started.set_password(over_http.USER, "first")
+    return started
+
+
+@pytest.fixture
+def shop(server: FakeDataflow, kind: str, service: ClickHouse | FakeTrino) -> None:
+    """The connection “shop” to it."""
+    server.put("shop", kind, **service.fields(over_http.USER, "first"))
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[over_http.Elsewhere]:
+    started = over_http.Elsewhere()
+    yield started
+    started.close()
 
 
 _Kind = TypeVar("_Kind", bound=Server)

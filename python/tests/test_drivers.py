@@ -25,7 +25,7 @@ class Hiding:
 sys.meta_path[:] = map(Hiding, sys.meta_path)
 # SQLAlchemy 2.0 imports greenlet at once, so it comes after the hiding.
 from sqlalchemy import text
-from dataflow import Dataflow, DriverMissing
+from dataflow import Dataflow, DriverMissing, UnsupportedConnection
 
 async def use_async(name):
     engine = Dataflow().connection(name, "async_engine")
@@ -41,7 +41,7 @@ def use(name):
 
 try:
     engine = asyncio.run(use_async({name!r})) if {is_async} else use({name!r})
-except DriverMissing as missing:
+except (DriverMissing, UnsupportedConnection) as missing:
     print(missing)
 else:
     print(engine.dialect.driver)
@@ -86,9 +86,19 @@ def test_what_is_for_asyncio_need_not_be_there(opened):
         ("postgres", True, {"asyncpg"}, "postgresql", "dataflow-connections[asyncpg]"),
         ("mariadb", True, {"aiomysql"}, "mysql", "dataflow-connections[aiomysql]"),
         ("sqlite", True, {"greenlet"}, "sqlite", "dataflow-connections[aiosqlite]"),
+        ("clickhouse", False, {"clickhouse_connect"}, "clickhousedb", "dataflow-connections[clickhouse]"),
+        ("duckdb", False, {"duckdb"}, "duckdb", "dataflow-connections[duckdb]"),
+        ("duckdb", False, {"duckdb_sqlalchemy"}, "duckdb", "dataflow-connections[duckdb]"),
+        ("trino", False, {"trino"}, "trino", "dataflow-connections[trino]"),
     ],
 )
 def test_where_none_is_installed_the_error_says_what_installs_one(opened, kind, is_async, hidden, dialect, wanted):
     how = " asynchronously" if is_async else ""
     said = opened(hidden, is_async, kind, host="db.example.org", database="shop.db", username="ann", password="first")
     assert said == f"What opens {dialect}{how} is not installed. Run: pip install '{wanted}'"
+
+
+@pytest.mark.parametrize(("kind", "dialect"), [("clickhouse", "clickhousedb"), ("duckdb", "duckdb"), ("trino", "trino")])
+def test_what_has_no_driver_for_asyncio_says_so(opened, kind, dialect):
+    said = opened(set(), True, kind, host="db.example.org", database="shop.db", username="ann", password="first")
+    assert said == f'This version of the SDK has no async driver for {dialect}. Use mode="engine".'

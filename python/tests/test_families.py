@@ -10,7 +10,12 @@ from dataflow import Dataflow
 from using import first_row_async
 
 USER = "families"
-OTHERS = {"sqlite": "test_life_cycle.py"}
+OTHERS = {
+    "clickhouse": "test_over_http.py",
+    "duckdb": "test_duckdb.py",
+    "sqlite": "test_life_cycle.py",
+    "trino": "test_over_http.py",
+}
 """Types of no family that SQLAlchemy opens, and where the SDK's opening of them is tested."""
 
 

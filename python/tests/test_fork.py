@@ -20,9 +20,14 @@ from dataflow.drivers import sqlite
 CHILDREN = 8
 
 
-@pytest.fixture(params=["psycopg", "psycopg2", "pymysql", "mysqlclient"])
+@pytest.fixture(params=["psycopg", "psycopg2", "pymysql", "mysqlclient", "clickhouse", "trino"])
 def name(request, server, only_driver):
     only_driver(request.param)
+    if request.param in ("clickhouse", "trino"):
+        service = request.getfixturevalue(request.param)
+        service.set_password("forked", "first")
+        server.put("forked", request.param, **service.fields("forked", "first"))
+        return "forked"
     is_postgres = request.param.startswith("psycopg")
     database = request.getfixturevalue("postgres" if is_postgres else "mariadb")
     database.set_password("forked", "first")

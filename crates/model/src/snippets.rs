@@ -40,7 +40,10 @@ pub fn snippets(kind: &ConnectionType, workspace: &WorkspaceName, name: &Connect
             label: "polars",
             text: frame(&open, name, "import polars as pl", "pl.read_database(\"SELECT 1 AS one\", engine)"),
         });
-        all.push(Snippet { id: "url", label: "SQLAlchemy URL", text: sqlalchemy_url(dialect, public) });
+        // Of these a URL as short as this one means HTTP without TLS: a password that is typed into it would go in the clear.
+        if !matches!(dialect, "clickhousedb" | "trino") {
+            all.push(Snippet { id: "url", label: "SQLAlchemy URL", text: sqlalchemy_url(dialect, public) });
+        }
     } else {
         all.push(Snippet { id: "python", label: "Python", text: values(&open, name) });
     }
@@ -132,6 +135,18 @@ mod tests {
         let all = all("elasticsearch", "default", &[("host", is("search.internal"))]);
         assert_eq!(all.iter().map(|snippet| snippet.id).collect::<Vec<_>>(), ["python", "shell"]);
         assert!(text(&all, "python").contains("Dataflow().connection(\"sales.eu-1\", mode=\"dict\")"));
+    }
+
+    #[test]
+    fn what_goes_over_http_has_no_url_to_type_a_password_into() {
+        for kind in ["clickhouse", "trino"] {
+            let all = all(kind, "default", &[("host", is("db.internal"))]);
+            assert_eq!(
+                all.iter().map(|snippet| snippet.id).collect::<Vec<_>>(),
+                ["python", "pandas", "polars", "shell"],
+                "{kind}"
+            );
+        }
     }
 
     #[test]

@@ -26,6 +26,12 @@ _SYNC: dict[str, tuple[_Choice, ...]] = {
     "cockroachdb": (_Choice("sqlalchemy_cockroachdb psycopg", "cockroachdb", "cockroachdb"),),
     "mysql": (_Choice("MySQLdb", "mysqlclient", "mysqlclient"), _Choice("pymysql", "pymysql", None)),
     "sqlite": (_Choice("sqlite3", "sqlite", None),),
+    "duckdb": (
+        _Choice("duckdb duckdb_sqlalchemy", "duckdb", "duckdb"),
+        _Choice("duckdb duckdb_engine", "duckdb", "duckdb"),
+    ),
+    "clickhousedb": (_Choice("clickhouse_connect", "clickhouse", "clickhouse"),),
+    "trino": (_Choice("trino requests", "trino", "trino"),),
 }
 _ASYNC: dict[str, tuple[_Choice, ...]] = {
     "postgresql": (_Choice("asyncpg", "asyncpg", "asyncpg"),),
@@ -34,7 +40,7 @@ _ASYNC: dict[str, tuple[_Choice, ...]] = {
     "sqlite": (_Choice("aiosqlite", "aiosqlite", "aiosqlite"),),
 }
 
-# By connector: what opens a type that no driver here does.
+# By connector: what opens a type that no driver here does, or of which an older server names no dialect.
 _LIBRARIES = {
     "athena": "pyathena",
     "aws": "boto3",
@@ -93,8 +99,9 @@ def choose(credentials: Credentials, *, is_async: bool) -> Driver:
 def _installed(dialect: str, is_async: bool) -> tuple[Driver, ...]:
     choices = (_ASYNC if is_async else _SYNC).get(dialect, ())
     if not choices:
+        otherwise = "engine" if is_async and dialect in _SYNC else "dict"
         raise UnsupportedConnection(
-            f'This version of the SDK has no {"async " if is_async else ""}driver for {dialect}. Use mode="dict".'
+            f'This version of the SDK has no {"async " if is_async else ""}driver for {dialect}. Use mode="{otherwise}".'
         )
     found = tuple(_load(choice) for choice in choices if _is_installed(choice, is_async))
     if not found:

@@ -19,6 +19,7 @@ class AioMySQL:
     name = "mysql+aiomysql"
     is_async = True
     has_socket = True
+    is_remote = True
 
     def refusal(self, credentials: Credentials) -> str | None:  # noqa: ARG002
         """See `Driver`. There is none."""

@@ -20,6 +20,7 @@ class Asyncpg:
     name = "postgresql+asyncpg"
     is_async = True
     has_socket = True
+    is_remote = True
 
     def refusal(self, credentials: Credentials) -> str | None:  # noqa: ARG002
         """See `Driver`. There is none."""

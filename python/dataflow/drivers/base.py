@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Callable, NamedTuple, Optional, Protocol, runtime_checkable
 
 from dataflow._native import Credentials
 from dataflow.tls import Material
@@ -18,6 +18,9 @@ class Machine(NamedTuple):
 
     material: Material
     sqlite_folder: Path | None
+    renew: Optional[Callable[[str], Optional[Credentials]]] = None  # noqa: UP045 - read by Python 3.9, too
+    """For a driver that signs in with each request: what the name stands for now, if that is not of the fingerprint any more that
+    was refused."""
 
 
 class Driver(Protocol):
@@ -27,7 +30,9 @@ class Driver(Protocol):
     """SQLAlchemy's `dialect+driver`."""
     is_async: bool
     has_socket: bool
-    """Whether a connection is a socket, which can break while it lies in the pool."""
+    """Whether a connection is a socket, which can break while it lies in the pool. One over HTTP opens another by itself."""
+    is_remote: bool
+    """Whether connecting asks somebody else, who may take long."""
 
     def refusal(self, credentials: Credentials) -> str | None:
         """Why this driver must not open the connection; `None` if it may."""
@@ -43,6 +48,22 @@ class Driver(Protocol):
 
     def url_query(self, credentials: Credentials, machine: Machine) -> dict[str, str]:
         """What a URL must say beside host, user and database so that it connects as the engine does, as far as it can."""
+
+
+@runtime_checkable
+class Abandons(Protocol):
+    """A driver that can break off an attempt to connect that takes too long. The others leave it to itself."""
+
+    def abandon(self, arguments: Mapping[str, Any]) -> None:
+        """Ends the attempt that was given these arguments."""
+
+
+@runtime_checkable
+class PlacesItself(Protocol):
+    """A driver whose URL names the place in another way than host, port, user and database."""
+
+    def url_place(self, credentials: Credentials, machine: Machine) -> dict[str, Any]:
+        """What of the place the URL has otherwise."""
 
 
 def text(credentials: Credentials, path: str) -> str:

@@ -21,6 +21,7 @@ class MySQLClient:
     name = "mysql+mysqldb"
     is_async = False
     has_socket = True
+    is_remote = True
 
     def refusal(self, credentials: Credentials) -> str | None:
         """See `Driver`."""

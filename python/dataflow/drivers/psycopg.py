@@ -16,6 +16,7 @@ class Psycopg:
     name = "postgresql+psycopg"
     is_async = False
     has_socket = True
+    is_remote = True
 
     def refusal(self, credentials: Credentials) -> str | None:
         """See `Driver`."""

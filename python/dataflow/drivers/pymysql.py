@@ -19,6 +19,7 @@ class PyMySQL:
     name = "mysql+pymysql"
     is_async = False
     has_socket = True
+    is_remote = True
 
     def refusal(self, credentials: Credentials) -> str | None:  # noqa: ARG002
         """See `Driver`. There is none."""

@@ -18,6 +18,7 @@ class SQLite:
     name = "sqlite+pysqlite"
     is_async = False
     has_socket = False
+    is_remote = False
 
     def refusal(self, credentials: Credentials) -> str | None:  # noqa: ARG002
         """See `Driver`. There is none."""
@@ -55,22 +56,26 @@ class SQLite:
         """See `Driver`."""
         return {"mode": "rw", "uri": "true"}
 
+    def url_place(self, credentials: Credentials, machine: Machine) -> dict[str, Any]:
+        """See `PlacesItself`."""
+        return {"database": f"file:{path(credentials, machine)}"}
 
-def path(credentials: Credentials, machine: Machine) -> str:
-    """The file's whole path on this machine."""
+
+def path(credentials: Credentials, machine: Machine, product: str = "SQLite") -> str:
+    """The file's whole path on this machine. The folder is one for all that keep a database in a file."""
     if machine.sqlite_folder is None:
         raise InvalidConfiguration(
-            f"“{credentials.name}” is a SQLite file, and this machine names no folder for SQLite files. Set DATAFLOW_SQLITE_DIR "
-            "to the folder that holds it."
+            f"“{credentials.name}” is a {product} file, and this machine names no folder for such files. Set "
+            "DATAFLOW_SQLITE_DIR to the folder that holds it."
         )
     folder = os.path.realpath(machine.sqlite_folder)
     found = os.path.realpath(os.path.join(folder, text(credentials, "database")))
     if os.path.commonpath([folder, found]) != folder:
-        raise InvalidConfiguration(f"“{credentials.name}” names a file outside of this machine's folder for SQLite files.")
+        raise InvalidConfiguration(f"“{credentials.name}” names a file outside of this machine's folder for such files.")
     if not os.path.isfile(found):
         raise DatabaseFileMissing(
-            f"“{credentials.name}” is the SQLite file “{text(credentials, 'database')}”, and {folder} on this machine has none "
-            "of that name: it lives elsewhere. Run the program where the file is, or copy it there."
+            f"“{credentials.name}” is the {product} file “{text(credentials, 'database')}”, and {folder} on this machine has "
+            "none of that name: it lives elsewhere. Run the program where the file is, or copy it there."
         )
     return found
 
