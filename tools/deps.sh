@@ -12,6 +12,7 @@
 #   Redis and others  Debian's, unpacked likewise, each with the libraries that it brings
 #   aiosmtpd, pyftpdlib  from PyPI into the cache of the tests; servers for mail and files
 #   chdb              likewise; ClickHouse's engine
+#   PyMongo and others   likewise; clients that the fakes of MongoDB, Cassandra and Kafka are tried with
 source "$(dirname "$0")/lib.sh"
 
 nextest_version=0.9.143
@@ -23,6 +24,9 @@ pyftpdlib_version=2.2.0
 pyopenssl_version=26.4.0
 # As in python/tests/clickhouse_server.py.
 chdb_version=26.9.0
+pymongo_version=4.20.1
+cassandra_driver_version=3.30.1
+kafka_python_version=3.0.12
 
 # What is unpacked into the cache of the tests: its folder there, and the Debian packages in it.
 unpacked=(
@@ -154,6 +158,14 @@ fetch_chdb() {
   touch "$chdb/complete"
 }
 
+fetch_wire_clients() {
+  rm -rf "$wire_clients"
+  python3 -m venv "$wire_clients"
+  "$wire_clients/bin/pip" install --quiet --disable-pip-version-check \
+    "pymongo==$pymongo_version" "cassandra-driver==$cassandra_driver_version" "kafka-python==$kafka_python_version"
+  touch "$wire_clients/complete"
+}
+
 # Its extra “server” brings a compiler of templates and more; what is asked of it here needs none of that.
 fetch_moto() {
   rm -rf "$moto"
@@ -185,3 +197,5 @@ moto=$DATAFLOW_TEST_CACHE/moto-$moto_version
 [[ -f $moto/bin/moto_server ]] || step "Fetching moto $moto_version" fetch_moto
 chdb=$DATAFLOW_TEST_CACHE/chdb-$chdb_version
 [[ -f $chdb/complete ]] || step "Fetching chdb $chdb_version" fetch_chdb
+wire_clients=$DATAFLOW_TEST_CACHE/wire-clients-$pymongo_version-$cassandra_driver_version-$kafka_python_version
+[[ -f $wire_clients/complete ]] || step "Fetching PyMongo $pymongo_version and other clients" fetch_wire_clients

@@ -19,6 +19,7 @@ pub mod environment;
 pub mod fake_oidc;
 pub mod fake_services;
 pub mod fake_transit;
+pub mod fake_wires;
 pub mod folder;
 pub mod http;
 pub mod machine;

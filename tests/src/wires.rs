@@ -35,6 +35,28 @@ pub const ON_REQUEST: &str = "request";
 /// A door that lets everybody in, without TLS.
 pub const OPEN: &str = "open";
 
+/// Ways in.
+pub trait Doors {
+    fn port(&self, door: &str) -> u16;
+    fn has(&self, door: &str) -> bool;
+    /// Who made the certificates, in PEM form.
+    fn authority(&self) -> &str;
+}
+
+impl Doors for Wires {
+    fn port(&self, door: &str) -> u16 {
+        self.port(door)
+    }
+
+    fn has(&self, door: &str) -> bool {
+        self.has(door)
+    }
+
+    fn authority(&self) -> &str {
+        self.authority()
+    }
+}
+
 /// A running server, or several of one product.
 #[derive(Debug)]
 pub struct Wires {

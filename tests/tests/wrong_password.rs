@@ -10,6 +10,7 @@ use std::{any::Any, path::Path, process::Command};
 use dataflow_model::{Catalogue, ConnectionType, catalogue::Tested};
 use dataflow_tests::{
     fake_services::{self as fakes, Answers, Door, FakeService, PASSWORD, ServiceCase, USER, service_case},
+    fake_wires::{self, FakeCassandra, FakeWires, Twist},
     folder::TempDir,
     http::Answer,
     mariadb::MariaDb,
@@ -19,7 +20,7 @@ use dataflow_tests::{
     real_services::{GitHost, RealService},
     server::{TestServer, TestServerOptions},
     tls::{Authority, ServerTls, Shape},
-    wires::{self, Wires},
+    wires::{self, Doors as _, Wires},
 };
 use serde_json::{Value, json};
 
@@ -86,7 +87,10 @@ const CASES: &[(&str, Start)] = &[
     ("package_index", |_| real(RealService::package_index(true), "pypiserver 2.4", &[("extra.path", "/simple")])),
     ("ftp", |_| wired(wires::pyftpdlib(), Server::Real("pyftpdlib 2.2"), USER)),
     ("imap", |_| wired(wires::dovecot(), Server::Silent("Dovecot 2.3"), USER)),
+    ("cassandra", |_| faked(fake_wires::cassandra(FakeCassandra::Cassandra))),
+    ("kafka", |_| faked(fake_wires::kafka(Twist::None))),
     ("ldap", |_| wired(wires::openldap(), Server::Silent("OpenLDAP 2.5"), wires::ADMIN)),
+    ("mongo", |_| faked(fake_wires::mongo(Twist::None))),
     ("mqtt", |_| wired(wires::mosquitto(), Server::Silent("Mosquitto 2.0"), USER)),
     ("nats", |_| wired(wires::nats(), Server::Real("NATS 2.9"), USER)),
     ("rabbitmq", |_| wired(wires::rabbitmq(), Server::Real("RabbitMQ 3.10"), USER)),
@@ -161,6 +165,12 @@ fn real(service: RealService, says: &'static str, fields: &[(&str, &str)]) -> Ca
 fn wired(service: Wires, server: Server, user: &str) -> Case {
     let fields = json!({"host": "127.0.0.1", "port": service.port(wires::PLAIN), "username": user});
     Case::of(fields, server, Box::new(service))
+}
+
+/// The fake of one that speaks a protocol of its own, on this machine and in clear.
+fn faked(service: FakeWires) -> Case {
+    let fields = json!({"host": "127.0.0.1", "port": service.port(wires::PLAIN), "username": USER});
+    Case::of(fields, Server::Fake, Box::new(service))
 }
 
 fn unproven(case: Case) -> Case {

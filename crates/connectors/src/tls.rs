@@ -144,6 +144,13 @@ fn server_name(host: &str, mode: TlsMode) -> Result<ServerName<'static>, TestErr
     }
 }
 
+/// Bytes that nobody can foretell.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], TestError> {
+    let mut bytes = [0; N];
+    provider().secure_random.fill(&mut bytes).map_err(|_| causes::test_broken("there are no random numbers"))?;
+    Ok(bytes)
+}
+
 /// The one provider of cryptography.
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())

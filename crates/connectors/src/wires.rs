@@ -6,26 +6,34 @@
 
 mod amqp;
 mod ber;
+mod bson;
+mod cassandra;
 mod ftp;
 #[cfg(test)]
 mod fuzz;
 mod imap;
+mod kafka;
 mod ldap;
 mod link;
 mod mail;
+mod mongo;
 mod mqtt;
 mod nats;
 mod redis;
 mod replies;
+mod scram;
 mod smtp;
 mod talk;
 
 use crate::{Target, tls::TlsSettings};
 use talk::Wired;
 
+pub(crate) static CASSANDRA: Wired<cassandra::Cassandra> = Wired::new();
 pub(crate) static FTP: Wired<ftp::Ftp> = Wired::new();
 pub(crate) static IMAP: Wired<imap::Imap> = Wired::new();
+pub(crate) static KAFKA: Wired<kafka::Kafka> = Wired::new();
 pub(crate) static LDAP: Wired<ldap::Ldap> = Wired::new();
+pub(crate) static MONGO: Wired<mongo::Mongo> = Wired::new();
 pub(crate) static MQTT: Wired<mqtt::Mqtt> = Wired::new();
 pub(crate) static NATS: Wired<nats::Nats> = Wired::new();
 pub(crate) static RABBITMQ: Wired<amqp::Amqp> = Wired::new();

@@ -21,7 +21,7 @@ use futures_util::future::join_all;
 
 use crate::common::{is_refused, line, speaks_first};
 
-pub const ALL: [&str; 8] = ["redis", "smtp", "imap", "ftp", "nats", "mqtt", "ldap", "rabbitmq"];
+pub const ALL: [&str; 11] = ["redis", "smtp", "imap", "ftp", "nats", "mqtt", "ldap", "rabbitmq", "mongo", "cassandra", "kafka"];
 
 fn to(connector: &'static str, server: &Scripted) -> Connection {
     Connection::new(connector, server.port()).user(USER, PASSWORD)
@@ -204,6 +204,12 @@ fn endless() -> Vec<(&'static str, &'static [u8], Vec<u8>)> {
         ("rabbitmq", b"\x01\0\0\x7f\xff\xff\xff", filler()),
         // Heartbeats.
         ("rabbitmq", b"", b"\x08\0\0\0\0\0\0\xce".to_vec()),
+        ("mongo", b"\xff\xff\xff\x7f", filler()),
+        ("mongo", b"\0\x80\0\0\x01\0\0\0\x01\0\0\0\xdd\x07\0\0", filler()),
+        ("cassandra", b"\x84\0\0\0\x06\x7f\xff\xff\xff", filler()),
+        ("cassandra", b"\x84\0\0\0\x06\0\0\x80\0", filler()),
+        ("kafka", b"\x7f\xff\xff\xff", filler()),
+        ("kafka", b"\0\0\x80\0dflw\0\0\xff\xff\xff\xff", filler()),
         ("nats", b"INFO {\"version\":\"", filler()),
         ("nats", b"INFO {}\r\n", b"+OK\r\n".to_vec()),
         ("smtp", b"220-", filler()),

@@ -1,4 +1,4 @@
-//! Services that speak a protocol of their own over a socket, each against a real server, and against servers that are not what they should be.
+//! Services that speak a protocol of their own over a socket, each against a real server, or else a fake of it, and against servers that are not what they should be.
 
 mod brokers;
 mod catchers;
@@ -6,5 +6,6 @@ mod common;
 mod directory;
 mod hostile;
 mod mail_and_files;
+mod nosql;
 mod redis;
 mod words;

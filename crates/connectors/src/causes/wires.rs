@@ -63,6 +63,35 @@ pub fn sign_in_not_understood() -> TestError {
     )
 }
 
+/// As [`super::too_many_rounds`], where they are so few that who hears the answer could try passwords against it.
+pub fn too_few_rounds(rounds: u64, fewest: u64) -> TestError {
+    because(
+        Cause::InsecureAuthenticationRefused,
+        format!("The server asks to hash the password only {rounds} times; {fewest} are the least that is answered."),
+        "Raise the server's SCRAM iterations and set the password anew. If you did not lower them, the server may be hostile: check the host.",
+    )
+}
+
+/// The server keeps the password in a form that is not taken here.
+pub fn older_scram(username: &str) -> TestError {
+    at(
+        "username",
+        Cause::ProtocolTooOld,
+        format!("The server does not let “{username}” sign in by SCRAM-SHA-256, and older ways are not supported here."),
+        "Set the user's password anew at the server, with SCRAM-SHA-256 among the user's mechanisms, or use another user.",
+    )
+}
+
+/// `offered` is scrubbed.
+pub fn mechanism_not_offered(field: &str, name: &str, offered: &str) -> TestError {
+    let hint = if offered.is_empty() {
+        "Ask the broker's administrator for a sign-in with a password.".to_owned()
+    } else {
+        format!("It takes {offered}: choose one of these, or use the port that is meant for {name}.")
+    };
+    at(field, Cause::InvalidSettings, format!("The broker takes no sign-in by {name} on this port."), hint)
+}
+
 /// What [`super::credentials_refused`] says, of the user that every RabbitMQ begins with.
 pub fn guest_refused() -> TestError {
     let hint = "Type the password again. RabbitMQ lets “guest” in from its own machine only (loopback_users), and says the same to it from elsewhere: use another user there.";

@@ -10,7 +10,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// As many as tell one protocol from another.
-const KEPT: usize = 8;
+const KEPT: usize = 16;
 
 /// The first bytes that came.
 #[derive(Debug, Clone, Default)]

@@ -11,10 +11,14 @@ use tokio::{
 
 use super::{
     amqp::Amqp,
+    bson::Draft,
+    cassandra::Cassandra,
     ftp::Ftp,
     imap::Imap,
+    kafka::Kafka,
     ldap::Ldap,
     link::Link,
+    mongo::Mongo,
     mqtt::Mqtt,
     nats::Nats,
     redis::Redis,
@@ -40,12 +44,23 @@ fn target(database: Option<FieldValue>) -> Target {
     Target { public, secrets, ..Target::default() }
 }
 
+/// The same of nobody: what somebody is answered in SCRAM cannot be told beforehand.
+async fn converse_as_nobody<T: Talk>(said: &[u8], database: Option<FieldValue>) -> Result<Option<String>, TestError> {
+    let mut target = target(database);
+    target.public.0.remove("username");
+    target.secrets = SecretFields::default();
+    converse_with::<T>(said, &target).await
+}
+
 async fn converse<T: Talk>(said: &[u8], database: Option<FieldValue>) -> Result<Option<String>, TestError> {
-    let target = target(database);
+    converse_with::<T>(said, &target(database)).await
+}
+
+async fn converse_with<T: Talk>(said: &[u8], target: &Target) -> Result<Option<String>, TestError> {
     let policy = DialPolicy { allow_loopback: true, ..DialPolicy::default() };
     let dialer = Dialer::new(policy, Instant::now(), SystemRoots::unread());
     let place = Link::place_of(&dialer, T::PROTOCOL);
-    let mut wire = Link::over(Box::new(join(Cursor::new(said.to_vec()), sink())), &target, place);
+    let mut wire = Link::over(Box::new(join(Cursor::new(said.to_vec()), sink())), target, place);
     wire.step = StepName::SignIn;
     let mut talk = T::default();
     enter(&mut talk, &mut wire).await?;
@@ -67,7 +82,8 @@ async fn ask<T: Talk>(said: &[u8]) -> Result<Option<String>, TestError> {
 
 async fn play(bytes: &[u8]) -> Result<Option<String>, TestError> {
     let (kind, said) = bytes.split_first().unwrap_or((&0, &[]));
-    match kind % 12 {
+    let sales = || Some(FieldValue::Text("sales".to_owned()));
+    match kind % 17 {
         0 => converse::<Redis>(said, Some(FieldValue::Integer(3))).await,
         1 => converse::<Smtp>(said, None).await,
         2 => converse::<Imap>(said, None).await,
@@ -79,7 +95,12 @@ async fn play(bytes: &[u8]) -> Result<Option<String>, TestError> {
         8 => ask::<Smtp>(said).await,
         9 => ask::<Imap>(said).await,
         10 => ask::<Ftp>(said).await,
-        _ => ask::<Ldap>(said).await,
+        11 => ask::<Ldap>(said).await,
+        12 => converse_as_nobody::<Mongo>(said, sales()).await,
+        13 => converse::<Mongo>(said, sales()).await,
+        14 => converse::<Cassandra>(said, sales()).await,
+        15 => converse_as_nobody::<Kafka>(said, None).await,
+        _ => converse::<Kafka>(said, None).await,
     }
 }
 
@@ -87,6 +108,36 @@ fn frame(channel: u8, method: &[u8]) -> Vec<u8> {
     let length = u8::try_from(method.len()).expect("short");
     [&[1, 0, channel, 0, 0, 0, length][..], method, &[0xce]].concat()
 }
+
+/// Messages of MongoDB, each to the next question.
+fn of_mongo(documents: impl IntoIterator<Item = Draft>) -> Vec<u8> {
+    let message = |(number, document): (u8, Draft)| {
+        let document = document.bytes();
+        let length = u8::try_from(21 + document.len()).expect("short");
+        [&[length, 0, 0, 0, 9, 0, 0, 0, number, 0, 0, 0, 0xdd, 7, 0, 0, 0, 0, 0, 0, 0][..], &document].concat()
+    };
+    (1..).zip(documents).flat_map(message).collect()
+}
+
+fn hello() -> Draft {
+    Draft::new().integer("maxWireVersion", 21).text("setName", "rs0").integer("ok", 1)
+}
+
+fn of_cassandra(kind: u8, body: &[u8]) -> Vec<u8> {
+    [&[0x84, 0, 0, 0, kind, 0, 0, 0, u8::try_from(body.len()).expect("short")][..], body].concat()
+}
+
+/// Answers of Kafka, each to the next question.
+fn of_kafka(bodies: &[&[u8]]) -> Vec<u8> {
+    let answer = |(number, body): (u8, &&[u8])| {
+        [&[0, 0, 0, u8::try_from(4 + body.len()).expect("short"), b'd', b'f', b'l', number][..], body].concat()
+    };
+    (b'w'..).zip(bodies).flat_map(answer).collect()
+}
+
+/// ApiVersions, and Metadata.
+const VERSIONS: &[u8] = b"\0\0\0\0\0\x03\0\x03\0\0\0\x05\0\x11\0\0\0\x01\0\x24\0\0\0\0";
+const CLUSTER: &[u8] = b"\0\0\0\x01\0\0\0\x01\0\x02b1\0\0\x23\x84\xff\xff\0\x01c\0\0\0\x01\0\0\0\0";
 
 /// The conversation of each protocol from beginning to end, and one more of those that have several ways.
 fn sound() -> Vec<Vec<u8>> {
@@ -112,6 +163,18 @@ fn sound() -> Vec<Vec<u8>> {
         frame(1, &[0, 20, 0, 11, 0, 0, 0, 0]),
     ]
     .concat();
+    let ok = || Draft::new().integer("ok", 1);
+    let row =
+        b"\0\0\0\x02\0\0\0\x01\0\0\0\x02\0\x06system\0\x05local\0\x01v\0\x0d\0\x01c\0\x0d\0\0\0\x01\0\0\0\x034.1\xff\xff\xff\xff";
+    let cassandra = [
+        vec![14],
+        of_cassandra(6, b"\0\x01\0\x0bCQL_VERSION\0\x01\0\x053.4.6"),
+        of_cassandra(3, b"\0\x01A"),
+        of_cassandra(0x10, b"\xff\xff\xff\xff"),
+        of_cassandra(8, b"\0\0\0\x03\0\x05sales"),
+        of_cassandra(8, row),
+    ]
+    .concat();
     vec![
         redis.into_bytes(),
         smtp.into(),
@@ -125,12 +188,17 @@ fn sound() -> Vec<Vec<u8>> {
         b"\x09* OK x\r\n* CAPABILITY IMAP4rev1 STARTTLS\r\na1 OK done\r\na2 OK go\r\n".to_vec(),
         b"\x0a220 x\r\n234 go\r\n".to_vec(),
         [&[11][..], &done(1, 0x78)].concat(),
+        [vec![12], of_mongo([hello(), ok(), ok(), ok(), ok().text("version", "7.0.5")])].concat(),
+        cassandra,
+        [vec![15], of_kafka(&[VERSIONS, CLUSTER, CLUSTER])].concat(),
+        [vec![16], of_kafka(&[VERSIONS, b"\0\0\0\0\0\x01\0\x05PLAIN", b"\0\0\xff\xff\0\0\0\0", CLUSTER])].concat(),
     ]
 }
 
 /// Refusals, and what is said in other ways.
 fn others() -> Vec<Vec<u8>> {
     let refused = b"\x30\x1e\x02\x01\x01\x61\x19\x0a\x01\x31\x04\0\x04\x12invalid credential";
+    let challenge = Draft::new().binary("payload", b"r=x,s=c2FsdA==,i=4096").integer("conversationId", 1).integer("ok", 1);
     let close = [&[0, 10, 0, 50, 1, 0x93, 6][..], b"NO WAY", &[0, 0, 0, 0]].concat();
     vec![
         b"\0-WRONGPASS invalid username-password pair or user is disabled.\r\n".to_vec(),
@@ -141,6 +209,12 @@ fn others() -> Vec<Vec<u8>> {
         b"\x05\x20\x02\0\x05".to_vec(),
         [&[6][..], refused].concat(),
         [vec![7], frame(0, &close)].concat(),
+        // Somebody else's number, and none of ours.
+        [vec![13], of_mongo([hello(), challenge])].concat(),
+        [vec![13], of_mongo([hello(), Draft::new().text("errmsg", "Authentication failed.").integer("code", 18)])].concat(),
+        [vec![14], of_cassandra(0, b"\0\0\x01\0\0\x02no")].concat(),
+        [vec![16], of_kafka(&[VERSIONS, b"\0\x21\0\0\0\x01\0\x06GSSAPI"])].concat(),
+        [vec![16], of_kafka(&[VERSIONS, b"\0\0\0\0\0\0", b"\0\x3a\0\x02no\0\0\0\0"])].concat(),
     ]
 }
 

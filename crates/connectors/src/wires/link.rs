@@ -28,7 +28,8 @@ const SILENCE: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_millis(1500);
 /// PostgreSQL's request for TLS, and the end of a line: one or the other is answered by whatever waits for its client to speak.
 pub(super) const ANYBODY: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f\r\n\r\n";
-
+/// As many bytes as tell one protocol from another.
+const FIRST: usize = 16;
 /// How whoever speaks TLS begins to say that it did not understand.
 const TLS_ALERT: &[u8] = &[0x15, 3, 3];
 
@@ -41,7 +42,7 @@ pub(crate) struct Protocol {
     pub(crate) product: &'static str,
     /// What is asked in the clear to find out what answers. It holds nothing of anybody.
     pub(crate) question: &'static [u8],
-    /// Whether what came first in the clear, eight bytes at most, is of this protocol.
+    /// Whether what came first in the clear, sixteen bytes at most, is of this protocol.
     pub(crate) is_its: fn(&[u8]) -> bool,
     /// The field by which TLS begins at once or after a request, where there are both.
     pub(crate) tls_start: Option<&'static str>,
@@ -65,7 +66,7 @@ impl Place<'_> {
         let asked = async {
             let mut stream = self.dialer.reach(self.host, self.checked.as_deref()?).await.ok()?;
             stream.write_all(self.protocol.question).await.ok()?;
-            let mut answer = vec![0; 8];
+            let mut answer = vec![0; FIRST];
             let length = stream.read(&mut answer).await.ok()?;
             answer.truncate(length);
             Some(answer)
@@ -298,7 +299,7 @@ impl<'a> Link<'a> {
             }
             Err(error) => return Err(self.lost(&error)),
         };
-        let room = 8_usize.saturating_sub(self.heard.len());
+        let room = FIRST.saturating_sub(self.heard.len());
         self.heard.extend(part.iter().take(room));
         self.ahead.extend_from_slice(part);
         Ok(())

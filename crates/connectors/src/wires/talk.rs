@@ -74,6 +74,11 @@ pub(crate) trait Talk: Default + Send + Sync + 'static {
 
     /// Reads; gives what the server says that it is.
     fn read(&mut self, wire: &mut Link<'_>) -> impl Future<Output = Result<Option<String>, TestError>> + Send;
+
+    /// What else was found out that whoever connects should see; it is cleaned before it is shown.
+    fn found(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The connector of a protocol.
@@ -154,7 +159,7 @@ async fn test<'a, T: Talk>(target: &'a Target, dialer: &'a Dialer, steps: &mut S
     }
     wire.begin(StepName::Read, steps);
     let version = talk.read(&mut wire).await?;
-    steps.done(None);
+    steps.done(talk.found().map(|found| wire.clean(&found)));
     let status = if proof == Proof::Checked { TestStatus::Ok } else { TestStatus::Unproven };
     let server_version = version.map(|version| wire.clean(&version)).filter(|version| !version.is_empty());
     Ok((Outcome { status, server_version }, wire))

@@ -76,8 +76,15 @@ const MYSQL_JDBC: &[(&str, Meaning)] =
 
 const SQLITE: &[(&str, Meaning)] = &[("busytimeout", Field("extra.busy_timeout")), ("foreignkeys", Field("extra.foreign_keys"))];
 
+/// The drivers' specification of connection strings.
+const MONGO: &[(&str, Meaning)] =
+    &[("authsource", Field(AUTH_SOURCE)), ("tls", TlsSwitch), ("connecttimeoutms", Milliseconds("extra.connect_timeout"))];
+const AUTH_SOURCE: &str = "extra.auth_source";
+
 pub(super) fn fill(parts: Parts, filling: &mut Filling<'_>) -> Result<(), PasteError> {
     let jdbc = parts.jdbc;
+    // In its URLs the database is where the user was created, too, if nothing else is said.
+    let source = parts.database.as_ref().filter(|_| filling.kind.connector == "mongo").map(Secret::duplicate_secret);
     for (path, value) in [("username", parts.username), ("password", parts.password), ("host", parts.host), ("port", parts.port)]
     {
         if let Some(value) = value {
@@ -92,6 +99,9 @@ pub(super) fn fill(parts: Parts, filling: &mut Filling<'_>) -> Result<(), PasteE
     }
     for parameter in flatten(parts.parameters) {
         understand(parameter, jdbc, filling)?;
+    }
+    if let Some(source) = source.filter(|_| !filling.fields.contains_key(AUTH_SOURCE)) {
+        filling.put(AUTH_SOURCE, source);
     }
     Ok(())
 }
@@ -177,6 +187,7 @@ fn meaning(name: &str, connector: &str, jdbc: bool) -> Option<Meaning> {
         "mysql" if jdbc => &[MYSQL_JDBC, MYSQL, COMMON],
         "mysql" => &[MYSQL, COMMON],
         "sqlite" => &[SQLITE],
+        "mongo" => &[MONGO, COMMON],
         _ => &[COMMON],
     };
     own.iter().flat_map(|table| table.iter()).find(|(known, _)| *known == plain).map(|(_, meaning)| *meaning)

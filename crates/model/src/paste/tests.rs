@@ -41,6 +41,12 @@ fn shown(pasted: &Pasted) -> String {
     "mysql",
     "database=d extra.charset=utf8mb4 host=h password=p port=3307 username=u"
 )]
+#[case::mongo(
+    "mongodb://u:p@h:27018/d?authSource=admin&tls=true&connectTimeoutMS=2500",
+    "mongo",
+    "database=d extra.auth_source=admin extra.connect_timeout=3 host=h password=p port=27018 tls.mode=verify-full username=u"
+)]
+#[case::mongo_of_its_database("mongodb://u:p@h/d", "mongo", "database=d extra.auth_source=d host=h password=p username=u")]
 #[case::mariadb("mariadb+mariadbconnector://u:p@h/d", "mariadb", "database=d host=h password=p username=u")]
 #[case::jdbc(
     "jdbc:postgresql://h:5432/d?user=u&password=p%26q+r&ssl=true",
