@@ -13,6 +13,7 @@
 #   aiosmtpd, pyftpdlib  from PyPI into the cache of the tests; servers for mail and files
 #   chdb              likewise; ClickHouse's engine
 #   PyMongo and others   likewise; clients that the fakes of MongoDB, Cassandra and Kafka are tried with
+#   asyncssh, DuckDB  likewise; a server of shells, and what makes DuckDB's files
 source "$(dirname "$0")/lib.sh"
 
 nextest_version=0.9.143
@@ -27,14 +28,19 @@ chdb_version=26.9.0
 pymongo_version=4.20.1
 cassandra_driver_version=3.30.1
 kafka_python_version=3.0.12
+asyncssh_version=2.24.1
+duckdb_version=2.0.1
 
 # What is unpacked into the cache of the tests: its folder there, and the Debian packages in it.
 unpacked=(
   "docker-registry docker-registry"
   "redis redis-server redis-tools libjemalloc2 liblua5.1-0 liblzf1 libatomic1"
   "mosquitto mosquitto libmosquitto1 libcjson1 libdlt2 libwrap0"
+  "microsocks microsocks"
   "nats nats-server"
+  "openssh openssh-server openssh-client libwrap0"
   "openldap slapd libldap-2.5-0 libltdl7 libodbc2 libsasl2-2 libargon2-1 libwrap0"
+  "tinyproxy tinyproxy-bin"
   "rabbitmq rabbitmq-server erlang-base erlang-asn1 erlang-crypto erlang-eldap erlang-inets erlang-mnesia erlang-os-mon erlang-parsetools erlang-public-key erlang-runtime-tools erlang-ssl erlang-syntax-tools erlang-tools erlang-xmerl"
 )
 moto_version=5.2.5
@@ -158,12 +164,14 @@ fetch_chdb() {
   touch "$chdb/complete"
 }
 
-fetch_wire_clients() {
-  rm -rf "$wire_clients"
-  python3 -m venv "$wire_clients"
-  "$wire_clients/bin/pip" install --quiet --disable-pip-version-check \
-    "pymongo==$pymongo_version" "cassandra-driver==$cassandra_driver_version" "kafka-python==$kafka_python_version"
-  touch "$wire_clients/complete"
+# fetch_packages FOLDER REQUIREMENT…: Python packages in an environment of their own.
+fetch_packages() {
+  local folder=$1
+  shift
+  rm -rf "$folder"
+  python3 -m venv "$folder"
+  "$folder/bin/pip" install --quiet --disable-pip-version-check "$@"
+  touch "$folder/complete"
 }
 
 # Its extra “server” brings a compiler of templates and more; what is asked of it here needs none of that.
@@ -193,9 +201,14 @@ pypiserver=$DATAFLOW_TEST_CACHE/pypiserver-$pypiserver_version
 [[ -f $pypiserver/bin/pypi-server ]] || step "Fetching pypiserver $pypiserver_version" fetch_pypiserver
 python_servers=$DATAFLOW_TEST_CACHE/python-servers-$aiosmtpd_version-$pyftpdlib_version
 [[ -f $python_servers/complete ]] || step "Fetching aiosmtpd $aiosmtpd_version and pyftpdlib $pyftpdlib_version" fetch_python_servers
+asyncssh=$DATAFLOW_TEST_CACHE/asyncssh-$asyncssh_version
+[[ -f $asyncssh/complete ]] || step "Fetching asyncssh $asyncssh_version" fetch_packages "$asyncssh" "asyncssh[bcrypt]==$asyncssh_version"
+duckdb=$DATAFLOW_TEST_CACHE/duckdb-$duckdb_version
+[[ -f $duckdb/complete ]] || step "Fetching DuckDB $duckdb_version" fetch_packages "$duckdb" "duckdb==$duckdb_version"
 moto=$DATAFLOW_TEST_CACHE/moto-$moto_version
 [[ -f $moto/bin/moto_server ]] || step "Fetching moto $moto_version" fetch_moto
 chdb=$DATAFLOW_TEST_CACHE/chdb-$chdb_version
 [[ -f $chdb/complete ]] || step "Fetching chdb $chdb_version" fetch_chdb
 wire_clients=$DATAFLOW_TEST_CACHE/wire-clients-$pymongo_version-$cassandra_driver_version-$kafka_python_version
-[[ -f $wire_clients/complete ]] || step "Fetching PyMongo $pymongo_version and other clients" fetch_wire_clients
+[[ -f $wire_clients/complete ]] || step "Fetching PyMongo $pymongo_version and other clients" fetch_packages "$wire_clients" \
+  "pymongo==$pymongo_version" "cassandra-driver==$cassandra_driver_version" "kafka-python==$kafka_python_version"

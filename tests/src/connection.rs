@@ -1,11 +1,12 @@
 //! A test of a connection, run in this process by the connector itself, against values that a test of ours has chosen.
 
 use std::{
+    path::Path,
     sync::{Arc, Mutex},
     time::{Duration, Instant, SystemTime},
 };
 
-use dataflow_connectors::{DialPolicy, Dialer, Outcome, Steps, Target, connector, tls::SystemRoots};
+use dataflow_connectors::{DialPolicy, Dialer, Outcome, Steps, Target, connector, dialer::Duplex, hops, tls::SystemRoots};
 use dataflow_model::{FieldValue, Secret, Step, StepName, StepStatus, TestError};
 
 /// Longest that any test may take, as on a server.
@@ -69,6 +70,13 @@ impl Connection {
         Self { deadline, ..self }
     }
 
+    /// On a machine that keeps its files in `folder`.
+    #[must_use]
+    pub fn in_folder(mut self, folder: &Path) -> Self {
+        self.target.file_folder = Some(folder.to_owned());
+        self
+    }
+
     /// Verified TLS against `authority`, under the name `localhost`.
     #[must_use]
     pub fn verified(self, authority: &str) -> Self {
@@ -94,6 +102,16 @@ impl Connection {
             self.target.secrets.0.insert("password".into(), new);
         }
         renewed
+    }
+
+    /// Goes through it to somewhere else.
+    ///
+    /// # Errors
+    /// It does not lead there.
+    pub async fn lead_to(&self, host: &str, port: u16) -> Result<Box<dyn Duplex>, TestError> {
+        let policy = DialPolicy { allow_loopback: true, ..DialPolicy::default() };
+        let dialer = Dialer::new(policy, Instant::now() + self.deadline, SystemRoots::unread());
+        hops::through(self.connector, &self.target, &dialer, host, port).await
     }
 
     /// Runs the test under the deadline that a server sets.

@@ -15,6 +15,7 @@ pub mod chance;
 pub mod connection;
 pub mod described;
 pub mod disk;
+pub mod duckdb;
 pub mod environment;
 pub mod fake_oidc;
 pub mod fake_services;

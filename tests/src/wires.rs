@@ -4,7 +4,9 @@
 mod brokers;
 mod directories;
 mod mail_and_files;
+mod proxies;
 mod redis;
+mod shells;
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +18,9 @@ pub use self::{
     brokers::{mosquitto, nats, rabbitmq},
     directories::{ADMIN, BASE, openldap},
     mail_and_files::{AIOSMTPD, PYFTPDLIB, aiosmtpd, dovecot, pyftpdlib},
+    proxies::{microsocks, tinyproxy, tinyproxy_version},
     redis::{NOBODYS, READER, redis},
+    shells::{ASYNCSSH, KEYS, RSA, asyncssh, openssh},
 };
 use crate::{
     environment,
@@ -101,6 +105,14 @@ impl Wires {
         let files = (0..).map(|number| self.folder.join(&format!("mail-{number}.json"))).take_while(|file| file.is_file());
         let read = |file: PathBuf| serde_json::from_str(&std::fs::read_to_string(file).expect("readable")).expect("JSON");
         files.map(read).collect()
+    }
+
+    /// What stands in a file that the server has written.
+    ///
+    /// # Panics
+    /// If it has not.
+    pub fn file(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
     fn certificate(&self) -> String {

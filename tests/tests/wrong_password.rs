@@ -9,6 +9,7 @@ use std::{any::Any, path::Path, process::Command};
 
 use dataflow_model::{Catalogue, ConnectionType, catalogue::Tested};
 use dataflow_tests::{
+    duckdb,
     fake_services::{self as fakes, Answers, Door, FakeService, PASSWORD, ServiceCase, USER, service_case},
     fake_wires::{self, FakeCassandra, FakeWires, Twist},
     folder::TempDir,
@@ -66,6 +67,8 @@ const CASES: &[(&str, Start)] = &[
     ("mysql", mysql),
     ("postgres", postgres),
     ("sqlite", sqlite),
+    ("duckdb", duck),
+    ("fs", local_path),
     ("athena", |_| moto(&[])),
     ("aws", |_| moto(&[])),
     ("azure", |_| service("azure")),
@@ -95,7 +98,11 @@ const CASES: &[(&str, Start)] = &[
     ("nats", |_| wired(wires::nats(), Server::Real("NATS 2.9"), USER)),
     ("rabbitmq", |_| wired(wires::rabbitmq(), Server::Real("RabbitMQ 3.10"), USER)),
     ("redis", |_| wired(wires::redis(), Server::Real("Redis 7.0"), USER)),
+    ("sftp", |_| ssh()),
+    ("ssh", |_| ssh()),
+    ("http_proxy", |_| wired(wires::tinyproxy(), Server::Silent("Tinyproxy 1.11"), USER)),
     ("smtp", |_| wired(wires::aiosmtpd(), Server::Silent("aiosmtpd 1.4"), USER)),
+    ("socks_proxy", |_| wired(wires::microsocks(), Server::Silent("microsocks 1.0"), USER)),
     ("presto", |_| service("presto")),
     ("s3", |_| moto(&[("database", "sales")])),
     ("schema_registry", |_| service("schema_registry")),
@@ -173,6 +180,14 @@ fn faked(service: FakeWires) -> Case {
     Case::of(fields, Server::Fake, Box::new(service))
 }
 
+/// With its host key.
+fn ssh() -> Case {
+    let service = wires::asyncssh();
+    let host_key = service.file("host.pub");
+    let case = wired(service, Server::Silent("asyncssh 2.24"), USER);
+    Case { fields: with(case.fields, &[("extra.host_key", host_key.trim())]), ..case }
+}
+
 fn unproven(case: Case) -> Case {
     Case { promised: "unproven", ..case }
 }
@@ -228,6 +243,15 @@ fn sqlite(files: &Path) -> Case {
     let made = Command::new("sqlite3").arg(files.join("shop.db")).arg("CREATE TABLE item (name)").output();
     assert!(made.expect("sqlite3 runs; `make deps`").status.success());
     Case { secret: None, ..Case::of(json!({"database": "shop.db"}), Server::Real("SQLite 3"), Box::new(())) }
+}
+
+fn duck(files: &Path) -> Case {
+    duckdb::make(files);
+    Case { secret: None, ..Case::of(json!({"database": "usual.duckdb"}), Server::Real("DuckDB 2.0"), Box::new(())) }
+}
+
+fn local_path(_: &Path) -> Case {
+    Case { secret: None, ..Case::of(json!({}), Server::Silent("Linux"), Box::new(())) }
 }
 
 #[test]

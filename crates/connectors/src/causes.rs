@@ -4,20 +4,24 @@
 //! [`crate::scrub::Scrubber`]; a secret is never among them.
 
 mod files;
+mod hops;
 mod http;
 mod messages;
 mod renewal;
 mod signed;
+mod ssh;
 mod tls;
 mod wires;
 
 use dataflow_model::{Cause, StepName, TestError};
 
 pub use files::*;
+pub use hops::*;
 pub use http::*;
 pub use messages::*;
 pub use renewal::*;
 pub use signed::*;
+pub use ssh::*;
 pub use tls::*;
 pub use wires::*;
 

@@ -71,6 +71,15 @@ impl DialPolicy {
         self.permits_one(address) && carried(address).into_iter().all(|inner| self.permits_one(IpAddr::V4(inner)))
     }
 
+    /// Whether another machine may be asked to connect to `address` for us. What may be reached from here says nothing of that; but where clouds hand out
+    /// credentials nobody is sent.
+    #[must_use]
+    pub fn permits_beyond(address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let is_refused = |address: IpAddr| REFUSED.iter().any(|cidr| cidr.contains(address));
+        !is_refused(address) && !carried(address).into_iter().any(|inner| is_refused(IpAddr::V4(inner)))
+    }
+
     fn permits_one(&self, address: IpAddr) -> bool {
         !REFUSED.iter().any(|cidr| cidr.contains(address))
             && (!address.is_loopback() || self.permits_loopback(address))

@@ -2,17 +2,13 @@
 
 mod journal;
 
-use std::{
-    io,
-    path::{Component, Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use dataflow_model::{StepName, TestError, TestStatus};
 use futures_util::future::BoxFuture;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use crate::{Connector, Dialer, Outcome, Steps, Target, causes, connector::Farewell, scrub::printable};
+use crate::{Connector, Dialer, Outcome, Steps, Target, causes, connector::Farewell, files, scrub::printable};
 
 /// The connector of SQLite.
 pub struct Sqlite;
@@ -33,9 +29,9 @@ impl Connector for Sqlite {
 }
 
 async fn test<'a>(target: &Target, steps: &mut Steps) -> Result<(Outcome, Farewell<'a>), TestError> {
-    let file = target.text("database");
+    let file = target.text(causes::DATABASE);
     steps.begin(StepName::Resolve);
-    let path = find(file, target.file_folder.as_deref())?;
+    let path = files::find_database(file, target.file_folder.as_deref())?;
     if journal::leads_elsewhere(&path) {
         return Err(causes::journal_leads_elsewhere(file));
     }
@@ -79,26 +75,6 @@ fn options(target: &Target, path: &Path) -> SqliteConnectOptions {
     options
 }
 
-/// The file's real path, which lies in the folder whatever links lead to it.
-fn find(file: &str, folder: Option<&Path>) -> Result<PathBuf, TestError> {
-    let shown = folder.map(|folder| folder.display().to_string());
-    let missing = || causes::file_missing(file, shown.as_deref());
-    let folder = folder.and_then(|folder| folder.canonicalize().ok()).ok_or_else(missing)?;
-    // `.` and a doubled slash are harmless and are not components; all else that is not a name leads elsewhere.
-    if file.is_empty() || !Path::new(file).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
-        return Err(causes::file_outside_folder(file));
-    }
-    let path = match folder.join(file).canonicalize() {
-        Ok(path) => path,
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(causes::file_unreadable(file)),
-        Err(_) => return Err(missing()),
-    };
-    if !path.starts_with(&folder) {
-        return Err(causes::file_outside_folder(file));
-    }
-    if path.is_file() { Ok(path) } else { Err(missing()) }
-}
-
 /// By SQLite's primary result code: <https://www.sqlite.org/rescode.html>.
 fn refusal(error: &sqlx::Error, file: &str) -> TestError {
     let database = error.as_database_error();
@@ -108,9 +84,9 @@ fn refusal(error: &sqlx::Error, file: &str) -> TestError {
         // BUSY and LOCKED
         Some(5 | 6) => causes::file_busy(file),
         // CORRUPT and NOTADB
-        Some(11 | 26) => causes::file_not_a_database(file),
+        Some(11 | 26) => causes::file_not_a_database(file, "an SQLite"),
         // PERM, READONLY, CANTOPEN, AUTH
-        Some(3 | 8 | 14 | 23) => causes::file_unreadable(file),
+        Some(3 | 8 | 14 | 23) => causes::file_unreadable(causes::DATABASE, file),
         _ => causes::server_error(&printable(&database.map_or_else(|| error.to_string(), |error| error.message().to_owned()))),
     }
 }

@@ -7,5 +7,7 @@ mod directory;
 mod hostile;
 mod mail_and_files;
 mod nosql;
+mod proxies;
 mod redis;
+mod ssh;
 mod words;

@@ -52,7 +52,8 @@ async fn converse_as_nobody<T: Talk>(said: &[u8], database: Option<FieldValue>) 
     converse_with::<T>(said, &target).await
 }
 
-async fn converse<T: Talk>(said: &[u8], database: Option<FieldValue>) -> Result<Option<String>, TestError> {
+/// All that a test says, up to what is learnt beside it.
+pub(super) async fn converse<T: Talk>(said: &[u8], database: Option<FieldValue>) -> Result<Option<String>, TestError> {
     converse_with::<T>(said, &target(database)).await
 }
 

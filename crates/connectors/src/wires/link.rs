@@ -361,6 +361,17 @@ impl<'a> Link<'a> {
         })
     }
 
+    /// What comes from here on is no longer of this protocol.
+    pub(super) fn into_stream(self) -> Box<dyn Duplex> {
+        let Self { stream, ahead, .. } = self;
+        if ahead.is_empty() {
+            return stream;
+        }
+        let (read, write) = tokio::io::split(stream);
+        let read = tokio::io::AsyncReadExt::chain(io::Cursor::new(ahead.freeze()), read);
+        Box::new(tokio::io::join(read, write))
+    }
+
     /// The server's words, as they may be shown.
     pub(super) fn clean(&self, words: &str) -> String {
         self.scrubber.clean(words)

@@ -185,6 +185,18 @@ async fn connect<'a, T: Talk>(
     Ok((talk, wire, proof))
 }
 
+/// Up to where the sign-in begins, on the way to somewhere else.
+pub(super) async fn reach<'a, T: Talk>(target: &'a Target, dialer: &'a Dialer) -> Result<Link<'a>, TestError> {
+    T::check(target)?;
+    let mut wire = Link::dial(target, dialer, T::PROTOCOL, T::port(target), &mut Steps::new(|_| {})).await?;
+    if wire.wants_tls() {
+        wire.step = StepName::Secure;
+        secure(&mut T::default(), &mut wire).await?;
+    }
+    wire.step = StepName::SignIn;
+    Ok(wire)
+}
+
 async fn secure<T: Talk>(talk: &mut T, wire: &mut Link<'_>) -> Result<Agreed, TestError> {
     if T::begins_in_clear(wire.target) {
         talk.ask_for_tls(wire).await?;

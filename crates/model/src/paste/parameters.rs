@@ -1,7 +1,7 @@
 //! What the parameters of each driver mean in the form. A parameter that is not listed here is left out, by name.
 
 use super::{Filling, Note, Outcome, Parameter, Parts, PasteError, Put, boolean};
-use crate::Secret;
+use crate::{FieldKind, Secret};
 
 /// What to do with a parameter's value.
 #[derive(Debug, Clone, Copy)]
@@ -111,7 +111,9 @@ fn place(path: &str, value: Secret, filling: &mut Filling<'_>) -> Result<(), Pas
     match path {
         "port" if !value.expose_secret().trim().parse::<u16>().is_ok_and(|port| port > 0) => return Err(PasteError::Port),
         "host" if value.expose_secret().starts_with(['/', '@']) => filling.note(None, Outcome::Socket),
-        "database" if filling.kind.connector == "sqlite" => return place_file(&value, filling),
+        "database" if filling.kind.field(path).is_some_and(|field| field.kind == FieldKind::File) => {
+            return place_file(&value, filling);
+        }
         // What follows the host of an API's URL.
         "database" if filling.kind.field(path).is_none() => {
             filling.put("extra.path", Secret::new(format!("/{}", value.expose_secret())));

@@ -90,6 +90,8 @@ fn shown(pasted: &Pasted) -> String {
 )]
 #[case::sqlite_relative("sqlite:///data/sales.db", "sqlite", "database=data/sales.db")]
 #[case::sqlite_absolute("sqlite:////srv/data/sales.db?mode=ro", "sqlite", "database=sales.db")]
+#[case::duckdb("duckdb:///data/sales.duckdb?access_mode=read_only", "duckdb", "database=data/sales.duckdb")]
+#[case::jdbc_duckdb("jdbc:duckdb:/srv/sales.duckdb", "duckdb", "database=sales.duckdb")]
 #[case::exported("export DATABASE_URL=\"postgres://u@h/d\";", "postgres", "database=d host=h username=u")]
 fn each_form_is_read(#[case] text: &str, #[case] type_id: &str, #[case] fields: &str) {
     let pasted = read(text).expect("readable");

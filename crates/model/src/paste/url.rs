@@ -27,8 +27,8 @@ pub(super) fn read(dialect: Dialect, text: &str) -> Result<Parts, PasteError> {
 fn jdbc(text: &str) -> Result<Parts, PasteError> {
     let (scheme, rest) = text.split_once(':').ok_or(PasteError::NotAUrl)?;
     let mut parts = match rest.strip_prefix("//") {
-        Some(rest) if !scheme.eq_ignore_ascii_case("sqlite") => hierarchical(scheme, rest, Plus::Blank)?,
-        _ if scheme.eq_ignore_ascii_case("sqlite") => {
+        Some(rest) if !is_file(scheme) => hierarchical(scheme, rest, Plus::Blank)?,
+        _ if is_file(scheme) => {
             let (file, query) = split_query(rest);
             Parts {
                 scheme: scheme.to_owned(),
@@ -54,9 +54,13 @@ fn jdbc(text: &str) -> Result<Parts, PasteError> {
     Ok(parts)
 }
 
+/// Whether what such a URL names is a file.
+fn is_file(scheme: &str) -> bool {
+    ["sqlite", "duckdb"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+}
+
 fn hierarchical(scheme: &str, rest: &str, plus: Plus) -> Result<Parts, PasteError> {
-    let is_file = scheme.split('+').next().is_some_and(|base| base.eq_ignore_ascii_case("sqlite"));
-    if is_file {
+    if scheme.split('+').next().is_some_and(is_file) {
         let (path, query) = split_query(rest);
         let path = path.strip_prefix('/').unwrap_or(path);
         return Ok(Parts {
