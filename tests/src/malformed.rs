@@ -135,6 +135,7 @@ fn bend_target(operation: &Operation, chance: &mut Chance, harm: &mut BTreeSet<&
             "{name}" if operation.method == "DELETE" && chance.percent(70) => target.extend_from_slice(b"doomed"),
             "{name}" if chance.percent(70) => target.extend_from_slice(chance.pick(&[&b"sales"[..], b"crm", b"ada@example.org"])),
             "{version}" if chance.percent(80) => target.push(b'1'),
+            "{rule}" if chance.percent(80) => target.extend_from_slice(b"never-tested"),
             "{workspace}" | "{name}" | "{version}" => {
                 harm.insert("name");
                 match chance.below(12) {

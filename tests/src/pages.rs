@@ -12,7 +12,7 @@ use crate::{
 const CODE: &str = "{code}";
 
 /// The route as the server's source writes it, and the addresses by which the walks take it.
-pub const PAGES: [(&str, &[&str]); 37] = [
+pub const PAGES: [(&str, &[&str]); 40] = [
     ("/", &["/"]),
     ("/sign-in", &["/sign-in"]),
     ("/sign-in/callback", &["/sign-in/callback"]),
@@ -35,6 +35,9 @@ pub const PAGES: [(&str, &[&str]); 37] = [
     ("/w/{workspace}/health", &["/w/default/health", "/w/default/health?state=unhealthy", "/w/empty/health"]),
     ("/w/{workspace}/health/channel", &["/w/default/health/channel", "/w/default/health/channel?name=oncall"]),
     ("/w/{workspace}/health/schedule", &["/w/default/health/schedule", "/w/default/health/schedule?scope=all"]),
+    ("/w/{workspace}/connections/{name}/lint/{rule}", &["/w/default/connections/crm/lint/tls-unverified"]),
+    ("/w/{workspace}/lint", &["/w/default/lint", "/w/default/lint?severity=error", "/w/empty/lint"]),
+    ("/w/{workspace}/lint/{rule}", &["/w/default/lint/never-tested"]),
     ("/w/{workspace}/connections/{name}/delete", &["/w/default/connections/crm/delete"]),
     ("/w/{workspace}/connections/{name}/rename", &["/w/default/connections/crm/rename"]),
     (

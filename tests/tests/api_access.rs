@@ -77,6 +77,13 @@ const ROUTES: &[Route] = &[
     route("show_connection_health", [200, 200, 200, 200], 404),
     route("put_connection_schedule", [403, 403, 200, 200], 404),
     route("remove_connection_schedule", [403, 403, 204, 204], 404),
+    route("list_lint", [200, 200, 200, 200], 200),
+    route("show_connection_lint", [200, 200, 200, 200], 404),
+    route("list_lint_silences", [200, 200, 200, 200], 200),
+    route("put_lint_silence", [403, 403, 403, 200], 403),
+    route("lift_lint_silence", [403, 403, 403, 204], 403),
+    route("put_connection_silence", [403, 403, 200, 200], 404),
+    route("lift_connection_silence", [403, 403, 204, 204], 404),
     route("list_versions", [200, 200, 200, 200], 404),
     route("show_version", [200, 200, 200, 200], 404),
     route("diff_versions", [200, 200, 200, 200], 404),
@@ -200,6 +207,13 @@ impl Table<'_> {
                 stored.admin("PUT", &path).header("if-match", "*").json(&json!({})).send().expect(200);
                 name
             }
+            "lift_connection_silence" => {
+                let name = self.fresh("silenced");
+                stored.create(&name, "planted");
+                let path = format!("/connections/{name}/lint-silences/never-tested");
+                stored.admin("PUT", &path).header("if-match", "*").json(&json!({"reason": "r"})).send().expect(200);
+                name
+            }
             "copy_connection" => {
                 let name = self.fresh("copied");
                 stored.create(&name, "planted");
@@ -221,6 +235,11 @@ impl Table<'_> {
         let path = operation.path.replace("{workspace}", workspace).replace("{name}", name);
         let path = path.replace("{version}", "1").replace("{alias}", &format!("{name}.before"));
         let path = path.replace("{scope}", &self.scope(id)).replace("{channel}", &self.channel(id));
+        let path = path.replace("{rule}", "never-tested");
+        if id == "lift_lint_silence" {
+            let silenced = stored.admin("PUT", "/lint-silences/never-tested").header("if-match", "*");
+            silenced.json(&json!({"reason": "r"})).send().expect(200);
+        }
         let path = if id == "show_repointing" { path + "?to=closed" } else { path };
         let path = if id == "compare_workspaces" { format!("{path}?with=copies") } else { path };
         let request = Request::new(stored.server.port(), &operation.method, path);
@@ -239,11 +258,14 @@ impl Table<'_> {
             | "remove_connection_schedule"
             | "remove_channel"
             | "remove_health_schedule"
+            | "lift_lint_silence"
+            | "lift_connection_silence"
             | "remove_rotation_policy" => request.header("if-match", "*"),
             "put_health_schedule" | "put_connection_schedule" => {
                 request.header("if-match", "*").json(&json!({"every_seconds": 86_400}))
             }
             "put_channel" => request.header("if-match", "*").json(&json!({"connection": "hook"})),
+            "put_lint_silence" | "put_connection_silence" => request.header("if-match", "*").json(&json!({"reason": "meant so"})),
             "put_second_login" => request.header("if-match", "*").json(&json!({"username": "second", "password": "planted"})),
             "set_rotation_policy" => request.header("if-match", "*").json(&json!({"every_days": 30, "at_hour": 3})),
             "rename_connection" => request.header("if-match", "*").json(&json!({"name": self.fresh("another")})),

@@ -235,6 +235,20 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
         "channel.remove|oncall|{\"connection\":\"hook\"}",
     ];
     assert_eq!(stored.events(channels).lines().collect::<Vec<_>>(), expected);
+    for path in ["/connections/sales/lint-silences/never-tested", "/lint-silences/never-tested"] {
+        let silence = |method| stored.admin(method, path).header("if-match", "*");
+        silence("PUT").json(&json!({"reason": "meant so", "until": "2100-01-01T00:00:00Z"})).send().expect(200);
+        silence("DELETE").send().expect(204);
+    }
+    let silences = "SELECT action, object, detail FROM audit_events WHERE action LIKE '%lint%' ORDER BY at";
+    let detail = "{\"rule\":\"never-tested\",\"reason\":\"meant so\",\"until\":\"2100-01-01T00:00:00Z\"}";
+    let expected = [
+        format!("connection.lint_silenced|sales|{detail}"),
+        "connection.lint_lifted|sales|{\"rule\":\"never-tested\"}".to_owned(),
+        format!("lint.silenced|never-tested|{detail}"),
+        "lint.lifted|never-tested|{\"rule\":\"never-tested\"}".to_owned(),
+    ];
+    assert_eq!(stored.events(silences).lines().collect::<Vec<_>>(), expected);
     stored.admin("DELETE", "/connections/sales/versions/2").header("if-match", "*").send().expect(204);
     stored.admin("PUT", "/groups/finance").json(&json!({"people": ["eve@example.org"]})).send().expect(200);
     let narrowed = json!({"narrowed": true, "groups": ["finance"]});

@@ -55,6 +55,11 @@ const ROUTES: &[Route] = &[
     page("GET", "/w/{workspace}/health/channel", [403, 403, 403, 200, 200]),
     page("POST", "/w/{workspace}/health/channel", [403, 403, 403, 422, 422]),
     page("POST", "/w/{workspace}/health/channel/try", [403, 403, 403, 404, 404]),
+    page("GET", "/w/{workspace}/connections/{name}/lint/{rule}", [403, 403, 200, 200, 200]),
+    page("POST", "/w/{workspace}/connections/{name}/lint/{rule}", [403, 403, 422, 422, 422]),
+    page("GET", "/w/{workspace}/lint", [200; 5]),
+    page("GET", "/w/{workspace}/lint/{rule}", [403, 403, 403, 200, 200]),
+    page("POST", "/w/{workspace}/lint/{rule}", [403, 403, 403, 422, 422]),
     page("GET", "/w/{workspace}/connections/{name}/rename", [403, 403, 200, 200, 200]),
     page("POST", "/w/{workspace}/connections/{name}/rename", [403, 403, 422, 422, 422]),
     page("GET", "/w/{workspace}/connections/{name}/repoint", [403, 403, 200, 200, 200]),
@@ -168,7 +173,7 @@ impl House {
     /// The address of a route; a token that is there is another one's, and new each time.
     fn address(&self, route: &Route, workspace: &str, name: &str) -> String {
         let path = route.path.replace("{workspace}", workspace).replace("{name}", name).replace("{type}", "postgres");
-        let path = path.replace("{version}", "1").replace("{alias}", "before");
+        let path = path.replace("{version}", "1").replace("{alias}", "before").replace("{rule}", "never-tested");
         if !path.contains("{id}") {
             return path;
         }

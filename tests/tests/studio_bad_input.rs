@@ -165,6 +165,18 @@ const ROUTES: &[Route] = &[
         303,
     ),
     route(
+        "/w/{workspace}/connections/{name}/lint/{rule}",
+        "/w/default/connections/sales/lint/never-tested",
+        &[("etag", "{silence}"), ("reason", "meant so"), ("until", "2100-01-01")],
+        303,
+    ),
+    route(
+        "/w/{workspace}/lint/{rule}",
+        "/w/default/lint/never-tested",
+        &[("etag", "\"all.never-tested.0\""), ("reason", "meant so"), ("until", "2100-01-01")],
+        303,
+    ),
+    route(
         "/w/{workspace}/connections/{name}/users",
         "/w/default/connections/sales/users",
         &[("etag", "{users}"), ("narrowed", "some"), ("people", "ada@example.org")],
@@ -294,6 +306,7 @@ impl Case<'_> {
             .replace("{first}", &first)
             .replace("{policy}", &policy)
             .replace("{health}", &health)
+            .replace("{silence}", &format!("\"connection.{id}.never-tested.0\""))
             .replace("{etag}", self.etag)
             .replace("{other}", self.other)
             .replace("{users}", self.users)
@@ -406,6 +419,7 @@ impl Case<'_> {
                     ("{id}", "absent"),
                     ("{version}", "1"),
                     ("{alias}", "before"),
+                    ("{rule}", "never-tested"),
                 ];
                 let place = others.iter().fold(place, |place, (part, value)| place.replace(part, value));
                 let answer = self.session.submit(&place, &body);
@@ -520,7 +534,7 @@ fn good_forms(stored: &Stored, session: &Session, code: &str) {
             stored.sql(
                 "SELECT tick FROM change_clock; SELECT count(*) FROM sessions; SELECT count(*) FROM links; \
                  SELECT count(*), count(retires_from) FROM second_logins; SELECT count(*) FROM rotation_policies; \
-                 SELECT count(*) FROM health_schedules; SELECT count(*) FROM channels",
+                 SELECT count(*) FROM health_schedules; SELECT count(*) FROM channels; SELECT count(*) FROM lint_silences",
             )
         };
         let (mut etag, mut before) = (etag_of_sales(stored), effect());

@@ -181,6 +181,8 @@ async fn browser_every_stop_of_the_other_pages_is_seen() {
         "/w/default/health",
         "/w/default/health/schedule",
         "/w/default/health/channel",
+        "/w/default/lint",
+        "/w/default/lint/never-tested",
         "/w/default/connections/crm/users",
         "/account",
         "/workspaces",

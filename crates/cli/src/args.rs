@@ -4,6 +4,7 @@ mod aliases;
 mod compare;
 mod health;
 mod keys;
+mod lint;
 mod people;
 mod rotation;
 mod scan;
@@ -21,6 +22,7 @@ pub use self::{
     compare::{CompareWorkspaces, CopyConnection, OtherWorkspace},
     health::{Channel, Health, HealthCommand, Schedule},
     keys::{Keys, KeysCommand, NewSlotArguments},
+    lint::{LiftRule, Lint, LintCommand, LintList, LintSeverity, SilenceRule},
     people::{AddMember, EnablePerson, People, PeopleCommand, Setup, SignInLink},
     rotation::{Retire, Rotate, RotationPolicy, SecondLogin},
     scan::Scan,
@@ -72,6 +74,8 @@ pub enum Command {
     Connections(Connections),
     /// Have connections be tested by themselves, and see how they stand
     Health(Health),
+    /// Find what is wrong with connections: TLS, shared passwords, superusers, what nobody uses; for people and for CI
+    Lint(Lint),
     /// Find where the code of a folder names connections, and tell the server
     Scan(Scan),
     /// List the connection types and their fields

@@ -11,6 +11,7 @@ mod connections;
 mod doctor;
 mod health;
 mod keys;
+mod lint;
 mod login;
 mod output;
 mod scan;
@@ -61,6 +62,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Login(arguments) => login::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Connections(arguments) => connections::run(arguments),
         Command::Health(arguments) => health::run(arguments),
+        Command::Lint(arguments) => lint::run(arguments),
         Command::Scan(arguments) => scan::run(&arguments),
         Command::Types(arguments) => types::run(&arguments).map(|()| ExitCode::SUCCESS),
     }

@@ -19,6 +19,7 @@ mod gallery;
 mod groups;
 mod health;
 mod history;
+mod lint;
 mod list;
 mod names;
 mod origin;
@@ -75,6 +76,9 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/w/{workspace}/health/schedule", get(health::show_schedule).post(health::set_schedule))
         .route("/w/{workspace}/health/channel", get(channels::show).post(channels::set))
         .route("/w/{workspace}/health/channel/try", post(channels::try_out))
+        .route("/w/{workspace}/connections/{name}/lint/{rule}", get(lint::ask_own).post(lint::set_own))
+        .route("/w/{workspace}/lint", get(lint::show))
+        .route("/w/{workspace}/lint/{rule}", get(lint::ask).post(lint::set))
         .route("/w/{workspace}/connections/{name}/dependents", get(dependents::show))
         .route("/w/{workspace}/connections/{name}/users", get(users::show).post(users::set))
         .route("/w/{workspace}/compare", get(compare::show))

@@ -131,6 +131,12 @@ impl Uses {
         Self { is_on, pending: Mutex::default(), written: Mutex::default(), flushing: tokio::sync::Mutex::default() }
     }
 
+    /// Whether uses are counted on this node.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.is_on
+    }
+
     /// Counts one use of a connection.
     pub fn connection(&self, used: &Use<'_>) {
         if !self.is_on {

@@ -89,6 +89,9 @@
 //! each secret: path, secret))`, in 32 lower-case hex digits. Fields are sorted by path; the tag is one byte: 1 a text in
 //! UTF-8, 2 an integer as 8 bytes in two's complement, 3 a boolean as one byte 0 or 1.
 //!
+//! # Password mark
+//! The first 16 bytes of `HMAC(password)`, under a key derived from the workspace's fingerprint key.
+//!
 //! # Texts
 //! - Key file: `dataflow-key-1:` ‖ 64 hex digits ‖ `:` ‖ 8 hex digits ‖ newline; the last group is `sum(all before its colon,
 //!   4)`.
@@ -127,6 +130,7 @@ pub(crate) enum Label {
     Token,
     Audit,
     Fingerprint,
+    PasswordMark,
     Slot,
     SlotAgreement,
 }
@@ -139,6 +143,7 @@ impl Label {
             Self::Token => "dataflow vault 1: token",
             Self::Audit => "dataflow vault 1: audit",
             Self::Fingerprint => "dataflow vault 1: fingerprint",
+            Self::PasswordMark => "dataflow vault 1: password mark",
             Self::Slot => "dataflow vault 1: slot",
             Self::SlotAgreement => "dataflow vault 1: slot agreement",
         }

@@ -8,7 +8,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{
     EndpointDigest, VaultError,
-    format::{self, FIELD_BLOCK},
+    format::{self, FIELD_BLOCK, Label},
     key::Key,
     mac::MacKey,
     sealed::{self, Content, Fresh, Sealer, Unlocked},
@@ -175,6 +175,17 @@ impl WorkspaceKey {
         let head = [type_id.as_bytes(), connector.as_bytes(), &count];
         let mac = self.fingerprint_key.of_parts(head.into_iter().chain(public).chain(secret));
         hex::encode(mac.split_at(16).0)
+    }
+
+    /// What two connections of this workspace have in common if, and only if, they have the same password; in another workspace it is another.
+    /// Nothing else follows from it without the key. It outlives a rotation of the keys, as a fingerprint does.
+    ///
+    /// Tell what is equal only to who may read both secrets: it confirms a guess to an editor who saves guesses and compares.
+    #[must_use]
+    pub fn password_mark(&self, password: &Secret) -> [u8; 16] {
+        let mac = MacKey::derived(&self.fingerprint, Label::PasswordMark).of(password.expose_secret().as_bytes());
+        let (mark, _) = mac.split_first_chunk().expect("HMAC-SHA256 gives 32 bytes");
+        *mark
     }
 }
 

@@ -11,6 +11,7 @@ pub mod dependents;
 pub mod extract;
 pub mod groups;
 pub mod health;
+pub mod lint;
 pub mod notices;
 pub mod openapi;
 pub mod people;

@@ -17,7 +17,7 @@ use utoipa::openapi::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    activity, aliases, checks, compare, connections, credentials, dependents, extract, groups, health, notices, people,
+    activity, aliases, checks, compare, connections, credentials, dependents, extract, groups, health, lint, notices, people,
     rotation_policies, rotations, scans, second_logins, settings, tokens, tombstones, types, users, versions, workspaces,
 };
 use crate::{app::App, error::Problem};
@@ -111,6 +111,11 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(notices::test_channel))
         .routes(routes!(notices::list_ends))
         .routes(routes!(health::put_connection_schedule, health::remove_connection_schedule))
+        .routes(routes!(lint::list_lint))
+        .routes(routes!(lint::show_connection_lint))
+        .routes(routes!(lint::list_lint_silences))
+        .routes(routes!(lint::put_lint_silence, lint::lift_lint_silence))
+        .routes(routes!(lint::put_connection_silence, lint::lift_connection_silence))
         .routes(routes!(dependents::list_dependents))
         .routes(routes!(aliases::list_aliases))
         .routes(routes!(aliases::remove_alias))

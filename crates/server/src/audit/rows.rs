@@ -16,8 +16,8 @@ use crate::{
     app::App,
     ops::rows::Sealed,
     store::{
-        self, AliasRow, AuditRow, ChannelRow, ConnectionRow, GroupRow, HealthScheduleRow, IdentityRow, LinkRow, MacTable, Mark,
-        MemberRow, PersonRow, RotationPolicyRow, SessionRow, SettingRow, Snapshot, TokenRow, VERSIONS,
+        self, AliasRow, AuditRow, ChannelRow, ConnectionRow, GroupRow, HealthScheduleRow, IdentityRow, LinkRow, LintSilenceRow,
+        MacTable, Mark, MemberRow, PersonRow, RotationPolicyRow, SessionRow, SettingRow, Snapshot, TokenRow, VERSIONS,
     },
 };
 
@@ -144,7 +144,7 @@ impl Left {
             };
         }
         hold!(PersonRow, IdentityRow, SessionRow, LinkRow, MemberRow, GroupRow, TokenRow, ConnectionRow, AliasRow, SettingRow);
-        hold!(RotationPolicyRow, HealthScheduleRow, ChannelRow);
+        hold!(RotationPolicyRow, HealthScheduleRow, ChannelRow, LintSilenceRow);
         // A rotation changes their rows and leaves no event for each; and what is in one that has ended grants nothing without it.
         for workspace in store::workspaces(&mut snapshot).await? {
             if let Some(last) = self.0.get(&(WORKSPACES.to_owned(), workspace.id.clone())) {

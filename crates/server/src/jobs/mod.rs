@@ -4,6 +4,7 @@ mod chain_audit;
 mod check_health;
 mod flush_uses;
 pub(crate) mod follow_changes;
+mod mark_passwords;
 pub mod purge;
 mod retire_logins;
 mod rotate_keys;
@@ -43,6 +44,7 @@ pub fn start(app: &Arc<App>) -> Jobs {
     jobs.start("check_health", app, check_health::run);
     jobs.start("flush_uses", app, flush_uses::run);
     jobs.start("follow_changes", app, follow_changes::run);
+    jobs.start("mark_passwords", app, mark_passwords::run);
     jobs.start("purge", app, purge::run);
     jobs.start("retire_logins", app, retire_logins::run);
     jobs.start("rotate_keys", app, rotate_keys::run);

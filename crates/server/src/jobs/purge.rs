@@ -109,6 +109,7 @@ async fn by_age(app: &App, now: i64, retention: Retention) -> Result<()> {
         delete_all(app, &Batch::SecondLogins { deleted_before: before }).await?;
         delete_all(app, &Batch::RotationPolicies { deleted_before: before }).await?;
         delete_all(app, &Batch::HealthSchedules { deleted_before: before }).await?;
+        delete_all(app, &Batch::LintSilences { deleted_before: before }).await?;
         delete_all(app, &Batch::Deleted { before }).await?;
     }
     if let Some(before) = retention.workflow_days.map(before) {

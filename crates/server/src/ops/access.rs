@@ -100,6 +100,7 @@ pub enum Action {
     ScheduleTests,
     SeeChannels,
     SetChannels,
+    SilenceLint,
     PurgeVersions,
     HaveTokens,
     CreateOwnTokens,
@@ -141,6 +142,7 @@ pub const TABLE: &[(Action, &[Role], Look)] = &[
     (Action::ScheduleTests, &[Admin], Look::None),
     (Action::SeeChannels, &[Admin], Look::None),
     (Action::SetChannels, &[Admin], Look::Lately),
+    (Action::SilenceLint, &[Admin], Look::None),
     (Action::PurgeVersions, &[Admin], Look::Lately),
     (Action::HaveTokens, &[Viewer, User, Editor, Admin], Look::None),
     (Action::CreateOwnTokens, &[Viewer, User, Editor, Admin], Look::Lately),
@@ -166,6 +168,7 @@ impl Action {
             Self::ScheduleTests
                 | Self::SeeChannels
                 | Self::SetChannels
+                | Self::SilenceLint
                 | Self::ManageTokens
                 | Self::SeePeople
                 | Self::ManagePeople
@@ -190,6 +193,7 @@ impl Action {
             Self::ScheduleTests => "decide how often connections are tested by themselves",
             Self::SeeChannels => "see whom this workspace tells what becomes of its connections",
             Self::SetChannels => "decide whom this workspace tells what becomes of its connections",
+            Self::SilenceLint => "silence a rule of the lint for all connections",
             Self::PurgeVersions => "purge older versions",
             Self::HaveTokens => "see and revoke one's own tokens",
             Self::CreateOwnTokens => "create tokens",

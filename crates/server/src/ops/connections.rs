@@ -160,6 +160,7 @@ async fn make(app: &App, caller: &Caller, workspace: &str, draft: Draft, copied_
     let mut write = begin(app, caller).await?;
     store::insert_connection(&mut write, &row).await.map_err(taken(&row.name))?;
     store::insert_version(&mut write, &version).await?;
+    store::put_password_mark(&mut write, (&row.id, row.version), secrets.password_mark()).await?;
     store::put_words(&mut write, &row, &search_words(Some(kind), &row, &content.settled.public)).await?;
     health::follow_one(app, &mut write, &row).await?;
     let mut detail = serde_json::json!({"type": kind.id, "version": 1});

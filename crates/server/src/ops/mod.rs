@@ -19,6 +19,7 @@ pub mod history;
 pub mod idempotency;
 pub mod keys;
 pub mod links;
+pub mod lint;
 pub mod list;
 pub mod names;
 pub mod notices;

@@ -87,6 +87,7 @@ pub async fn rename(app: &App, caller: &Caller, workspace: &str, name: &str, ren
         return Err(Error::VersionConflict);
     }
     store::insert_version(&mut write, &version).await?;
+    store::move_password_mark(&mut write, &row.id, (before.version, number)).await?;
     set_aliases(app, &mut write, caller, (&before, &row), rename.keep_alias).await?;
     store::remove_words(&mut write, &before).await?;
     let public = VersionContent::read(&version)?.public;

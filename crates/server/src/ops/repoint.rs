@@ -87,6 +87,7 @@ pub async fn repoint(app: &App, caller: &Caller, workspace: &str, name: &str, re
         names::add(app, &mut write, caller, &to, name).await?;
     }
     store::leave_schedules(&mut write, &row.id).await?;
+    store::drop_password_mark(&mut write, &row.id).await?;
     if store::aliases_of(&mut write, &to.id).await?.len() > ALIASES_MAX {
         return Err(too_many("to"));
     }

@@ -11,8 +11,9 @@ use uuid::Uuid;
 use crate::{
     error::{Error, Result},
     store::{
-        AliasRow, ChainRow, ChannelRow, ConnectionRow, GroupRow, HealthScheduleRow, IdentityRow, LinkRow, MemberRow, PersonRow,
-        RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, StoreError, TokenRow, VersionRow, WorkspaceRow,
+        AliasRow, ChainRow, ChannelRow, ConnectionRow, GroupRow, HealthScheduleRow, IdentityRow, LinkRow, LintSilenceRow,
+        MemberRow, PersonRow, RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, StoreError, TokenRow,
+        VersionRow, WorkspaceRow,
     },
 };
 
@@ -104,6 +105,7 @@ sealed_rows! {
         row.healthy_after, row.quiet_from, row.quiet_to, row.set_at, row.set_by, row.set_by_id];
     ChannelRow, "channels", |row| [row.id, row.workspace_id, row.name, row.name_key, row.connection, row.addresses, row.tag, row.tells,
         row.set_at, row.set_by, row.set_by_id];
+    LintSilenceRow, "lint_silences", |row| [row.workspace_id, row.scope, row.rule, row.reason, row.until_at, row.set_at, row.set_by, row.set_by_id];
     VersionRow, "connection_versions", |row| [row.connection_id, row.version, row.name, row.type_id, row.fields, row.endpoint_paths, row.secrets, row.fingerprint];
 }
 

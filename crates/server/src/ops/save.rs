@@ -103,6 +103,7 @@ pub(super) async fn save(app: &App, caller: &Caller, mut write: Write, next: Nex
         return Err(Error::VersionConflict);
     }
     store::insert_version(&mut write, &version).await?;
+    store::put_password_mark(&mut write, (&row.id, number), sealed.password_mark()).await?;
     if version.fingerprint != old_version.fingerprint {
         // What was tested is not what is there now.
         row = ConnectionRow { checked_at: None, check_status: None, check_summary: None, check_micros: None, ..row };

@@ -9,6 +9,7 @@ use super::{
     connections::{self, Connection, Precondition},
     dependents, health,
     idempotency::begin,
+    lint,
     list::search_words,
     paging::{Page, Paging},
     rotations,
@@ -103,6 +104,7 @@ pub async fn delete(app: &App, caller: &Caller, workspace: &str, name: &str, rem
     }
     store::remove_words(&mut write, &row).await?;
     store::leave_schedules(&mut write, &row.id).await?;
+    store::drop_password_mark(&mut write, &row.id).await?;
     let mut detail = serde_json::json!({"version": row.version, "dependents": impact.total});
     audit::note(&mut detail, "use_instead", row.use_instead.as_deref());
     // Nothing is retired of what is deleted: whoever has its password still gets in.
@@ -196,7 +198,9 @@ pub async fn restore(app: &App, caller: &Caller, workspace: &str, name: &str, pr
     if !store::restore_connection(&mut write, &row).await? {
         return Err(Error::VersionConflict);
     }
-    let public: PublicFields = VersionContent::read(&version)?.public;
+    let content = VersionContent::read(&version)?;
+    lint::shared::note(app, &mut write, &workspace, &row, &content).await?;
+    let public: PublicFields = content.public;
     store::put_words(&mut write, &row, &search_words(app.catalogue.get(&row.type_id), &row, &public)).await?;
     health::follow_one(app, &mut write, &row).await?;
     let mut detail = serde_json::json!({"version": row.version});

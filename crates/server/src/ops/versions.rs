@@ -21,6 +21,9 @@ use crate::{
     store::{ConnectionRow, VersionRow},
 };
 
+/// The field that is held against that of other connections.
+const PASSWORD: &str = "password";
+
 /// What a draft settles to.
 pub(super) struct Content {
     pub description: String,
@@ -121,6 +124,13 @@ pub(super) fn sets_admin_fields(kind: &ConnectionType, before: &PublicFields, af
     admin_fields_set(kind, before, after).next().is_some()
 }
 
+/// The mark of the password of a version that is stored; nothing where it has none.
+pub(super) fn stored_password_mark(workspace: &Arc<Workspace>, id: Uuid, content: &VersionContent) -> Result<Option<[u8; 16]>> {
+    let Some((path, kept)) = content.secrets.iter().find(|(path, _)| path.as_str() == PASSWORD) else { return Ok(None) };
+    let password = Sealing { workspace, id, version: 0, kept: None }.open(path, kept, &content.endpoint)?;
+    Ok(Some(workspace.key.password_mark(&password)))
+}
+
 /// Seals the secrets of one version.
 pub(super) struct Sealing<'s> {
     pub workspace: &'s Arc<Workspace>,
@@ -134,12 +144,23 @@ pub(super) struct Sealing<'s> {
 pub(super) struct SealedVersion {
     secrets: BTreeMap<FieldPath, SealedSecret>,
     fingerprint: String,
+    /// What it has in common with others that have the same password.
+    password_mark: Option<[u8; 16]>,
 }
 
 impl SealedVersion {
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
+
+    pub fn password_mark(&self) -> Option<&[u8]> {
+        self.password_mark.as_ref().map(<[u8; 16]>::as_slice)
+    }
+}
+
+/// The mark of a version's password; nothing where it has none.
+pub(super) fn password_mark(workspace: &Workspace, clear: &SecretFields) -> Option<[u8; 16]> {
+    clear.0.iter().find(|(path, _)| path.as_str() == PASSWORD).map(|(_, password)| workspace.key.password_mark(password))
 }
 
 impl Sealing<'_> {
@@ -161,7 +182,7 @@ impl Sealing<'_> {
         }
         self.open_kept(settled, &endpoint, &mut clear)?;
         let fingerprint = self.workspace.key.fingerprint(&kind.id, &kind.connector, &settled.public, &clear);
-        Ok(SealedVersion { secrets, fingerprint })
+        Ok(SealedVersion { secrets, fingerprint, password_mark: password_mark(self.workspace, &clear) })
     }
 
     /// Has every kept secret sealed anew for the endpoint that it goes to from now on; gives their paths. None where the endpoint stays.
@@ -185,7 +206,7 @@ impl Sealing<'_> {
     pub fn keep_all(&self, kind: &ConnectionType, kept: &VersionContent) -> Result<SealedVersion> {
         let clear = self.open_all(kept)?;
         let fingerprint = self.workspace.key.fingerprint(&kind.id, &kind.connector, &kept.public, &clear);
-        Ok(SealedVersion { secrets: kept.secrets.clone(), fingerprint })
+        Ok(SealedVersion { secrets: kept.secrets.clone(), fingerprint, password_mark: password_mark(self.workspace, &clear) })
     }
 
     /// The secrets of a version in clear, for the endpoint that they are sealed for.

@@ -128,6 +128,8 @@ pub const TABLES: &[Table] = tables! {
     notices [3] channel_id Text, connection_id Text, about Text, was Text, state Text, at Number, cause Text, message Text,
         ends_at Number, taken_at Number;
     ends [2] connection_id Text, about Text, workspace_id Text, ends_at Number, next_at Number, told_at Number;
+    lint_silences [3] workspace_id Text, scope Text, rule Text, reason Text, until_at Number, set_at Number, set_by Text, set_by_id Text,
+        mac Bytes;
     sightings [4] workspace_id Text, name_key Text, kind Text, workflow Text, first_at Number, last_at Number, uses Number,
         connection_id Text, version Number, used_by Text, used_by_id Text, host Text, failed_at Number,
         failed_version Number;
@@ -155,6 +157,7 @@ pub const LEFT_OUT: &[(&str, &str)] = &[
     ("jobs", "a restored store is purged at its first start"),
     ("links", "a one-time link that was used since would open again"),
     ("nodes", "each tells of itself"),
+    ("password_marks", "made anew from the secrets, and so tells nothing to who has a backup and no key"),
     ("search_words", "made anew from the connections"),
     ("sessions", "one that was ended since would open again"),
 ];

@@ -2,8 +2,8 @@
 //! stops what was under way under it.
 
 use super::{
-    AliasRow, ChainRow, ChannelRow, ConnectionRow, GroupRow, Handle, HealthScheduleRow, IdentityRow, LinkRow, MemberRow,
-    PersonRow, Result, RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, TokenRow, VersionRow,
+    AliasRow, ChainRow, ChannelRow, ConnectionRow, GroupRow, Handle, HealthScheduleRow, IdentityRow, LinkRow, LintSilenceRow,
+    MemberRow, PersonRow, Result, RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, TokenRow, VersionRow,
     WorkspaceRow, Write, execute, fetch, instance::no_clock,
 };
 
@@ -259,5 +259,6 @@ mac_tables! {
     RotationPolicyRow, "rotation_policies", (connection_id: String), "connection_id", "$2", "$3", "$2", "$3";
     ChannelRow, "channels", (id: String), "id", "$2", "$3", "$2", "$3";
     HealthScheduleRow, "health_schedules", (workspace_id: String, scope: String), "workspace_id, scope", "$2, $3", "$4", "$2, $3", "$4";
+    LintSilenceRow, "lint_silences", (workspace_id: String, scope: String, rule: String), "workspace_id, scope, rule", "$2, $3, $4", "$5", "$2, $3, $4", "$5";
     VersionRow, "connection_versions", (connection_id: String, version: i64), "connection_id, version", "$2, $3", "$4", "$2, $3", "$4";
 }

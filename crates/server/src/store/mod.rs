@@ -19,6 +19,7 @@ mod idempotency;
 mod identities;
 mod instance;
 mod keys;
+mod lint;
 mod load;
 mod look;
 mod migrations;
@@ -99,6 +100,11 @@ pub use self::{
         MacTable, Mark, NodeRow, beat, count_under_older_keys, end_row_macs, exchange_key_ring, exchange_workspace_key, nodes,
         remove_node, reseal_version, versions_under_older_keys,
     },
+    lint::{
+        LintSilenceOfRow, LintSilenceRow, Names, delete_lint_silence, drop_password_mark, last_reports_among, last_uses_among,
+        lint_silence, lint_silences, lint_silences_among, lint_silences_of_all, move_password_mark, put_lint_silence,
+        put_password_mark, shared_marks_among,
+    },
     load::{Fill, Loading, fold_log, is_empty},
     look::Look,
     notices::{
@@ -134,7 +140,7 @@ pub use self::{
         SecondLoginRow, delete_second_login, due_second_logins, hold_second_login, lease_second_login, put_off_second_login,
         put_second_login, reseal_second_login, second_login, second_logins_under_older_keys,
     },
-    serving::{serving, serving_after},
+    serving::{serving, serving_after, serving_unmarked, serving_with_mark},
     settings::{SettingRow, begin_setting, put_setting, setting},
     tokens::{
         TokenPage, TokenRow, hold_narrowed_tokens, hold_token, insert_token, list_tokens, live_token, live_token_by_name,

@@ -46,6 +46,10 @@ pub enum Batch {
     HealthSchedules {
         deleted_before: i64,
     },
+    /// What was silenced of connections that were deleted before that time.
+    LintSilences {
+        deleted_before: i64,
+    },
     /// Counts of reads by machines, of any connection.
     OldReads {
         read_before: i64,
@@ -110,6 +114,13 @@ pub async fn delete_batch(write: &mut Write, batch: &Batch, limit: i64) -> Resul
         Batch::HealthSchedules { deleted_before } => execute!(
             write,
             "DELETE FROM health_schedules WHERE scope IN (SELECT s.scope FROM health_schedules s \
+             JOIN connections c ON s.scope = ':connection:' || c.id WHERE c.deleted_at < $1 LIMIT $2)",
+            deleted_before,
+            limit
+        ),
+        Batch::LintSilences { deleted_before } => execute!(
+            write,
+            "DELETE FROM lint_silences WHERE scope IN (SELECT s.scope FROM lint_silences s \
              JOIN connections c ON s.scope = ':connection:' || c.id WHERE c.deleted_at < $1 LIMIT $2)",
             deleted_before,
             limit

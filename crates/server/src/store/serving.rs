@@ -69,6 +69,36 @@ pub async fn serving_after(
     Ok(rows.into_iter().map(Serving::split).collect())
 }
 
+/// Those whose password has this mark, the first by name.
+pub async fn serving_with_mark(
+    handle: &mut impl Handle,
+    workspace_id: &str,
+    mark: &[u8],
+    limit: i64,
+) -> Result<Vec<(ConnectionRow, VersionRow)>> {
+    let sql = serving!(
+        "(c.id, c.version) IN (SELECT m.connection_id, m.version FROM password_marks m WHERE m.workspace_id = $1 AND m.mark = $2) \
+         ORDER BY c.name_key LIMIT $3"
+    );
+    let rows = fetch!(handle, fetch_all, Serving, sql, workspace_id, mark, limit)?;
+    Ok(rows.into_iter().map(Serving::split).collect())
+}
+
+/// Those after this name key of which it is not known which password they have in common with others.
+pub async fn serving_unmarked(
+    handle: &mut impl Handle,
+    workspace_id: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<(ConnectionRow, VersionRow)>> {
+    let sql = serving!(
+        "c.name_key > $2 AND NOT EXISTS (SELECT 1 FROM password_marks m WHERE m.connection_id = c.id AND m.version = c.version) \
+         ORDER BY c.name_key LIMIT $3"
+    );
+    let rows = fetch!(handle, fetch_all, Serving, sql, workspace_id, after, limit)?;
+    Ok(rows.into_iter().map(Serving::split).collect())
+}
+
 /// The one of this name, in whichever case it is written.
 pub async fn serving(
     handle: &mut impl Handle,

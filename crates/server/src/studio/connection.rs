@@ -16,6 +16,7 @@ use super::{
     answer::{PageResult, go, page},
     dependents::first,
     fields::Fields,
+    lint,
     list::last_status,
     names::alias_lines,
     second_login::standing,
@@ -92,7 +93,7 @@ pub async fn show(
         "unplanned" => Some("The rotation policy is removed.".to_owned()),
         "repointed" => Some("Whoever used the other name gets this connection from now on.".to_owned()),
         "restored" => Some(format!("Restored as version {}.", row.version)),
-        _ => None,
+        other => lint::said_of_connection(other),
     };
     let kind = app.catalogue.get(&row.type_id);
     let valid = WorkspaceName::new(workspace.name.as_str()).ok().zip(ConnectionName::new(row.name.as_str()).ok());
@@ -136,6 +137,7 @@ pub async fn show(
         may_schedule: shell.may.edit && app.tests.is_enabled(),
         chart: Chart::of(&marks, &failures, now),
         found: here.as_ref().map(|check| found(&check.report, now)).unwrap_or_default(),
+        lint: lint::panel(&app, &caller, &workspace.name, &row.name, shell.may.edit).await?,
         rotation: connection.rotation.as_ref().map(Rotation::from),
         second_login: connection.second_login.as_ref().map(|login| (login.username.clone(), standing(login))),
         policy: connection

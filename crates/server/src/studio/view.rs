@@ -13,6 +13,7 @@ pub mod form;
 pub mod gallery;
 pub mod health;
 pub mod history;
+pub mod lint;
 pub mod list;
 pub mod names;
 pub mod parts;

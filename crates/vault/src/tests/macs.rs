@@ -83,6 +83,24 @@ fn a_fingerprint_changes_with_each_thing_a_client_needs_and_with_nothing_else() 
     assert_eq!(BTreeSet::from(all).len(), count);
 }
 
+/// Recomputed with Python's `hmac`: HKDF-SHA256 of 32 bytes 1 to the fingerprint key, of that to the key of marks, and its HMAC.
+#[test]
+fn a_password_mark_is_of_the_password_and_of_the_workspace() {
+    let key = workspace_key_of(1);
+    let mark = key.password_mark(&secret("hunter2"));
+    assert_eq!(hex::encode(mark), "1d2f743c5b95d354bfe0f9564f1eb6c1");
+    let others = [
+        key.password_mark(&secret("hunter3")),
+        key.password_mark(&secret("")),
+        workspace_key_of(2).password_mark(&secret("hunter2")),
+    ];
+    assert_eq!(BTreeSet::from([mark]).union(&BTreeSet::from(others)).count(), 4);
+    let rotated = workspace_key_of(1).with_pending().activated().retired();
+    assert_eq!(rotated.password_mark(&secret("hunter2")), mark, "a rotation leaves it");
+    let fingerprint = key.fingerprint("", "", &PublicFields::default(), &secrets(&[]));
+    assert_ne!(hex::encode(key.password_mark(&secret(""))), fingerprint);
+}
+
 #[test]
 fn a_token_has_the_shape_that_a_scanner_can_find() {
     for kind in ["user", "session", "setup", "a", "abcdefghijklmnop"] {

@@ -21,9 +21,9 @@ use crate::{
         versions::json,
     },
     store::{
-        self, AliasRow, ChainRow, ChannelRow, ConnectionRow, GroupRow, Handle, HealthScheduleRow, IdentityRow, LinkRow, MacTable,
-        MemberRow, PersonRow, Read, RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, TokenRow, VersionRow,
-        WorkspaceRow, Write,
+        self, AliasRow, ChainRow, ChannelRow, ConnectionRow, GroupRow, Handle, HealthScheduleRow, IdentityRow, LinkRow,
+        LintSilenceRow, MacTable, MemberRow, PersonRow, Read, RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow,
+        SettingRow, TokenRow, VersionRow, WorkspaceRow, Write,
     },
 };
 
@@ -87,6 +87,7 @@ macro_rules! over_tables {
         sum += $act::<RotationPolicyRow>($($argument),*).await?;
         sum += $act::<HealthScheduleRow>($($argument),*).await?;
         sum += $act::<ChannelRow>($($argument),*).await?;
+        sum += $act::<LintSilenceRow>($($argument),*).await?;
         sum += $act::<VersionRow>($($argument),*).await?;
         sum
     }};

@@ -23,6 +23,7 @@ use crate::{
         groups,
         health::schedule::{self, Schedule},
         keys::{self, rotation::Rotation},
+        lint::silence::{self, NewSilence, Of},
         notices::{
             Tells,
             channel::{self, Channel},
@@ -77,6 +78,8 @@ async fn fill(fixture: &Fixture) -> Secret {
     connections::create(app, &shell, THEIRS, hook.expect("a draft")).await.expect("created");
     let told = Channel { connection: "hook".to_owned(), addresses: Vec::new(), tag: None, tells: Tells::All };
     channel::set(app, &shell, THEIRS, "oncall", (told, &Precondition::Any)).await.expect("set");
+    let silenced = (NewSilence { reason: "r".to_owned(), until: None }, &Precondition::Any);
+    silence::set(app, &shell, THEIRS, (Of::All, "never-tested"), silenced).await.expect("silenced");
     let token = token(fixture).await;
     let row = connections::show(app, &shell, THEIRS, "sales").await.expect("there").row;
     count_use(app, &row);
@@ -180,7 +183,7 @@ async fn rows(app: &App) -> Vec<(&'static str, i64)> {
             && (table.name == "workspaces"
                 || table.columns.iter().any(|(name, _)| matches!(*name, "workspace_id" | "connection_id")))
     };
-    for table in TABLES.iter().filter(of_workspaces).map(|table| table.name).chain(["search_words"]) {
+    for table in TABLES.iter().filter(of_workspaces).map(|table| table.name).chain(["search_words", "password_marks"]) {
         let sql: &'static str = format!("SELECT count(*) FROM {table}").leak();
         let (count,): (i64,) = store::fetch!(&mut read, fetch_one, (i64,), sql).expect("read");
         counted.push((table, count));

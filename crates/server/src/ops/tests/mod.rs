@@ -27,6 +27,7 @@ mod expiry;
 mod health;
 mod history;
 mod keys;
+mod lint;
 mod lists;
 mod names;
 mod passwords;

@@ -15,6 +15,7 @@ use crate::{
         history,
         keys::{self, rotation::Rotation},
         links::{self, LinkKind},
+        lint::silence::{self, NewSilence, Of},
         notices::{
             Tells,
             channel::{self, Channel},
@@ -104,6 +105,10 @@ async fn begin(fixture: &Fixture) -> Before {
     for name in ["oncall", "old"] {
         channel::set(app, &shell, WORKSPACE, name, (told(Tells::All), &Precondition::Any)).await.expect("set");
     }
+    for rule in ["never-tested", "tls-unverified"] {
+        let silenced = NewSilence { reason: "at first".to_owned(), until: None };
+        silence::set(app, &shell, WORKSPACE, (Of::All, rule), (silenced, &Precondition::Any)).await.expect("silenced");
+    }
     let person = store::person_by_email(&mut app.store.read().await.expect("open"), OWNER).await.expect("read").expect("there");
     let row = IdentityRow {
         issuer: "https://sso.example.org".to_owned(),
@@ -149,6 +154,9 @@ async fn end(fixture: &Fixture, before: Before) {
     schedule::remove(app, &shell, WORKSPACE, "tag:old", &Precondition::Any).await.expect("removed");
     channel::set(app, &shell, WORKSPACE, "oncall", (told(Tells::Ends), &Precondition::Any)).await.expect("set");
     channel::remove(app, &shell, WORKSPACE, "old", &Precondition::Any).await.expect("removed");
+    let silenced = NewSilence { reason: "then".to_owned(), until: None };
+    silence::set(app, &shell, WORKSPACE, (Of::All, "never-tested"), (silenced, &Precondition::Any)).await.expect("silenced");
+    silence::lift(app, &shell, WORKSPACE, (Of::All, "tls-unverified"), &Precondition::Any).await.expect("lifted");
     let removal = Removal { precondition: Precondition::Any, ..Removal::default() };
     tombstones::delete(app, &shell, WORKSPACE, "gone", removal).await.expect("deleted");
     groups::put(app, &shell, WORKSPACE, "finance", &[ADA.to_owned()]).await.expect("changed");
@@ -166,7 +174,7 @@ async fn end(fixture: &Fixture, before: Before) {
     sessions::end_others(app, &owner, session.expose_secret()).await.expect("ended");
 }
 
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "people",
     "members",
     "identities",
@@ -180,6 +188,7 @@ const TABLES: [&str; 13] = [
     "rotation_policies",
     "health_schedules",
     "channels",
+    "lint_silences",
 ];
 
 /// The keys of a deleted workspace are in a copy of its row.
@@ -212,7 +221,7 @@ async fn run(fixture: &Fixture, sql: String) {
 }
 
 /// Ways to put a row back, and what is to be said of it.
-const WAYS: [(&str, &str, &str); 19] = [
+const WAYS: [(&str, &str, &str); 21] = [
     (
         "tokens",
         "UPDATE tokens SET revoked_at = NULL, hash = K.hash, mac = K.mac FROM kept_tokens K WHERE K.id = tokens.id AND tokens.name = 'nightly'",
@@ -298,6 +307,16 @@ const WAYS: [(&str, &str, &str); 19] = [
         "channels",
         "INSERT INTO channels SELECT * FROM kept_channels WHERE id NOT IN (SELECT id FROM channels)",
         "channel.remove “old”",
+    ),
+    (
+        "lint_silences",
+        "UPDATE lint_silences SET reason = K.reason, set_at = K.set_at, mac = K.mac FROM kept_lint_silences K WHERE K.rule = lint_silences.rule AND K.scope = lint_silences.scope",
+        "lint.silenced “never-tested”",
+    ),
+    (
+        "lint_silences",
+        "INSERT INTO lint_silences SELECT * FROM kept_lint_silences WHERE rule NOT IN (SELECT rule FROM lint_silences)",
+        "lint.lifted “tls-unverified”",
     ),
     ("identities", "INSERT INTO identities SELECT * FROM kept_identities", "person.unlink_provider “owner@example.org”"),
 ];

@@ -149,6 +149,8 @@ const OTHERS: &[&str] = &[
     "/w/{workspace}/connections/{name}/health-schedule",
     "/w/{workspace}/health/schedule",
     "/w/{workspace}/health/channel/try",
+    "/w/{workspace}/connections/{name}/lint/{rule}",
+    "/w/{workspace}/lint/{rule}",
     "/w/{workspace}/connections/{name}/rename",
     "/w/{workspace}/connections/{name}/repoint",
     "/w/{workspace}/connections/{name}/aliases/{alias}/remove",

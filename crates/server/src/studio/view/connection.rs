@@ -9,6 +9,7 @@ use super::{
     dependents::DependentLine,
     form::Waiting,
     health::{Chart, ScheduleFact},
+    lint::LintPanel,
     names::AliasLine,
     rotation_policy::PolicyFact,
     words::Status,
@@ -63,6 +64,8 @@ pub struct Connection {
     pub chart: Option<Chart>,
     /// What the last test of this version found out beside whether it works.
     pub found: Vec<Found>,
+    /// What is wrong with it.
+    pub lint: LintPanel,
     pub rotation: Option<Rotation>,
     /// Its second login, and how that stands.
     pub second_login: Option<(String, Status)>,

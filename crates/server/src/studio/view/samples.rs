@@ -293,6 +293,7 @@ fn connections() {
         health: super::health::ScheduleFact { words: "Every 5 minutes".into(), problem: None },
         may_schedule: true,
         chart: None,
+        lint: super::lint::tests::panel(),
         found: vec![connection::Found { label: "Certificate", words: "ends in 9 days".into(), is_weak: true }],
         shell: Shell { notice: Some("Saved as version 7.".into()), ..shell("sales", Here::Connections) },
         name: "sales".into(),
