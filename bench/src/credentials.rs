@@ -75,6 +75,11 @@ pub fn measure() -> anyhow::Result<Vec<Line>> {
     ])
 }
 
+/// Makes the connections and tokens, and gives wrk's script that asks for them.
+pub fn prepare(server: &Server) -> anyhow::Result<String> {
+    Ok(script(ADDRESS, &fill(server)?))
+}
+
 /// Makes the connections, and gives the tokens that ask for them.
 fn fill(server: &Server) -> anyhow::Result<Vec<String>> {
     let mut editor = server.client("editor", "editor")?;

@@ -8,6 +8,7 @@ mod credentials;
 mod http;
 mod list;
 mod load;
+mod many_tests;
 mod postgres;
 mod report;
 mod rest;
@@ -26,8 +27,8 @@ use anyhow::{Context, bail, ensure};
 use postgres::Postgres;
 
 /// What can be measured alone, in the order of a whole run.
-const PARTS: [&str; 6] = ["start", "credentials", "tests", "sdk", "list", "scan"];
-const USAGE: &str = "usage: dataflow-bench --python PATH [--json PATH] [start|credentials|tests|sdk|list|scan]…";
+const PARTS: [&str; 7] = ["start", "credentials", "tests", "many-tests", "sdk", "list", "scan"];
+const USAGE: &str = "usage: dataflow-bench --python PATH [--json PATH] [start|credentials|tests|many-tests|sdk|list|scan]…";
 
 fn main() -> ExitCode {
     match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
@@ -79,6 +80,7 @@ fn measure(python: &Path, json: Option<PathBuf>, parts: &[&str]) -> anyhow::Resu
             "start" => rest::few()?,
             "credentials" => credentials::measure()?,
             "tests" => connection_test::measure(&postgres)?,
+            "many-tests" => many_tests::measure(&postgres)?,
             "sdk" => sdk::measure(python, &postgres)?,
             "list" => list::measure()?,
             _ => scan::measure(python)?,

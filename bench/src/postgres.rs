@@ -76,6 +76,16 @@ impl Postgres {
         format!("postgresql+psycopg://{USER}:{PASSWORD}@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// How many sessions of clients there are beside the one that asks.
+    pub async fn sessions(&self) -> anyhow::Result<usize> {
+        let mut config = Config::new();
+        config.host("127.0.0.1").port(self.port).user(USER).password(PASSWORD).dbname("postgres");
+        let (client, connection) = config.connect(NoTls).await?;
+        tokio::spawn(connection);
+        let sql = "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        Ok(client.query(sql, &[]).await?.len())
+    }
+
     /// Connects, signs in, reads `SELECT 1`, and says goodbye; how long that took, in milliseconds.
     pub async fn connect_and_select(&self) -> anyhow::Result<f64> {
         let begun = Instant::now();

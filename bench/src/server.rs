@@ -100,6 +100,25 @@ impl Server {
         Ok(shell(self.folder.path(), &["token", "create", "--role", role, "--name", name], "")?.trim().to_owned())
     }
 
+    /// A token of another workspace, which it makes if there is none.
+    pub fn token_in(&self, workspace: &str, name: &str) -> anyhow::Result<String> {
+        let arguments = ["token", "create", "--workspace", workspace, "--role", "admin", "--name", name];
+        Ok(shell(self.folder.path(), &arguments, "")?.trim().to_owned())
+    }
+
+    /// How many descriptors it has open, and how many processes it has started that are still there.
+    pub fn held(&self) -> anyhow::Result<(usize, usize)> {
+        let id = self.running.0.id().to_string();
+        let mut children = 0;
+        for process in std::fs::read_dir("/proc")?.flatten() {
+            // What follows the name, which is in brackets, begins with the state and the parent (proc(5)).
+            let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+            let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1));
+            children += usize::from(parent == Some(id.as_str()));
+        }
+        Ok((std::fs::read_dir(format!("/proc/{id}/fd"))?.count(), children))
+    }
+
     /// A client of the API with a token of `role`, of a name that no other has.
     pub fn client(&self, role: &str, name: &str) -> anyhow::Result<Client> {
         Client::with_token(self.port, &self.token(role, name)?)
@@ -107,12 +126,25 @@ impl Server {
 
     /// A browser that is signed in to the Studio.
     pub fn browser(&self) -> anyhow::Result<Client> {
+        Client::new(self.port, &[("Cookie", &self.session()?)])
+    }
+
+    /// The same that sends forms.
+    pub fn form_sender(&self) -> anyhow::Result<Client> {
+        let (session, origin) = (self.session()?, self.url());
+        Client::new(
+            self.port,
+            &[("Cookie", &session), ("Origin", &origin), ("Content-Type", "application/x-www-form-urlencoded")],
+        )
+    }
+
+    fn session(&self) -> anyhow::Result<String> {
         let origin = self.url();
         let form = format!("email={EMAIL}&password={}", PASSWORD.replace(' ', "+"));
         let mut visitor = Client::new(self.port, &[("Origin", &origin), ("Content-Type", "application/x-www-form-urlencoded")])?;
         let answer = visitor.send("POST", "/sign-in", &form)?;
         let cookie = answer.headers.into_iter().find(|(name, _)| name == "set-cookie").context("no session was begun")?.1;
-        Client::new(self.port, &[("Cookie", cookie.split(';').next().unwrap_or_default())])
+        Ok(cookie.split(';').next().unwrap_or_default().to_owned())
     }
 
     pub fn url(&self) -> String {
@@ -136,8 +168,8 @@ pub fn sample(number: u32) -> Value {
 fn serve(folder: &Path, port: u16) -> anyhow::Result<Running> {
     let mut command = Command::new(binary()?);
     command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]).arg(folder.join("data"));
-    // The list of 100,000 is filled faster than anybody may.
-    Running::start(command.args(["--limit", "changes=off"]))
+    // The list of 100,000 is filled faster than anybody may, and more is tested.
+    Running::start(command.args(["--limit", "changes=off", "--limit", "tests=off"]))
 }
 
 fn shell(folder: &Path, arguments: &[&str], stdin: &str) -> anyhow::Result<String> {
