@@ -17,6 +17,7 @@ CREATE TABLE channels (
   in_a_row     BIGINT NOT NULL,
   tries        BIGINT NOT NULL,
   told_at      BIGINT,
+  failing_since BIGINT,
   problem      TEXT
 );
 CREATE UNIQUE INDEX channels_name ON channels (workspace_id, name_key);
@@ -33,6 +34,7 @@ CREATE TABLE notices (
   message       TEXT,
   ends_at       BIGINT,
   taken_at      BIGINT,
+  taken_state   TEXT,
   PRIMARY KEY (channel_id, connection_id, about)
 );
 CREATE INDEX notices_connection ON notices (connection_id);

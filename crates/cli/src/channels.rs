@@ -79,7 +79,8 @@ pub fn channel(client: &Client, form: Output, arguments: &Channel) -> anyhow::Re
         let kept = |member: &str| before.get(member).cloned().unwrap_or(Value::Null);
         let body = json!({
             "connection": through.as_ref().map_or_else(|| kept("connection"), |name| json!(name)),
-            "addresses": if to.is_empty() { before.get("addresses").cloned().unwrap_or_else(|| json!([])) } else { json!(to) },
+            // Those of another connection may be of another kind.
+            "addresses": if to.is_empty() && through.is_none() { before.get("addresses").cloned().unwrap_or_else(|| json!([])) } else { json!(to) },
             "tag": if *no_tag { Value::Null } else { tag.as_ref().map_or_else(|| kept("tag"), |tag| json!(tag)) },
             "tells": tells.as_ref().map_or_else(|| before.get("tells").cloned().unwrap_or_else(|| json!("all")), |tells| json!(tells)),
         });

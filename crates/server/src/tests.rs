@@ -60,6 +60,7 @@ impl PlannedTest {
     #[must_use]
     pub fn with_message(mut self, message: Message) -> Self {
         self.request.target.message = Some(message);
+        self.request.deadline = DELIVERY;
         self
     }
 
@@ -95,6 +96,9 @@ pub struct Runs {
     /// Each run keeps it until its process is gone.
     at_address: Arc<AtAddress>,
 }
+
+/// How long handing a message over may take: servers look at what they are sent before they say yes.
+const DELIVERY: Duration = Duration::from_secs(40);
 
 /// How long after it was noted that a server is asked to change a password it is told so at the latest: less than whoever is at it is taken to be at
 /// it when he is not heard of.

@@ -72,10 +72,16 @@ impl Service for Webhook {
         Ok(Request::post(if path.is_empty() { "/".to_owned() } else { path }, "application/json", body))
     }
 
-    /// What it says is not told, and neither is the path that was asked for.
+    /// What it says is not told, where it leads neither, and not the path that was asked for: each may have that in it.
     fn own_meaning(&self, answer: &Answer, asked: &Asked<'_>) -> Option<Judged> {
-        let status = answer.status.as_u16();
-        (asked.step == StepName::Send && matches!(status, 400 | 401 | 403 | 404 | 405 | 410))
-            .then(|| Judged::Failed(causes::webhook_refused(status)))
+        let status = answer.status;
+        if asked.step != StepName::Send || status.is_success() {
+            return None;
+        }
+        Some(Judged::Failed(match status.as_u16() {
+            429 => causes::too_many_requests(),
+            code if status.is_server_error() => causes::foreign_error(self.product(), code),
+            code => causes::webhook_refused(code),
+        }))
     }
 }

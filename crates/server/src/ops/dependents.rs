@@ -247,7 +247,11 @@ impl<'o> Of<'o> {
     }
 
     async fn counts(&self, handle: &mut impl Handle) -> Result<Impact> {
-        let channels = notices::channel::through(handle, &self.workspace_id, &self.known_as()).await?;
+        // Whom a workspace tells is for those who may edit, at most.
+        let channels = match self.all {
+            true => notices::channel::through(handle, &self.workspace_id, &self.known_as()).await?,
+            false => Vec::new(),
+        };
         let mut impact = Impact { channels, ..Impact::default() };
         let mut parts = vec![self.row.id.as_bytes().to_vec(), self.row.version.to_be_bytes().to_vec()];
         for name in &self.names {

@@ -124,9 +124,9 @@ pub const TABLES: &[Table] = tables! {
     health_changes [1] id Text, connection_id Text, workspace_id Text, at Number, state Text, version Number, cause Text, message Text;
     channels [1] id Text, workspace_id Text, name Text, name_key Text, connection Text, addresses Text, tag Text, tells Text,
         set_at Number, set_by Text, set_by_id Text, mac Bytes, next_at Number, in_a_row Number, tries Number, told_at Number,
-        problem Text;
+        failing_since Number, problem Text;
     notices [3] channel_id Text, connection_id Text, about Text, was Text, state Text, at Number, cause Text, message Text,
-        ends_at Number, taken_at Number;
+        ends_at Number, taken_at Number, taken_state Text;
     ends [2] connection_id Text, about Text, workspace_id Text, ends_at Number, next_at Number, told_at Number;
     lint_silences [3] workspace_id Text, scope Text, rule Text, reason Text, until_at Number, set_at Number, set_by Text, set_by_id Text,
         mac Bytes;

@@ -1,6 +1,6 @@
 //! Tests that run by themselves: the schedules, each connection that one is for, and how it stands.
 
-use super::{Handle, MacTable as _, Mark, Result, Write, execute, fetch};
+use super::{Handle, MacTable as _, Mark, Result, Write, execute, fetch, forget_notices};
 
 const TABLE: &str = "health_schedules";
 
@@ -178,6 +178,13 @@ pub async fn follow_schedules(write: &mut Write, workspace_id: &str, layers: &[L
             is_new,
         )?;
     }
+    // Nobody is told of what is not tested any more.
+    execute!(
+        write,
+        "DELETE FROM notices WHERE about = 'health' AND taken_at IS NULL AND connection_id IN \
+         (SELECT h.connection_id FROM health h WHERE h.workspace_id = $1 AND substr(h.scope, 1, 1) = '!')",
+        workspace_id
+    )?;
     execute!(write, "DELETE FROM health WHERE workspace_id = $1 AND substr(scope, 1, 1) = '!'", workspace_id)?;
     Ok(())
 }
@@ -201,7 +208,7 @@ pub async fn follow_schedule(write: &mut Write, (workspace_id, connection_id): (
 /// Has nobody test a connection by itself any more.
 pub async fn leave_schedules(write: &mut Write, connection_id: &str) -> Result<()> {
     execute!(write, "DELETE FROM health WHERE connection_id = $1", connection_id)?;
-    Ok(())
+    forget_notices(write, connection_id, "health").await
 }
 
 pub async fn health(handle: &mut impl Handle, connection_id: &str) -> Result<Option<HealthRow>> {

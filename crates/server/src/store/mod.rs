@@ -108,9 +108,9 @@ pub use self::{
     load::{Fill, Loading, fold_log, is_empty},
     look::Look,
     notices::{
-        ChannelRow, EndOfRow, EndRow, NoticeOfRow, NoticeRow, channel, channel_went, channels, channels_due, count_channels,
-        delete_channel, drop_end, drop_told, end, ends_due, ends_until, give_back, move_end, note, put_channel, put_end,
-        take_notices, taken,
+        ChannelRow, EndOfRow, EndRow, NEVER_ENDS, NoticeOfRow, NoticeRow, channel, channel_went, channels, channels_due,
+        count_channels, delete_channel, drop_told, end, ends_due, ends_until, forget_notices, give_back, move_end, note,
+        put_channel, put_end, rest_channels, take_notices, taken,
     },
     people::{
         LinkRow, MemberRow, PersonRow, SessionRow, delete_links_of, delete_other_sessions_of, delete_session, delete_session_of,

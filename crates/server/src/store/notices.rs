@@ -1,6 +1,6 @@
 //! Whom a workspace tells what becomes of its connections, what is still to be told, and what ends.
 
-use super::{Handle, MacTable as _, Mark, Result, Write, execute, fetch};
+use super::{Handle, MacTable as _, Mark, RESTS, Result, Write, execute, fetch};
 
 const TABLE: &str = "channels";
 
@@ -31,6 +31,8 @@ pub struct ChannelRow {
     pub tries: i64,
     /// When it told something last.
     pub told_at: Option<i64>,
+    /// Since when every try was in vain; nothing if the last one was not.
+    pub failing_since: Option<i64>,
     /// Why it could not the last time; nothing if it could.
     pub problem: Option<String>,
 }
@@ -50,8 +52,9 @@ pub struct NoticeRow {
     pub cause: Option<String>,
     pub message: Option<String>,
     pub ends_at: Option<i64>,
-    /// When a node took it to tell it; nothing if none has, or if it changed since.
+    /// When a node took it to tell it, and what it tells then; nothing if none has.
     pub taken_at: Option<i64>,
+    pub taken_state: Option<String>,
 }
 
 /// The same with the connection that it is about.
@@ -87,16 +90,18 @@ pub struct EndOfRow {
     pub type_id: String,
 }
 
-/// Puts a channel in the place of the one with its id. What it was to tell it still is, and how telling goes begins anew.
+/// Puts a channel in the place of the one with its id. What it was to tell it still is, and how telling goes begins anew; a message that is under
+/// way goes out first.
 pub async fn put_channel(write: &mut Write, row: &ChannelRow) -> Result<()> {
     write.leaves(row.mark());
     execute!(
         write,
         "INSERT INTO channels (id, workspace_id, name, name_key, connection, addresses, tag, tells, set_at, set_by, set_by_id, mac, \
-         next_at, in_a_row, tries, told_at, problem) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, 0, NULL, NULL) \
-         ON CONFLICT (id) DO UPDATE SET connection = excluded.connection, addresses = excluded.addresses, tag = excluded.tag, \
+         next_at, in_a_row, tries, told_at, failing_since, problem) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, 0, NULL, NULL, NULL) ON CONFLICT (id) DO UPDATE SET connection = excluded.connection, addresses = excluded.addresses, tag = excluded.tag, \
          tells = excluded.tells, set_at = excluded.set_at, set_by = excluded.set_by, set_by_id = excluded.set_by_id, mac = excluded.mac, \
-         next_at = excluded.next_at, in_a_row = 0, tries = 0, problem = NULL",
+         next_at = CASE WHEN EXISTS (SELECT 1 FROM notices n WHERE n.channel_id = excluded.id AND n.taken_at IS NOT NULL) \
+         THEN channels.next_at ELSE excluded.next_at END, in_a_row = 0, tries = 0, failing_since = NULL, problem = NULL",
         &row.id,
         &row.workspace_id,
         &row.name,
@@ -119,8 +124,15 @@ pub async fn channel(handle: &mut impl Handle, workspace_id: &str, name_key: &st
     fetch!(handle, fetch_optional, ChannelRow, sql, workspace_id, name_key)
 }
 
+/// Keeps everybody else from a channel until the transaction is over: before its notices, in whichever order those are.
+async fn hold_channel(write: &mut Write, id: &str) -> Result<()> {
+    execute!(write, "UPDATE channels SET tries = tries WHERE id = $1", id)?;
+    Ok(())
+}
+
 /// Takes a channel away with all that it was to tell, whoever changed its row; `false` if there is none.
 pub async fn delete_channel(write: &mut Write, id: &str) -> Result<bool> {
+    hold_channel(write, id).await?;
     execute!(write, "DELETE FROM notices WHERE channel_id = $1", id)?;
     let deleted = execute!(write, "DELETE FROM channels WHERE id = $1", id)?;
     if deleted == 1 {
@@ -139,8 +151,10 @@ pub async fn count_channels(handle: &mut impl Handle, workspace_id: &str) -> Res
     Ok(fetch!(handle, fetch_one, (i64,), "SELECT count(*) FROM channels WHERE workspace_id = $1", workspace_id)?.0)
 }
 
-/// Has a channel tell something. One that has nothing to tell yet waits until `gathered_at` for what else there may be. What has gone back to where it
-/// was when that was told last is not told.
+/// What has gone back to where it was when that was told last is not told. While it is being told, that is not known.
+const SETTLED: &str = "DELETE FROM notices WHERE channel_id = $1 AND taken_at IS NULL AND about = 'health' AND was = state";
+
+/// Has a channel tell something. One that has nothing to tell yet waits until `gathered_at` for what else there may be.
 pub async fn note(write: &mut Write, row: &NoticeRow, gathered_at: i64) -> Result<()> {
     // The channel before its notices, as whoever tells them does.
     execute!(
@@ -153,8 +167,7 @@ pub async fn note(write: &mut Write, row: &NoticeRow, gathered_at: i64) -> Resul
         write,
         "INSERT INTO notices (channel_id, connection_id, about, was, state, at, cause, message, ends_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (channel_id, connection_id, about) DO UPDATE SET \
-         was = CASE WHEN notices.taken_at IS NULL THEN notices.was ELSE notices.state END, taken_at = NULL, state = excluded.state, \
-         at = excluded.at, cause = excluded.cause, message = excluded.message, ends_at = excluded.ends_at",
+         state = excluded.state, at = excluded.at, cause = excluded.cause, message = excluded.message, ends_at = excluded.ends_at",
         &row.channel_id,
         &row.connection_id,
         &row.about,
@@ -165,13 +178,14 @@ pub async fn note(write: &mut Write, row: &NoticeRow, gathered_at: i64) -> Resul
         row.message.as_deref(),
         row.ends_at,
     )?;
-    execute!(
-        write,
-        "DELETE FROM notices WHERE channel_id = $1 AND connection_id = $2 AND about = $3 AND was = state",
-        &row.channel_id,
-        &row.connection_id,
-        &row.about,
-    )?;
+    execute!(write, SETTLED, &row.channel_id)?;
+    Ok(())
+}
+
+/// Has nobody told of something any more, unless that is just being done.
+pub async fn forget_notices(write: &mut Write, connection_id: &str, about: &str) -> Result<()> {
+    let sql = "DELETE FROM notices WHERE connection_id = $1 AND about = $2 AND taken_at IS NULL";
+    execute!(write, sql, connection_id, about)?;
     Ok(())
 }
 
@@ -188,7 +202,7 @@ pub async fn take_notices(write: &mut Write, row: &ChannelRow, now: i64, until: 
     if execute!(write, sql, &row.id, row.next_at, until, &row.mac)? == 0 {
         return Ok(false);
     }
-    execute!(write, "UPDATE notices SET taken_at = $2 WHERE channel_id = $1", &row.id, now)?;
+    execute!(write, "UPDATE notices SET taken_at = $2, taken_state = state WHERE channel_id = $1", &row.id, now)?;
     Ok(true)
 }
 
@@ -203,9 +217,15 @@ pub async fn taken(handle: &mut impl Handle, channel_id: &str, taken_at: i64, li
     Ok((rows, count))
 }
 
-/// What was taken then is told.
+/// What was taken then is told; what has changed meanwhile is still to be.
 pub async fn drop_told(write: &mut Write, channel_id: &str, taken_at: i64) -> Result<()> {
-    execute!(write, "DELETE FROM notices WHERE channel_id = $1 AND taken_at = $2", channel_id, taken_at)?;
+    let sql =
+        "DELETE FROM notices WHERE channel_id = $1 AND taken_at = $2 AND state = taken_state AND (about = 'health' OR at <= $2)";
+    execute!(write, sql, channel_id, taken_at)?;
+    let sql = "UPDATE notices SET was = CASE WHEN about = 'health' THEN taken_state ELSE was END, taken_at = NULL, taken_state = NULL \
+               WHERE channel_id = $1 AND taken_at = $2";
+    execute!(write, sql, channel_id, taken_at)?;
+    execute!(write, SETTLED, channel_id)?;
     Ok(())
 }
 
@@ -213,25 +233,41 @@ pub async fn drop_told(write: &mut Write, channel_id: &str, taken_at: i64) -> Re
 pub async fn give_back(write: &mut Write, channel_id: &str, taken_at: i64, given_up_before: i64) -> Result<u64> {
     let sql = "DELETE FROM notices WHERE channel_id = $1 AND taken_at = $2 AND at < $3";
     let given_up = execute!(write, sql, channel_id, taken_at, given_up_before)?;
-    execute!(write, "UPDATE notices SET taken_at = NULL WHERE channel_id = $1 AND taken_at = $2", channel_id, taken_at)?;
+    let sql = "UPDATE notices SET taken_at = NULL, taken_state = NULL WHERE channel_id = $1 AND taken_at = $2";
+    execute!(write, sql, channel_id, taken_at)?;
+    execute!(write, SETTLED, channel_id)?;
     Ok(given_up)
 }
 
-/// Writes how telling went, unless the channel was set anew meanwhile.
+/// Writes how telling went, and keeps the channel; of one that was set anew meanwhile only when it told something.
 pub async fn channel_went(write: &mut Write, row: &ChannelRow) -> Result<()> {
     execute!(
         write,
-        "UPDATE channels SET next_at = $2, in_a_row = $3, tries = $4, told_at = $5, problem = $6 WHERE id = $1 AND set_at = $7",
+        "UPDATE channels SET next_at = $2, told_at = $5, in_a_row = CASE WHEN set_at = $8 THEN $3 ELSE in_a_row END, \
+         tries = CASE WHEN set_at = $8 THEN $4 ELSE tries END, failing_since = CASE WHEN set_at = $8 THEN $6 ELSE failing_since END, \
+         problem = CASE WHEN set_at = $8 THEN $7 ELSE problem END WHERE id = $1",
         &row.id,
         row.next_at,
         row.in_a_row,
         row.tries,
         row.told_at,
+        row.failing_since,
         row.problem.as_deref(),
         row.set_at,
     )?;
     Ok(())
 }
+
+/// Has nobody be told of anything by a store that is filled from a backup, which may be a copy of one at work, until somebody sets the channel again.
+/// `problem` is what is told of that; gives how many channels rest.
+pub async fn rest_channels(write: &mut Write, problem: &str) -> Result<u64> {
+    execute!(write, "DELETE FROM notices")?;
+    execute!(write, "UPDATE ends SET next_at = NULL")?;
+    execute!(write, "UPDATE channels SET next_at = $1, tries = 0, failing_since = NULL, problem = $2", RESTS, problem)
+}
+
+/// In the place of an end that there is none any more: when it was told last is known all the same.
+pub const NEVER_ENDS: i64 = i64::MAX;
 
 /// When something of a connection ends, as it was known; nothing if nothing was.
 pub async fn end(handle: &mut impl Handle, connection_id: &str, about: &str) -> Result<Option<EndRow>> {
@@ -251,11 +287,6 @@ pub async fn put_end(write: &mut Write, row: &EndRow) -> Result<()> {
         row.next_at,
         row.told_at,
     )?;
-    Ok(())
-}
-
-pub async fn drop_end(write: &mut Write, connection_id: &str, about: &str) -> Result<()> {
-    execute!(write, "DELETE FROM ends WHERE connection_id = $1 AND about = $2", connection_id, about)?;
     Ok(())
 }
 

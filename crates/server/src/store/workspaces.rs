@@ -124,6 +124,8 @@ pub async fn delete_workspace(write: &mut Write, id: &str) -> Result<bool> {
     execute!(write, "DELETE FROM rotations WHERE workspace_id = $1", id)?;
     execute!(write, "DELETE FROM second_logins WHERE workspace_id = $1", id)?;
     execute!(write, "DELETE FROM rotation_policies WHERE workspace_id = $1", id)?;
+    // Channels before their notices, as whoever tells those holds them.
+    execute!(write, "UPDATE channels SET tries = tries WHERE workspace_id = $1", id)?;
     execute!(write, "DELETE FROM notices WHERE channel_id IN (SELECT c.id FROM channels c WHERE c.workspace_id = $1)", id)?;
     execute!(write, "DELETE FROM channels WHERE workspace_id = $1", id)?;
     execute!(write, "DELETE FROM ends WHERE workspace_id = $1", id)?;

@@ -106,6 +106,11 @@ pub(super) fn addressing(connection: &Servable) -> Result<Addressing> {
 /// Whose mail it is that goes through a connection.
 pub(super) fn sender(connection: &Servable) -> Option<&str> {
     let named = connection.public.text(SENDER).filter(|sender| !sender.is_empty());
+    // As mail programs write it: `Reports <reports@example.org>`.
+    let named = named.map(|sender| match sender.trim().strip_suffix('>').and_then(|rest| rest.rsplit_once('<')) {
+        Some((_, address)) => address,
+        None => sender,
+    });
     named.or_else(|| connection.public.text("username")).filter(|sender| Addressing::Mail.takes(sender))
 }
 
@@ -212,7 +217,7 @@ pub async fn set(
     }
     let now = app.clock.now();
     let row = ChannelRow {
-        id: before.map_or_else(|| random_uuid().to_string(), |row| row.id),
+        id: before.as_ref().map_or_else(|| random_uuid().to_string(), |row| row.id.clone()),
         workspace_id,
         name_key: name.key(),
         name: name.to_string(),
@@ -227,7 +232,8 @@ pub async fn set(
         next_at: now,
         in_a_row: 0,
         tries: 0,
-        told_at: None,
+        told_at: before.and_then(|row| row.told_at),
+        failing_since: None,
         problem: None,
     }
     .sealed(&app.vault);

@@ -12,7 +12,7 @@ use crate::{
         checks::ENDS_SOON_DAYS,
         paging::{Page, Paging},
     },
-    store::{self, ConnectionRow, EndOfRow, EndRow, NoticeRow, Write},
+    store::{self, ConnectionRow, EndOfRow, EndRow, NEVER_ENDS, NoticeRow, Write},
 };
 
 /// How many days before the end it is told.
@@ -38,36 +38,51 @@ pub(in crate::ops) async fn follow(write: &mut Write, connection: &ConnectionRow
         return Ok(());
     }
     let learned = &report.learned;
-    for (about, at) in [(About::Certificate, &learned.certificate_ends_at), (About::Password, &learned.password_ends_at)] {
-        let known = store::end(write, &connection.id, about.as_str()).await?;
-        match (at.as_deref().and_then(parse_rfc3339), known) {
-            (None, None) => {}
-            (None, Some(_)) => store::drop_end(write, &connection.id, about.as_str()).await?,
-            (Some(at), Some(known)) if known.ends_at == at => {}
-            (Some(ends_at), known) => {
-                let told_at = known.and_then(|known| known.told_at);
-                let row = EndRow {
-                    connection_id: connection.id.clone(),
-                    about: about.as_str().to_owned(),
-                    workspace_id: connection.workspace_id.clone(),
-                    ends_at,
-                    next_at: first(ends_at, now, told_at),
-                    told_at,
-                };
-                store::put_end(write, &row).await?;
-            }
-        }
+    // What is learnt of a login takes time of its own, and may be cut off.
+    let is_login_known = learned.is_superuser.is_some();
+    let ends =
+        [(About::Certificate, &learned.certificate_ends_at, true), (About::Password, &learned.password_ends_at, is_login_known)];
+    for (about, at, is_known) in ends {
+        let before = store::end(write, &connection.id, about.as_str()).await?;
+        let told_at = before.as_ref().and_then(|before| before.told_at);
+        let (ends_at, next_at) = match (at.as_deref().and_then(parse_rfc3339), &before) {
+            (None, None) => continue,
+            (None, Some(_)) if !is_known => continue,
+            (None, Some(before)) if before.ends_at == NEVER_ENDS => continue,
+            (None, Some(_)) => (NEVER_ENDS, None),
+            // Of a store that was restored it is told again from here on.
+            (Some(at), Some(before)) if before.ends_at == at => match (before.next_at, next(at, now)) {
+                (None, Some(next)) => (at, Some(next)),
+                _ => continue,
+            },
+            (Some(at), _) => (at, first(at, now, told_at)),
+        };
+        let row = EndRow {
+            connection_id: connection.id.clone(),
+            about: about.as_str().to_owned(),
+            workspace_id: connection.workspace_id.clone(),
+            ends_at,
+            next_at,
+            told_at,
+        };
+        store::put_end(write, &row).await?;
+        // What is still to be told of the end of before is no longer so.
+        store::forget_notices(write, &connection.id, about.as_str()).await?;
     }
     Ok(())
 }
 
-/// Has what ends soon be told by the channels of its workspace. Gives whether there is more of it.
+/// Has some of what ends soon be told by the channels of its workspace. Gives whether there is more of it.
 pub async fn tell_due(app: &App) -> Result<bool> {
     let now = app.clock.now();
     let due = store::ends_due(&mut app.store.read().await?, now, AT_ONCE).await?;
     let is_more = i64::try_from(due.len()).is_ok_and(|count| count == AT_ONCE);
     for row in due {
-        tell_end(app, &row, now).await?;
+        if let Err(error) = tell_end(app, &row, now).await {
+            let cause = error.cause().map(|cause| format!("{cause:#}")).unwrap_or_default();
+            let (id, code) = (row.connection_id.as_str(), error.describe().1.as_str());
+            tracing::warn!(connection.id = id, error.code = code, error.cause = cause, "an end could not be told");
+        }
     }
     Ok(is_more)
 }
@@ -76,6 +91,8 @@ async fn tell_end(app: &App, row: &EndRow, now: i64) -> Result<()> {
     let mut write = app.store.write().await?;
     // Whoever keeps a check holds the connection before what it learnt.
     store::hold_connection_by_id(&mut write, &row.connection_id).await?;
+    // Whoever sets or removes a channel holds the workspace.
+    store::share_workspace(&mut write, &row.workspace_id).await?;
     if !store::move_end(&mut write, row, next(row.ends_at, now), now).await? {
         return Ok(());
     }
@@ -92,6 +109,7 @@ async fn tell_end(app: &App, row: &EndRow, now: i64) -> Result<()> {
             message: None,
             ends_at: Some(row.ends_at),
             taken_at: None,
+            taken_state: None,
         };
         tell(app, &mut write, &connection, about, notice).await?;
     }

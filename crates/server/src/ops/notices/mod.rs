@@ -22,6 +22,8 @@ use crate::{
 /// How long a channel that has something to tell waits for what else there may be: what breaks at once is told at once.
 const GATHERED_WITHIN: i64 = 20 * SECOND;
 
+pub const RESTS_SINCE_A_RESTORE: &str = "This store was restored from a backup, and may be a copy of one at work. Nobody is told anything until this channel is saved again.";
+
 /// What a channel tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tells {
@@ -100,7 +102,8 @@ pub(in crate::ops) async fn tell_change(
     (before, change): (&str, &HealthChangeRow),
 ) -> Result<()> {
     if (before, change.state.as_str()) == ("unknown", "healthy") {
-        return Ok(());
+        // What was to be told of before it was not known is no longer so.
+        return Ok(store::forget_notices(write, &connection.id, About::Health.as_str()).await?);
     }
     let notice = NoticeRow {
         channel_id: String::new(),
@@ -113,6 +116,7 @@ pub(in crate::ops) async fn tell_change(
         message: change.message.clone(),
         ends_at: None,
         taken_at: None,
+        taken_state: None,
     };
     tell(app, write, connection, About::Health, notice).await
 }

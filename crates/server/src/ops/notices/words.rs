@@ -1,5 +1,7 @@
 //! What a channel says.
 
+use std::fmt::Write as _;
+
 use dataflow_connectors::Message;
 use dataflow_vault::random_uuid;
 use serde_json::{Value, json};
@@ -20,9 +22,9 @@ fn page(app: &App, workspace: &str, name: &str) -> Option<String> {
     Some(format!("{}/w/{workspace}/connections/{name}", base.trim_end_matches('/')))
 }
 
-/// Foreign words, which nothing that reads mark-up is to take for any.
+/// Foreign words, which no chat is to take for mark-up, or for a mention of anybody: what would be one is parted by a mark that takes no room.
 fn plain(words: &str) -> String {
-    words.replace('<', "‹").replace('>', "›").replace(['\r', '\n'], " ")
+    words.replace('<', "‹").replace('>', "›").replace('@', "@\u{2060}").replace(['\r', '\n'], " ")
 }
 
 /// The day, as people write it: `2026-11-30`.
@@ -105,7 +107,7 @@ pub(super) fn message(app: &App, workspace: &str, (rows, count): (&[NoticeOfRow]
         })
     };
     Message {
-        id: random_uuid().to_string(),
+        id: id(app, rows, count),
         at: now.div_euclid(SECOND),
         to: Vec::new(),
         from: String::new(),
@@ -113,6 +115,17 @@ pub(super) fn message(app: &App, workspace: &str, (rows, count): (&[NoticeOfRow]
         text: lines.join("\n"),
         events: json!({"workspace": workspace, "more": count.saturating_sub(rows.len()), "changes": rows.iter().map(event).collect::<Vec<_>>()}),
     }
+}
+
+/// The same of what is told once more.
+fn id(app: &App, rows: &[NoticeOfRow], count: usize) -> String {
+    let mut told = count.to_string();
+    for NoticeOfRow { notice, .. } in rows {
+        let NoticeRow { channel_id, connection_id, about, state, at, .. } = notice;
+        let _ = write!(told, "\n{channel_id} {connection_id} {about} {state} {at}");
+    }
+    let mac = app.vault.row_mac("notices", &[told.as_bytes()]);
+    mac.iter().rev().take(16).fold(String::new(), |id, byte| format!("{id}{byte:02x}"))
 }
 
 /// What is sent to try a channel.
@@ -148,6 +161,7 @@ mod tests {
                 message: (state == "unhealthy").then(|| "The server said <!channel> *now*.".to_owned()),
                 ends_at,
                 taken_at: None,
+                taken_state: None,
             },
             name: name.into(),
             type_id: "postgres".into(),

@@ -129,6 +129,7 @@ async fn fill(fixture: &Fixture) -> Secret {
         message: None,
         ends_at: None,
         taken_at: None,
+        taken_state: None,
     };
     store::note(&mut write, &notice, 1).await.expect("noted");
     let end = EndRow {
