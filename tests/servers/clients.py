@@ -1,10 +1,11 @@
-"""Signs in to the fakes with clients that others wrote. Its one argument is JSON: the ports, the user, and a right and a wrong password.
+"""Signs in to the fakes with clients that others wrote. Its one argument is JSON: ports, user, a right and a wrong password.
 
 It ends well if each client took the fake for what it plays: in with the right password, and refused with the wrong one.
 """
 
 import json
 import sys
+from collections.abc import Callable
 
 import pymongo
 from cassandra import AuthenticationFailed
@@ -17,7 +18,7 @@ from pymongo.errors import OperationFailure
 
 try:
     from cassandra.io.asyncorereactor import AsyncoreConnection as CqlConnection
-except Exception:  # noqa: BLE001 - from Python 3.12 on that is not there, and the driver says so in several ways
+except Exception:  # From Python 3.12 on that is not there, and the driver says so in several ways.
     from cassandra.io.asyncioreactor import AsyncioConnection as CqlConnection
 
 settings = json.loads(sys.argv[1])
@@ -31,7 +32,8 @@ def mongo(password: str, _is_right: bool) -> str | None:
             client["sales"].list_collection_names()
             return client.server_info()["version"]
         except OperationFailure as refused:
-            assert refused.code == 18, refused
+            if refused.code != 18:
+                raise
             return None
 
 
@@ -49,7 +51,7 @@ def cassandra(password: str, _is_right: bool) -> str | None:
     return answer.parsed_rows[0][0]
 
 
-def kafka(mechanism: str):
+def kafka(mechanism: str) -> Callable[[str, bool], str | None]:
     def sign_in(password: str, is_right: bool) -> str | None:
         try:
             client = KafkaAdminClient(
@@ -73,5 +75,7 @@ CqlConnection.initialize_reactor()
 clients = {"mongo": mongo, "cassandra": cassandra}
 clients |= {mechanism: kafka(mechanism) for mechanism in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")}
 for name, sign_in in clients.items():
-    assert sign_in(settings["right"], True), f"{name}: the right password was not taken"
-    assert sign_in(settings["wrong"], False) is None, f"{name}: the wrong password was taken"
+    if not sign_in(settings["right"], True):
+        sys.exit(f"{name}: the right password was not taken")
+    if sign_in(settings["wrong"], False):
+        sys.exit(f"{name}: the wrong password was taken")

@@ -7,7 +7,7 @@ use std::{
 };
 
 use dataflow_connectors::{DialPolicy, Dialer, Outcome, Steps, Target, connector, dialer::Duplex, hops, tls::SystemRoots};
-use dataflow_model::{FieldValue, Secret, Step, StepName, StepStatus, TestError};
+use dataflow_model::{FieldValue, Learned, Secret, Step, StepName, StepStatus, TestError};
 
 /// Longest that any test may take, as on a server.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -25,6 +25,7 @@ pub struct Connection {
 pub struct Tested {
     pub result: Result<Outcome, TestError>,
     pub steps: Vec<Step>,
+    pub learned: Learned,
     pub duration: Duration,
 }
 
@@ -145,9 +146,10 @@ impl Connection {
                 Err(error)
             }
         };
+        let learned = std::mem::take(&mut steps.learned);
         drop(steps);
         let steps = std::mem::take(&mut *told.lock().expect("not poisoned"));
-        Tested { result, steps, duration: begun.elapsed() }
+        Tested { result, steps, learned, duration: begun.elapsed() }
     }
 }
 

@@ -112,7 +112,8 @@ impl Peer {
     /// # Panics
     /// If the identity cannot be used.
     pub fn begin_tls(&mut self, identity: &Identity) -> io::Result<()> {
-        self.begin(identity, WebPkiClientVerifier::no_client_auth()).map(drop)
+        let plain = self.plain.try_clone()?;
+        self.begin(&config(identity, WebPkiClientVerifier::no_client_auth(), rustls::DEFAULT_VERSIONS), plain).map(drop)
     }
 
     /// The same, and asks for a certificate of this authority: the one that is shown, in DER.
@@ -124,31 +125,70 @@ impl Peer {
         roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).expect("made here")).expect("an authority");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-        self.begin(identity, verifier.allow_unauthenticated().build().expect("an authority"))
+        let verifier = verifier.allow_unauthenticated().build().expect("an authority");
+        let plain = self.plain.try_clone()?;
+        self.begin(&config(identity, verifier, rustls::DEFAULT_VERSIONS), plain).map(|agreed| agreed.certificate)
     }
 
-    fn begin(&mut self, identity: &Identity, clients: Arc<dyn ClientCertVerifier>) -> io::Result<Option<Vec<u8>>> {
-        let chain =
-            CertificateDer::pem_slice_iter(identity.certificates.as_bytes()).collect::<Result<_, _>>().expect("made here");
-        let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("made here");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the provider has them")
-            .with_client_cert_verifier(clients)
-            .with_single_cert(chain, key)
-            .expect("key and certificate belong together");
-        let mut session = ServerConnection::new(Arc::new(config)).expect("a sound configuration");
-        let mut plain = self.plain.try_clone()?;
+    /// The same for who names this protocol (RFC 7301). Whoever names none is let go.
+    ///
+    /// # Panics
+    /// If the identity cannot be used.
+    pub fn begin_tls_of(&mut self, identity: &Identity, protocol: &[u8]) -> io::Result<()> {
+        let mut config = config(identity, WebPkiClientVerifier::no_client_auth(), rustls::DEFAULT_VERSIONS);
+        config.alpn_protocols = vec![protocol.to_vec()];
+        let plain = self.plain.try_clone()?;
+        let agreed = self.begin(&config, plain)?;
+        if agreed.protocol.as_deref() == Some(protocol) { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+    }
+
+    /// The same by TLS 1.2, whose bytes go through what `enclose` makes of the stream.
+    ///
+    /// # Panics
+    /// If the identity cannot be used.
+    pub fn begin_tls_within<S: Read + Write + Send + 'static>(
+        &mut self,
+        identity: &Identity,
+        enclose: impl FnOnce(TcpStream) -> S,
+    ) -> io::Result<()> {
+        let enclosed = enclose(self.plain.try_clone()?);
+        self.begin(&config(identity, WebPkiClientVerifier::no_client_auth(), &[&rustls::version::TLS12]), enclosed).map(drop)
+    }
+
+    fn begin<S: Read + Write + Send + 'static>(&mut self, config: &ServerConfig, mut stream: S) -> io::Result<Agreed> {
+        let mut session = ServerConnection::new(Arc::new(config.clone())).expect("a sound configuration");
         while session.is_handshaking() {
-            session.complete_io(&mut plain)?;
+            session.complete_io(&mut stream)?;
         }
-        let shown = session.peer_certificates().and_then(|chain| Some(chain.first()?.to_vec()));
-        self.stream = Box::new(StreamOwned::new(session, plain));
-        Ok(shown)
+        let certificate = session.peer_certificates().and_then(|chain| Some(chain.first()?.to_vec()));
+        let protocol = session.alpn_protocol().map(<[u8]>::to_vec);
+        self.stream = Box::new(StreamOwned::new(session, stream));
+        Ok(Agreed { certificate, protocol })
     }
 
     fn keep(&self, bytes: &[u8]) {
         self.heard.lock().expect("not poisoned").extend_from_slice(bytes);
     }
+}
+
+/// What a client has shown and asked for.
+struct Agreed {
+    certificate: Option<Vec<u8>>,
+    protocol: Option<Vec<u8>>,
+}
+
+fn config(
+    identity: &Identity,
+    clients: Arc<dyn ClientCertVerifier>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> ServerConfig {
+    let chain = CertificateDer::pem_slice_iter(identity.certificates.as_bytes()).collect::<Result<_, _>>().expect("made here");
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("made here");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .expect("the provider has them")
+        .with_client_cert_verifier(clients)
+        .with_single_cert(chain, key)
+        .expect("key and certificate belong together")
 }

@@ -10,7 +10,9 @@ use std::{any::Any, path::Path, process::Command};
 use dataflow_model::{Catalogue, ConnectionType, catalogue::Tested};
 use dataflow_tests::{
     duckdb,
+    fake_oracle::{FakeOracle, OracleOptions, SERVICE},
     fake_services::{self as fakes, Answers, Door, FakeService, PASSWORD, ServiceCase, USER, service_case},
+    fake_sql_server::{DATABASE, Encryption, FakeSqlServer},
     fake_wires::{self, FakeCassandra, FakeWires, Twist},
     folder::TempDir,
     http::Answer,
@@ -95,6 +97,7 @@ const CASES: &[(&str, Start)] = &[
     ("ldap", |_| wired(wires::openldap(), Server::Silent("OpenLDAP 2.5"), wires::ADMIN)),
     ("mongo", |_| faked(fake_wires::mongo(Twist::None))),
     ("mqtt", |_| wired(wires::mosquitto(), Server::Silent("Mosquitto 2.0"), USER)),
+    ("mssql", |_| sql_server()),
     ("nats", |_| wired(wires::nats(), Server::Real("NATS 2.9"), USER)),
     ("rabbitmq", |_| wired(wires::rabbitmq(), Server::Real("RabbitMQ 3.10"), USER)),
     ("redis", |_| wired(wires::redis(), Server::Real("Redis 7.0"), USER)),
@@ -103,6 +106,7 @@ const CASES: &[(&str, Start)] = &[
     ("http_proxy", |_| wired(wires::tinyproxy(), Server::Silent("Tinyproxy 1.11"), USER)),
     ("smtp", |_| wired(wires::aiosmtpd(), Server::Silent("aiosmtpd 1.4"), USER)),
     ("socks_proxy", |_| wired(wires::microsocks(), Server::Silent("microsocks 1.0"), USER)),
+    ("oracle", |_| oracle()),
     ("presto", |_| service("presto")),
     ("s3", |_| moto(&[("database", "sales")])),
     ("schema_registry", |_| service("schema_registry")),
@@ -186,6 +190,23 @@ fn ssh() -> Case {
     let host_key = service.file("host.pub");
     let case = wired(service, Server::Silent("asyncssh 2.24"), USER);
     Case { fields: with(case.fields, &[("extra.host_key", host_key.trim())]), ..case }
+}
+
+/// The fake of SQL Server, which demands TLS.
+fn sql_server() -> Case {
+    let authority = Authority::new();
+    let fake = FakeSqlServer::start(Encryption::Required(authority.server(Shape::Good)));
+    let fields = with(verified(&authority, fake.port()), &[("database", DATABASE)]);
+    Case::of(fields, Server::Fake, Box::new(fake))
+}
+
+/// The fake of Oracle, inside TLS.
+fn oracle() -> Case {
+    let authority = Authority::new();
+    let identity = Some(authority.server(Shape::Good));
+    let fake = FakeOracle::start(OracleOptions { identity, ..OracleOptions::default() });
+    let fields = with(verified(&authority, fake.port()), &[("database", SERVICE)]);
+    Case::of(fields, Server::Fake, Box::new(fake))
 }
 
 fn unproven(case: Case) -> Case {

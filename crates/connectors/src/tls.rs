@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 pub use roots::SystemRoots;
-pub use settings::{TlsMode, TlsSettings};
+pub use settings::{Demand, TlsMode, TlsSettings};
 pub use verifier::Verifier;
 
 use crate::causes;

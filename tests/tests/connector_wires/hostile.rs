@@ -21,7 +21,8 @@ use futures_util::future::join_all;
 
 use crate::common::{is_refused, line, speaks_first};
 
-pub const ALL: [&str; 11] = ["redis", "smtp", "imap", "ftp", "nats", "mqtt", "ldap", "rabbitmq", "mongo", "cassandra", "kafka"];
+pub const ALL: [&str; 12] =
+    ["redis", "smtp", "imap", "ftp", "nats", "mqtt", "ldap", "rabbitmq", "mongo", "cassandra", "kafka", "mssql"];
 
 fn to(connector: &'static str, server: &Scripted) -> Connection {
     Connection::new(connector, server.port()).user(USER, PASSWORD)
@@ -210,6 +211,9 @@ fn endless() -> Vec<(&'static str, &'static [u8], Vec<u8>)> {
         ("cassandra", b"\x84\0\0\0\x06\0\0\x80\0", filler()),
         ("kafka", b"\x7f\xff\xff\xff", filler()),
         ("kafka", b"\0\0\x80\0dflw\0\0\xff\xff\xff\xff", filler()),
+        ("mssql", b"\x04\0\xff\xff\0\0\0\0", filler()),
+        // Packets of one byte, none of which is the last.
+        ("mssql", b"", b"\x04\0\0\x09\0\0\0\0x".to_vec()),
         ("nats", b"INFO {\"version\":\"", filler()),
         ("nats", b"INFO {}\r\n", b"+OK\r\n".to_vec()),
         ("smtp", b"220-", filler()),

@@ -32,11 +32,23 @@ impl TlsMode {
     }
 }
 
+/// What a protocol itself demands of TLS.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Demand {
+    #[default]
+    Nothing,
+    /// TLS 1.2 and no later one.
+    Tls12,
+    /// To say which protocol comes inside (RFC 7301).
+    Protocol(&'static [u8]),
+}
+
 /// `tls.mode`, `tls.ca`, `tls.cert` and `tls.key` of a connection.
 #[derive(Debug)]
 pub struct TlsSettings<'a> {
     mode: TlsMode,
     target: &'a Target,
+    demand: Demand,
 }
 
 impl<'a> TlsSettings<'a> {
@@ -49,7 +61,13 @@ impl<'a> TlsSettings<'a> {
             "verify-ca" => TlsMode::VerifyCa,
             _ => TlsMode::VerifyFull,
         };
-        Self { mode, target }
+        Self { mode, target, demand: Demand::Nothing }
+    }
+
+    /// The same, with what the protocol demands.
+    #[must_use]
+    pub fn demanding(self, demand: Demand) -> Self {
+        Self { demand, ..self }
     }
 
     #[must_use]
@@ -81,8 +99,12 @@ impl<'a> TlsSettings<'a> {
         let provider = provider();
         let verifier = Arc::new(Verifier::new(self.mode, self.trust(roots)?, provider.signature_verification_algorithms));
         let shared: Arc<dyn ServerCertVerifier> = Arc::<Verifier>::clone(&verifier);
+        let versions = match self.demand {
+            Demand::Tls12 => &[&rustls::version::TLS12][..],
+            Demand::Nothing | Demand::Protocol(_) => rustls::DEFAULT_VERSIONS,
+        };
         let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .map_err(|_| causes::test_broken("TLS cannot be set up"))?
             .dangerous()
             .with_custom_certificate_verifier(shared);
@@ -93,6 +115,9 @@ impl<'a> TlsSettings<'a> {
             None => builder.with_no_client_auth(),
         };
         config.resumption = Resumption::disabled();
+        if let Demand::Protocol(name) = self.demand {
+            config.alpn_protocols = vec![name.to_vec()];
+        }
         Ok((Arc::new(config), verifier))
     }
 

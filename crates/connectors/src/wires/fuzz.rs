@@ -3,7 +3,7 @@
 use std::{io::Cursor, time::Instant};
 
 use dataflow_fuzz::fuzz;
-use dataflow_model::{FieldValue, PublicFields, Secret, SecretFields, StepName, TestError};
+use dataflow_model::{FieldValue, Learned, PublicFields, Secret, SecretFields, StepName, TestError};
 use tokio::{
     io::{join, sink},
     runtime::Runtime,
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{DialPolicy, Dialer, Target, tls::SystemRoots};
 
-fn runtime() -> Runtime {
+pub(super) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
 }
 
@@ -68,7 +68,9 @@ async fn converse_with<T: Talk>(said: &[u8], target: &Target) -> Result<Option<S
     wire.step = StepName::OpenDatabase;
     talk.open(&mut wire).await?;
     wire.step = StepName::Read;
-    talk.read(&mut wire).await
+    let version = talk.read(&mut wire).await?;
+    talk.learn(&mut wire, &mut Learned::default()).await;
+    Ok(version)
 }
 
 /// What comes before TLS, which ends with the request for it.

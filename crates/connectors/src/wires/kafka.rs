@@ -217,6 +217,7 @@ fn described(brokers: &[String], name: &str) -> String {
         more => format!(" and {more} more"),
     };
     let count = match brokers.len() {
+        0 => return "the broker names none, not even itself".to_owned(),
         1 => "1 broker".to_owned(),
         count => format!("{count} brokers"),
     };

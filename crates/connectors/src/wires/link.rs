@@ -3,19 +3,28 @@
 //! What is read ahead in the clear may not be there when TLS begins: it could be taken for what came inside (CVE-2011-0411 of SMTP, and its
 //! likes).
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::{Buf as _, BytesMut};
 use dataflow_model::{Cause, StepName, TestError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::kept::Kept;
 use crate::{
     Dialer, Steps, Target, causes,
     connector::Farewell,
     dialer::{Checked, Duplex},
     http::{First, Kind, Tap},
     scrub::Scrubber,
-    tls::{self, Agreed, TlsMode, TlsSettings},
+    tls::{self, Agreed, Demand, TlsMode, TlsSettings},
 };
 
 /// Longest line that is read, in bytes.
@@ -55,7 +64,7 @@ pub(crate) struct Protocol {
 pub(super) struct Place<'a> {
     pub(super) dialer: &'a Dialer,
     pub(super) protocol: &'static Protocol,
-    host: &'a str,
+    host: Cow<'a, str>,
     /// None of a conversation that was recorded.
     checked: Option<Arc<Checked>>,
 }
@@ -64,7 +73,7 @@ impl Place<'_> {
     /// What comes first of whatever answers there in the clear; nothing if it says nothing, or lets go.
     async fn first_words(&self) -> Vec<u8> {
         let asked = async {
-            let mut stream = self.dialer.reach(self.host, self.checked.as_deref()?).await.ok()?;
+            let mut stream = self.dialer.reach(&self.host, self.checked.as_deref()?).await.ok()?;
             stream.write_all(self.protocol.question).await.ok()?;
             let mut answer = vec![0; FIRST];
             let length = stream.read(&mut answer).await.ok()?;
@@ -77,8 +86,8 @@ impl Place<'_> {
     /// Whether TLS is spoken there; nothing is verified, and nothing said.
     async fn speaks_tls(&self, tls: &TlsSettings<'_>) -> bool {
         let asked = async {
-            let stream = self.dialer.reach(self.host, self.checked.as_deref()?).await.ok()?;
-            let secured = tls::secure(tls, self.dialer.system_roots(), self.host, self.protocol.product, stream).await;
+            let stream = self.dialer.reach(&self.host, self.checked.as_deref()?).await.ok()?;
+            let secured = tls::secure(tls, self.dialer.system_roots(), &self.host, self.protocol.product, stream).await;
             let refused = |error: TestError| matches!(error.code, Cause::ClientCertificateRefused | Cause::TlsNotOffered);
             Some(secured.map_or_else(refused, |_| true))
         };
@@ -120,6 +129,10 @@ pub(crate) struct Link<'a> {
     ahead: BytesMut,
     heard: Vec<u8>,
     is_secured: bool,
+    /// Told whoever encloses the handshake of TLS.
+    is_past_handshake: Arc<AtomicBool>,
+    /// What is below TLS, where it may have to begin once more.
+    kept: Option<Kept>,
 }
 
 impl<'a> Link<'a> {
@@ -133,14 +146,14 @@ impl<'a> Link<'a> {
     ) -> Result<Self, TestError> {
         let host = target.text("host");
         let (stream, checked) = dialer.dial_checked(host, port, steps).await?;
-        let place = Place { dialer, protocol, host, checked: Some(Arc::new(checked)) };
+        let place = Place { dialer, protocol, host: Cow::Borrowed(host), checked: Some(Arc::new(checked)) };
         Ok(Self::over(Box::new(stream), target, place))
     }
 
     /// Another conversation with the same place, as `target` has it.
     pub(super) async fn again(place: Place<'a>, target: &'a Target) -> Result<Self, TestError> {
         let checked = place.checked.as_deref().ok_or_else(|| causes::connection_lost(StepName::Reach))?;
-        let stream = place.dialer.reach(place.host, checked).await?;
+        let stream = place.dialer.reach(&place.host, checked).await?;
         Ok(Self::over(Box::new(stream), target, place))
     }
 
@@ -155,13 +168,63 @@ impl<'a> Link<'a> {
             ahead: BytesMut::new(),
             heard: Vec::new(),
             is_secured: false,
+            is_past_handshake: Arc::default(),
+            kept: None,
         }
+    }
+
+    /// Goes on with another host, of which nothing is known yet. That it may be told what this one was to be told, the caller has seen to.
+    pub(super) async fn move_to(&mut self, host: &str, port: u16) -> Result<(), TestError> {
+        let dialer = self.place.dialer;
+        let checked = dialer.resolve(host, port).await?;
+        self.stream = Box::new(dialer.reach(host, &checked).await?);
+        self.place.host = Cow::Owned(host.to_owned());
+        self.place.checked = Some(Arc::new(checked));
+        self.ahead.clear();
+        self.heard.clear();
+        self.is_secured = false;
+        Ok(())
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.place.host
+    }
+
+    /// What the protocol demands of the TLS that is about to begin.
+    pub(super) fn demand(&mut self, demand: Demand) {
+        self.tls = TlsSettings::of(self.target).demanding(demand);
+    }
+
+    /// Keeps what TLS will be put over.
+    pub(super) fn keep(&mut self) {
+        let plain = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
+        let kept = Kept::new(plain);
+        self.stream = Box::new(kept.clone());
+        self.kept = Some(kept);
+    }
+
+    /// Leaves TLS without a word, and begins it once more on the same connection. Nothing that was heard before counts.
+    pub(super) async fn secure_again(&mut self) -> Result<(), TestError> {
+        if !self.ahead.is_empty() {
+            return Err(causes::early_bytes());
+        }
+        let kept = self.kept.clone().ok_or_else(|| self.foreign())?;
+        self.stream = Box::new(kept);
+        self.is_secured = false;
+        self.secure().await.map(drop)
+    }
+
+    /// Has the handshake go through what `enclose` makes of the stream. That is told once TLS has begun.
+    pub(super) fn enclose<S: Duplex + 'static>(&mut self, enclose: impl FnOnce(Box<dyn Duplex>, Arc<AtomicBool>) -> S) {
+        let plain = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
+        self.is_past_handshake = Arc::default();
+        self.stream = Box::new(enclose(plain, Arc::clone(&self.is_past_handshake)));
     }
 
     /// For a conversation that has been recorded.
     #[cfg(test)]
     pub(super) fn place_of(dialer: &'a Dialer, protocol: &'static Protocol) -> Place<'a> {
-        Place { dialer, protocol, host: "recorded", checked: None }
+        Place { dialer, protocol, host: Cow::Borrowed("recorded"), checked: None }
     }
 
     pub(super) fn place(&self) -> Place<'a> {
@@ -204,7 +267,7 @@ impl<'a> Link<'a> {
         let plain = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
         let plain = Tap::new(plain, first.clone());
         let roots = place.dialer.system_roots();
-        let secured = tls::secure(&self.tls, roots, place.host, self.product(), plain);
+        let secured = tls::secure(&self.tls, roots, &place.host, self.product(), plain);
         // Who has spoken already is known.
         let is_unknown = self.heard.is_empty();
         let secured = tokio::select! {
@@ -225,6 +288,7 @@ impl<'a> Link<'a> {
             Err(error) => return Err(error),
         };
         let agreed = tls::agreed(&stream);
+        self.is_past_handshake.store(true, Ordering::Release);
         self.stream = Box::new(stream);
         self.is_secured = true;
         self.heard.clear();
@@ -297,6 +361,8 @@ impl<'a> Link<'a> {
             Err(_) if self.heard.is_empty() && !self.is_secured && self.place.speaks_tls(&self.tls).await => {
                 return Err(self.stranger_is(TLS_ALERT));
             }
+            // It let go with the word of TLS that it did not understand.
+            Err(_) if !self.is_secured && Kind::of(&self.heard) == Kind::Tls => return Err(self.foreign()),
             Err(error) => return Err(self.lost(&error)),
         };
         let room = FIRST.saturating_sub(self.heard.len());

@@ -5,6 +5,7 @@
 //! no other way, that is said.
 
 use dataflow_model::{StepName, TestError};
+use zeroize::Zeroizing;
 
 use super::{
     bson::{Document, Draft},
@@ -85,6 +86,7 @@ impl Talk for Mongo {
             return Err(causes::older_scram(username));
         }
         let prepared = stringprep::saslprep(password).map_err(|_| causes::unspeakable_in("password", PRODUCT))?;
+        let prepared = Zeroizing::new(prepared.into_owned());
         let mut scram = Scram::new(Hash::Sha256, username, &prepared)?;
         let start = Draft::command("saslStart", database).text("mechanism", MECHANISM);
         let options = Draft::new().flag("skipEmptyExchange", true);

@@ -2,7 +2,7 @@
 
 use std::{marker::PhantomData, time::Duration};
 
-use dataflow_model::{Cause, Secret, StepName, TestError, TestStatus};
+use dataflow_model::{Cause, Learned, Secret, StepName, TestError, TestStatus};
 use futures_util::future::BoxFuture;
 
 use super::link::{Link, Place, Protocol};
@@ -78,6 +78,11 @@ pub(crate) trait Talk: Default + Send + Sync + 'static {
     /// What else was found out that whoever connects should see; it is cleaned before it is shown.
     fn found(&self) -> Option<String> {
         None
+    }
+
+    /// Finds out what the login may do and the like, once all else is done. It may be ended at any time.
+    fn learn(&mut self, _link: &mut Link<'_>, _learned: &mut Learned) -> impl Future<Output = ()> + Send {
+        async {}
     }
 }
 
@@ -160,6 +165,7 @@ async fn test<'a, T: Talk>(target: &'a Target, dialer: &'a Dialer, steps: &mut S
     wire.begin(StepName::Read, steps);
     let version = talk.read(&mut wire).await?;
     steps.done(talk.found().map(|found| wire.clean(&found)));
+    let _ = tokio::time::timeout(steps.spare(), talk.learn(&mut wire, &mut steps.learned)).await;
     let status = if proof == Proof::Checked { TestStatus::Ok } else { TestStatus::Unproven };
     let server_version = version.map(|version| wire.clean(&version)).filter(|version| !version.is_empty());
     Ok((Outcome { status, server_version }, wire))

@@ -15,7 +15,7 @@ use std::{
 use dataflow_model::{Tag, TestReport};
 
 use self::{
-    rules::{Facts, Found, Rule, Severity, Sharing, UNUSED_DAYS, find},
+    rules::{Facts, Found, Rule, Severity, Sharing, UNUSED_DAYS, Used, find},
     shared::Peers,
     silence::{Scope, Silence},
 };
@@ -232,8 +232,11 @@ impl<'a> Look<'a> {
                 is_tested: row.checked_at.is_some(),
                 are_tests_on: self.app.tests.is_enabled(),
                 learned: report.as_ref().map(|(report, at)| (&report.learned, *at)),
-                knows_uses: self.knows_uses,
-                last_use: uses.get(&row.id).copied(),
+                used: match uses.get(&row.id) {
+                    _ if !self.knows_uses => Used::NotKnown,
+                    None => Used::Never,
+                    Some(at) => Used::Last(*at),
+                },
                 sharing: &sharing,
             };
             let scope = Scope::Connection { id: row.id.clone(), name: row.name.clone() };

@@ -120,6 +120,15 @@ pub struct Sharing {
     pub is_cut: bool,
 }
 
+/// When a program used a connection last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Used {
+    /// Not each use of the last [`UNUSED_DAYS`] is known.
+    NotKnown,
+    Never,
+    Last(i64),
+}
+
 /// What the rules are held against.
 #[derive(Debug)]
 pub struct Facts<'f> {
@@ -137,9 +146,7 @@ pub struct Facts<'f> {
     pub are_tests_on: bool,
     /// What the last test of what serves learned that did not fail, and when it was.
     pub learned: Option<(&'f Learned, i64)>,
-    /// Whether each use of the last [`UNUSED_DAYS`] is known.
-    pub knows_uses: bool,
-    pub last_use: Option<i64>,
+    pub used: Used,
     pub sharing: &'f Sharing,
 }
 
@@ -267,12 +274,12 @@ fn shared_password(facts: &Facts<'_>) -> Option<Found> {
 
 fn unused_90_days(facts: &Facts<'_>) -> Option<Found> {
     let before = facts.now.saturating_sub(UNUSED_DAYS.saturating_mul(DAY));
-    if !facts.knows_uses || facts.created_at >= before || facts.last_use.is_some_and(|at| at >= before) {
-        return None;
-    }
-    let reason = match facts.last_use {
-        Some(at) => format!("No program has asked for it since {}.", day(at)),
-        None => format!("No program has asked for it since it was created on {}.", day(facts.created_at)),
+    let reason = match facts.used {
+        _ if facts.created_at >= before => return None,
+        Used::NotKnown => return None,
+        Used::Last(at) if at >= before => return None,
+        Used::Last(at) => format!("No program has asked for it since {}.", day(at)),
+        Used::Never => format!("No program has asked for it since it was created on {}.", day(facts.created_at)),
     };
     let fix = "If nobody needs it any more, delete it; for a while it can be brought back.".to_owned();
     Some(Found { rule: Rule::Unused90Days, severity: Severity::Note, reason, fix })

@@ -13,23 +13,23 @@ fn public(pairs: &[(&str, &str)]) -> PublicFields {
 }
 
 /// What all rules say of a connection with which all is well, as `change` makes it.
-fn found(kind: &ConnectionType, fields: &[(&str, &str)], change: impl FnOnce(&mut Facts<'_>)) -> Vec<Found> {
-    let (public, sharing) = (public(fields), Sharing::default());
+fn found<'f>(kind: &'f ConnectionType, fields: &[(&str, &str)], change: impl FnOnce(&mut Facts<'f>)) -> Vec<Found> {
+    // They have to live as long as what the caller lends.
+    let (public, sharing): (&PublicFields, &Sharing) = (Box::leak(Box::new(public(fields))), Box::leak(Box::default()));
     let mut facts = Facts {
         now: NOW,
         name: "sales",
         workspace: "default",
         kind: Some(kind),
         tags: &[],
-        public: &public,
+        public,
         has_secret: true,
         created_at: NOW - 400 * DAY,
         is_tested: true,
         are_tests_on: true,
         learned: None,
-        knows_uses: true,
-        last_use: Some(NOW - DAY),
-        sharing: &sharing,
+        used: Used::Last(NOW - DAY),
+        sharing,
     };
     change(&mut facts);
     find(&facts)
@@ -151,21 +151,21 @@ fn what_ends_soon_and_what_has_ended() {
 
 #[test]
 fn what_nobody_uses() {
-    for (created, used, knows_uses, is_found) in [
-        (100, Some(91), true, true),
-        (100, Some(89), true, false),
-        (100, None, true, true),
-        (89, None, true, false),
+    let ago = |days: i64| NOW - days * DAY;
+    for (created, used, is_found) in [
+        (100, Used::Last(ago(91)), true),
+        (100, Used::Last(ago(89)), false),
+        (100, Used::Never, true),
+        (89, Used::Never, false),
         // Whether anybody used it is not known for that long.
-        (100, None, false, false),
+        (100, Used::NotKnown, false),
     ] {
         let found = found(&kind("postgres"), &GOOD, |facts| {
-            facts.created_at = NOW - created * DAY;
-            facts.last_use = used.map(|days| NOW - days * DAY);
-            facts.knows_uses = knows_uses;
+            facts.created_at = ago(created);
+            facts.used = used;
         });
-        assert_eq!(ids(&found), if is_found { vec!["unused-90-days"] } else { vec![] });
-        let words = if used.is_some() { "asked for it since 2026-10-16." } else { "since it was created on 2026-10-07." };
+        assert_eq!(ids(&found), if is_found { vec!["unused-90-days"] } else { vec![] }, "{used:?}");
+        let words = if used == Used::Never { "since it was created on 2026-10-07." } else { "asked for it since 2026-10-16." };
         assert!(found.iter().all(|found| found.severity == Severity::Note && found.reason.contains(words)), "{found:?}");
     }
 }
@@ -213,7 +213,7 @@ fn a_host_of_production_in_dev() {
         ("dev", &[], "login.live.com", false),
         ("dev", &[], "live.com.", false),
     ] {
-        let tags: Vec<_> = tags.iter().map(|tag| Tag::new(tag).expect("a tag")).collect();
+        let tags: Vec<_> = tags.iter().map(|tag| Tag::new(*tag).expect("a tag")).collect();
         let fields = [("host", host), ("tls.mode", "verify-full")];
         let found = found(&kind("postgres"), &fields, |facts| {
             facts.workspace = workspace;
