@@ -181,7 +181,25 @@ fn every_service_has_a_row() {
     let catalogue = Catalogue::built_in().expect("sound");
     let others = ["generic", "mysql", "postgres", "sqlite", "webhook"];
     // They extend `http` for its fields, and speak over sockets: `connector_wires` has them.
-    let wires = ["ftp", "imap", "ldap", "mqtt", "mssql", "nats", "rabbitmq", "redis", "smtp"];
+    let wires = [
+        "cassandra",
+        "ftp",
+        "http_proxy",
+        "imap",
+        "kafka",
+        "ldap",
+        "mongo",
+        "mqtt",
+        "mssql",
+        "nats",
+        "oracle",
+        "rabbitmq",
+        "redis",
+        "sftp",
+        "smtp",
+        "socks_proxy",
+        "ssh",
+    ];
     let known: Vec<_> = service_cases().iter().map(|case| case.id).collect();
     for kind in catalogue.all() {
         let connector = kind.connector.as_str();

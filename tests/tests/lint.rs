@@ -84,12 +84,12 @@ fn what_is_wrong_is_found_mended_and_silenced(#[case] engine: Engine) {
     assert!(!of_boss.to_string().contains("planted"), "{of_boss}");
     // Who may edit and not use is told nothing of passwords.
     let editor = stored.token("editor", "editor", None);
-    let seen = stored.request(&editor, "GET", "/lint?connection=boss").send().expect(200).json();
+    let seen = stored.request(&editor, "GET", "/workspaces/default/lint?connection=boss").send().expect(200).json();
     assert_eq!(seen["items"].as_array().map(Vec::len), Some(1), "{seen}");
 
     let admin = stored.token("ci", "admin", None);
     let failed = lint(&stored, &admin, &[]);
-    assert!(!failed.succeeded && failed.stdout().contains("tls-unverified"), "{failed:?}");
+    assert!(!failed.succeeded && failed.stdout.contains("tls-unverified"), "{failed:?}");
     assert!(failed.stderr.contains("1 finding of severity “error”"), "{failed:?}");
     let passed = lint(&stored, &admin, &["good"]);
     assert!(passed.succeeded && passed.stdout().contains("shared-password"), "a warning is no error: {passed:?}");

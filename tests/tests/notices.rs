@@ -12,6 +12,7 @@ use dataflow_tests::{
     fake_services::{FakeService, PASSWORD as MAIL_PASSWORD, Reply, USER},
     port::Port,
     postgres::{Postgres, PostgresOptions},
+    scripted::Scripted,
     session::Session,
     shell::{Ran, Shell},
     stored::{Engine, Stored},
@@ -42,7 +43,7 @@ impl Hook {
                 let body = serde_json::from_slice(&asked.body).expect("JSON");
                 kept.lock().expect("not poisoned").push((asked.target.clone(), body));
             }
-            Reply::new(status, "")
+            Reply::new(status, "").with("location", format!("/elsewhere{}", asked.target))
         });
         Self { service, posted, status }
     }
@@ -205,6 +206,12 @@ fn a_storm_is_one_message_and_an_outage_loses_none() {
     }
     stored.sql("UPDATE health SET next_at = 0");
     until("not all of them fail", || (waiting(&stored) == "60").then_some(()));
+    // Where it leads elsewhere is not told: that may have the secret path in it.
+    hook.answer(302);
+    hurry(&stored);
+    let led = until("it is not told", || Some(shown(&stored, "oncall")).filter(|shown| !shown["problem"].is_null()));
+    assert!(led["problem"].as_str().is_some_and(|problem| problem.contains("302") && !problem.contains("hooks")), "{led}");
+    channel(&stored, "oncall", &json!({"connection": "hook", "tells": "health"}));
     hook.answer(500);
     hurry(&stored);
     let failed = until("it is not told", || Some(shown(&stored, "oncall")).filter(|shown| !shown["problem"].is_null()));
@@ -297,6 +304,46 @@ fn mail_is_handed_in() {
     assert!(listed.succeeded && listed.stdout().contains("nobody@example.org"), "{listed:?}");
     assert!(shell(&stored, &["channel", "oncall", "--remove"]).succeeded);
     assert!(!shell(&stored, &["channel", "oncall"]).succeeded);
+}
+
+/// Whether a server that takes all of a mail and is not heard of again has it is not known: it is sent once more, under the same name, and no third time.
+#[test]
+fn a_server_that_is_silent_in_the_end_gets_a_mail_twice() {
+    let stored = Stored::start(Engine::Sqlite);
+    let server = Scripted::start(|peer| {
+        peer.send(b"220 here\r\n")?;
+        for answer in ["250-here\r\n250 SIZE 1000000", "250 sender", "250 recipient", "354 go on"] {
+            while peer.receive::<1>()? != *b"\n" {}
+            peer.send(format!("{answer}\r\n").as_bytes())?;
+        }
+        let mut end = Vec::new();
+        while !end.ends_with(b"\r\n.\r\n") {
+            end.extend(peer.receive::<1>()?);
+        }
+        Ok(())
+    });
+    let mail = json!({
+        "name": "mail", "type": "smtp", "host": "127.0.0.1", "port": server.port(), "tls": {"mode": "disable"},
+        "extra": {"from_email": "Alerts <alerts@example.org>"}
+    });
+    stored.admin("POST", "/connections").json(&mail).send().expect(201);
+    create(&stored, "sales", 1, &[]);
+    channel(&stored, "oncall", &json!({"connection": "mail", "addresses": ["ada@example.org"]}));
+    stored.sql("UPDATE channels SET next_at = 9000000000000000");
+    becomes(&stored, "sales", "unhealthy");
+    hurry(&stored);
+    until("it is not tried", || (!shown(&stored, "oncall")["problem"].is_null()).then_some(()));
+    assert_eq!((waiting(&stored).as_str(), &shown(&stored, "oncall")["told_at"]), ("1", &Value::Null));
+    hurry(&stored);
+    let told = until("it is not left at that", || Some(shown(&stored, "oncall")).filter(|shown| !shown["told_at"].is_null()));
+    assert!(
+        told["problem"].as_str().is_some_and(|problem| problem.contains("while the message was being handed over")),
+        "{told}"
+    );
+    assert_eq!(waiting(&stored), "0");
+    let heard = String::from_utf8(server.heard()).expect("text");
+    let names: Vec<_> = heard.lines().filter(|line| line.starts_with("Message-ID: <")).collect();
+    assert!(names.len() == 2 && names[0] == names[1] && names[0].ends_with("@example.org>"), "{names:?}");
 }
 
 #[test]

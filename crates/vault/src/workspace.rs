@@ -184,8 +184,11 @@ impl WorkspaceKey {
     #[must_use]
     pub fn password_mark(&self, password: &Secret) -> [u8; 16] {
         let mac = MacKey::derived(&self.fingerprint, Label::PasswordMark).of(password.expose_secret().as_bytes());
-        let (mark, _) = mac.split_first_chunk().expect("HMAC-SHA256 gives 32 bytes");
-        *mark
+        let mut mark = [0; 16];
+        for (byte, first) in mark.iter_mut().zip(mac) {
+            *byte = first;
+        }
+        mark
     }
 }
 

@@ -65,11 +65,12 @@ impl Verifier {
         let opened = unhex(sealed).filter(|sealed| sealed.len() == 80).map(|sealed| open(key, &sealed));
         opened.is_some_and(|opened| opened.ends_with(&self.password_key))
     }
+}
 
-    pub fn proof(&self, key: &[u8], is_wrong: bool) -> String {
-        let words: &[u8] = if is_wrong { b"CLIENT_TO_SERVER" } else { b"SERVER_TO_CLIENT" };
-        hex(&cbc(key, &[&[0x77; 16], words].concat()))
-    }
+/// What the server proves itself with.
+pub fn proof(key: &[u8], is_wrong: bool) -> String {
+    let words: &[u8] = if is_wrong { b"CLIENT_TO_SERVER" } else { b"SERVER_TO_CLIENT" };
+    hex(&cbc(key, &[&[0x77; 16], words].concat()))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -7,7 +7,7 @@ use dataflow_tests::{
     connection::{Connection, Tested},
     fake_services::{PASSWORD, USER},
     fake_wires::{ANY, FORBIDDEN, FakeCassandra, FakeWires, OLD, Twist, cassandra, kafka, mongo, tried_by_others},
-    scripted::Scripted,
+    scripted::{Peer, Scripted},
     wires::{AT_ONCE, Doors as _, OPEN, PLAIN},
 };
 use serde_json::json;
@@ -175,7 +175,7 @@ async fn kafka_looks_at_passwords() {
 
 #[tokio::test]
 async fn who_says_nothing_is_not_waited_for_longer_than_the_connection_has_it() {
-    let server = Scripted::start(|peer| peer.listen());
+    let server = Scripted::start(Peer::listen);
     for connector in ["mongo", "cassandra", "kafka"] {
         let connection = Connection::new(connector, server.port()).user(USER, PASSWORD).number("extra.connect_timeout", 1);
         is_refused(&connection.test().await, Cause::TimedOut, StepName::SignIn, Some("extra.connect_timeout"));

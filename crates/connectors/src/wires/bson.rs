@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_is_passed_over_hides_nothing_after_it() {
-        let all = b"\x01d\0\0\0\0\0\0\0\xf0\x3f\x07o\0123456789012\x09t\012345678\x0an\0\x0br\0a\0b\0\x11s\012345678\x13m\01234567890123456";
+        let all = b"\x01d\0\0\0\0\0\0\0\xf0\x3f\x07o\0abcdefghijkl\x09t\0abcdefgh\x0an\0\x0br\0a\0b\0\x11s\0abcdefgh\x13m\0abcdefghijklmnop";
         let array = b"\x04a\0\x18\0\0\0\x020\0\x02\0\0\0x\0\x021\0\x03\0\0\0yz\0\0";
         let last = b"\x12l\0\x07\0\0\0\0\0\0\0\x08f\0\x01\x05b\0\x02\0\0\0\0hi";
         let elements = [&all[..], array, last].concat();

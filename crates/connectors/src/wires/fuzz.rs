@@ -138,7 +138,7 @@ fn of_kafka(bodies: &[&[u8]]) -> Vec<u8> {
     (b'w'..).zip(bodies).flat_map(answer).collect()
 }
 
-/// ApiVersions, and Metadata.
+/// `ApiVersions`, and `Metadata`.
 const VERSIONS: &[u8] = b"\0\0\0\0\0\x03\0\x03\0\0\0\x05\0\x11\0\0\0\x01\0\x24\0\0\0\0";
 const CLUSTER: &[u8] = b"\0\0\0\x01\0\0\0\x01\0\x02b1\0\0\x23\x84\xff\xff\0\x01c\0\0\0\x01\0\0\0\0";
 

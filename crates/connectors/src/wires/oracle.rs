@@ -40,7 +40,7 @@ static PROTOCOL: Protocol = Protocol {
 const SID: &str = "extra.sid";
 /// Longest username and password.
 const LONGEST: usize = 1024;
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {

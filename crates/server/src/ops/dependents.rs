@@ -248,10 +248,8 @@ impl<'o> Of<'o> {
 
     async fn counts(&self, handle: &mut impl Handle) -> Result<Impact> {
         // Whom a workspace tells is for those who may edit, at most.
-        let channels = match self.all {
-            true => notices::channel::through(handle, &self.workspace_id, &self.known_as()).await?,
-            false => Vec::new(),
-        };
+        let channels =
+            if self.all { notices::channel::through(handle, &self.workspace_id, &self.known_as()).await? } else { Vec::new() };
         let mut impact = Impact { channels, ..Impact::default() };
         let mut parts = vec![self.row.id.as_bytes().to_vec(), self.row.version.to_be_bytes().to_vec()];
         for name in &self.names {

@@ -142,7 +142,7 @@ impl Login<'_> {
     }
 }
 
-/// The password as LOGIN7 has it: the halves of each byte swapped, and then XORed with 0xA5. Who hears it reads it.
+/// The password as LOGIN7 has it: the halves of each byte swapped, and then an exclusive or with 0xA5. Who hears it reads it.
 fn hidden(password: &str) -> Zeroizing<Vec<u8>> {
     let mut bytes = Zeroizing::new(utf_16(password));
     for byte in bytes.iter_mut() {

@@ -92,12 +92,14 @@ pub(super) fn read(bytes: &[u8]) -> Option<Answer> {
             0xfd..=0xff => {
                 let status = rest.u16()?;
                 rest.take(10)?;
-                answer.is_well = token != 0xff && status & 0b11 == 0;
+                answer.is_well = token != 0xff && status % 4 == 0;
             }
             // RETURNSTATUS
             0x79 => drop(rest.take(4)?),
             // ORDER, TABNAME, COLINFO, SSPI
-            0xa9 | 0xa4 | 0xa5 | 0xed => drop(rest.after_u16()?),
+            0xa9 | 0xa4 | 0xa5 | 0xed => {
+                rest.after_u16()?;
+            }
             // SESSIONSTATE, FEDAUTHINFO
             0xe4 | 0xee => {
                 let length = rest.u32()?;

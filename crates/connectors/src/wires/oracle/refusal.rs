@@ -9,10 +9,10 @@ use crate::causes;
 pub(super) fn of_listener(wire: &Link<'_>, said: &[u8]) -> TestError {
     let said = String::from_utf8_lossy(said);
     let number = packet::value(&said, "ERR").and_then(|number| number.parse::<u32>().ok()).unwrap_or_default();
-    let (service, sid) = (wire.target.text("database"), wire.target.text(SID));
+    let (service, instance) = (wire.target.text("database"), wire.target.text(SID));
     match number {
         12_514 | 12_521 => causes::oracle_service_unknown("database", "service", service),
-        12_505 => causes::oracle_service_unknown(SID, "SID", sid),
+        12_505 => causes::oracle_service_unknown(SID, "SID", instance),
         // No handler is free, or none takes this kind of connection.
         12_516 | 12_518..=12_520 => causes::too_many_connections(),
         // Instances that are blocked, restricted or not there yet.

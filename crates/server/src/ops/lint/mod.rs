@@ -216,7 +216,7 @@ impl<'a> Look<'a> {
             let sharing = match marks.get(&row.id) {
                 Some(mark) => {
                     let of = (&row, &content.public);
-                    self.peers.of(self.app, self.caller, self.workspace, read, (of, mark)).await?
+                    self.peers.of((self.app, self.caller, self.workspace), read, (of, mark)).await?
                 }
                 None => Sharing::default(),
             };

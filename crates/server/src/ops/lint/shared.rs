@@ -60,9 +60,7 @@ impl Peers {
     /// Which others have the password of this connection for another login.
     pub(super) async fn of(
         &mut self,
-        app: &App,
-        caller: &Caller,
-        workspace: &Workspace,
+        (app, caller, workspace): (&App, &Caller, &Workspace),
         read: &mut Read,
         ((row, public), mark): ((&ConnectionRow, &PublicFields), &[u8]),
     ) -> Result<Sharing> {

@@ -30,6 +30,7 @@ mod keys;
 mod lint;
 mod lists;
 mod names;
+mod notices;
 mod passwords;
 mod purge;
 mod put_back;

@@ -217,7 +217,7 @@ fn names_on(page: &str, form: &str) -> BTreeSet<String> {
 async fn tick(browser: &Browser) -> (i64, i64) {
     let mut read = browser.app.store.read().await.expect("open");
     let sql = "SELECT (SELECT tick FROM change_clock), (SELECT count(*) FROM links) + (SELECT count(*) FROM rotations) \
-               + (SELECT COALESCE(sum(1 + tries), 0) FROM second_logins) + (SELECT count(*) FROM rotation_policies)";
+               + (SELECT COALESCE(sum(1 + tries), 0) FROM second_logins) + (SELECT count(*) FROM rotation_policies) + (SELECT count(*) FROM channels)";
     store::fetch!(&mut read, fetch_one, (i64, i64), sql).expect("read")
 }
 

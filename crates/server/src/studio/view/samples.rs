@@ -160,7 +160,7 @@ fn galleries() {
         ("postgres", "postgres"),
         ("My", "mysql"),
         ("warehouses amazon", "redshift"),
-        ("embedded", "sqlite"),
+        ("embedded", "duckdb"),
     ] {
         assert_eq!(first(search).as_deref(), Some(id), "{search}");
     }
