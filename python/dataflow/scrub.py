@@ -6,11 +6,13 @@ Frames of a failed connect hold it as a local variable, where Sentry, rich and `
 
 from __future__ import annotations
 
+import string
 from base64 import b64encode
 from typing import Any
 
 _WRAPPED = ("orig", "driver_exception", "original_exception")
 
+_BASE64 = frozenset(string.ascii_letters + string.digits + "+/=")
 _SHORTEST = 4
 """A shorter password cannot be cut out without leaving holes that tell it."""
 
@@ -64,16 +66,34 @@ def _withhold(error: BaseException, password: str) -> None:
 
     def clean(said: Any) -> Any:
         if isinstance(said, str):
+            said = said.replace(password, "(withheld)")
             for form in forms:
-                said = said.replace(form, "(withheld)")
+                said = _without(said, form)
         return said
 
-    forms = [password, *_encoded(password)]
+    forms = _encoded(password)
 
     error.args = tuple(clean(each) for each in error.args)
     for name, said in list(getattr(error, "__dict__", {}).items()):
         if isinstance(said, str) and clean(said) != said:
             setattr(error, name, clean(said))
+
+
+def _without(said: str, form: str) -> str:
+    """Without this form, and without the rest of what base64 made, which has the letters at its ends.
+
+    It looks at each letter once: a hostile server says much.
+    """
+    kept, at = [], 0
+    while (begin := said.find(form, at)) >= 0:
+        end = begin + len(form)
+        while begin > at and said[begin - 1] in _BASE64:
+            begin -= 1
+        while end < len(said) and said[end] in _BASE64:
+            end += 1
+        kept += [said[at:begin], "(withheld)"]
+        at = end
+    return "".join([*kept, said[at:]])
 
 
 def _encoded(password: str) -> list[str]:

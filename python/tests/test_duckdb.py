@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 
 import duckdb
 import pytest
@@ -133,6 +135,31 @@ def test_a_child_does_not_write_a_file_that_its_parent_has_open(dataflow, shop):
 def _count() -> None:
     with Dataflow().connection("shop") as session:
         assert session.execute(text("SELECT count(*) FROM item")).scalar() == 1
+
+
+def test_a_child_that_ends_as_programs_end_leaves_the_file_alone(tmp_path):
+    program = """if True:
+        import os, sys
+        import duckdb
+        from dataflow.drivers.duckdb import _open_files
+
+        path = sys.argv[1]
+        database = duckdb.connect(path)
+        database.execute("CREATE TABLE item AS SELECT range AS id FROM range(1000)")
+        _open_files.add(database, path)
+        child = os.fork()
+        if child == 0:
+            sys.exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        database.execute("INSERT INTO item SELECT range FROM range(500)")
+        print(status, os.path.exists(path + ".wal"), flush=True)
+        os._exit(0)
+    """
+    path = str(tmp_path / "shop.duckdb")
+    ended = subprocess.run([sys.executable, "-W", "ignore", "-c", program, path], capture_output=True, text=True, timeout=60)
+    assert ended.stdout.split() == ["0", "True"], ended
+    with duckdb.connect(path) as database:
+        assert database.execute("SELECT count(*) FROM item").fetchone() == (1500,)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -61,7 +61,7 @@ pub struct OracleOptions {
     pub days_left: Option<u32>,
     /// The verifier's type, where it is not that of 12c.
     pub verifier: Option<u32>,
-    /// How often the password is hashed, where it is not 100 times: a real server has 4,096, which takes seconds where nothing is optimised.
+    /// How often the password is hashed, where it is not as often as a real server has it.
     pub rounds: Option<u32>,
     /// Errors break off what is being said, as of a real server.
     pub breaks_off: bool,
@@ -249,7 +249,7 @@ fn fail(peer: &mut Peer, options: &OracleOptions, number: u32, words: &str) -> i
 fn admit(peer: &mut Peer, options: &OracleOptions) -> io::Result<()> {
     let asked = receive(peer)?;
     let (user, _) = messages::sign_in(&asked, 118, 0x1).ok_or_else(stray)?;
-    let verifier = Verifier::of(PASSWORD, options.rounds.unwrap_or(100));
+    let verifier = Verifier::of(PASSWORD, options.rounds.unwrap_or(4_096));
     let mut answer = Writer(vec![8]);
     let pairs = [
         ("AUTH_SESSKEY", verifier.sealed_half(), 0),

@@ -121,7 +121,8 @@ fn silence(client: &Client, form: Output, asked: SilenceRule) -> anyhow::Result<
     if form == Output::Json {
         return output::data(&serde_json::to_string_pretty(&set)?);
     }
-    let until = set.get("until").and_then(Value::as_str).map(|until| format!(" until {until}")).unwrap_or_default();
+    let until = set.get("until").and_then(Value::as_str).map(|until| format!(" until {}", until.replace(".000000", "")));
+    let until = until.unwrap_or_default();
     output::say(&format!("“{rule}” of {} is silenced{until}.", of(name.as_deref())));
     Ok(())
 }

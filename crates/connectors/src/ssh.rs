@@ -18,8 +18,8 @@ use std::{
 use dataflow_model::{StepName, TestError, TestStatus};
 use futures_util::future::BoxFuture;
 use russh::{
-    AlgorithmKind, ChannelMsg, ChannelOpenFailure, ChannelStream, Disconnect, MethodKind, MethodSet,
-    client::{self, AuthResult, Handle, KeyboardInteractiveAuthResponse, Session},
+    AlgorithmKind, Channel, ChannelMsg, ChannelOpenFailure, ChannelStream, Disconnect, MethodKind, MethodSet,
+    client::{self, AuthResult, ChannelOpenHandle, Handle, KeyboardInteractiveAuthResponse, Session},
     keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -211,6 +211,83 @@ impl client::Handler for Watch {
         let PublicKeyOrCertificate::PublicKey { key, .. } = shown else { return Ok(false) };
         self.seen().key = Some(key.clone());
         Ok(self.pinned.as_ref().is_none_or(|pinned| pinned.key_data() == key.key_data()))
+    }
+
+    // A server opens nothing here (RFC 4254, sections 6.3 and 7.2): what is let go of is refused.
+
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        _channel: Channel<client::Msg>,
+        _connected_address: &str,
+        _connected_port: u32,
+        _originator_address: &str,
+        _originator_port: u32,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        _channel: Channel<client::Msg>,
+        _socket_path: &str,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        _channel: Channel<client::Msg>,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    async fn server_channel_open_session(
+        &mut self,
+        _channel: Channel<client::Msg>,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_tcpip(
+        &mut self,
+        _channel: Channel<client::Msg>,
+        _host_to_connect: &str,
+        _port_to_connect: u32,
+        _originator_address: &str,
+        _originator_port: u32,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_streamlocal(
+        &mut self,
+        _channel: Channel<client::Msg>,
+        _socket_path: &str,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        _channel: Channel<client::Msg>,
+        _originator_address: &str,
+        _originator_port: u32,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        Ok(())
     }
 
     async fn kex_done(

@@ -5,6 +5,7 @@ A file is opened where it is, and never created.
 
 from __future__ import annotations
 
+import ctypes
 import weakref
 from collections.abc import Mapping
 from typing import Any
@@ -65,6 +66,9 @@ class _OpenFiles:
         fork.in_child(self._forget_parent)
 
     def _forget_parent(self) -> None:
+        # Never collected, not even as the child ends: that would write the parent's file.
+        for connection in list(self._own):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
         self._inherited.update(self._own.values())
         self._own = weakref.WeakKeyDictionary()
 

@@ -123,9 +123,16 @@ class Server:
     def abandon(self) -> None:
         """Breaks off what is under way: a server without an end would else hold a thread, and fill the memory."""
         self._is_abandoned = True
-        for connection in list(self._sockets):
-            with contextlib.suppress(OSError, AttributeError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
+        for connection in self._opened():
+            # As of any socket: that of one inside TLS lets go of the encryption first, while somebody may still be writing.
+            with contextlib.suppress(OSError, AttributeError, TypeError):
+                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+    def _opened(self) -> list[Any]:
+        while True:
+            # Another thread may be adding one.
+            with contextlib.suppress(RuntimeError):
+                return list(self._sockets)
 
 
 def _renewed(credentials: Credentials, machine: Machine) -> Credentials | None:
@@ -144,6 +151,8 @@ class _SigningIn:
     """Goes before `http.client.HTTPConnection`: adds the sign-in to each request, behind all that the driver knows of it."""
 
     server: Server
+    # Else whoever has all of HTTP printed would have the sign-in printed.
+    debuglevel = 0
 
     def connect(self) -> None:
         """As the driver's. A pooled connection opens its socket anew when the server has closed it."""
@@ -173,8 +182,11 @@ class _SigningIn:
             if header is not None:
                 self.putheader(*header)  # type: ignore[attr-defined]
         except ValueError:
-            # It quotes the whole header.
-            raise HTTPError("this password cannot be sent over HTTP") from None
+            # It quotes the whole header, and is not to stand behind what is raised.
+            pass
+        else:
+            return
+        raise HTTPError("this password cannot be sent over HTTP")
 
 
 class _Asking:

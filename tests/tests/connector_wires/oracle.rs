@@ -106,9 +106,13 @@ async fn a_listener_that_sends_on_is_followed_once() {
         let tested = at(listener.port()).verified(&authority.pem()).test().await;
         assert_eq!(tested.result.as_ref().err().map(|error| error.code), cause, "{tested:?}");
     }
-    // The rules for addresses hold there as well.
+    // From this machine nothing goes elsewhere in the clear.
     let away = Some(("169.254.169.254".to_owned(), 80));
-    let tested = with(OracleOptions { redirects: away, ..options() }).await;
+    let tested = with(OracleOptions { redirects: away.clone(), ..options() }).await;
+    is_refused(&tested, Cause::InsecureAuthenticationRefused, StepName::SignIn, Some("host"));
+    // The rules for addresses hold there as well.
+    let listener = FakeOracle::start(OracleOptions { identity: identity(Shape::Good), redirects: away, ..options() });
+    let tested = at(listener.port()).verified(&authority.pem()).test().await;
     is_refused(&tested, Cause::AddressNotAllowed, StepName::SignIn, Some("host"));
 }
 
@@ -150,6 +154,8 @@ async fn a_server_that_cannot_prove_itself_is_not_green() {
     is_refused(&tested, Cause::InvalidSettings, StepName::SignIn, None);
     let tested = with(OracleOptions { verifier: Some(0xb152), ..options() }).await;
     is_refused(&tested, Cause::ProtocolTooOld, StepName::SignIn, Some("username"));
+    let tested = with(OracleOptions { rounds: Some(1), ..options() }).await;
+    is_refused(&tested, Cause::InsecureAuthenticationRefused, StepName::SignIn, None);
     let tested = with(OracleOptions { rounds: Some(4_000_000_000), ..options() }).await;
     is_refused(&tested, Cause::ServerError, StepName::SignIn, None);
     assert!(tested.duration < Duration::from_secs(2), "{tested:?}");

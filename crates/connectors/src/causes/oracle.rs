@@ -49,6 +49,27 @@ pub fn oracle_rounds(rounds: u32, most: u32) -> TestError {
     )
 }
 
+/// An answer to so few would tell whoever asks the password, near enough.
+pub fn oracle_few_rounds(rounds: u32, fewest: u32) -> TestError {
+    because(
+        Cause::InsecureAuthenticationRefused,
+        format!("The server asks to hash the password only {rounds} times; {fewest} are the least that is answered."),
+        "No Oracle Database asks for so few. Check the host: what answers there may be hostile.",
+    )
+}
+
+/// From this machine, where nobody reads along, to another one, where somebody may.
+pub fn oracle_sent_out_in_clear(host: &str, port: u16) -> TestError {
+    at(
+        "host",
+        Cause::InsecureAuthenticationRefused,
+        format!(
+            "The listener on this machine sends the connection on to “{host}”, port {port}, without TLS. Nothing was sent there."
+        ),
+        "Name that host here, and use TLS; or have the listener lead to a database on this machine.",
+    )
+}
+
 pub fn oracle_sent_on_twice() -> TestError {
     because(
         Cause::ServerError,

@@ -15,10 +15,11 @@ pub(super) fn host_key(target: &Target) -> Result<Option<PublicKey>, TestError> 
     if line.is_empty() {
         return Ok(None);
     }
-    let words: Vec<_> = line.split_whitespace().collect();
-    let is_kind = |word: &&str| word.starts_with("ssh-") || word.starts_with("ecdsa-") || word.starts_with("sk-");
-    let bare = words.iter().position(is_kind).and_then(|at| Some(format!("{} {}", words.get(at)?, words.get(at + 1)?)));
-    match bare.and_then(|bare| PublicKey::from_openssh(&bare).ok()) {
+    // What is marked is a key of an authority, or one that is revoked.
+    let words: Vec<_> = line.split_whitespace().filter(|_| !line.starts_with('@')).collect();
+    // A host before it may be called as a kind of key is.
+    let mut pairs = words.iter().zip(words.iter().skip(1));
+    match pairs.find_map(|(kind, key)| PublicKey::from_openssh(&format!("{kind} {key}")).ok()) {
         Some(key) if super::KINDS.contains(&key.algorithm()) => Ok(Some(key)),
         Some(key) if key.algorithm().is_rsa() => Err(causes::host_key_is_rsa()),
         _ => Err(causes::host_key_unreadable()),

@@ -52,7 +52,7 @@ impl Talk for HttpProxy {
             401 if !password.is_empty() => Err(refusal(username, password)),
             // It forbids the name or the port, cannot reach it, or pretends to.
             200..=299 | 403 | 500 | 502..=504 => Ok(match (username, password) {
-                ("", "") => Proof::Nothing("No sign-in is set"),
+                (_, "") => Proof::Nothing("No sign-in is set"),
                 _ => Proof::Checked,
             }),
             _ => Err(causes::not_a_proxy()),

@@ -174,7 +174,11 @@ impl Mssql {
     async fn follow(&mut self, wire: &mut Link<'_>, route: &Route) -> Result<(), TestError> {
         let (host, port) = (route.host.as_str(), route.port);
         let is_verified = wire.is_secured() && wire.tls.mode() == TlsMode::VerifyFull;
-        if !is_verified || !is_of_same_owner(wire.host(), host) {
+        // By now the server has heard the password: it is not to name a host by it, which would be looked up, and told.
+        let is_host = host.len() <= 253
+            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+            && wire.clean(host) == host;
+        if !is_verified || !is_host || !is_of_same_owner(wire.host(), host) {
             return Err(causes::sent_elsewhere(&wire.clean(host), port));
         }
         wire.move_to(host, port).await?;
@@ -187,7 +191,8 @@ impl Mssql {
     }
 }
 
-/// Whether `other` is the same host, or one beside it: what is above has to be more than a domain that anybody can have a name in.
+/// Whether `other` is the same host, or one beside it, below a domain of three parts at least. Of a provider's domain others have names in it, too:
+/// only a server that was verified sends on.
 fn is_of_same_owner(host: &str, other: &str) -> bool {
     let [host, other] = [host, other].map(|name| name.trim_end_matches('.').to_ascii_lowercase());
     if host == other {

@@ -14,7 +14,7 @@ mod refusal;
 
 use std::time::{Duration, SystemTime};
 
-use dataflow_model::{Learned, TestError};
+use dataflow_model::{Learned, TestError, settle::is_loopback};
 
 use self::{
     auth::{Answer, Challenge, Phase},
@@ -160,6 +160,10 @@ async fn connect(session: &mut Session, wire: &mut Link<'_>) -> Result<(), TestE
             Kind::Redirect if !is_redirected => {
                 let place = packet::redirected(session, wire, &answer.body).await?;
                 let has_tls = wire.tls.mode() != TlsMode::Disable;
+                // Nobody reads along on this machine; elsewhere somebody may.
+                if !has_tls && is_loopback(wire.host()) && !is_loopback(&place.host) {
+                    return Err(causes::oracle_sent_out_in_clear(&wire.clean(&place.host), place.port));
+                }
                 wire.move_to(&place.host, place.port).await?;
                 if has_tls {
                     wire.keep();

@@ -102,7 +102,7 @@ fn each_form_is_read(#[case] text: &str, #[case] type_id: &str, #[case] fields: 
 #[case("", PasteError::Empty)]
 #[case("sales", PasteError::NotAUrl)]
 #[case("the password is hunter2 = yes", PasteError::NotAUrl)]
-#[case("oracle://u:p@h/d", PasteError::UnknownScheme)]
+#[case("teradata://u:p@h/d", PasteError::UnknownScheme)]
 #[case("postgresql://u:p@h:70000/d", PasteError::Port)]
 #[case("postgresql://u:p@h:x/d", PasteError::Port)]
 #[case("postgresql://u@[::1/d", PasteError::Brackets)]

@@ -75,7 +75,7 @@ pub async fn lint_silences(
     (scope, rule): (&str, &str),
     limit: i64,
 ) -> Result<Vec<LintSilenceOfRow>> {
-    let sql = "SELECT s.*, c.name FROM lint_silences s LEFT JOIN connections c ON s.scope = ':connection:' || c.id \
+    let sql = "SELECT s.*, c.name FROM lint_silences s LEFT JOIN connections c ON c.id = substr(s.scope, 13) \
                WHERE s.workspace_id = $1 AND (s.scope, s.rule) > ($2, $3) AND c.deleted_at IS NULL ORDER BY s.scope, s.rule LIMIT $4";
     fetch!(handle, fetch_all, LintSilenceOfRow, sql, workspace_id, scope, rule, limit)
 }
@@ -101,10 +101,12 @@ pub async fn lint_silences_among(handle: &mut impl Handle, names: Names<'_>) -> 
     fetch!(handle, fetch_all, LintSilenceRow, sql, names.workspace_id, names.first, names.last)
 }
 
-/// When a workflow last used one of the names of these, by id.
+/// When a workflow last used one of the names of these, or one that they had, by id.
 pub async fn last_uses_among(handle: &mut impl Handle, names: Names<'_>) -> Result<Vec<(String, Option<i64>)>> {
     let sql = "SELECT c.id, (SELECT max(s.last_at) FROM sightings s WHERE s.workspace_id = n.workspace_id AND s.name_key = n.name_key) \
                FROM connections c JOIN live_names n ON n.connection_id = c.id \
+               WHERE c.workspace_id = $1 AND c.name_key >= $2 AND c.name_key <= $3 AND c.deleted_at IS NULL UNION ALL \
+               SELECT c.id, (SELECT max(s.last_at) FROM sightings s WHERE s.connection_id = c.id) FROM connections c \
                WHERE c.workspace_id = $1 AND c.name_key >= $2 AND c.name_key <= $3 AND c.deleted_at IS NULL";
     fetch!(handle, fetch_all, (String, Option<i64>), sql, names.workspace_id, names.first, names.last)
 }
@@ -148,6 +150,14 @@ pub async fn put_password_mark(write: &mut Write, (connection_id, version): (&st
 pub async fn move_password_mark(write: &mut Write, connection_id: &str, (from, to): (i64, i64)) -> Result<()> {
     let sql = "UPDATE password_marks SET version = $3 WHERE connection_id = $1 AND version = $2";
     execute!(write, sql, connection_id, from, to)?;
+    Ok(())
+}
+
+/// Drops what is noted of connections that are deleted: nobody holds them against others.
+pub async fn drop_marks_of_deleted(write: &mut Write, workspace_id: &str) -> Result<()> {
+    let sql = "DELETE FROM password_marks WHERE workspace_id = $1 AND connection_id IN \
+               (SELECT c.id FROM connections c WHERE c.workspace_id = $1 AND c.deleted_at IS NOT NULL)";
+    execute!(write, sql, workspace_id)?;
     Ok(())
 }
 

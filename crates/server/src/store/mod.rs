@@ -101,16 +101,16 @@ pub use self::{
         remove_node, reseal_version, versions_under_older_keys,
     },
     lint::{
-        LintSilenceOfRow, LintSilenceRow, Names, delete_lint_silence, drop_password_mark, last_reports_among, last_uses_among,
-        lint_silence, lint_silences, lint_silences_among, lint_silences_of_all, move_password_mark, put_lint_silence,
-        put_password_mark, shared_marks_among,
+        LintSilenceOfRow, LintSilenceRow, Names, delete_lint_silence, drop_marks_of_deleted, drop_password_mark,
+        last_reports_among, last_uses_among, lint_silence, lint_silences, lint_silences_among, lint_silences_of_all,
+        move_password_mark, put_lint_silence, put_password_mark, shared_marks_among,
     },
     load::{Fill, Loading, fold_log, is_empty},
     look::Look,
     notices::{
         ChannelRow, EndOfRow, EndRow, NEVER_ENDS, NoticeOfRow, NoticeRow, channel, channel_went, channels, channels_due,
-        count_channels, delete_channel, drop_told, end, ends_due, ends_until, forget_notices, give_back, move_end, note,
-        put_channel, put_end, rest_channels, take_notices, taken,
+        count_channels, delete_channel, drop_told, end, ends_due, ends_until, forget_failure, forget_notices, give_back,
+        move_end, note, put_channel, put_end, rest_channels, take_notices, taken,
     },
     people::{
         LinkRow, MemberRow, PersonRow, SessionRow, delete_links_of, delete_other_sessions_of, delete_session, delete_session_of,

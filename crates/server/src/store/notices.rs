@@ -94,6 +94,8 @@ pub struct EndOfRow {
 /// way goes out first.
 pub async fn put_channel(write: &mut Write, row: &ChannelRow) -> Result<()> {
     write.leaves(row.mark());
+    // Whoever is taking its notices at this moment is waited for.
+    hold_channel(write, &row.id).await?;
     execute!(
         write,
         "INSERT INTO channels (id, workspace_id, name, name_key, connection, addresses, tag, tells, set_at, set_by, set_by_id, mac, \
@@ -156,10 +158,11 @@ const SETTLED: &str = "DELETE FROM notices WHERE channel_id = $1 AND taken_at IS
 
 /// Has a channel tell something. One that has nothing to tell yet waits until `gathered_at` for what else there may be.
 pub async fn note(write: &mut Write, row: &NoticeRow, gathered_at: i64) -> Result<()> {
-    // The channel before its notices, as whoever tells them does.
+    // The channel before its notices, as whoever tells them does; it is held in any case.
     execute!(
         write,
-        "UPDATE channels SET next_at = $2 WHERE id = $1 AND next_at < $2 AND NOT EXISTS (SELECT 1 FROM notices WHERE channel_id = $1)",
+        "UPDATE channels SET next_at = CASE WHEN next_at < $2 AND NOT EXISTS (SELECT 1 FROM notices WHERE channel_id = $1) \
+         THEN $2 ELSE next_at END WHERE id = $1",
         &row.channel_id,
         gathered_at,
     )?;
@@ -178,7 +181,21 @@ pub async fn note(write: &mut Write, row: &NoticeRow, gathered_at: i64) -> Resul
         row.message.as_deref(),
         row.ends_at,
     )?;
-    execute!(write, SETTLED, &row.channel_id)?;
+    // Of this one alone: a channel that cannot tell has many.
+    execute!(
+        write,
+        "DELETE FROM notices WHERE channel_id = $1 AND connection_id = $2 AND about = $3 AND taken_at IS NULL AND about = 'health' AND was = state",
+        &row.channel_id,
+        &row.connection_id,
+        &row.about,
+    )?;
+    Ok(())
+}
+
+/// Has nobody told that a connection is unhealthy any more, unless that is just being done.
+pub async fn forget_failure(write: &mut Write, connection_id: &str) -> Result<()> {
+    let sql = "DELETE FROM notices WHERE connection_id = $1 AND about = 'health' AND state <> 'healthy' AND taken_at IS NULL";
+    execute!(write, sql, connection_id)?;
     Ok(())
 }
 
@@ -243,7 +260,7 @@ pub async fn give_back(write: &mut Write, channel_id: &str, taken_at: i64, given
 pub async fn channel_went(write: &mut Write, row: &ChannelRow) -> Result<()> {
     execute!(
         write,
-        "UPDATE channels SET next_at = $2, told_at = $5, in_a_row = CASE WHEN set_at = $8 THEN $3 ELSE in_a_row END, \
+        "UPDATE channels SET next_at = CASE WHEN set_at = $8 OR $7 IS NULL THEN $2 ELSE set_at END, told_at = $5, in_a_row = CASE WHEN set_at = $8 THEN $3 ELSE in_a_row END, \
          tries = CASE WHEN set_at = $8 THEN $4 ELSE tries END, failing_since = CASE WHEN set_at = $8 THEN $6 ELSE failing_since END, \
          problem = CASE WHEN set_at = $8 THEN $7 ELSE problem END WHERE id = $1",
         &row.id,

@@ -46,12 +46,18 @@ impl Serving {
 
 macro_rules! serving {
     ($rest:literal) => {
+        serving!(
+            "connections c JOIN connection_versions v ON v.connection_id = c.id AND v.version = c.version \
+             WHERE c.workspace_id = $1 AND c.deleted_at IS NULL AND ",
+            $rest
+        )
+    };
+    ($from:literal, $rest:literal) => {
         concat!(
             "SELECT c.*, v.name AS v_name, v.type AS v_type, v.description AS v_description, v.tags AS v_tags, v.fields AS v_fields, \
              v.endpoint_paths AS v_endpoint_paths, v.secrets AS v_secrets, v.fingerprint AS v_fingerprint, v.saved_at AS v_saved_at, \
-             v.saved_by AS v_saved_by, v.key_version AS v_key_version, v.restored_from AS v_restored_from, v.mac AS v_mac \
-             FROM connections c JOIN connection_versions v ON v.connection_id = c.id AND v.version = c.version \
-             WHERE c.workspace_id = $1 AND c.deleted_at IS NULL AND ",
+             v.saved_by AS v_saved_by, v.key_version AS v_key_version, v.restored_from AS v_restored_from, v.mac AS v_mac FROM ",
+            $from,
             $rest
         )
     };
@@ -69,18 +75,20 @@ pub async fn serving_after(
     Ok(rows.into_iter().map(Serving::split).collect())
 }
 
-/// Those whose password has this mark, the first by name.
+/// Those whose password has this mark, by their ids, after one.
 pub async fn serving_with_mark(
     handle: &mut impl Handle,
     workspace_id: &str,
-    mark: &[u8],
+    (mark, after): (&[u8], &str),
     limit: i64,
 ) -> Result<Vec<(ConnectionRow, VersionRow)>> {
+    // From the marks on, in the order of their index: a workspace has many connections, of which few have one.
     let sql = serving!(
-        "(c.id, c.version) IN (SELECT m.connection_id, m.version FROM password_marks m WHERE m.workspace_id = $1 AND m.mark = $2) \
-         ORDER BY c.name_key LIMIT $3"
+        "password_marks m CROSS JOIN connections c CROSS JOIN connection_versions v WHERE m.workspace_id = $1 AND m.mark = $2 ",
+        "AND m.connection_id > $3 AND c.id = m.connection_id AND c.version = m.version AND c.deleted_at IS NULL \
+         AND v.connection_id = c.id AND v.version = c.version ORDER BY m.connection_id LIMIT $4"
     );
-    let rows = fetch!(handle, fetch_all, Serving, sql, workspace_id, mark, limit)?;
+    let rows = fetch!(handle, fetch_all, Serving, sql, workspace_id, mark, after, limit)?;
     Ok(rows.into_iter().map(Serving::split).collect())
 }
 

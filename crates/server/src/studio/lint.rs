@@ -102,7 +102,7 @@ fn line(Finding { connection, found, silenced, .. }: Finding, now: i64) -> Findi
         reason: found.reason,
         fix: found.fix,
         is_of_all: silenced.as_ref().is_some_and(|silence| silence.scope == Scope::All),
-        silenced: silenced.map(|silence| silenced_words(&silence, now)),
+        silenced: silenced.map(|silence| format!("{}: {}", silenced_words(&silence, now), silence.reason)),
     }
 }
 

@@ -319,7 +319,7 @@ async fn a_pasted_url_fills_the_form_and_its_password_is_never_sent_back() {
     assert!(browser.get("/w/default/connections/sales").await.html.contains("<dt>Password</dt><dd>Set"));
     let plain = browser.post("/w/default/paste", &[("pasted", text)]).await;
     assert!(!plain.html.contains("value=\"pasted\""), "without scripts the password is to be typed");
-    let refused = browser.post("/w/default/paste", &[("pasted", "oracle://u:hunter2hunter2@h/d")]).await;
+    let refused = browser.post("/w/default/paste", &[("pasted", "teradata://u:hunter2hunter2@h/d")]).await;
     assert!(refused.status == StatusCode::UNPROCESSABLE_ENTITY && !refused.html.contains("hunter2"));
 }
 

@@ -27,6 +27,9 @@ const VERIFIER_12C: u32 = 0x4815;
 const WILL_EXPIRE: u32 = 28_002;
 /// Most times that a password is hashed here. Servers ask for 4,096.
 const MOST_ROUNDS: u32 = 100_000;
+/// As often as Oracle has a password hashed, and the key that follows from it.
+const FEWEST_ROUNDS: u32 = 4_096;
+const FEWEST_OF_THE_KEY: u32 = 3;
 /// Most pairs of one answer.
 const PAIRS: u64 = 256;
 
@@ -70,6 +73,8 @@ pub(super) struct Challenge {
 pub(super) enum Unanswerable {
     Bent,
     OldVerifier,
+    /// Fewer than are answered, and how many those are.
+    FewRounds(u32, u32),
     Rounds(u32),
 }
 
@@ -78,6 +83,7 @@ impl Unanswerable {
         match self {
             Self::Bent => wire.foreign(),
             Self::OldVerifier => causes::oracle_old_password(wire.username()),
+            Self::FewRounds(rounds, fewest) => causes::oracle_few_rounds(*rounds, *fewest),
             Self::Rounds(rounds) => causes::oracle_rounds(*rounds, MOST_ROUNDS),
         }
     }
@@ -89,16 +95,20 @@ impl Challenge {
             return Err(if answer.verifier == 0 { Unanswerable::Bent } else { Unanswerable::OldVerifier });
         }
         let bytes = |name: &str| answer.pairs.get(name).and_then(|text| hex::decode(text).ok()).ok_or(Unanswerable::Bent);
-        let rounds = |name: &str| {
+        let rounds = |name: &str, fewest: u32| {
             let rounds = answer.pairs.get(name).and_then(|text| text.trim().parse().ok()).ok_or(Unanswerable::Bent)?;
-            if (1..=MOST_ROUNDS).contains(&rounds) { Ok(rounds) } else { Err(Unanswerable::Rounds(rounds)) }
+            match rounds {
+                _ if rounds < fewest => Err(Unanswerable::FewRounds(rounds, fewest)),
+                _ if rounds > MOST_ROUNDS => Err(Unanswerable::Rounds(rounds)),
+                _ => Ok(rounds),
+            }
         };
         let challenge = Self {
             salt: bytes("AUTH_VFR_DATA")?,
-            rounds: rounds("AUTH_PBKDF2_VGEN_COUNT")?,
+            rounds: rounds("AUTH_PBKDF2_VGEN_COUNT", FEWEST_ROUNDS)?,
             half: bytes("AUTH_SESSKEY")?,
             key_salt: bytes("AUTH_PBKDF2_CSK_SALT")?,
-            key_rounds: rounds("AUTH_PBKDF2_SDER_COUNT")?,
+            key_rounds: rounds("AUTH_PBKDF2_SDER_COUNT", FEWEST_OF_THE_KEY)?,
         };
         if challenge.half.len() == 32 { Ok(challenge) } else { Err(Unanswerable::Bent) }
     }

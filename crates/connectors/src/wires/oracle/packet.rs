@@ -208,12 +208,21 @@ pub(super) async fn redirected(session: &Session, wire: &mut Link<'_>, body: &[u
     place(&said).ok_or_else(|| wire.foreign())
 }
 
+/// Longest name of a host, and longest descriptor that a listener sends on with.
+const LONGEST_HOST: usize = 253;
+const LONGEST_DESCRIPTOR: usize = 4 * 1024;
+
 fn place(said: &str) -> Option<Place> {
     let (address, descriptor) = said.split_once('\0')?;
     let host = value(address, "HOST")?;
     let is_host = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':'));
     let port = value(address, "PORT")?.parse().ok()?;
-    (is_host && !host.is_empty()).then(|| Place { host: host.to_owned(), port, descriptor: descriptor.to_owned() })
+    // What is asked there goes out as it stands: nothing that another kind of server could take for a line of its own.
+    let is_descriptor = descriptor.starts_with('(')
+        && descriptor.len() <= LONGEST_DESCRIPTOR
+        && descriptor.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    let is_host = is_host && (1..=LONGEST_HOST).contains(&host.len());
+    (is_host && is_descriptor).then(|| Place { host: host.to_owned(), port, descriptor: descriptor.to_owned() })
 }
 
 /// What stands at `name` in a descriptor: `(HOST = db)`.
@@ -228,6 +237,23 @@ pub(super) fn value<'a>(descriptor: &'a str, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listener_chooses_no_bytes_that_another_server_understands() {
+        let address = "(ADDRESS=(PROTOCOL=tcp)(HOST=10.0.0.5)(PORT=11211))";
+        let long = format!("({})", "a".repeat(LONGEST_DESCRIPTOR));
+        let far = format!("(ADDRESS=(HOST={})(PORT=1))\0(A=b)", "a".repeat(LONGEST_HOST + 1));
+        for (said, is_taken) in [
+            (format!("{address}\0(DESCRIPTION=(CONNECT_DATA=(SERVICE_NAME=db)))"), true),
+            (format!("{address}\0\r\nflush_all\r\n"), false),
+            (format!("{address}\0(A=b)\nset x"), false),
+            (format!("{address}\0GET / HTTP/1.1"), false),
+            (format!("{address}\0{long}"), false),
+            (far, false),
+        ] {
+            assert_eq!(place(&said).is_some(), is_taken, "{said}");
+        }
+    }
 
     #[test]
     fn a_question_has_the_length_that_it_says() {

@@ -29,6 +29,13 @@ impl Answered {
     /// Whether the server, too, has the key that only follows from the password.
     pub(super) fn is_proven_by(&self, response: &str) -> bool {
         let Ok(response) = hex::decode(response) else { return false };
+        // Of what went out under the same key somebody may know the text: a whole block of padding follows a password of sixteen letters. Sent
+        // back, it would open to whatever is wanted.
+        let sent = [&self.speedy_key, &self.password].map(|sent| hex::decode(sent.as_bytes()).unwrap_or_default());
+        let is_ours = |block: &[u8]| sent.iter().any(|sent| sent.chunks(BLOCK).any(|own| own == block));
+        if response.chunks(BLOCK).any(is_ours) {
+            return false;
+        }
         let opened = decrypt(&self.key, &response);
         opened.and_then(|opened| Some(opened.get(BLOCK..BLOCK * 2)? == FROM_SERVER)).unwrap_or_default()
     }
@@ -149,6 +156,23 @@ mod tests {
         assert_eq!(hex::encode(encrypt(&key, &plain).expect("whole blocks")), sealed);
         assert_eq!(*decrypt(&key, &hex::decode(sealed).expect("hex")).expect("whole blocks"), plain);
         assert_eq!(encrypt(&key, b"short"), None);
+    }
+
+    /// Of a password of sixteen letters the last block that goes out is padding alone, as everybody knows.
+    #[test]
+    fn what_went_out_proves_nothing_when_it_comes_back() {
+        let challenge = Challenge { salt: vec![1; 16], rounds: 4096, half: vec![2; 32], key_salt: vec![3; 16], key_rounds: 3 };
+        let answered = answer("sixteen letters!", &challenge).expect("randomness");
+        let sent = hex::decode(answered.password.as_bytes()).expect("hex");
+        let [.., before, last] = sent.as_chunks::<BLOCK>().0 else { panic!("blocks: {sent:?}") };
+        let first: Vec<_> = before.iter().zip(FROM_SERVER).map(|(before, wanted)| before ^ wanted ^ 16).collect();
+        let forged = [first, last.to_vec()].concat();
+        assert_eq!(
+            decrypt(&answered.key, &forged).expect("blocks").get(BLOCK..),
+            Some(FROM_SERVER),
+            "it opens to what is wanted"
+        );
+        assert!(!answered.is_proven_by(&hex::encode(forged)));
     }
 
     #[test]

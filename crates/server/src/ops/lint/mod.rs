@@ -8,7 +8,7 @@ pub mod shared;
 pub mod silence;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -23,12 +23,14 @@ use super::{
     access::{Action, Caller, authorise, authorise_name},
     compare::{LOOKED_THROUGH, Serving},
     connections::current,
+    notices::channel::CHANNELS_MAX,
     paging::{Page, Paging, Place, write_cursor},
     rows::{Sealed as _, VersionContent},
     settings::{self, Retention},
 };
 use crate::{
     app::{App, Workspace},
+    clock::DAY,
     error::Result,
     store::{self, Names, Read},
 };
@@ -161,6 +163,10 @@ struct Look<'a> {
     workspace: &'a Arc<Workspace>,
     now: i64,
     knows_uses: bool,
+    /// For how many days uses are kept; nothing: for ever.
+    uses_kept: Option<i64>,
+    /// Connections that people are told through.
+    tells: HashSet<String>,
     of_all: HashMap<Rule, Silence>,
     peers: Peers,
 }
@@ -172,7 +178,19 @@ impl<'a> Look<'a> {
         let rows = store::lint_silences_of_all(read, &id).await?;
         let of_all = rows.into_iter().filter_map(|row| silence::in_force(app, Scope::All, row)).collect();
         let knows_uses = app.uses.is_on() && kept.is_none_or(|days| days >= UNUSED_DAYS);
-        Ok(Self { app, caller, workspace, now: app.clock.now(), knows_uses, of_all, peers: Peers::default() })
+        let channels = store::channels(read, &id, "", CHANNELS_MAX).await?;
+        let tells = channels.into_iter().map(|row| row.connection).collect();
+        Ok(Self {
+            app,
+            caller,
+            workspace,
+            now: app.clock.now(),
+            knows_uses,
+            uses_kept: kept,
+            tells,
+            of_all,
+            peers: Peers::default(),
+        })
     }
 
     /// What is found of these, which are all that lie between the first and the last of them, and of which there may be one.
@@ -233,8 +251,12 @@ impl<'a> Look<'a> {
                 are_tests_on: self.app.tests.is_enabled(),
                 learned: report.as_ref().map(|(report, at)| (&report.learned, *at)),
                 used: match uses.get(&row.id) {
-                    _ if !self.knows_uses => Used::NotKnown,
-                    None => Used::Never,
+                    // What this program tells people through is no use of a workflow, and one all the same.
+                    _ if !self.knows_uses || self.tells.contains(&row.name) => Used::NotKnown,
+                    None => match self.uses_kept {
+                        Some(days) if row.created_at < self.now.saturating_sub(days.saturating_mul(DAY)) => Used::NotWithin(days),
+                        _ => Used::Never,
+                    },
                     Some(at) => Used::Last(*at),
                 },
                 sharing: &sharing,

@@ -1,6 +1,6 @@
 //! The rules, each in one function: what it is about, how bad that is, why, and what mends it. A rule that cannot be sure says nothing.
 
-use dataflow_model::{ConnectionType, Field, FieldValue, Learned, PublicFields, Tag, settle::is_loopback};
+use dataflow_model::{ConnectionType, Field, Learned, PublicFields, Tag, settle::is_loopback};
 
 use crate::{
     clock::{DAY, parse_rfc3339, rfc3339},
@@ -126,6 +126,8 @@ pub enum Used {
     /// Not each use of the last [`UNUSED_DAYS`] is known.
     NotKnown,
     Never,
+    /// For so many days, which is as long as uses are kept.
+    NotWithin(i64),
     Last(i64),
 }
 
@@ -225,16 +227,21 @@ fn tls_unverified(facts: &Facts<'_>) -> Option<Found> {
 
 /// With verified TLS nobody hears in which form the password is asked for.
 fn weak_sign_in(facts: &Facts<'_>) -> Option<Found> {
-    if facts.stays_here() || facts.weak_tls().is_none() {
+    // Who has no TLS knows a server by its host key.
+    let has_tls = facts.kind?.field("tls.mode").is_some();
+    let has_host_key = facts.public.text("extra.host_key").is_some_and(|key| !key.is_empty());
+    let is_verified = if has_tls { facts.weak_tls().is_none() } else { has_host_key };
+    if facts.stays_here() || is_verified {
         return None;
     }
+    let nobody = if has_tls { "TLS verifies nobody" } else { "no host key is set" };
     let mut weak = facts.kind?.weakened(facts.public);
     let (field, choice) = weak.find(|(field, _)| !field.path.as_str().starts_with("tls."))?;
     Some(Found {
         rule: Rule::WeakSignIn,
         severity: Severity::Error,
         reason: format!(
-            "“{}” is “{}”, and TLS verifies nobody: somebody on the way can ask for the password in a form that he can use.",
+            "“{}” is “{}”, and {nobody}: somebody on the way can ask for the password in a form that he can use.",
             field.label, choice.label
         ),
         fix: "Have TLS verify the server; or let the server take the password by SCRAM, and clear that field.".to_owned(),
@@ -259,6 +266,7 @@ fn shared_password(facts: &Facts<'_>) -> Option<Found> {
     let quoted: Vec<_> = names.iter().take(NAMED).map(|name| format!("“{name}”")).collect();
     let told = match (quoted.as_slice(), more, is_cut) {
         ([], ..) => return None,
+        (quoted, 0, true) => format!("{}, and perhaps of more", quoted.join(", ")),
         (quoted, more, true) => format!("{} and at least {more} more", quoted.join(", ")),
         ([one], 0, _) => one.clone(),
         ([first @ .., last], 0, _) => format!("{} and {last}", first.join(", ")),
@@ -279,6 +287,7 @@ fn unused_90_days(facts: &Facts<'_>) -> Option<Found> {
         Used::NotKnown => return None,
         Used::Last(at) if at >= before => return None,
         Used::Last(at) => format!("No program has asked for it since {}.", day(at)),
+        Used::NotWithin(days) => format!("No program has asked for it for {days} days at least."),
         Used::Never => format!("No program has asked for it since it was created on {}.", day(facts.created_at)),
     };
     let fix = "If nobody needs it any more, delete it; for a while it can be brought back.".to_owned();
@@ -345,8 +354,13 @@ fn production_host_in_dev(facts: &Facts<'_>) -> Option<Found> {
 fn words(text: &str) -> impl Iterator<Item = String> {
     let lower = text.to_ascii_lowercase();
     let words: Vec<_> =
-        lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect();
+        lower.split(|c: char| !c.is_ascii_alphanumeric()).map(bare).filter(|word| !word.is_empty()).map(str::to_owned).collect();
     words.into_iter()
+}
+
+/// Without a number: `prod01` is one of production.
+fn bare(word: &str) -> &str {
+    word.trim_end_matches(|c: char| c.is_ascii_digit())
 }
 
 fn has_word(text: &str, among: &[&str]) -> bool {
@@ -363,11 +377,6 @@ fn is_of_production(host: &str) -> bool {
         _ => host.to_owned(),
     };
     has_word(&own, &PRODUCTION) && !has_word(host, &DEVELOPMENT)
-}
-
-/// The value of a public field, for what two logins are told apart by.
-pub(super) fn spelled(value: Option<&FieldValue>) -> String {
-    value.map(ToString::to_string).unwrap_or_default().to_lowercase()
 }
 
 #[cfg(test)]

@@ -15,32 +15,35 @@ use super::{
         users::Allowed,
         versions::stored_password_mark,
     },
-    rules::{Sharing, spelled},
+    rules::Sharing,
 };
 use crate::{
     app::{App, Workspace},
     error::Result,
-    store::{self, ConnectionRow, Handle, Read, Write},
+    store::{self, ConnectionRow, Handle, Read, WorkspaceRow, Write},
 };
 
-/// Connections with one password that are looked at.
+/// Connections with one password, that the caller may use, that are looked at.
 const PEERS_MAX: usize = 50;
 /// Connections whose marks one transaction notes.
 const BATCH: i64 = 200;
 
-/// As whom, and where, somebody signs in. What signs in as the same at the same place has the same password by nature.
+/// As whom, and where, somebody signs in: host or account, and username. What signs in as the same there has the same password by nature, whichever port,
+/// database or bucket it is for. Nothing where a connection says neither: what it has is a token, or a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Login(Vec<String>);
+struct Login(Option<[String; 2]>);
 
 impl Login {
-    fn of(row: &ConnectionRow, public: &PublicFields) -> Self {
-        let paths = ["host", "port", "username"];
-        if public.get("host").is_some() {
-            return Self(paths.iter().map(|path| spelled(public.get(path))).collect());
-        }
-        // What has no host tells its place by other fields.
-        let fields = public.0.iter().map(|(path, value)| format!("{}={value}", path.as_str()));
-        Self([row.type_id.clone()].into_iter().chain(fields).collect())
+    fn of(public: &PublicFields) -> Self {
+        let text = |path: &str| public.text(path).unwrap_or_default();
+        let place = [text("host"), text("extra.account")].into_iter().find(|place| !place.is_empty()).unwrap_or_default();
+        let place = place.trim_end_matches('.').to_ascii_lowercase();
+        let is_told = !place.is_empty() || !text("username").is_empty();
+        Self(is_told.then(|| [place, text("username").to_owned()]))
+    }
+
+    fn differs_from(&self, other: &Self) -> bool {
+        self.0.as_ref().zip(other.0.as_ref()).is_some_and(|(one, other)| one != other)
     }
 }
 
@@ -54,7 +57,7 @@ struct Peer {
 
 /// Those that have a password in common, by its mark, as far as they were asked for.
 #[derive(Debug, Default)]
-pub(super) struct Peers(HashMap<Vec<u8>, (Vec<Peer>, bool)>);
+pub(super) struct Peers(HashMap<Vec<u8>, Vec<Peer>>);
 
 impl Peers {
     /// Which others have the password of this connection for another login.
@@ -68,19 +71,36 @@ impl Peers {
             return Ok(Sharing::default());
         }
         if !self.0.contains_key(mark) {
-            let limit = i64::try_from(PEERS_MAX).unwrap_or(i64::MAX);
-            let servings = store::serving_with_mark(read, &workspace.id.to_string(), mark, limit).await?;
-            let is_cut = servings.len() == PEERS_MAX;
-            let mut peers = Vec::new();
-            for serving in servings {
-                peers.extend(peer(app, caller, workspace, read, serving).await?);
-            }
-            self.0.insert(mark.to_vec(), (peers, is_cut));
+            let peers = peers(app, caller, workspace, read, mark).await?;
+            self.0.insert(mark.to_vec(), peers);
         }
-        let Some((peers, is_cut)) = self.0.get(mark) else { return Ok(Sharing::default()) };
-        let login = Login::of(row, public);
-        let others = peers.iter().filter(|peer| peer.id != row.id && peer.login != login);
-        Ok(Sharing { names: others.map(|peer| peer.name.clone()).collect(), is_cut: *is_cut })
+        let Some(peers) = self.0.get(mark) else { return Ok(Sharing::default()) };
+        let login = Login::of(public);
+        let others = peers.iter().filter(|peer| peer.id != row.id && peer.login.differs_from(&login));
+        let mut names: Vec<_> = others.map(|peer| peer.name.clone()).collect();
+        names.sort_unstable();
+        Ok(Sharing { names, is_cut: peers.len() >= PEERS_MAX })
+    }
+}
+
+/// Those that have a password in common and that the caller may use. Only these are counted: whoever may create connections could tell by any other
+/// number whether a guess is the password of one that he may not use.
+async fn peers(app: &App, caller: &Caller, workspace: &Workspace, read: &mut Read, mark: &[u8]) -> Result<Vec<Peer>> {
+    let (mut peers, mut after) = (Vec::new(), String::new());
+    loop {
+        let limit = i64::try_from(PEERS_MAX).unwrap_or(i64::MAX);
+        let servings = store::serving_with_mark(read, &workspace.id.to_string(), (mark, &after), limit).await?;
+        let is_last = servings.len() < PEERS_MAX;
+        for serving in servings {
+            after.clone_from(&serving.0.id);
+            peers.extend(peer(app, caller, workspace, read, serving).await?);
+            if peers.len() >= PEERS_MAX {
+                return Ok(peers);
+            }
+        }
+        if is_last {
+            return Ok(peers);
+        }
     }
 }
 
@@ -92,11 +112,14 @@ async fn peer(
     read: &mut Read,
     (row, version): Serving,
 ) -> Result<Option<Peer>> {
+    if !caller.may_see_name(&row.name) {
+        return Ok(None);
+    }
     let (Ok(row), Ok(version)) = (row.checked(&app.vault), version.checked(&app.vault)) else { return Ok(None) };
     if !may_use(app, caller, workspace, read, &row).await? {
         return Ok(None);
     }
-    let login = Login::of(&row, &VersionContent::read(&version)?.public);
+    let login = Login::of(&VersionContent::read(&version)?.public);
     Ok(Some(Peer { id: row.id, name: row.name, login }))
 }
 
@@ -135,21 +158,37 @@ pub(in crate::ops) async fn note(
 pub async fn note_all(app: &App) -> Result<()> {
     let workspaces = store::workspaces(&mut app.store.read().await?).await?;
     for row in workspaces {
-        // One that was bent is not opened.
-        let Ok(Some(workspace)) = app.workspace(&row.name).await else { continue };
-        let mut after = String::new();
-        loop {
-            let servings = store::serving_unmarked(&mut app.store.read().await?, &row.id, &after, BATCH).await?;
-            let Some((last, _)) = servings.last() else { break };
-            after.clone_from(&last.name_key);
-            let mut write = app.store.write().await?;
-            store::share_workspace(&mut write, &row.id).await?;
-            for (row, version) in servings {
-                let (Ok(row), Ok(version)) = (row.checked(&app.vault), version.checked(&app.vault)) else { continue };
-                note(app, &mut write, &workspace, &row, &VersionContent::read(&version)?).await?;
-            }
-            write.commit_quietly().await?;
+        if let Err(error) = note_workspace(app, &row).await {
+            let cause = error.cause().map(|cause| format!("{cause:#}")).unwrap_or_default();
+            tracing::warn!(
+                workspace.id = row.id,
+                error.cause = cause,
+                "passwords of a workspace could not be held against each other"
+            );
         }
+    }
+    Ok(())
+}
+
+async fn note_workspace(app: &App, row: &WorkspaceRow) -> Result<()> {
+    // One that was bent is not opened.
+    let Ok(Some(workspace)) = app.workspace(&row.name).await else { return Ok(()) };
+    let mut write = app.store.write().await?;
+    store::share_workspace(&mut write, &row.id).await?;
+    store::drop_marks_of_deleted(&mut write, &row.id).await?;
+    write.commit_quietly().await?;
+    let mut after = String::new();
+    loop {
+        let servings = store::serving_unmarked(&mut app.store.read().await?, &row.id, &after, BATCH).await?;
+        let Some((last, _)) = servings.last() else { break };
+        after.clone_from(&last.name_key);
+        let mut write = app.store.write().await?;
+        store::share_workspace(&mut write, &row.id).await?;
+        for (row, version) in servings {
+            let (Ok(row), Ok(version)) = (row.checked(&app.vault), version.checked(&app.vault)) else { continue };
+            note(app, &mut write, &workspace, &row, &VersionContent::read(&version)?).await?;
+        }
+        write.commit_quietly().await?;
     }
     Ok(())
 }

@@ -77,14 +77,17 @@ pub async fn tell_due(app: &App) -> Result<bool> {
     let now = app.clock.now();
     let due = store::ends_due(&mut app.store.read().await?, now, AT_ONCE).await?;
     let is_more = i64::try_from(due.len()).is_ok_and(|count| count == AT_ONCE);
+    let mut failed = 0;
     for row in due {
         if let Err(error) = tell_end(app, &row, now).await {
             let cause = error.cause().map(|cause| format!("{cause:#}")).unwrap_or_default();
             let (id, code) = (row.connection_id.as_str(), error.describe().1.as_str());
             tracing::warn!(connection.id = id, error.code = code, error.cause = cause, "an end could not be told");
+            failed += 1;
         }
     }
-    Ok(is_more)
+    // Where they cannot be written, it is looked again as often as usual.
+    Ok(is_more && failed == 0)
 }
 
 async fn tell_end(app: &App, row: &EndRow, now: i64) -> Result<()> {

@@ -103,7 +103,7 @@ pub(in crate::ops) async fn tell_change(
 ) -> Result<()> {
     if (before, change.state.as_str()) == ("unknown", "healthy") {
         // What was to be told of before it was not known is no longer so.
-        return Ok(store::forget_notices(write, &connection.id, About::Health.as_str()).await?);
+        return Ok(store::forget_failure(write, &connection.id).await?);
     }
     let notice = NoticeRow {
         channel_id: String::new(),

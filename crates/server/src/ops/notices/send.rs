@@ -38,6 +38,8 @@ const SHORTEST_PAUSE: i64 = 30 * SECOND;
 const LONGEST_PAUSE: i64 = 1_800 * SECOND;
 /// The same where the password was refused: some servers lock an account for which too many sign-ins fail.
 const REFUSED_PAUSE: i64 = 3_600 * SECOND;
+/// The same where the server may have the message.
+const UNSURE_PAUSE: i64 = 900 * SECOND;
 /// How long it is put off where tests and messages keep every place.
 const WHERE_FULL: i64 = 10 * SECOND;
 /// What could not be told for so long is not told any more.
@@ -206,9 +208,8 @@ async fn went(app: &App, row: ChannelRow, taken_at: i64, came_to: CameTo) -> Res
     let (after, is_told) = match came_to {
         CameTo::Told(problem) => (told(&row, problem), true),
         CameTo::Nothing => (ChannelRow { next_at: now, ..row.clone() }, true),
-        // Once more, and then it is left at that: a server that is slow to say yes would be sent the same all day.
-        CameTo::Unsure(problem) if row.tries > 0 => (told(&row, Some(problem)), true),
-        CameTo::Unsure(problem) => (in_vain(&row, problem, SHORTEST_PAUSE), false),
+        // It may have it, and be slow to say so: it is not sent the same every minute.
+        CameTo::Unsure(problem) => (in_vain(&row, problem, UNSURE_PAUSE), false),
         CameTo::NoRoom => (ChannelRow { next_at: now.saturating_add(WHERE_FULL), ..row.clone() }, false),
         CameTo::Failed { problem, is_refused } => {
             (in_vain(&row, problem, if is_refused { REFUSED_PAUSE } else { SHORTEST_PAUSE }), false)

@@ -46,7 +46,7 @@ impl FindingLine {
     }
 }
 
-/// `by ada@example.org 3 days ago, until 1 March 2027: inside of one rack`.
+/// `by ada@example.org 3 days ago, until 1 March 2027`.
 #[must_use]
 pub fn silenced_words(silence: &Silence, now: i64) -> String {
     let until = silence.until.map(|at| format!(", {} {}", if silence.is_over { "over since" } else { "until" }, day(at)));
