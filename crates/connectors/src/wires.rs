@@ -32,7 +32,7 @@ mod talk;
 
 use dataflow_model::TestError;
 
-use crate::{Dialer, Target, causes, dialer::Duplex, tls::TlsSettings};
+use crate::{Dialer, Target, causes, connector::PASSWORD, dialer::Duplex, tls::TlsSettings};
 use talk::{Talk as _, Wired};
 
 pub(crate) static CASSANDRA: Wired<cassandra::Cassandra> = Wired::new();
@@ -95,6 +95,14 @@ pub(crate) async fn through_http_proxy(
 /// certificate that anybody verifies; and who has one may lock out whoever comes with a wrong password.
 fn may_be_a_catcher(target: &Target) -> bool {
     !TlsSettings::of(target).is_verified()
+}
+
+/// Refuses a password that is nobody's.
+fn require_username(target: &Target) -> Result<(), TestError> {
+    if target.text("username").is_empty() && !target.expose_secret(PASSWORD).is_empty() {
+        return Err(causes::setting_missing("username", "The username"));
+    }
+    Ok(())
 }
 
 /// Whether TLS begins on request, if it does.

@@ -63,10 +63,7 @@ impl Talk for Cassandra {
     }
 
     fn check(target: &Target) -> Result<(), TestError> {
-        if target.text("username").is_empty() && !target.expose_secret("password").is_empty() {
-            return Err(causes::setting_missing("username", "The username"));
-        }
-        Ok(())
+        super::require_username(target)
     }
 
     async fn sign_in(&mut self, wire: &mut Link<'_>) -> Result<Proof, TestError> {
