@@ -1,16 +1,21 @@
-//! A client for measurements: one connection that stays open, one request at a time.
+//! A client for measurements: one connection that stays open while it is used, one request at a time.
 
 use std::{
     fmt::Write as _,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{Ipv4Addr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail, ensure};
 
+/// How long a connection may have been idle: servers let go of one that nobody uses.
+const IDLE: Duration = Duration::from_secs(1);
+
 pub struct Client {
+    port: u16,
     stream: BufReader<TcpStream>,
+    used: Instant,
     /// Lines that every request has, with their line ends: host, token or cookie.
     headers: String,
 }
@@ -22,17 +27,21 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+#[expect(clippy::disallowed_methods, reason = "asks a server that this benchmark started")]
+fn connected(port: u16) -> anyhow::Result<BufReader<TcpStream>> {
+    let stream = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), Duration::from_secs(2))?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.set_nodelay(true)?;
+    Ok(BufReader::new(stream))
+}
+
 impl Client {
-    #[expect(clippy::disallowed_methods, reason = "asks a server that this benchmark started")]
     pub fn new(port: u16, headers: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), Duration::from_secs(2))?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        stream.set_nodelay(true)?;
         let mut lines = format!("Host: 127.0.0.1:{port}\r\n");
         for (name, value) in headers {
             let _ = write!(lines, "{name}: {value}\r\n");
         }
-        Ok(Self { stream: BufReader::new(stream), headers: lines })
+        Ok(Self { port, stream: connected(port)?, used: Instant::now(), headers: lines })
     }
 
     pub fn with_token(port: u16, token: &str) -> anyhow::Result<Self> {
@@ -57,6 +66,9 @@ impl Client {
     }
 
     fn exchange(&mut self, request: &str) -> anyhow::Result<Answer> {
+        if self.used.elapsed() > IDLE {
+            self.stream = connected(self.port)?;
+        }
         self.stream.get_mut().write_all(request.as_bytes())?;
         let status = self.line()?.split(' ').nth(1).context("an answer has a status")?.parse()?;
         let mut headers = Vec::new();
@@ -71,6 +83,7 @@ impl Client {
             bail!("an answer in chunks is not expected");
         }
         self.stream.read_exact(&mut body)?;
+        self.used = Instant::now();
         Ok(Answer { status, headers, body })
     }
 

@@ -76,6 +76,18 @@ impl Credentials {
         }
     }
 
+    /// What the connection goes through to reach its host, as credentials of their own.
+    #[getter]
+    fn hop(&self) -> Option<Self> {
+        self.0.hop().map(|hop| Self(Arc::new(hop)))
+    }
+
+    /// The parts of the URL of an own type, with placeholders for fields.
+    #[getter]
+    fn url_template<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        self.0.url().map(|parts| to_dict(py, parts)).transpose()
+    }
+
     fn __repr__(&self) -> String {
         format!("<Credentials of “{}”, {}, version {}>", self.0.name(), self.0.type_id(), self.0.version())
     }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use dataflow_connectors::{DialPolicy, Dialer, Outcome, Steps, Target, connector, dialer::Duplex, hops, tls::SystemRoots};
+use dataflow_connectors::{DialPolicy, Dialer, Outcome, Steps, Target, connector, dialer::Duplex, hops::{Hop, Way}, tls::SystemRoots};
 use dataflow_model::{FieldValue, Learned, Secret, Step, StepName, StepStatus, TestError};
 
 /// Longest that any test may take, as on a server.
@@ -105,6 +105,20 @@ impl Connection {
         renewed
     }
 
+    /// The way through it, where it is called `bastion`.
+    #[must_use]
+    pub fn as_way(&self) -> Arc<Way> {
+        let (name, connector) = ("bastion".to_owned(), self.connector.to_owned());
+        Arc::new(Way::Through(Box::new(Hop { name, connector, target: self.target.duplicate() })))
+    }
+
+    /// Goes through `hop`.
+    #[must_use]
+    pub fn through(mut self, hop: &Self) -> Self {
+        self.target.way = Some(hop.as_way());
+        self
+    }
+
     /// Goes through it to somewhere else.
     ///
     /// # Errors
@@ -112,7 +126,7 @@ impl Connection {
     pub async fn lead_to(&self, host: &str, port: u16) -> Result<Box<dyn Duplex>, TestError> {
         let policy = DialPolicy { allow_loopback: true, ..DialPolicy::default() };
         let dialer = Dialer::new(policy, Instant::now() + self.deadline, SystemRoots::unread());
-        hops::through(self.connector, &self.target, &dialer, host, port).await
+        dialer.by(Some(self.as_way())).dial(host, port, &mut Steps::new(|_| {})).await
     }
 
     /// Runs the test under the deadline that a server sets.
@@ -125,7 +139,7 @@ impl Connection {
         let mut steps = Steps::of(self.target.steps(), move |step| sink.lock().expect("not poisoned").push(step));
         let begun = Instant::now();
         let policy = DialPolicy { allow_loopback: true, ..DialPolicy::default() };
-        let dialer = Dialer::new(policy, begun + self.deadline, SystemRoots::unread());
+        let dialer = Dialer::new(policy, begun + self.deadline, SystemRoots::unread()).by(self.target.way.clone());
         let connector = connector(self.connector).unwrap_or_else(|| panic!("there is no connector {}", self.connector));
         let test = match &self.target.new_password {
             None => connector.test(&self.target, &dialer, &mut steps),

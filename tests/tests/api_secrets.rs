@@ -175,7 +175,7 @@ fn changed(field: &Field, now: &Value) -> Value {
         }
         FieldKind::Certificate => json!("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"),
         FieldKind::Host => json!("attacker.example.org"),
-        FieldKind::Text | FieldKind::File => json!("another"),
+        FieldKind::Text | FieldKind::File | FieldKind::Connection => json!("another"),
         FieldKind::Password | FieldKind::PrivateKey => panic!("{} is a secret", field.path),
     };
     at(field.path.as_str(), &value)
@@ -197,7 +197,7 @@ fn repoint_every_field(stored: &Stored, kind: &ConnectionType) -> usize {
     }
     stored.admin("POST", "/connections").json(&body).send().expect(201);
     let mut tried = 0;
-    for field in kind.fields.iter().filter(|field| field.endpoint) {
+    for field in kind.fields.iter().filter(|field| field.endpoint && !field.computed) {
         let before = stored.show(&name);
         let now = field.path.as_str().split('.').fold(before.json(), |value, key| value[key].clone());
         let mut change = changed(field, &now);
@@ -231,6 +231,8 @@ fn repoint_every_field(stored: &Stored, kind: &ConnectionType) -> usize {
 fn no_field_of_the_endpoint_changes_under_a_kept_secret(#[case] engine: Engine) {
     let stored = Stored::start(engine);
     let catalogue = Catalogue::built_in().expect("sound");
+    let hop = json!({"name": "another", "type": "ssh", "host": "bastion.example.org", "username": "ops"});
+    stored.admin("POST", "/connections").json(&hop).send().expect(201);
     // Those that extend another have its marks, which the catalogue's own test holds them to; three stand for them.
     let is_tried =
         |kind: &&ConnectionType| kind.extends.is_none() || ["mariadb", "redshift", "trino"].contains(&kind.id.as_str());

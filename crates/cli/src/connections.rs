@@ -231,7 +231,7 @@ fn delete(client: &Client, name: &str, told: [(&str, Option<String>); 2], yes: b
     // By an alias it is that connection all the same.
     let name = connection.get("name").and_then(Value::as_str).unwrap_or(name);
     let impact = dependents::impact(client, name)?;
-    if impact.total > 0 || !impact.channels.is_empty() {
+    if impact.total > 0 || !impact.channels.is_empty() || !impact.through.is_empty() {
         output::say(&dependents::in_words(name, &impact));
     }
     let second = |member: &str| connection.pointer(&format!("/second_login/{member}")).and_then(Value::as_str);

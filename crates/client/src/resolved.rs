@@ -1,6 +1,6 @@
 //! What a name resolves to.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use dataflow_model::{
     Secret,
@@ -58,6 +58,16 @@ impl Resolved {
     /// The newest version that is known to have these credentials.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// What the connection goes through to reach its host, if it does.
+    pub fn hop(&self) -> Option<Self> {
+        self.credentials.hop.as_ref().map(|hop| Self { version: hop.version, credentials: Arc::clone(hop) })
+    }
+
+    /// The parts of the URL of an own type, with placeholders for fields: `drivername`, `host` and so on, and `query`, a group.
+    pub fn url(&self) -> Option<&BTreeMap<String, ClearValue>> {
+        self.credentials.url.as_ref()
     }
 
     /// The value at a path such as `host`, `tls.mode` or `extra.charset`; `None` if it is not set.

@@ -96,6 +96,11 @@ pub fn timed_out_by(setting: &str, step: StepName) -> TestError {
 /// The deadline passed during `step`.
 pub fn timed_out(step: StepName) -> TestError {
     let (message, hint, field) = match step {
+        StepName::Hop => (
+            "It did not answer in time.",
+            "Test that connection by itself: its own test says where it stands still.",
+            None,
+        ),
         StepName::Resolve => (
             "The name servers did not answer in time.",
             "Try again. If it stays so, check the name servers of the machine that runs the test.",
@@ -152,7 +157,7 @@ pub fn not_that_database(product: &str) -> TestError {
 
 pub fn connection_lost(step: StepName) -> TestError {
     let during = match step {
-        StepName::Resolve | StepName::Reach => "right after it was opened",
+        StepName::Hop | StepName::Resolve | StepName::Reach => "right after it was opened",
         StepName::Secure => "while TLS was being set up",
         StepName::SignIn => "during the sign-in",
         StepName::OpenDatabase => "while the database was being opened",

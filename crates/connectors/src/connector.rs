@@ -16,6 +16,7 @@ use tokio::time::error::Elapsed;
 
 use crate::{
     Dialer, Steps, causes,
+    hops::{Hop, Way},
     message::{Message, Messenger},
 };
 
@@ -46,16 +47,21 @@ pub struct Target {
     pub message: Option<Message>,
     /// Where this machine keeps the files that connections may name; `None` if it keeps none.
     pub file_folder: Option<PathBuf>,
+    /// The way that it names.
+    pub way: Option<Arc<Way>>,
 }
 
 impl Target {
     /// The steps of what is done with it.
     #[must_use]
     pub fn steps(&self) -> &'static [StepName] {
-        match (&self.new_password, &self.message) {
-            (Some(_), _) => &StepName::RENEWAL,
-            (None, Some(_)) => &StepName::DELIVERY,
-            (None, None) => &StepName::ALL,
+        match (&self.new_password, &self.message, self.way.is_some()) {
+            (Some(_), _, false) => &StepName::RENEWAL,
+            (Some(_), _, true) => &StepName::RENEWAL_THROUGH,
+            (None, Some(_), false) => &StepName::DELIVERY,
+            (None, Some(_), true) => &StepName::DELIVERY_THROUGH,
+            (None, None, false) => &StepName::ALL,
+            (None, None, true) => &StepName::ALL_THROUGH,
         }
     }
 
@@ -64,20 +70,25 @@ impl Target {
         self.change_by.is_some_and(|by| now() > by)
     }
 
-    /// Whether nobody on the way can read what is sent: the server's certificate is verified, or it is this machine. A verifier or a hash is no
-    /// less than a password to whoever has seen a sign-in, too.
+    /// Whether nobody on the way can read what is sent: the server's certificate is verified, or it is this machine, or the one that a sealed way ends
+    /// at. A verifier or a hash is no less than a password to whoever has seen a sign-in, too.
     pub(crate) fn is_unheard(&self, is_verified: bool) -> bool {
-        is_verified || is_loopback(self.text("host"))
+        let comes_out_there = || self.way.as_ref().is_none_or(|way| way.hop().is_ok_and(Hop::is_sealed));
+        is_verified || is_loopback(self.text("host")) && comes_out_there()
+    }
+
+    /// The same with every secret once more.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        let copied = self.secrets.0.iter().map(|(path, secret)| (path.clone(), secret.duplicate_secret()));
+        Self { public: self.public.clone(), secrets: SecretFields(copied.collect()), way: self.way.clone(), ..Self::default() }
     }
 
     /// The same connection, signing in with another password.
     pub(crate) fn with_password(&self, password: &Secret) -> Self {
-        let mut secrets = SecretFields::default();
-        for (path, secret) in &self.secrets.0 {
-            secrets.0.insert(path.clone(), secret.duplicate_secret());
-        }
-        secrets.0.insert(PASSWORD.into(), password.duplicate_secret());
-        Self { public: self.public.clone(), secrets, ..Self::default() }
+        let mut other = self.duplicate();
+        other.secrets.0.insert(PASSWORD.into(), password.duplicate_secret());
+        other
     }
 
     /// The text at `path`; empty if it is unset.

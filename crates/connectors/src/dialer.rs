@@ -1,11 +1,13 @@
 //! The guarded dialer: the only place that opens a connection to another machine.
 //!
 //! A name is resolved once, every address is held against the policy, and exactly a checked address is dialled: what the name
-//! would resolve to a moment later does not matter. The name itself is kept by the caller for TLS.
+//! would resolve to a moment later does not matter. The name itself is kept by the caller for TLS. Where a connection goes through another one,
+//! that one is dialled so, and asked to lead on.
 
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,7 +17,11 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{DialPolicy, Steps, causes, tls::SystemRoots};
+use crate::{
+    DialPolicy, Steps, causes,
+    hops::{self, Way},
+    tls::SystemRoots,
+};
 
 /// A connection, plain or inside TLS.
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -26,8 +32,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Duplex for S {}
 pub struct Dialer {
     policy: DialPolicy,
     deadline: Instant,
-    roots: SystemRoots,
+    roots: Arc<SystemRoots>,
     names: Names,
+    way: Option<Arc<Way>>,
 }
 
 /// Whom the addresses of a name are asked of.
@@ -55,22 +62,44 @@ async fn system_addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> 
     Ok(tokio::net::lookup_host((host, port)).await?.take(16).collect())
 }
 
-/// Addresses that passed the policy. Only [`Dialer::resolve`] makes one, so nothing else can be dialled.
+/// A place that passed the policy. Only [`Dialer::resolve`] makes one, so nothing else can be dialled.
 #[derive(Debug)]
-pub struct Checked(Vec<SocketAddr>);
+pub struct Checked(Found);
+
+#[derive(Debug)]
+enum Found {
+    /// In the order in which they are tried; at least one.
+    Addresses(Vec<SocketAddr>),
+    /// The name is looked up there.
+    Beyond { port: u16 },
+}
 
 impl Checked {
-    /// The addresses in the order in which they are tried; at least one.
+    /// The addresses in the order in which they are tried; none of what lies beyond a hop.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
-        &self.0
+        match &self.0 {
+            Found::Addresses(addresses) => addresses,
+            Found::Beyond { .. } => &[],
+        }
     }
 }
 
 impl Dialer {
     #[must_use]
     pub fn new(policy: DialPolicy, deadline: Instant, roots: SystemRoots) -> Self {
-        Self { policy, deadline, roots, names: Names::System }
+        Self { policy, deadline, roots: Arc::new(roots), names: Names::System, way: None }
+    }
+
+    /// The same, going the way of a connection, if it names one.
+    #[must_use]
+    pub fn by(self, way: Option<Arc<Way>>) -> Self {
+        Self { way, ..self }
+    }
+
+    /// The same without a hop: what the hop itself is dialled with.
+    fn direct(&self) -> Self {
+        Self { policy: self.policy.clone(), deadline: self.deadline, roots: Arc::clone(&self.roots), names: Names::System, way: None }
     }
 
     /// How long there is left until the deadline.
@@ -84,30 +113,51 @@ impl Dialer {
         &self.roots
     }
 
-    /// The steps `resolve` and `reach`: a connected stream to `host`.
+    /// The steps `resolve` and `reach`, and `hop` before them where the connection goes through another one: a connected stream to `host`.
     ///
     /// # Errors
-    /// Name not found, address not allowed, host unreachable, port closed, timed out.
-    pub async fn dial(&self, host: &str, port: u16, steps: &mut Steps) -> Result<TcpStream, TestError> {
+    /// Name not found, address not allowed, host unreachable, port closed, timed out; those of the hop.
+    pub async fn dial(&self, host: &str, port: u16, steps: &mut Steps) -> Result<Box<dyn Duplex>, TestError> {
         self.dial_checked(host, port, steps).await.map(|(stream, _)| stream)
     }
 
     /// As [`Self::dial`], with what it takes to reach the same addresses again.
-    pub(crate) async fn dial_checked(&self, host: &str, port: u16, steps: &mut Steps) -> Result<(TcpStream, Checked), TestError> {
-        steps.begin(StepName::Resolve);
-        let checked = self.resolve(host, port).await?;
-        steps.done(checked.0.first().map(|address| address.ip().to_string()));
+    pub(crate) async fn dial_checked(
+        &self,
+        host: &str,
+        port: u16,
+        steps: &mut Steps,
+    ) -> Result<(Box<dyn Duplex>, Checked), TestError> {
+        let Some(way) = &self.way else {
+            steps.begin(StepName::Resolve);
+            let checked = self.resolve(host, port).await?;
+            let addresses = checked.addresses();
+            steps.done(addresses.first().map(|address| address.ip().to_string()));
+            steps.begin(StepName::Reach);
+            let stream = self.reach_one(host, addresses).await?;
+            steps.done(stream.peer_addr().ok().map(|address| address.to_string()));
+            return Ok((Box::new(stream), checked));
+        };
+        steps.begin(StepName::Hop);
+        let (hop, direct) = (way.hop()?, self.direct());
+        let gate = hop.enter(&direct, (host, port)).await?;
+        steps.done(hop.name.clone());
+        steps.skip(StepName::Resolve, "Looked up from there".to_owned());
         steps.begin(StepName::Reach);
-        let stream = self.reach(host, &checked).await?;
-        steps.done(stream.peer_addr().ok().map(|address| address.to_string()));
+        let checked = self.resolve(host, port).await?;
+        let stream = gate.lead().await?;
+        steps.done(None);
         Ok((stream, checked))
     }
 
-    /// Resolves `host` once and keeps the addresses that the policy permits.
+    /// Resolves `host` once and keeps the addresses that the policy permits. Beyond a hop the name is that one's to look up.
     ///
     /// # Errors
     /// The name is unknown, or every address of it is forbidden.
     pub async fn resolve(&self, host: &str, port: u16) -> Result<Checked, TestError> {
+        if self.way.is_some() {
+            return hops::check_beyond(host).map(|()| Checked(Found::Beyond { port }));
+        }
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         let found = match bare.parse::<IpAddr>() {
             Ok(address) => vec![SocketAddr::new(address, port)],
@@ -117,18 +167,30 @@ impl Dialer {
             return Err(causes::name_not_found(host));
         }
         let checked: Vec<_> = found.into_iter().filter(|address| self.policy.permits(address.ip())).collect();
-        if checked.is_empty() { Err(causes::address_not_allowed(host)) } else { Ok(Checked(checked)) }
+        if checked.is_empty() { Err(causes::address_not_allowed(host)) } else { Ok(Checked(Found::Addresses(checked))) }
     }
 
-    /// Connects to the first address that answers. Each gets an equal share of the time that is left.
+    /// Connects to the first address that answers, or once more through the hop.
     ///
     /// # Errors
-    /// What the last address failed with.
-    pub async fn reach(&self, host: &str, checked: &Checked) -> Result<TcpStream, TestError> {
+    /// What the last address failed with; those of the hop.
+    pub async fn reach(&self, host: &str, checked: &Checked) -> Result<Box<dyn Duplex>, TestError> {
+        match (&checked.0, &self.way) {
+            (Found::Addresses(addresses), _) => Ok(Box::new(self.reach_one(host, addresses).await?)),
+            (Found::Beyond { port }, Some(way)) => {
+                let direct = self.direct();
+                way.hop()?.enter(&direct, (host, *port)).await?.lead().await
+            }
+            (Found::Beyond { .. }, None) => Err(causes::host_unreachable(host)),
+        }
+    }
+
+    /// Each address gets an equal share of the time that is left.
+    async fn reach_one(&self, host: &str, addresses: &[SocketAddr]) -> Result<TcpStream, TestError> {
         let mut last = causes::host_unreachable(host);
-        for (index, address) in checked.0.iter().enumerate() {
+        for (index, address) in addresses.iter().enumerate() {
             let left = self.left();
-            let share = left / u32::try_from(checked.0.len() - index).unwrap_or(1);
+            let share = left / u32::try_from(addresses.len() - index).unwrap_or(1);
             match connect(*address, share).await {
                 Ok(stream) => {
                     // Without it the second small write of a sign-in waits for the first one's acknowledgement.
@@ -228,13 +290,17 @@ mod tests {
         };
         let dial = async |answers: &[&[SocketAddr]]| {
             let dialer = dialer(answers);
-            let dialled = dialer.dial("db", good.port(), &mut Steps::new(|_| {})).await;
+            let told = Arc::new(std::sync::Mutex::new(None));
+            let sink = Arc::clone(&told);
+            let mut steps = Steps::new(move |step| *sink.lock().expect("not poisoned") = step.detail);
+            let dialled = dialer.dial("db", good.port(), &mut steps).await;
+            let reached = told.lock().expect("not poisoned").clone();
             let Names::Scripted(left) = &dialer.names else { panic!("made here") };
             let left = left.lock().expect("not poisoned").len();
-            (dialled.map(|stream| stream.peer_addr().ok()).map_err(|error| error.code), answers.len() - left)
+            (dialled.map(|_| reached).map_err(|error| error.code), answers.len() - left)
         };
         for answers in [[&[good][..], &[bad]], [&[bad, good], &[bad, bad]], [&[good, bad], &[bad]]] {
-            assert_eq!(dial(&answers).await, (Ok(Some(good)), 1), "asked once, and dialled there: {answers:?}");
+            assert_eq!(dial(&answers).await, (Ok(Some(good.to_string())), 1), "asked once, and dialled there: {answers:?}");
         }
         for answers in [[&[bad][..], &[good]], [&[bad, bad], &[good]]] {
             assert_eq!(dial(&answers).await, (Err(Cause::AddressNotAllowed), 1), "{answers:?}");
@@ -251,9 +317,9 @@ mod tests {
         let nowhere = SocketAddr::new([127, 255, 255, 255].into(), there.port());
         let policy = DialPolicy { allow_loopback: true, ..DialPolicy::default() };
         let dialer = Dialer::new(policy, Instant::now() + Duration::from_secs(5), SystemRoots::unread());
-        let reached = dialer.reach("db", &Checked(vec![nowhere, there])).await.map(|stream| stream.peer_addr().ok());
+        let reached = dialer.reach_one("db", &[nowhere, there]).await.map(|stream| stream.peer_addr().ok());
         assert_eq!(reached, Ok(Some(there)));
-        let refused = dialer.reach("db", &Checked(vec![nowhere])).await.expect_err("no route");
+        let refused = dialer.reach_one("db", &[nowhere]).await.expect_err("no route");
         assert_eq!((refused.code, refused.message.as_str()), (Cause::HostUnreachable, "The host “db” cannot be reached."));
     }
 }

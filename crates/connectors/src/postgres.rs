@@ -89,7 +89,7 @@ async fn connect<'a>(target: &'a Target, dialer: &Dialer, steps: &mut Steps) -> 
     let mut stream = dialer.dial(host, target.port(PORT), steps).await?;
     let mut session = if tls.mode() == TlsMode::Disable {
         steps.skip(StepName::Secure, "TLS is off".to_owned());
-        Session::new(target, tls, None, Box::new(stream))
+        Session::new(target, tls, None, stream)
     } else {
         steps.begin(StepName::Secure);
         ask_for_tls(&mut stream).await?;

@@ -8,7 +8,7 @@ use base64::{Engine as _, engine::general_purpose};
 use dataflow_model::SecretFields;
 use zeroize::Zeroizing;
 
-use crate::{Target, connector::PASSWORD};
+use crate::{Target, connector::PASSWORD, hops::Way};
 
 /// Longest foreign text that is shown, in characters.
 pub const LONGEST: usize = 300;
@@ -54,6 +54,14 @@ impl Scrubber {
         }
         if let Some(new) = &target.new_password {
             scrubber.and(new.expose_secret());
+        }
+        // Whoever leads there can say what he likes in the name of what lies beyond.
+        if let Some(Ok(hop)) = target.way.as_deref().map(Way::hop) {
+            let of_the_hop = Self::of(&hop.target);
+            scrubber.forms.extend(of_the_hop.forms);
+            scrubber.encoded.extend(of_the_hop.encoded);
+            scrubber.withhold_all |= of_the_hop.withhold_all;
+            scrubber.sort();
         }
         scrubber
     }

@@ -128,25 +128,14 @@ async fn enter(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<(C
     Ok((client, Some(proof)))
 }
 
-/// See [`crate::hops::through`].
-pub(crate) async fn through(hop: &Target, dialer: &Dialer, host: &str, port: u16) -> Result<Box<dyn Duplex>, TestError> {
-    let name = hop.text("host");
-    let on_the_way = |error| causes::of_the_hop(name, error);
-    let mut client = Client::connect(hop, dialer, &mut Steps::new(|_| {})).await.map_err(on_the_way)?;
-    if !client.is_known {
+/// A server that a connection goes through, called `name`: signed in to, if it is known who it is.
+pub(crate) async fn enter_as_hop(name: &str, hop: &Target, dialer: &Dialer) -> Result<Client, TestError> {
+    if settings::host_key(hop)?.is_none() {
         return Err(causes::hop_unknown(name));
     }
-    client.sign_in(hop).await.map_err(on_the_way)?;
-    // RFC 4254, section 7.2. Where it comes from is not known here, and nobody's business there.
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let opened = client.handle.channel_open_direct_tcpip(bare, u32::from(port), "127.0.0.1", 0).await;
-    let channel = opened.map_err(|error| match error {
-        russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed) => causes::unreachable_beyond(host, name),
-        russh::Error::ChannelOpenFailure(ChannelOpenFailure::ResourceShortage) => causes::hop_out_of_room(name),
-        russh::Error::ChannelOpenFailure(_) => causes::prohibited_by_hop(host, port, name),
-        error => on_the_way(fault(&error, StepName::SignIn)),
-    })?;
-    Ok(Box::new(Through { stream: channel.into_stream(), _client: client }))
+    let mut client = Client::connect(hop, dialer, &mut Steps::new(|_| {})).await?;
+    client.sign_in(hop).await?;
+    Ok(client)
 }
 
 /// A stream that goes through a client, which is let go of with it.
@@ -303,6 +292,20 @@ impl client::Handler for Watch {
 }
 
 impl Client {
+    /// A stream to somewhere else through it.
+    pub(crate) async fn lead_to(self, host: &str, port: u16, name: &str) -> Result<Box<dyn Duplex>, TestError> {
+        // RFC 4254, section 7.2. Where it comes from is not known here, and nobody's business there.
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let opened = self.handle.channel_open_direct_tcpip(bare, u32::from(port), "127.0.0.1", 0).await;
+        let channel = opened.map_err(|error| match error {
+            russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed) => causes::unreachable_beyond(host, name),
+            russh::Error::ChannelOpenFailure(ChannelOpenFailure::ResourceShortage) => causes::hop_out_of_room(name),
+            russh::Error::ChannelOpenFailure(_) => causes::prohibited_by_hop(host, port, name),
+            error => causes::of_the_hop(name, fault(&error, StepName::Reach)),
+        })?;
+        Ok(Box::new(Through { stream: channel.into_stream(), _client: self }))
+    }
+
     /// The steps up to `secure`: dialled, keys exchanged, and the host key looked at.
     pub(crate) async fn connect(target: &Target, dialer: &Dialer, steps: &mut Steps) -> Result<Self, TestError> {
         let pinned = settings::host_key(target)?;

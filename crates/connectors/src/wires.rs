@@ -16,7 +16,7 @@ mod imap;
 mod kafka;
 mod kept;
 mod ldap;
-mod link;
+pub(crate) mod link;
 mod mail;
 mod mongo;
 mod mqtt;
@@ -33,6 +33,7 @@ mod talk;
 use dataflow_model::TestError;
 
 use crate::{Dialer, Target, causes, connector::PASSWORD, dialer::Duplex, tls::TlsSettings};
+use link::Link;
 use talk::{Talk as _, Wired};
 
 pub(crate) static CASSANDRA: Wired<cassandra::Cassandra> = Wired::new();
@@ -57,38 +58,31 @@ const TLS_START: &str = "extra.tls_start";
 /// A name that nobody has (RFC 6761, section 6.4), so that asking for it reaches nobody.
 const RESERVED: &str = "dataflow-test.invalid";
 
-/// See [`crate::hops::through`].
-pub(crate) async fn through_socks(hop: &Target, dialer: &Dialer, host: &str, port: u16) -> Result<Box<dyn Duplex>, TestError> {
-    let name = hop.text("host");
-    let entered = async {
-        let mut wire = talk::reach::<socks::Socks>(hop, dialer).await?;
-        talk::enter(&mut socks::Socks, &mut wire).await?;
-        Ok(wire)
-    };
-    let mut wire = entered.await.map_err(|error| causes::of_the_hop(name, error))?;
-    socks::connect(&mut wire, host, port, name).await?;
-    Ok(wire.into_stream())
+/// A SOCKS proxy that a connection goes through, signed in to.
+pub(crate) async fn enter_socks<'a>(hop: &'a Target, dialer: &'a Dialer) -> Result<Link<'a>, TestError> {
+    let mut link = talk::reach::<socks::Socks>(hop, dialer).await?;
+    talk::enter(&mut socks::Socks, &mut link).await?;
+    Ok(link)
 }
 
-/// See [`crate::hops::through`].
-pub(crate) async fn through_http_proxy(
-    hop: &Target,
+pub(crate) async fn lead_by_socks(mut link: Link<'_>, host: &str, port: u16, hop: &str) -> Result<Box<dyn Duplex>, TestError> {
+    socks::connect(&mut link, host, port, hop).await?;
+    Ok(link.into_stream())
+}
+
+/// An HTTP proxy that a connection goes through, called `name`: the sign-in goes along with what it is asked for. What lies beyond it is to blame for
+/// is an error within.
+pub(crate) async fn lead_by_http(
+    (name, hop): (&str, &Target),
     dialer: &Dialer,
-    host: &str,
-    port: u16,
-) -> Result<Box<dyn Duplex>, TestError> {
-    let name = hop.text("host");
-    // The sign-in goes along with what is asked for, and a proxy that has refused something lets go.
-    let reached = async {
-        let wire = talk::reach::<http_proxy::HttpProxy>(hop, dialer).await?;
-        if http_proxy::HttpProxy::tells_password(hop) {
-            wire.require_unheard()?;
-        }
-        Ok(wire)
-    };
-    let mut wire = reached.await.map_err(|error| causes::of_the_hop(name, error))?;
-    http_proxy::connect(&mut wire, host, port, name).await?;
-    Ok(wire.into_stream())
+    (host, port): (&str, u16),
+) -> Result<Result<Box<dyn Duplex>, TestError>, TestError> {
+    let mut link = talk::reach::<http_proxy::HttpProxy>(hop, dialer).await?;
+    if http_proxy::HttpProxy::tells_password(hop) {
+        link.require_unheard()?;
+    }
+    let led = http_proxy::connect(&mut link, host, port, name).await?;
+    Ok(led.map(|()| link.into_stream()))
 }
 
 /// Whether what answers may be one of the servers for tries that let in whoever comes (mail catchers, and their likes). Those have no

@@ -11,7 +11,7 @@ pub use self::{
     category::Category,
     tested::{Server, Source, Tested},
 };
-use crate::{FieldPath, FieldValue, PublicFields, settle::is_loopback};
+use crate::{FieldPath, FieldValue, PublicFields, name::NAME_MAX, settle::stays_here};
 
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/catalog.rs"));
 
@@ -53,6 +53,8 @@ pub enum FieldKind {
     PrivateKey,
     /// A path relative to the server's folder for files of this type.
     File,
+    /// The name of another connection of the workspace.
+    Connection,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -93,6 +95,9 @@ pub struct Field {
     /// Only an admin may set it.
     #[serde(default)]
     pub admin: bool,
+    /// The server sets it when a connection is saved; what is written there is left aside.
+    #[serde(default)]
+    pub computed: bool,
     pub default: Option<FieldValue>,
     /// The default where the host is on loopback, if another.
     pub default_on_loopback: Option<FieldValue>,
@@ -124,6 +129,7 @@ impl Field {
             FieldKind::Password => 4_096,
             FieldKind::File => 1_000,
             FieldKind::Host => 253,
+            FieldKind::Connection => NAME_MAX,
             _ => 255,
         })
     }
@@ -174,7 +180,7 @@ impl ConnectionType {
     /// Settings by which a secret is less well protected on its way, with what was chosen. None is where that is the rule for a host that is
     /// this machine: nobody stands on the way there.
     pub fn weakened<'k>(&'k self, public: &'k PublicFields) -> impl Iterator<Item = (&'k Field, &'k Choice)> {
-        let stays_here = public.text("host").is_some_and(is_loopback);
+        let stays_here = stays_here(public);
         self.fields.iter().filter(|field| field.kind == FieldKind::Choice).filter_map(move |field| {
             let value = public.get(field.path.as_str())?;
             let is_rule = stays_here && field.default_on_loopback.as_ref() == Some(value);
@@ -205,7 +211,7 @@ impl ConnectionType {
 
     /// Fields of one section of the form, in order.
     pub fn section(&self, section: Section) -> impl Iterator<Item = &Field> {
-        self.fields.iter().filter(move |field| field.section == section)
+        self.fields.iter().filter(move |field| field.section == section && !field.computed)
     }
 }
 
@@ -356,13 +362,16 @@ fn check(kind: &ConnectionType) -> Result<(), CatalogueError> {
         if matches!(field.kind, FieldKind::Password | FieldKind::PrivateKey) != field.secret {
             return rule(format!("field `{path}`: the kinds `password` and `private_key` are secret, and no other"));
         }
+        if field.computed && (field.secret || field.required || field.default.is_some() || field.admin) {
+            return rule(format!("field `{path}`: what is computed is nobody's to fill in"));
+        }
         if field.secret && (field.endpoint || field.default.is_some()) {
             return rule(format!("field `{path}`: a secret has no default and is no endpoint"));
         }
         if (field.kind == FieldKind::Choice) == field.choices.is_empty() {
             return rule(format!("field `{path}`: `choices` go with the kind `choice`"));
         }
-        if matches!(field.kind, FieldKind::Host | FieldKind::Port | FieldKind::File) && !field.endpoint {
+        if matches!(field.kind, FieldKind::Host | FieldKind::Port | FieldKind::File | FieldKind::Connection) && !field.endpoint {
             return rule(format!("field `{path}` directs the connection and must be marked `endpoint`"));
         }
     }

@@ -56,6 +56,8 @@ codes! {
     ConnectionDeleted => "connection_deleted",
     /// Workflows depend on the connection; `impact` says which, and the token in it that lets the delete through.
     HasDependents => "has_dependents",
+    /// What the connection goes through is not there, or leads elsewhere than when the connection was saved.
+    HopUnavailable => "hop_unavailable",
     /// The name is taken, in any case.
     NameTaken => "name_taken",
     /// The password of the connection is being rotated, or whether it was is not known yet; `detail` says by whom and since when.

@@ -1,6 +1,6 @@
 //! The answer of `GET …/credentials`, as a client reads it. The server writes the same shape.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer,
@@ -82,4 +82,14 @@ pub struct Credentials {
     pub fields: BTreeMap<String, ClearValue>,
     pub fingerprint: String,
     pub version: u64,
+    /// What the connection goes through; absent where it goes straight to its host.
+    #[serde(default, deserialize_with = "shared")]
+    pub hop: Option<Arc<Credentials>>,
+    /// Of an own type with a URL template, its parts, whose texts hold placeholders (`{extra.schema}`).
+    #[serde(default)]
+    pub url: Option<BTreeMap<String, ClearValue>>,
+}
+
+fn shared<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<Credentials>>, D::Error> {
+    Ok(Option::<Box<Credentials>>::deserialize(deserializer)?.map(Arc::from))
 }

@@ -132,6 +132,9 @@ pub struct Impact {
     /// Channels that tell people through it what becomes of connections.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<String>,
+    /// Connections that go through it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub through: Vec<String>,
 }
 
 /// A program that may hold a login that is no longer the connection's: a workflow on one machine, under one token or person.

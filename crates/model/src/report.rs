@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StepName {
+    /// Before the others, where the connection goes through another one.
+    Hop,
     Resolve,
     Reach,
     Secure,
@@ -21,16 +23,24 @@ pub enum StepName {
 impl StepName {
     /// The steps of a test.
     pub const ALL: [Self; 6] = [Self::Resolve, Self::Reach, Self::Secure, Self::SignIn, Self::OpenDatabase, Self::Read];
+    /// The same through another connection.
+    pub const ALL_THROUGH: [Self; 7] =
+        [Self::Hop, Self::Resolve, Self::Reach, Self::Secure, Self::SignIn, Self::OpenDatabase, Self::Read];
     /// Those of setting a new password.
     pub const RENEWAL: [Self; 6] =
         [Self::Resolve, Self::Reach, Self::Secure, Self::SignIn, Self::OpenDatabase, Self::SetPassword];
-
+    /// The same through another connection.
+    pub const RENEWAL_THROUGH: [Self; 7] =
+        [Self::Hop, Self::Resolve, Self::Reach, Self::Secure, Self::SignIn, Self::OpenDatabase, Self::SetPassword];
     /// Those of handing a message over.
     pub const DELIVERY: [Self; 5] = [Self::Resolve, Self::Reach, Self::Secure, Self::SignIn, Self::Send];
+    /// The same through another connection.
+    pub const DELIVERY_THROUGH: [Self; 6] = [Self::Hop, Self::Resolve, Self::Reach, Self::Secure, Self::SignIn, Self::Send];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Hop => "hop",
             Self::Resolve => "resolve",
             Self::Reach => "reach",
             Self::Secure => "secure",
@@ -46,6 +56,7 @@ impl StepName {
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
+            Self::Hop => "Hop passed",
             Self::Resolve => "Name found",
             Self::Reach => "Host reached",
             Self::Secure => "Connection secured",
@@ -108,6 +119,12 @@ impl TestStatus {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Cause {
+    /// The connection that it goes through is not there, or nothing goes through it.
+    HopMissing,
+    /// The connection that it goes through failed itself, or refused who comes.
+    HopFailed,
+    /// The connection that it goes through leads to another place than when this one was saved.
+    HopChanged,
     NameNotFound,
     AddressNotAllowed,
     HostUnreachable,
@@ -156,6 +173,9 @@ impl Cause {
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
+            Self::HopMissing => "Hop missing",
+            Self::HopFailed => "Hop failed",
+            Self::HopChanged => "Hop leads elsewhere",
             Self::NameNotFound => "Name not found",
             Self::AddressNotAllowed => "Address not allowed",
             Self::HostUnreachable => "Host unreachable",

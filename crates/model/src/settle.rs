@@ -7,7 +7,7 @@ use std::{
     net::IpAddr,
 };
 
-use crate::{ConnectionType, Field, FieldError, FieldInput, FieldKind, FieldPath, FieldValue, PublicFields, Secret};
+use crate::{ConnectionName, ConnectionType, Field, FieldError, FieldInput, FieldKind, FieldPath, FieldValue, PublicFields, Secret};
 
 /// What to do with one secret field.
 #[derive(Debug)]
@@ -44,7 +44,8 @@ impl ConnectionType {
                 before.0.iter().filter(|(path, _)| self.field(path.as_str()).is_some()).map(|(p, v)| (p.clone(), v.clone())),
             );
         }
-        let was_loopback = public.text("host").is_some_and(is_loopback);
+        public.0.retain(|path, _| self.field(path.as_str()).is_none_or(|field| !field.computed));
+        let was_loopback = stays_here(&public);
         let written: BTreeSet<FieldPath> = fields.keys().cloned().collect();
         let mut secrets: BTreeMap<_, _> =
             self.fields.iter().filter(|f| f.secret).map(|f| (f.path.clone(), SecretChange::Keep)).collect();
@@ -53,6 +54,9 @@ impl ConnectionType {
                 errors.push(FieldError::new(path.as_str(), "unknown_field", format!("{} has no such field", self.label)));
                 continue;
             };
+            if field.computed {
+                continue;
+            }
             let checked = if field.secret {
                 check_secret(field, input).map(|change| {
                     secrets.insert(path.clone(), change);
@@ -74,7 +78,7 @@ impl ConnectionType {
                 errors.push(error);
             }
         }
-        let loopback = public.text("host").is_some_and(is_loopback);
+        let loopback = stays_here(&public);
         if before.is_some() && loopback != was_loopback {
             // What was a default for the old host is one for the new host again: TLS does not stay off on the way to the network.
             for field in self.fields.iter().filter(|field| field.default_on_loopback.is_some() && !written.contains(&field.path))
@@ -96,6 +100,17 @@ impl ConnectionType {
         }
         if errors.is_empty() { Ok(Settled { public, secrets }) } else { Err(errors) }
     }
+}
+
+/// The connection that another one goes through, by name.
+pub const THROUGH: &str = "extra.through";
+/// Where that one led when this one was saved.
+pub const THROUGH_PIN: &str = "extra.through_pin";
+
+/// Whether what a connection sends stays on this machine: its host is this machine, and no other one lies between.
+#[must_use]
+pub fn stays_here(public: &PublicFields) -> bool {
+    public.text(THROUGH).is_none() && public.text("host").is_some_and(is_loopback)
 }
 
 /// Whether a host is this machine by its own words: a loopback address, or `localhost`.
@@ -181,6 +196,9 @@ fn check_text(field: &Field, text: &str) -> Result<Option<String>, FieldError> {
         }
         FieldKind::Host if !is_host(text) => {
             return refuse("invalid", "must be a host name or an IP address alone, without scheme, port or path".into());
+        }
+        FieldKind::Connection if ConnectionName::new(text).is_err() => {
+            return refuse("invalid", "must be the name of a connection".into());
         }
         FieldKind::File if !is_inner_path(text) => {
             return refuse("invalid", "must be a relative path inside the folder: no leading “/”, no “..”".into());
@@ -300,7 +318,7 @@ mod tests {
     fn every_field_has_a_limit_that_holds_one_step_past_it() {
         let catalogue = Catalogue::built_in().expect("sound");
         for kind in catalogue.all() {
-            for field in &kind.fields {
+            for field in kind.fields.iter().filter(|field| !field.computed) {
                 let refused = |input: FieldInput| {
                     let fields = BTreeMap::from([(field.path.clone(), input)]);
                     kind.settle(fields, None, true)

@@ -50,6 +50,8 @@ pub enum Error {
     Deleted(Box<Tombstone>),
     /// Workflows depend on what is to be deleted, and the request does not say that this is known.
     HasDependents(Box<Impact>),
+    /// What the connection goes through is not there, or not what it was; the words say which.
+    HopUnavailable(String),
     /// What a change would have put in force did not pass its test.
     TestFailed(Box<TestReport>),
     /// A tombstone of which nothing is left to bring back.
@@ -246,16 +248,25 @@ impl Error {
                 );
             }
             Self::HasDependents(impact) => {
-                let uses = if impact.total == 1 {
-                    "1 workflow depends".to_owned()
-                } else {
-                    format!("{} workflows depend", impact.total)
+                let uses = match (impact.total, impact.through.len()) {
+                    (1, _) => "1 workflow depends".to_owned(),
+                    (0, 1) => "1 connection depends".to_owned(),
+                    (0, more) => format!("{more} connections depend"),
+                    (more, _) => format!("{more} workflows depend"),
                 };
                 return (
                     S::CONFLICT,
                     Code::HasDependents,
                     format!("{uses} on this name; nothing was changed."),
                     "Look at “impact”: it says what becomes of them. To do it all the same, send it again with “impact_token”.",
+                );
+            }
+            Self::HopUnavailable(words) => {
+                return (
+                    S::CONFLICT,
+                    Code::HopUnavailable,
+                    words.clone(),
+                    "Mend what it goes through, or give the connection another one under “Through”. A test of it says whether that is all.",
                 );
             }
             Self::TestFailed(report) => {

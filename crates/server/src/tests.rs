@@ -10,6 +10,7 @@ use std::{
 use dataflow_connectors::{
     AddressLists, DialPolicy, Message, Target,
     child::{DEADLINE, Pool, TestRequest},
+    hops::Way,
 };
 use dataflow_model::{PublicFields, Secret, SecretFields, Step, TestReport};
 use tokio::sync::mpsc::{Sender, channel};
@@ -28,6 +29,13 @@ pub struct TestRunner {
     pool: Pool,
     metrics: Arc<Metrics>,
     places: Places,
+}
+
+/// What is tested, in clear. Who has the values alone asks [`crate::ops::hops`] for the way that they name.
+pub struct Fields {
+    pub public: PublicFields,
+    pub secrets: SecretFields,
+    pub way: Option<Arc<Way>>,
 }
 
 /// A test that has its place. It may begin once it is known what an owner lets tests reach; that is looked up only now, so that a test
@@ -81,7 +89,7 @@ impl PlannedTest {
         let (place, at_address) = self.place;
         let TestRequest { connector, target, policy, .. } = self.request;
         let (pool, metrics) = (self.pool, self.metrics);
-        let runs = Runs { connector, public: target.public, policy, pool, metrics, at_address: Arc::new(at_address) };
+        let runs = Runs { connector, public: target.public, way: target.way, policy, pool, metrics, at_address: Arc::new(at_address) };
         place.hold(act(runs)).await
     }
 }
@@ -90,6 +98,7 @@ impl PlannedTest {
 pub struct Runs {
     connector: String,
     public: PublicFields,
+    way: Option<Arc<Way>>,
     policy: DialPolicy,
     pool: Pool,
     metrics: Arc<Metrics>,
@@ -119,7 +128,7 @@ impl Runs {
         let new_password = new.map(|new| new.password);
         let request = TestRequest {
             connector: self.connector.clone(),
-            target: Target { public: self.public.clone(), secrets, new_password, change_by, ..Target::default() },
+            target: Target { public: self.public.clone(), secrets, new_password, change_by, way: self.way.clone(), ..Target::default() },
             policy: self.policy.clone(),
             deadline: DEADLINE,
             from: "server".to_owned(),
@@ -177,18 +186,18 @@ impl TestRunner {
         (caller, workspace): (&str, Uuid),
         connector: &str,
         clock: &Clock,
-        fields: (PublicFields, SecretFields),
+        fields: Fields,
     ) -> Result<PlacedTest> {
         if !self.config.enabled {
             return Err(Error::TestsDisabled);
         }
         let asked = Instant::now();
-        let place = self.places.take(caller, workspace, &fields.0).await?;
+        let place = self.places.take(caller, workspace, &fields.public).await?;
         self.metrics.test_waited(asked.elapsed());
-        let (public, secrets) = fields;
+        let Fields { public, secrets, way } = fields;
         let request = TestRequest {
             connector: connector.to_owned(),
-            target: Target { public, secrets, file_folder: self.config.sqlite_folder.clone(), ..Target::default() },
+            target: Target { public, secrets, way, file_folder: self.config.sqlite_folder.clone(), ..Target::default() },
             policy: self.config.policy.clone(),
             deadline: DEADLINE,
             from: "server".to_owned(),

@@ -29,6 +29,8 @@ struct Answer {
     impact_token: Option<String>,
     #[serde(default)]
     channels: Vec<String>,
+    #[serde(default)]
+    through: Vec<String>,
 }
 
 fn read(client: &Client, name: &str, cursor: Option<&str>) -> anyhow::Result<(Answer, Vec<Value>)> {
@@ -44,8 +46,9 @@ fn read(client: &Client, name: &str, cursor: Option<&str>) -> anyhow::Result<(An
 
 /// What deleting it would break.
 pub fn impact(client: &Client, name: &str) -> anyhow::Result<Impact> {
-    let Answer { items, total, found_only, live, hidden, aliases, impact_token, channels, .. } = read(client, name, None)?.0;
-    Ok(Impact { total, found_only, live, hidden, dependents: items, token: impact_token, aliases, repointing: None, channels })
+    let Answer { items, total, found_only, live, hidden, aliases, impact_token, channels, through, .. } = read(client, name, None)?.0;
+    let token = impact_token;
+    Ok(Impact { total, found_only, live, hidden, dependents: items, token, aliases, repointing: None, channels, through })
 }
 
 pub fn list(client: &Client, form: Output, name: &str) -> anyhow::Result<()> {
@@ -62,6 +65,9 @@ pub fn list(client: &Client, form: Output, name: &str) -> anyhow::Result<()> {
     }
     if first.hidden > 0 {
         output::say(&format!("{} more, which this token may not see.", first.hidden));
+    }
+    if !first.through.is_empty() {
+        output::say(&through(&first.through));
     }
     if !first.channels.is_empty() {
         output::say(&channels(&first.channels));
@@ -97,6 +103,11 @@ fn channels(names: &[String]) -> String {
     format!("People are told through it what becomes of connections, by: {}.", names.join(", "))
 }
 
+/// What leads nowhere without the connection.
+fn through(names: &[String]) -> String {
+    format!("Connections go through it, and lead nowhere without it: {}.", names.join(", "))
+}
+
 fn kind(dependent: &Dependent) -> &'static str {
     dependent.kind.map_or("unknown", WorkflowKind::as_str)
 }
@@ -130,6 +141,9 @@ pub fn in_words(name: &str, impact: &Impact) -> String {
     let more = impact.total - i64::try_from(impact.dependents.len().min(NAMED)).unwrap_or_default();
     if more > 0 {
         let _ = write!(text, "\n  and {more} more: “dataflow connections dependents {name}” lists them");
+    }
+    if !impact.through.is_empty() {
+        let _ = write!(text, "\n{}", through(&impact.through));
     }
     if !impact.channels.is_empty() {
         let _ = write!(text, "\n{}", channels(&impact.channels));

@@ -2,6 +2,7 @@
 
 use std::{
     process::ExitCode,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -10,6 +11,7 @@ use dataflow_client::{ApiRequest, Client, Resolved, Workflow, WorkflowKind};
 use dataflow_connectors::{
     DialPolicy, Target,
     child::{self, DEADLINE, TestRequest},
+    hops::{Hop, Way},
 };
 use dataflow_model::{
     Catalogue, ConnectionType, FieldValue, PublicFields, SecretFields, TestReport, TestStatus, credentials::ClearValue,
@@ -29,12 +31,14 @@ const STEPS: usize = 16;
 pub fn test(client: &Client, form: Output, name: &str) -> anyhow::Result<ExitCode> {
     let held = client.credentials_for(name, &workflow(client))?;
     let catalogue = Catalogue::built_in()?;
-    let kind = catalogue.get(held.type_id()).with_context(|| {
-        format!("This “dataflow” does not know the type “{}”. The server is newer: use its release here, too.", held.type_id())
-    })?;
+    let (connector, target) = known(&catalogue, &held, client)?;
+    let way = held.hop().map(|hop| {
+        let (connector, target) = known(&catalogue, &hop, client)?;
+        anyhow::Ok(Arc::new(Way::Through(Box::new(Hop { name: hop.name().to_owned(), connector, target }))))
+    });
     let request = TestRequest {
-        connector: kind.connector.clone(),
-        target: target(kind, &held, client),
+        connector,
+        target: Target { way: way.transpose()?, ..target },
         // Whoever calls this may connect to whatever this machine does.
         policy: DialPolicy { allow_loopback: true, ..DialPolicy::default() },
         deadline: DEADLINE,
@@ -60,6 +64,14 @@ fn workflow(client: &Client) -> Workflow {
         run: None,
         host: None,
     })
+}
+
+/// The connector of what is held, and what that is given.
+fn known(catalogue: &Catalogue, held: &Resolved, client: &Client) -> anyhow::Result<(String, Target)> {
+    let kind = catalogue.get(held.type_id()).with_context(|| {
+        format!("This “dataflow” does not know the type “{}”. The server is newer: use its release here, too.", held.type_id())
+    })?;
+    Ok((kind.connector.clone(), target(kind, held, client)))
 }
 
 /// The fields of the connection's type, each in its place.

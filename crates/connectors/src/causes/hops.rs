@@ -4,16 +4,17 @@ use dataflow_model::{Cause, TestError};
 
 use super::{at, because};
 
-/// What keeps the connection from the hop itself; its own test says the same. No field of the connection that goes through it would mend it.
+/// What keeps the connection from the hop itself; its own test says the same. No field of the connection that goes through it would mend it, no
+/// certificate that it could trust, and nothing is said of its own password.
 pub fn of_the_hop(hop: &str, error: TestError) -> TestError {
-    TestError { message: format!("On the way, at “{hop}”: {}", error.message), field: None, ..error }
+    because(Cause::HopFailed, format!("On the way, at “{hop}”: {}", error.message), error.hint)
 }
 
 /// Nobody knows who the hop is, and what goes through it would go to whoever answers.
 pub fn hop_unknown(hop: &str) -> TestError {
     because(
         Cause::CertificateUntrusted,
-        format!("The connection to “{hop}”, which this one goes through, has no host key."),
+        format!("The connection “{hop}” has no host key."),
         "Nothing was sent. Test that connection by itself: it shows the key that the server has, which you can compare and paste there.",
     )
 }
@@ -66,6 +67,35 @@ pub fn hop_answered_otherwise(hop: &str) -> TestError {
         Cause::ServerError,
         format!("“{hop}” did not let the connection through, and did not say why in a way that is known here."),
         "Look at its log. Check that it forwards connections, and that the connection to it has the right type.",
+    )
+}
+
+/// There is none of that name.
+pub fn hop_missing(hop: &str) -> TestError {
+    at(
+        "extra.through",
+        Cause::HopMissing,
+        format!("There is no connection “{hop}” in this workspace, which this one goes through."),
+        "Create it, or name another one under “Through”.",
+    )
+}
+
+pub fn hop_deleted(hop: &str, by: &str, when: &str) -> TestError {
+    at(
+        "extra.through",
+        Cause::HopMissing,
+        format!("The connection “{hop}”, which this one goes through, was deleted by {by} at {when}."),
+        "Bring it back, create one of the same name, or name another one under “Through”.",
+    )
+}
+
+/// It may have been led elsewhere by somebody who would hear what goes through it.
+pub fn hop_changed(hop: &str) -> TestError {
+    at(
+        "extra.through",
+        Cause::HopChanged,
+        format!("The connection “{hop}”, which this one goes through, leads to another place than when this one was saved. Nothing was sent."),
+        "Make sure that “Through” is meant as it is now, then save this connection again with its password.",
     )
 }
 

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Read as _, Write as _},
     process::exit,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,7 @@ use super::{
     ARGUMENT, LEAVING, confine,
     wire::{Asked, End, Length, Line, REQUEST_MAX},
 };
-use crate::{Dialer, Outcome, Steps, Target, causes, connector, connector::CONNECT_TIMEOUT, tls::SystemRoots};
+use crate::{Dialer, Outcome, Steps, Target, causes, connector, connector::CONNECT_TIMEOUT, hops::Way, tls::SystemRoots};
 
 /// To be called first in `main`, before any thread, file or runtime: returns if this process is no test's child, and
 /// otherwise runs the test and exits.
@@ -73,14 +74,15 @@ fn tell(line: &Line) -> io::Result<()> {
 
 /// Runs the test and tells how it ended; then takes leave of the server.
 async fn run(asked: Asked, roots: SystemRoots) -> io::Result<()> {
-    let Asked { connector: name, public, secrets, new_password, change_by, message, file_folder, policy, deadline } = asked;
+    let Asked { connector: name, public, secrets, new_password, change_by, message, file_folder, way, policy, deadline } = asked;
     let Some(connector) = connector(&name) else {
         return tell(&Line::End(End::failed(causes::test_broken("no connector of that name is built in"))));
     };
-    let target = Target { public, secrets: SecretFields(secrets), new_password, change_by, message, file_folder };
+    let way = way.map(|way| Arc::new(Way::from(way)));
+    let target = Target { public, secrets: SecretFields(secrets), new_password, change_by, message, file_folder, way };
     // Of many addresses each is to have its share of what the connection itself allows for connecting.
     let dialling = target.seconds(CONNECT_TIMEOUT).map_or(deadline, |own| own.min(deadline));
-    let dialer = Dialer::new(policy, Instant::now() + dialling, roots);
+    let dialer = Dialer::new(policy, Instant::now() + dialling, roots).by(target.way.clone());
     // If the parent no longer listens, it has ended this process too.
     let mut steps = Steps::of(target.steps(), |step| drop(tell(&Line::Step(step))));
     steps.ends_at = Some(Instant::now() + deadline);

@@ -179,7 +179,7 @@ impl<'a> Client<'a> {
     }
 
     /// TLS where it is asked for, and what was agreed on.
-    async fn begin_line(&self, stream: tokio::net::TcpStream) -> Result<(Line, Option<tls::Agreed>), TestError> {
+    async fn begin_line(&self, stream: Box<dyn Duplex>) -> Result<(Line, Option<tls::Agreed>), TestError> {
         let stream = Tap::new(stream, self.first.clone());
         let (stream, agreed): (Box<dyn Duplex>, _) = if self.tls.mode() == TlsMode::Disable {
             (Box::new(stream), None)

@@ -65,16 +65,16 @@ impl Talk for HttpProxy {
     }
 }
 
-/// Has it connect to `host`, beyond which the stream is that host's.
-pub(super) async fn connect(wire: &mut Link<'_>, host: &str, port: u16, hop: &str) -> Result<(), TestError> {
-    wire.step = StepName::Reach;
-    match ask(wire, host, port).await?.status {
+/// Has it connect to `host`, beyond which the stream is that host's. What it is not to blame for is an error within.
+pub(super) async fn connect(wire: &mut Link<'_>, host: &str, port: u16, hop: &str) -> Result<Result<(), TestError>, TestError> {
+    wire.step = StepName::Hop;
+    Ok(match ask(wire, host, port).await?.status {
         200..=299 => Ok(()),
+        401 | 407 => return Err(refusal(wire.username(), wire.password())),
         403 => Err(causes::prohibited_by_hop(host, port, hop)),
-        401 | 407 => Err(causes::of_the_hop(hop, refusal(wire.username(), wire.password()))),
         500 | 502..=504 => Err(causes::unreachable_beyond(host, hop)),
         _ => Err(causes::hop_answered_otherwise(hop)),
-    }
+    })
 }
 
 fn refusal(username: &str, password: &str) -> TestError {

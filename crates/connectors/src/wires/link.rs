@@ -147,14 +147,14 @@ impl<'a> Link<'a> {
         let host = target.text("host");
         let (stream, checked) = dialer.dial_checked(host, port, steps).await?;
         let place = Place { dialer, protocol, host: Cow::Borrowed(host), checked: Some(Arc::new(checked)) };
-        Ok(Self::over(Box::new(stream), target, place))
+        Ok(Self::over(stream, target, place))
     }
 
     /// Another conversation with the same place, as `target` has it.
     pub(super) async fn again(place: Place<'a>, target: &'a Target) -> Result<Self, TestError> {
         let checked = place.checked.as_deref().ok_or_else(|| causes::connection_lost(StepName::Reach))?;
         let stream = place.dialer.reach(&place.host, checked).await?;
-        Ok(Self::over(Box::new(stream), target, place))
+        Ok(Self::over(stream, target, place))
     }
 
     pub(super) fn over(stream: Box<dyn Duplex>, target: &'a Target, place: Place<'a>) -> Self {
@@ -177,7 +177,7 @@ impl<'a> Link<'a> {
     pub(super) async fn move_to(&mut self, host: &str, port: u16) -> Result<(), TestError> {
         let dialer = self.place.dialer;
         let checked = dialer.resolve(host, port).await?;
-        self.stream = Box::new(dialer.reach(host, &checked).await?);
+        self.stream = dialer.reach(host, &checked).await?;
         self.place.host = Cow::Owned(host.to_owned());
         self.place.checked = Some(Arc::new(checked));
         self.ahead.clear();

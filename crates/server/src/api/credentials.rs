@@ -53,6 +53,8 @@ pub struct CredentialsAnswer {
     pub fields: super::connections::Object,
     pub fingerprint: String,
     pub version: i64,
+    /// What the connection goes through, the same of that one; absent where it goes through none. The fingerprint is of both.
+    pub hop: Option<super::connections::Object>,
 }
 
 /// Resolves a name. Send the `ETag` back as `If-None-Match`: 304 means that what you hold is current. Each call is a use and is audited.
@@ -61,7 +63,7 @@ pub struct CredentialsAnswer {
         ("Dataflow-Failed" = Option<String>, Header, description = "`?1` if you could not connect with what you hold: dependents show it, and while the password is being rotated the answer waits for the new one, up to three seconds")),
     responses((status = 200, body = CredentialsAnswer, headers(("ETag" = String), ("Cache-Control" = String), ("Dataflow-Connection-Version" = i64))),
         (status = 304, description = "What you hold is current, at the version that the header says.", headers(("ETag" = String), ("Cache-Control" = String), ("Dataflow-Connection-Version" = i64))),
-        (status = 403), (status = 404), (status = 410)))]
+        (status = 403), (status = 404), (status = 409, description = "hop_unavailable"), (status = 410)))]
 pub async fn resolve_credentials(
     State(app): State<Arc<App>>,
     Authenticated(caller): Authenticated,

@@ -23,7 +23,7 @@ use crate::{app::App, error::Result, ops::dependents};
         "alias": null
     }],
     "aliases": [], "next": null, "total": 1, "found_only": 0, "live": 0, "hidden": 0, "impact_token": "3b0c5a0f6e0d4c1f9a7b2d8e6c4f1a20",
-    "channels": []
+    "channels": [], "through": []
 }))]
 pub struct DependentsAnswer {
     pub items: Vec<Dependent>,
@@ -42,6 +42,8 @@ pub struct DependentsAnswer {
     pub impact_token: Option<String>,
     /// Channels that tell people through it what becomes of connections.
     pub channels: Vec<String>,
+    /// Connections that go through it, at most 200.
+    pub through: Vec<String>,
 }
 
 /// Lists who depends on a connection: workflows that were seen using its name, the latest first, then those that a scan of code found and
@@ -67,5 +69,6 @@ pub async fn list_dependents(
         aliases: impact.aliases,
         impact_token: impact.token,
         channels: impact.channels,
+        through: impact.through,
     }))
 }

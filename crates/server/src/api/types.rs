@@ -18,7 +18,7 @@ use crate::{app::App, error::Result};
         "by": "stand_in", "sentence": "Tested against PostgreSQL 15, whose protocol it speaks; not against Amazon Redshift itself.", "source": null
     },
     "fields": [{
-        "path": "port", "label": "Port", "kind": "port", "required": false, "secret": false, "endpoint": true, "admin": false, "default": 5439,
+        "path": "port", "label": "Port", "kind": "port", "required": false, "secret": false, "endpoint": true, "admin": false, "computed": false, "default": 5439,
         "choices": [], "min": null, "max": null, "max_length": null, "help": null
     }]
 }))]
@@ -71,6 +71,8 @@ pub struct FieldAnswer {
     pub endpoint: bool,
     /// Set by admins only.
     pub admin: bool,
+    /// Set by the server; what is sent for it is left aside.
+    pub computed: bool,
     /// A boolean, an integer or a text.
     #[schema(value_type = Option<serde_json::Value>)]
     pub default: Option<FieldValue>,
@@ -94,6 +96,7 @@ fn kind_name(kind: FieldKind) -> &'static str {
         FieldKind::Certificate => "certificate",
         FieldKind::PrivateKey => "private_key",
         FieldKind::File => "file",
+        FieldKind::Connection => "connection",
     }
 }
 
@@ -107,6 +110,7 @@ fn field(field: &Field) -> FieldAnswer {
         secret: field.secret,
         endpoint: field.endpoint,
         admin: field.admin,
+        computed: field.computed,
         default: field.default.clone(),
         choices: field.choices.iter().map(|choice| choice.value.clone()).collect(),
         min: field.min,

@@ -74,6 +74,7 @@ impl Error {
             | Self::Deleted(_)
             | Self::NotRestorable(_)
             | Self::NameTaken(_)
+            | Self::HopUnavailable(_)
             | Self::TestsDisabled
             | Self::TooManyRequests(_)
             | Self::HostNotAllowed
@@ -123,6 +124,7 @@ mod tests {
             Error::MethodNotAllowed,
             Error::Deleted(Box::new(tombstone())),
             Error::HasDependents(Box::default()),
+            Error::HopUnavailable("The connection “bastion” is not there.".into()),
             Error::TestFailed(Box::new(crate::error::tests::failed_report())),
             Error::NotRestorable(Box::new(tombstone())),
             Error::NameTaken("sales".into()),

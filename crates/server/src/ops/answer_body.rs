@@ -22,7 +22,16 @@ pub(super) struct Head<'h> {
 pub(super) struct AnswerBody {
     gaps: Vec<(String, FieldPath)>,
     end: String,
+    fingerprint: String,
+    /// Ends with the version.
+    version: String,
 }
+
+/// A fingerprint holds nothing that JSON would escape.
+const FINGERPRINT: &str = ",\"fingerprint\":\"";
+const HOP: &str = ",\"hop\":";
+/// For what each body has besides: the words of its members, and what closes them.
+const ROOM: usize = FINGERPRINT.len() + HOP.len() + 4;
 
 enum Value<'v> {
     Public(&'v FieldValue),
@@ -60,9 +69,9 @@ impl AnswerBody {
                 body.end.push('}');
             }
         }
-        body.member("},", "fingerprint", &json!(head.fingerprint));
-        body.member(",", "version", &json!(head.version));
         body.end.push('}');
+        head.fingerprint.clone_into(&mut body.fingerprint);
+        body.version = format!(",\"version\":{}", json!(head.version));
         body
     }
 
@@ -83,17 +92,42 @@ impl AnswerBody {
         self.end.push(':');
     }
 
-    /// The body with its secrets; one that is not given is empty.
-    pub fn with(&self, secrets: &SecretFields) -> Secret {
+    /// The body with its secrets, and that of what the connection goes through; a secret that is not given is empty.
+    pub fn with(&self, secrets: &SecretFields, hop: Option<(&Self, &SecretFields)>) -> Secret {
+        let room = self.room(secrets) + hop.map_or(0, |(hop, secrets)| hop.room(secrets) + hop.fingerprint.len());
+        let mut json = String::with_capacity(room);
+        self.write(&mut json, secrets, hop.map(|(hop, _)| hop.fingerprint.as_str()));
+        if let Some((hop, secrets)) = hop {
+            json.push_str(HOP);
+            hop.write(&mut json, secrets, None);
+            json.push('}');
+        }
+        json.push('}');
+        Secret::new(json)
+    }
+
+    /// The most that it takes.
+    fn room(&self, secrets: &SecretFields) -> usize {
         let secret = |path| secrets.0.get(path).map_or("", Secret::expose_secret);
-        let room = self.gaps.iter().map(|(before, path)| before.len() + 6 * secret(path).len() + 2).sum::<usize>();
-        let mut json = String::with_capacity(room + self.end.len());
+        let gaps = self.gaps.iter().map(|(before, path)| before.len() + 6 * secret(path).len() + 2).sum::<usize>();
+        gaps + self.end.len() + self.fingerprint.len() + self.version.len() + ROOM
+    }
+
+    /// All but what closes it.
+    fn write(&self, json: &mut String, secrets: &SecretFields, of_the_hop: Option<&str>) {
         for (before, path) in &self.gaps {
             json.push_str(before);
-            quote(&mut json, secret(path));
+            quote(json, secrets.0.get(path).map_or("", Secret::expose_secret));
         }
         json.push_str(&self.end);
-        Secret::new(json)
+        json.push_str(FINGERPRINT);
+        json.push_str(&self.fingerprint);
+        if let Some(hop) = of_the_hop {
+            json.push('-');
+            json.push_str(hop);
+        }
+        json.push('"');
+        json.push_str(&self.version);
     }
 }
 
@@ -130,7 +164,7 @@ mod tests {
         let secrets =
             SecretFields(secrets.iter().map(|(path, text)| ((*path).into(), Secret::new((*text).to_owned()))).collect());
         let head = Head { name: "n", type_id: "t", connector: "c", dialect: None, fingerprint: "f", version: 3 };
-        let body = AnswerBody::new(&head, &public, secrets.0.keys()).with(&secrets);
+        let body = AnswerBody::new(&head, &public, secrets.0.keys()).with(&secrets, None);
         serde_json::from_str(body.expose_secret()).expect("valid JSON")
     }
 
@@ -153,6 +187,24 @@ mod tests {
             read(&[("host", FieldValue::Text("{".into()))], &[("password", "x")])["fields"],
             json!({"host": "{", "password": "x"})
         );
+    }
+
+    #[test]
+    fn what_it_goes_through_comes_with_it_and_the_buffer_never_grows() {
+        let body = |fingerprint| {
+            let head = Head { name: "n", type_id: "t", connector: "c", dialect: None, fingerprint, version: 3 };
+            AnswerBody::new(&head, &PublicFields::default(), [FieldPath::from("password")].iter())
+        };
+        let secrets = |text: &str| SecretFields([("password".into(), Secret::new(text.to_owned()))].into());
+        let (own, hop) = (secrets(&"\u{1}".repeat(64)), secrets(&"\u{2}".repeat(64)));
+        let (with, beyond) = (body("f"), body("h"));
+        let room = with.room(&own) + beyond.room(&hop) + 1;
+        let json = with.with(&own, Some((&beyond, &hop)));
+        assert!(json.expose_secret().len() <= room, "{} of {room}", json.expose_secret().len());
+        let read: serde_json::Value = serde_json::from_str(json.expose_secret()).expect("valid JSON");
+        assert_eq!((&read["fingerprint"], &read["hop"]["fingerprint"]), (&json!("f-h"), &json!("h")));
+        assert_eq!(read["fields"]["password"], "\u{1}".repeat(64));
+        assert_eq!(read["hop"]["fields"]["password"], "\u{2}".repeat(64));
     }
 
     #[test]

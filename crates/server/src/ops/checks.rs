@@ -13,7 +13,7 @@ use super::{
     access::{Action, Caller, authorise, authorise_name},
     connections::{self, read_type},
     credentials::{Servable, servable},
-    health,
+    health, hops,
     list::status_word,
     notices,
     paging::{Page, Paging},
@@ -87,7 +87,8 @@ pub async fn plan_unsaved(app: &App, caller: &Caller, workspace: &str, name: Opt
     let type_id = draft.type_id.clone().or_else(|| stored.as_ref().map(|(row, _)| row.type_id.clone()));
     let kind = read_type(app, type_id.as_deref()).map_err(|error| Error::Invalid(vec![error]))?;
     let earlier = stored.as_ref().map(|(row, content)| Earlier { row, public: &content.public });
-    let content = versions::read_content(draft, kind, earlier.as_ref(), is_admin)?;
+    let pin = hops::pin(app, caller, &mut app.store.read().await?, (&workspace, &draft), earlier.as_ref().map(|earlier| earlier.public)).await?;
+    let content = versions::read_content(draft, kind, earlier.as_ref(), is_admin, pin)?;
     let newest_key = stored.as_ref().map(|(_, content)| content.newest_key()).unwrap_or_default();
     let workspace = app.workspace_of_now(&workspace, newest_key).await?.unwrap_or(workspace);
     let id = stored.as_ref().map_or_else(|| Ok(random_uuid()), |(row, _)| super::rows::uuid(&row.id))?;
@@ -114,6 +115,7 @@ pub(super) async fn plan(
     fields: (PublicFields, SecretFields),
 ) -> Result<PlannedTest> {
     app.throttle.take(Kind::Tests, &*caller.identity(), app.clock.now())?;
+    let fields = hops::fields(app, Some(caller), workspace, fields).await?;
     let placed = app.tests.plan((&*caller.identity(), workspace.id), connector, &app.clock, fields).await?;
     Ok(placed.within(settings::in_force(app).await?))
 }

@@ -13,6 +13,7 @@ use super::{
     access::{Action, Caller, authorise, authorise_name},
     dependents::{self, Failing},
     health,
+    hops::{self, Pin},
     idempotency::begin,
     list::search_words,
     names,
@@ -114,13 +115,14 @@ async fn make(app: &App, caller: &Caller, workspace: &str, draft: Draft, copied_
     let looked = is_admin && second_look::given(app, caller).await?;
     let (name, kind) = match (read_name(&draft), read_type(app, draft.type_id.as_deref())) {
         (Ok(name), Ok(kind)) => (name, kind),
-        (name, Ok(kind)) => return Err(first_of_each(name.err(), read_content(draft, kind, None, is_admin).err())),
+        (name, Ok(kind)) => return Err(first_of_each(name.err(), read_content(draft, kind, None, is_admin, Pin::None).err())),
         (name, Err(kind)) => return Err(first_of_each(draft.errors.into_iter().chain(name.err()).chain([kind]), None)),
     };
     if !caller.may_see_name(name.as_str()) {
         return Err(Error::Forbidden("create connections of this name"));
     }
-    let content = read_content(draft, kind, None, is_admin)?;
+    let pin = hops::pin(app, caller, &mut app.store.read().await?, (&workspace, &draft), None).await?;
+    let content = read_content(draft, kind, None, is_admin, pin)?;
     if !looked && sets_admin_fields(kind, &PublicFields::default(), &content.settled.public) {
         return Err(Error::SecondLook);
     }
@@ -155,7 +157,7 @@ async fn make(app: &App, caller: &Caller, workspace: &str, draft: Draft, copied_
         mac: Vec::new(),
     }
     .sealed(&app.vault);
-    let version = version_row(&row, kind, &content.settled.public, &secrets)?.sealed(&app.vault);
+    let version = version_row(&row, &content.settled.public, &secrets)?.sealed(&app.vault);
 
     let mut write = begin(app, caller).await?;
     store::insert_connection(&mut write, &row).await.map_err(taken(&row.name))?;
@@ -206,7 +208,7 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
     rotations::refuse_while_under_way(app, &mut write, &before.id).await?;
     let old = VersionContent::read(&old_version)?;
     let Settling { workspace, kind, content, sealed, carried } =
-        settle(app, &workspace, (&before, &old), change.draft, may).await?;
+        settle(app, caller, &mut write, &workspace, (&before, &old), (change.draft, may)).await?;
     let (from, to) = (&old.public, &content.settled.public);
     second_login::refuse_unlooked(caller, &mut write, (&before, from, to), looked).await?;
     let act = Act::Edit { carried, copied_from: change.copied_from, tried };
@@ -235,10 +237,11 @@ struct Settling<'a> {
 
 async fn settle<'a>(
     app: &'a App,
+    caller: &Caller,
+    handle: &mut impl Handle,
     workspace: &Arc<Workspace>,
     (before, old): (&ConnectionRow, &VersionContent),
-    mut draft: Draft,
-    may: May,
+    (mut draft, may): (Draft, May),
 ) -> Result<Settling<'a>> {
     if draft.name.as_deref().is_some_and(|name| name != before.name) {
         draft.errors.push(FieldError::new(
@@ -252,7 +255,8 @@ async fn settle<'a>(
     let type_id = draft.type_id.take().unwrap_or_else(|| before.type_id.clone());
     let kind = read_type(app, Some(&type_id)).map_err(|error| Error::Invalid(vec![error]))?;
     let earlier = Earlier { row: before, public: &old.public };
-    let mut content = read_content(draft, kind, Some(&earlier), may.is_admin)?;
+    let pin = hops::pin(app, caller, handle, (&workspace, &draft), Some(&old.public)).await?;
+    let mut content = read_content(draft, kind, Some(&earlier), may.is_admin, pin)?;
     if !may.looked && sets_admin_fields(kind, &old.public, &content.settled.public) {
         return Err(Error::SecondLook);
     }
@@ -278,10 +282,10 @@ async fn try_edit(
     change.precondition.check(&row)?;
     let old = VersionContent::read(&version)?;
     let Settling { workspace, kind, content, sealed, carried } =
-        settle(app, workspace, (&row, &old), change.draft.duplicate(), may).await?;
+        settle(app, caller, &mut read, workspace, (&row, &old), (change.draft.duplicate(), may)).await?;
     second_login::refuse_unlooked(caller, &mut read, (&row, &old.public, &content.settled.public), may.looked).await?;
     drop(read);
-    let changed = changed_fields(&old, &version_row(&row, kind, &content.settled.public, &sealed)?)?;
+    let changed = changed_fields(&old, &version_row(&row, &content.settled.public, &sealed)?)?;
     let carried = Carried { secrets: &carried, fields: moved_fields(&changed, kind, &old) };
     let sealing = Sealing { workspace: &workspace, id: super::rows::uuid(&row.id)?, version: row.version + 1, kept: Some(&old) };
     let fields = sealing.clear(kind, content.settled)?;

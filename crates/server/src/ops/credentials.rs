@@ -1,17 +1,17 @@
 //! Resolving a name: the one way to a stored secret, for code that may use it.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use anyhow::Context;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use dataflow_model::{FieldPath, PublicFields, Secret, SecretFields};
-use dataflow_vault::{SealContext, UnlockedSecret, VaultError};
+use dataflow_model::{FieldPath, PublicFields, Secret, SecretFields, settle::THROUGH};
+use dataflow_vault::{EndpointDigest, SealContext, UnlockedSecret, VaultError};
 use uuid::Uuid;
 
 use super::{
     access::{Action, Caller, Who, authorise_name},
     answer_body::{AnswerBody, Head},
-    connections, names, rotations,
+    connections, hops, names, rotations,
     rows::{VersionContent, uuid},
     users::Allowed,
 };
@@ -19,6 +19,7 @@ use crate::{
     app::{App, Workspace},
     audit::UseEvent,
     error::{Error, Result},
+    store::Handle,
     uses::Use,
 };
 
@@ -32,6 +33,7 @@ pub struct Servable {
     pub fingerprint: String,
     connector: String,
     pub public: PublicFields,
+    endpoint: EndpointDigest,
     /// Those whom it is narrowed to.
     users: Option<Allowed>,
     secrets: Vec<(FieldPath, UnlockedSecret)>,
@@ -43,6 +45,11 @@ impl Servable {
     #[must_use]
     pub fn connector(&self) -> &str {
         &self.connector
+    }
+
+    /// What its secrets are sealed for.
+    pub(super) fn endpoint(&self) -> &EndpointDigest {
+        &self.endpoint
     }
 
     /// Refuses a caller whom the connection is not for, by the name that he `asked` for.
@@ -93,42 +100,69 @@ pub async fn resolve_after(
             connection = newer;
         }
     }
-    let body = if holds(&connection.fingerprint) { None } else { Some(connection.body.with(&connection.open_secrets()?)) };
+    // Boxed: few go through another one.
+    let hop = match connection.public.text(THROUGH) {
+        Some(through) => Some((through, Box::pin(hop_of(app, caller, &workspace, &connection)).await?)),
+        None => None,
+    };
+    let fingerprint = match &hop {
+        Some((_, hop)) => Cow::Owned(format!("{}-{}", connection.fingerprint, hop.fingerprint)),
+        None => Cow::Borrowed(connection.fingerprint.as_str()),
+    };
+    let is_held = holds(&fingerprint);
+    let body = match &hop {
+        _ if is_held => None,
+        None => Some(connection.body.with(&connection.open_secrets()?, None)),
+        Some((_, hop)) => Some(connection.body.with(&connection.open_secrets()?, Some((&hop.body, &hop.open_secrets()?)))),
+    };
     let at = app.clock.now();
     let (actor, identity) = (caller.label(), caller.identity());
-    app.use_log
-        .append(
-            &app.vault,
-            &UseEvent {
-                at,
-                action: if body.is_some() { "credentials.read" } else { "credentials.unchanged" },
-                workspace: &workspace.name,
-                workspace_id: workspace.id,
-                connection: &connection.name,
-                version: connection.version,
-                actor: &actor,
-                actor_id: &identity,
-                address: caller.address,
-                workflow: caller.workflow.as_ref(),
-            },
-        )
-        .await
-        .map_err(Error::Unavailable)?;
-    app.uses.connection(&Use {
-        workspace: workspace.id,
-        name,
-        connection: connection.id,
-        version: connection.version,
-        workflow: caller.workflow.as_ref(),
-        used_by: &actor,
-        used_by_id: &identity,
-        failed: failed && body.is_none(),
-        at,
-    });
+    let given = [Some((name, &connection)), hop.as_ref().map(|(through, hop)| (*through, hop))];
+    for (name, given) in given.into_iter().flatten() {
+        app.use_log
+            .append(
+                &app.vault,
+                &UseEvent {
+                    at,
+                    action: if is_held { "credentials.unchanged" } else { "credentials.read" },
+                    workspace: &workspace.name,
+                    workspace_id: workspace.id,
+                    connection: &given.name,
+                    version: given.version,
+                    actor: &actor,
+                    actor_id: &identity,
+                    address: caller.address,
+                    workflow: caller.workflow.as_ref(),
+                },
+            )
+            .await
+            .map_err(Error::Unavailable)?;
+        app.uses.connection(&Use {
+            workspace: workspace.id,
+            name,
+            connection: given.id,
+            version: given.version,
+            workflow: caller.workflow.as_ref(),
+            used_by: &actor,
+            used_by_id: &identity,
+            // Of what lies on the way it is not known whether that was it.
+            failed: failed && is_held && given.id == connection.id,
+            at,
+        });
+    }
     if let Who::Token(token) = &caller.who {
         app.uses.token(token.id, at);
     }
-    Ok(Resolved { fingerprint: connection.fingerprint.clone(), version: connection.version, body })
+    Ok(Resolved { fingerprint: fingerprint.into_owned(), version: connection.version, body })
+}
+
+/// What a connection goes through, for who gets it along with that.
+async fn hop_of(app: &App, caller: &Caller, workspace: &Workspace, connection: &Servable) -> Result<Arc<Servable>> {
+    match hops::hop(app, Some(caller), workspace, &connection.public).await? {
+        Some(Ok(hop)) => Ok(hop),
+        Some(Err(error)) => Err(Error::HopUnavailable(error.message)),
+        None => Err(Error::Internal(anyhow::anyhow!("a connection goes through none after all"))),
+    }
 }
 
 /// The current version of a name, from memory where it was read before. Callers authorise first.
@@ -149,12 +183,28 @@ fn cached(app: &App, workspace: &Workspace, name: &str) -> Option<Arc<Servable>>
     app.caches.connections.get(&(workspace.id, led.name.clone())).filter(|found| found.id == led.id)
 }
 
+/// The same where a session of the store is open already: who waits for a second one while he holds the first may wait for ever.
+pub(super) async fn servable_by(app: &App, handle: &mut impl Handle, workspace: &Workspace, name: &str) -> Result<Arc<Servable>> {
+    match cached(app, workspace, name) {
+        Some(found) => Ok(found),
+        None => load_by(app, handle, app.caches.generation(), (workspace, name)).await,
+    }
+}
+
 pub(super) async fn load(app: &App, workspace: &Workspace, name: &str) -> Result<Arc<Servable>> {
     let generation = app.caches.generation();
-    let mut read = app.store.read().await?;
-    let (row, version) = connections::current(app, &mut read, workspace, name).await?;
+    load_by(app, &mut app.store.read().await?, generation, (workspace, name)).await
+}
+
+async fn load_by(
+    app: &App,
+    handle: &mut impl Handle,
+    generation: u64,
+    (workspace, name): (&Workspace, &str),
+) -> Result<Arc<Servable>> {
+    let (row, version) = connections::current(app, handle, workspace, name).await?;
     names::remember(app, generation, (workspace.id, name), &row)?;
-    let users = Allowed::of(app, &mut read, &row).await?;
+    let users = Allowed::of(app, handle, &row).await?;
     let content = VersionContent::read(&version)?;
     let newer = app.workspace_of_now(workspace, content.newest_key()).await?;
     let workspace = newer.as_deref().unwrap_or(workspace);
@@ -185,6 +235,7 @@ pub(super) async fn load(app: &App, workspace: &Workspace, name: &str) -> Result
         fingerprint: version.fingerprint,
         connector,
         public: content.public,
+        endpoint: content.endpoint,
         users,
         secrets,
         body,

@@ -8,7 +8,7 @@ use dataflow_model::{ByAlias, Certainty, Dependent, Found, Impact, Laggard, Lagg
 
 use super::{
     access::{Action, Caller, authorise_name},
-    names, notices,
+    hops, names, notices,
     paging::{Page, Paging, Place, bad_cursor},
     rows::{Sealed as _, VersionContent},
 };
@@ -37,6 +37,8 @@ const PLACES_READ: i64 = 1_000;
 const TOO_MANY: &str = "more programs than are noted one by one";
 /// Dependents that a refused delete tells.
 const TOLD: usize = 20;
+/// Connections that are told which go through it.
+const THROUGH_MAX: i64 = 200;
 /// In a cursor, in the place of a time: the page is of what was found alone.
 const FOUND: &str = "found";
 
@@ -193,6 +195,8 @@ struct Of<'o> {
     /// Pipelines and apps run for everybody; a notebook, a script and a shell are somebody's: those who may edit see them all, others their
     /// own.
     all: bool,
+    /// The connections that a narrowed token names: it is told of no other ones.
+    narrowed_to: Option<Vec<String>>,
     identity: String,
     now: i64,
 }
@@ -205,6 +209,7 @@ impl<'o> Of<'o> {
             row,
             names,
             all: caller.may(Action::NameWorkflows, workspace.id),
+            narrowed_to: caller.narrowed_to().map(<[String]>::to_vec),
             identity: caller.identity().into_owned(),
             now: app.clock.now(),
         }
@@ -250,6 +255,11 @@ impl<'o> Of<'o> {
         // Whom a workspace tells is for those who may edit, at most.
         let channels =
             if self.all { notices::channel::through(handle, &self.workspace_id, &self.known_as()).await? } else { Vec::new() };
+        let mut through = Vec::new();
+        for name in &self.names {
+            through.extend(store::names_with_word(handle, &self.workspace_id, &hops::word(&name.key), THROUGH_MAX).await?);
+        }
+        through.sort();
         let mut impact = Impact { channels, ..Impact::default() };
         let mut parts = vec![self.row.id.as_bytes().to_vec(), self.row.version.to_be_bytes().to_vec()];
         for name in &self.names {
@@ -269,9 +279,11 @@ impl<'o> Of<'o> {
             impact.live += store::count_since(handle, self.of(name), self.now - LIVE).await?;
             impact.aliases.extend(name.alias.clone().map(|name| ByAlias { name, total }));
         }
-        if impact.total > 0 && self.row.deleted_at.is_none() {
+        parts.extend(through.iter().map(|name| name.as_bytes().to_vec()));
+        if (impact.total > 0 || !through.is_empty()) && self.row.deleted_at.is_none() {
             impact.token = Some(token(self.app, &parts));
         }
+        impact.through = through.into_iter().filter(|name| self.narrowed_to.as_ref().is_none_or(|only| only.contains(name))).collect();
         Ok(impact)
     }
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context;
-use dataflow_model::{Catalogue, ConnectionType, FieldError, PublicFields, Tag, name::TAG_MAX};
+use dataflow_model::{Catalogue, ConnectionType, FieldError, PublicFields, Tag, name::TAG_MAX, settle::THROUGH};
 
 use super::{
     access::{Action, Caller, authorise},
+    hops,
     paging::{Page, Paging, Place, bad_cursor},
 };
 use crate::{
@@ -281,6 +282,7 @@ pub(super) fn search_words(kind: Option<&ConnectionType>, row: &ConnectionRow, p
     found.insert(format!(":type:{}", row.type_id));
     found.insert(status_word(row.check_status.as_deref()));
     found.extend(tags.iter().map(|tag| format!(":tag:{}", tag.key())));
+    found.extend(public.text(THROUGH).map(hops::word));
     let weakened = kind.into_iter().flat_map(|kind| kind.weakened(public));
     found.extend(weakened.map(|(field, _)| format!("{WEAK}{}", field.path.as_str())));
     found.into_iter().collect()

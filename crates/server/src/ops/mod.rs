@@ -16,6 +16,7 @@ pub mod dependents;
 pub mod groups;
 pub mod health;
 pub mod history;
+pub mod hops;
 pub mod idempotency;
 pub mod keys;
 pub mod links;

@@ -84,7 +84,7 @@ pub(super) async fn save(app: &App, caller: &Caller, mut write: Write, next: Nex
         ..before.clone()
     }
     .sealed(&app.vault);
-    let mut version = version_row(&row, kind, public, &sealed)?;
+    let mut version = version_row(&row, public, &sealed)?;
     if let Act::Restore { from, .. } = act {
         // Its secrets are sealed for the endpoint that this list makes, and a fingerprint is over no list.
         version.endpoint_paths.clone_from(&from.endpoint_paths);

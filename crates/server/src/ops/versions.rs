@@ -13,7 +13,10 @@ use dataflow_model::{
 use dataflow_vault::{EndpointDigest, SealContext};
 use uuid::Uuid;
 
-use super::rows::{SealedSecret, VersionContent, oldest_key};
+use super::{
+    hops::Pin,
+    rows::{SealedSecret, VersionContent, oldest_key},
+};
 use crate::{
     app::Workspace,
     audit,
@@ -42,6 +45,7 @@ pub(super) fn read_content(
     kind: &ConnectionType,
     earlier: Option<&Earlier<'_>>,
     is_admin: bool,
+    pin: Pin,
 ) -> Result<Content> {
     let mut errors = draft.errors;
     let description = draft.description.or_else(|| earlier.map(|earlier| earlier.row.description.clone())).unwrap_or_default();
@@ -61,6 +65,13 @@ pub(super) fn read_content(
     }
     let settled = settle(draft.fields, kind, earlier, is_admin).map_err(|refused| {
         errors.extend(refused);
+    });
+    let settled = settled.and_then(|mut settled| match pin.put(&mut settled.public) {
+        Ok(()) => Ok(settled),
+        Err(refused) => {
+            errors.push(refused);
+            Err(())
+        }
     });
     match settled {
         Ok(settled) if errors.is_empty() => Ok(Content { description, tags, settled }),
@@ -142,7 +153,9 @@ pub(super) struct Sealing<'s> {
 
 /// The sealed secrets of a version, and the fingerprint over them and its public fields.
 pub(super) struct SealedVersion {
-    secrets: BTreeMap<FieldPath, SealedSecret>,
+    pub secrets: BTreeMap<FieldPath, SealedSecret>,
+    /// Of the endpoint that they are sealed for.
+    endpoint_paths: Vec<FieldPath>,
     fingerprint: String,
     /// What it has in common with others that have the same password.
     password_mark: Option<[u8; 16]>,
@@ -166,7 +179,7 @@ pub(super) fn password_mark(workspace: &Workspace, clear: &SecretFields) -> Opti
 impl Sealing<'_> {
     /// A kept secret's record is copied as it is, and only if the endpoint is the one that it was sealed for.
     pub fn apply(&self, kind: &ConnectionType, settled: &Settled) -> Result<SealedVersion> {
-        let endpoint = endpoint(kind, settled);
+        let (endpoint, endpoint_paths) = self.endpoint(kind, settled);
         let (mut secrets, mut clear) = (BTreeMap::new(), SecretFields::default());
         for (path, change) in &settled.secrets {
             match (change, self.kept_secret(path)) {
@@ -182,14 +195,14 @@ impl Sealing<'_> {
         }
         self.open_kept(settled, &endpoint, &mut clear)?;
         let fingerprint = self.workspace.key.fingerprint(&kind.id, &kind.connector, &settled.public, &clear);
-        Ok(SealedVersion { secrets, fingerprint, password_mark: password_mark(self.workspace, &clear) })
+        Ok(SealedVersion { secrets, endpoint_paths, fingerprint, password_mark: password_mark(self.workspace, &clear) })
     }
 
     /// Has every kept secret sealed anew for the endpoint that it goes to from now on; gives their paths. None where the endpoint stays.
     ///
     /// Call it for an admin after a second look alone: to whoever may call it the stored secrets can be sent anywhere.
     pub fn carry_over(&self, kind: &ConnectionType, settled: &mut Settled) -> Result<Vec<FieldPath>> {
-        let endpoint = endpoint(kind, settled);
+        let (endpoint, _) = self.endpoint(kind, settled);
         let Some(before) = self.kept.filter(|before| before.endpoint != endpoint) else { return Ok(Vec::new()) };
         let mut carried = Vec::new();
         for (path, change) in &mut settled.secrets {
@@ -206,7 +219,8 @@ impl Sealing<'_> {
     pub fn keep_all(&self, kind: &ConnectionType, kept: &VersionContent) -> Result<SealedVersion> {
         let clear = self.open_all(kept)?;
         let fingerprint = self.workspace.key.fingerprint(&kind.id, &kind.connector, &kept.public, &clear);
-        Ok(SealedVersion { secrets: kept.secrets.clone(), fingerprint, password_mark: password_mark(self.workspace, &clear) })
+        let (secrets, endpoint_paths) = (kept.secrets.clone(), kept.endpoint_paths.clone());
+        Ok(SealedVersion { secrets, endpoint_paths, fingerprint, password_mark: password_mark(self.workspace, &clear) })
     }
 
     /// The secrets of a version in clear, for the endpoint that they are sealed for.
@@ -217,7 +231,7 @@ impl Sealing<'_> {
 
     /// The fields in clear, for a test of values that are not saved: typed secrets, and kept ones under the same rule.
     pub fn clear(&self, kind: &ConnectionType, settled: Settled) -> Result<(PublicFields, SecretFields)> {
-        let endpoint = endpoint(kind, &settled);
+        let (endpoint, _) = self.endpoint(kind, &settled);
         let mut clear = SecretFields::default();
         self.open_kept(&settled, &endpoint, &mut clear)?;
         for (path, change) in settled.secrets {
@@ -226,6 +240,21 @@ impl Sealing<'_> {
             }
         }
         Ok((settled.public, clear))
+    }
+
+    /// The endpoint that the secrets are sealed for, and the list that makes it: today's; or that of the version before, if by that list it is the
+    /// same one and nothing is set of what only today's has. So a field that a type was given since then asks nobody for a password.
+    fn endpoint(&self, kind: &ConnectionType, settled: &Settled) -> (EndpointDigest, Vec<FieldPath>) {
+        let of = |paths: &[FieldPath]| EndpointDigest::of(&Endpoint::of(&kind.id, paths, &settled.public));
+        let today = kind.endpoint_paths();
+        if let Some(before) = self.kept {
+            let is_unset = |path: &FieldPath| settled.public.get(path.as_str()).is_none();
+            let adds_nothing = today.iter().filter(|path| !before.endpoint_paths.contains(path)).all(is_unset);
+            if adds_nothing && of(&before.endpoint_paths) == before.endpoint {
+                return (before.endpoint.clone(), before.endpoint_paths.clone());
+            }
+        }
+        (of(&today), today)
     }
 
     fn kept_secret(&self, path: &FieldPath) -> Option<&SealedSecret> {
@@ -258,17 +287,12 @@ impl Sealing<'_> {
     }
 }
 
-fn endpoint(kind: &ConnectionType, settled: &Settled) -> EndpointDigest {
-    EndpointDigest::of(&Endpoint::of(&kind.id, &kind.endpoint_paths(), &settled.public))
-}
-
 fn sealed_at(version: i64) -> u64 {
     u64::try_from(version).unwrap_or_default()
 }
 
 pub(super) fn version_row(
     row: &ConnectionRow,
-    kind: &ConnectionType,
     public: &PublicFields,
     sealed: &SealedVersion,
 ) -> Result<VersionRow> {
@@ -280,7 +304,7 @@ pub(super) fn version_row(
         description: row.description.clone(),
         tags: row.tags.clone(),
         fields: json(public)?,
-        endpoint_paths: json(&kind.endpoint_paths())?,
+        endpoint_paths: json(&sealed.endpoint_paths)?,
         secrets: json(&sealed.secrets)?,
         fingerprint: sealed.fingerprint.clone(),
         key_version: oldest_key(&sealed.secrets),

@@ -99,6 +99,21 @@ pub async fn words_among(
     Ok(found)
 }
 
+/// Names of live connections that have this word, at most `most`, in their order.
+pub async fn names_with_word(handle: &mut impl Handle, workspace_id: &str, word: &str, most: i64) -> Result<Vec<String>> {
+    let names = fetch!(
+        handle,
+        fetch_all,
+        (String,),
+        "SELECT c.name FROM search_words w JOIN connections c ON c.workspace_id = w.workspace_id AND c.name_key = w.name_key \
+         WHERE w.workspace_id = $1 AND w.word = $2 AND c.deleted_at IS NULL ORDER BY w.name_key LIMIT $3",
+        workspace_id,
+        word,
+        most
+    )?;
+    Ok(names.into_iter().map(|(name,)| name).collect())
+}
+
 /// Replaces a connection's one `:status:…` word.
 pub async fn replace_status(write: &mut Write, row: &ConnectionRow, status: &str) -> Result<()> {
     execute!(

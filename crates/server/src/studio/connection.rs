@@ -57,7 +57,7 @@ pub async fn show(
     headers: HeaderMap,
     RawQuery(asked): RawQuery,
 ) -> PageResult {
-    let Place { mut shell, workspace, roles } = inside(&app, &caller, &named.workspace, Here::Connections, &named.name).await?;
+    let Place { mut shell, workspace, roles, .. } = inside(&app, &caller, &named.workspace, Here::Connections, &named.name).await?;
     let connection = connections::show(&app, &caller, &workspace.name, &named.name).await?;
     if connection.row.name != named.name {
         // An alias: its page is the connection's.
@@ -180,6 +180,7 @@ fn status_detail(row: &crate::store::ConnectionRow, ago: &str) -> String {
 fn facts(kind: &ConnectionType, connection: &connections::Connection) -> Vec<Fact> {
     kind.fields
         .iter()
+        .filter(|field| !field.computed)
         .filter_map(|field| Some(Fact { label: field.label.clone(), value: fact(kind, field, connection)? }))
         .collect()
 }
@@ -191,6 +192,7 @@ fn fact(kind: &ConnectionType, field: &Field, connection: &connections::Connecti
     let value = connection.public.get(field.path.as_str())?;
     Some(match (field.kind, value) {
         (FieldKind::Certificate, value) => FactValue::Long(value.to_string()),
+        (FieldKind::Connection, FieldValue::Text(name)) => FactValue::Connection(name.clone()),
         (_, FieldValue::Boolean(on)) => FactValue::Text(if *on { "On" } else { "Off" }.to_owned()),
         (FieldKind::Choice, FieldValue::Text(value)) => match field.choices.iter().find(|choice| choice.value == *value) {
             Some(choice) if kind.weakened(&connection.public).any(|(weak, _)| weak.path == field.path) => {

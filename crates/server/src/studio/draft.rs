@@ -69,7 +69,7 @@ fn typed_input(field: &Field, typed: &Secret) -> FieldInput {
             "false" => FieldInput::Boolean(false),
             _ => FieldInput::Other,
         },
-        FieldKind::Host | FieldKind::File => FieldInput::Text(Secret::new(text.trim().to_owned())),
+        FieldKind::Host | FieldKind::File | FieldKind::Connection => FieldInput::Text(Secret::new(text.trim().to_owned())),
         // Browsers end the lines of a text area with CR LF.
         FieldKind::Certificate | FieldKind::PrivateKey => FieldInput::Text(Secret::new(text.trim().replace("\r\n", "\n"))),
         FieldKind::Text | FieldKind::Choice | FieldKind::Password => FieldInput::Text(typed.duplicate_secret()),

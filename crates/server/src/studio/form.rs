@@ -35,6 +35,7 @@ use crate::{
     ops::{
         Action,
         connections::{self, Change, Connection, Precondition},
+        hops,
         safe_change::Trial,
         users,
     },
@@ -98,8 +99,9 @@ impl Filled {
 
 /// The form as a page.
 #[must_use]
-pub fn view(place: Place, purpose: Purpose, kind: &ConnectionType, filled: Filled) -> Form {
-    let Place { workspace, shell, .. } = place;
+pub fn view(place: Place, purpose: Purpose, kind: &ConnectionType, mut filled: Filled) -> Form {
+    let Place { workspace, shell, hops, .. } = place;
+    filled.values.hops = hops;
     let names = match &purpose {
         Purpose::New => NO_NAME_YET,
         Purpose::Edit(edited) => &edited.name,
@@ -245,11 +247,12 @@ pub async fn new_place<'a>(
     path: &BTreeMap<String, String>,
 ) -> Result<(Place, &'a ConnectionType)> {
     let part = |name: &str| path.get(name).map(String::as_str).unwrap_or_default();
-    let place = inside(app, caller, part("workspace"), Here::Connections, "New Connection").await?;
+    let mut place = inside(app, caller, part("workspace"), Here::Connections, "New Connection").await?;
     if !place.shell.may.edit {
         return Err(Error::Forbidden(Action::CreateConnections.words()));
     }
     let kind = app.catalogue.get(part("type")).ok_or(Error::NotFound("connection type"))?;
+    place.hops = hops::offered(app, caller, &place.workspace.name, kind).await?;
     Ok((place, kind))
 }
 
@@ -260,12 +263,13 @@ pub async fn stored_place<'a>(
     named: &Named,
     title: &str,
 ) -> Result<(Place, Connection, &'a ConnectionType)> {
-    let place = inside(app, caller, &named.workspace, Here::Connections, title).await?;
+    let mut place = inside(app, caller, &named.workspace, Here::Connections, title).await?;
     if !place.shell.may.edit {
         return Err(Error::Forbidden(Action::EditConnections.words()));
     }
     let connection = connections::show(app, caller, &named.workspace, &named.name).await?;
     let kind = app.catalogue.get(&connection.row.type_id).ok_or(Error::NotFound("connection type"))?;
+    place.hops = hops::offered(app, caller, &place.workspace.name, kind).await?;
     Ok((place, connection, kind))
 }
 

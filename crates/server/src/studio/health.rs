@@ -53,7 +53,7 @@ pub async fn show(
     asked: AskedPage,
     RawQuery(query): RawQuery,
 ) -> PageResult {
-    let Place { mut shell, workspace, roles } = inside(&app, &caller, &asked.workspace, Here::Health, "Health").await?;
+    let Place { mut shell, workspace, roles, .. } = inside(&app, &caller, &asked.workspace, Here::Health, "Health").await?;
     let query = Fields::parse(query.unwrap_or_default().as_bytes());
     shell.notice = match query.text("done") {
         "scheduled" => Some("The schedule is saved. The first tests run within a minute.".to_owned()),

@@ -45,7 +45,7 @@ pub async fn show(
     asked: AskedPage,
     RawQuery(query): RawQuery,
 ) -> PageResult {
-    let Place { mut shell, workspace, roles } = inside(&app, &caller, &asked.workspace, Here::Health, "Lint").await?;
+    let Place { mut shell, workspace, roles, .. } = inside(&app, &caller, &asked.workspace, Here::Health, "Lint").await?;
     let query = Fields::parse(query.unwrap_or_default().as_bytes());
     shell.notice = said(query.text("done"));
     let severity = Severity::parse(query.text("severity"));

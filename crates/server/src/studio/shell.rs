@@ -14,6 +14,8 @@ pub struct Place {
     pub workspace: Arc<Workspace>,
     pub roles: Roles,
     pub shell: Shell,
+    /// Connections that others may go through, by name, on pages with a form of one.
+    pub hops: Vec<String>,
 }
 
 /// The shell inside a workspace. A workspace that the caller is not in looks absent.
@@ -32,7 +34,7 @@ pub async fn inside(app: &App, caller: &Caller, workspace: &str, here: Here, tit
         see_activity: Action::SeeActivity.allowed_to(roles),
         ..shell.may
     };
-    Ok(Place { workspace, roles, shell })
+    Ok(Place { workspace, roles, shell, hops: Vec::new() })
 }
 
 /// The shell of a page above workspaces.

@@ -2,7 +2,7 @@
 
 use std::{hash::Hash, pin::pin, sync::Arc, time::Duration};
 
-use dataflow_model::PublicFields;
+use dataflow_model::{PublicFields, settle::THROUGH};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep, timeout_at},
@@ -166,11 +166,13 @@ async fn permit(semaphore: Arc<Semaphore>) -> OwnedSemaphorePermit {
 
 /// What a test dials: host and port, or the file.
 fn address(public: &PublicFields) -> String {
-    match (public.text("host"), public.integer("port")) {
+    let address = match (public.text("host"), public.integer("port")) {
         (Some(host), Some(port)) => format!("{}:{port}", host.to_ascii_lowercase()),
         (Some(host), None) => host.to_ascii_lowercase(),
         (None, _) => public.text("database").unwrap_or_default().to_owned(),
-    }
+    };
+    // The same words mean another place beyond a hop.
+    public.text(THROUGH).map_or_else(|| address.clone(), |hop| format!("{address} through {}", hop.to_ascii_lowercase()))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::{
     app::{App, Workspace},
     clock::SECOND,
     error::{Error, Result},
-    ops::{access::Caller, checks, credentials::servable, rotations::stand_in, rows::Sealed as _, settings},
+    ops::{access::Caller, checks, credentials::servable, hops, rotations::stand_in, rows::Sealed as _, settings},
     store::{self, HealthRow, HealthScheduleRow},
 };
 
@@ -192,6 +192,7 @@ async fn test(app: &Arc<App>, Taken { row, schedule }: &Taken) -> Result<()> {
     let fields = (connection.public.clone(), connection.open_secrets()?);
     // Each lane has places of its own.
     let lane = format!("health schedule of {}, {}", workspace.id, if row.is_failing { "failing" } else { "passing" });
+    let fields = hops::fields(app, None, &workspace, fields).await?;
     let placed = app.tests.plan((&lane, workspace.id), connection.connector(), &app.clock, fields).await?;
     let planned = placed.within(settings::in_force(app).await?);
     let caller = caller(schedule, &workspace);

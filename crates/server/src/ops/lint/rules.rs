@@ -1,6 +1,6 @@
 //! The rules, each in one function: what it is about, how bad that is, why, and what mends it. A rule that cannot be sure says nothing.
 
-use dataflow_model::{ConnectionType, Field, Learned, PublicFields, Tag, settle::is_loopback};
+use dataflow_model::{ConnectionType, Field, Learned, PublicFields, Tag, settle::{is_loopback, stays_here}};
 
 use crate::{
     clock::{DAY, parse_rfc3339, rfc3339},
@@ -175,7 +175,7 @@ pub fn find(facts: &Facts<'_>) -> Vec<Found> {
 impl Facts<'_> {
     /// Nobody stands on the way to this machine.
     fn stays_here(&self) -> bool {
-        self.public.text("host").is_some_and(is_loopback)
+        stays_here(self.public)
     }
 
     /// The setting by which TLS does not verify, with what was chosen.

@@ -26,6 +26,7 @@ use super::{
     checks,
     connections::{self, Connection, Precondition, current, hold_current},
     credentials::servable,
+    hops,
     idempotency::begin,
     rows::{Sealed as _, VersionContent},
     save::{self, Next},
@@ -326,6 +327,7 @@ async fn rotate_as(
     candidate::next_version(&task, &new)?;
     app.throttle.take(Kind::Tests, &*caller.identity(), app.clock.now())?;
     let at = (task.public().clone(), SecretFields::default());
+    let at = hops::fields(app, Some(caller), &task.workspace, at).await?;
     let placed = app.tests.plan((&*caller.identity(), task.workspace.id), &task.kind.connector, &app.clock, at).await?;
     let planned = placed.within(settings::in_force(app).await?);
     checks::audit_use(app, caller, &task.workspace, name, task.before.version).await?;

@@ -26,6 +26,7 @@ mod ended_workspaces;
 mod expiry;
 mod health;
 mod history;
+mod hops;
 mod keys;
 mod lint;
 mod lists;

@@ -11,6 +11,7 @@ use crate::{
         connections::Precondition,
         settings::{self, Retention, in_force},
     },
+    tests::Fields,
 };
 
 fn ranges(list: &[&str]) -> Vec<Cidr> {
@@ -128,7 +129,7 @@ async fn a_test_that_waited_is_under_no_older_rule() {
     let workspace = app.workspace(WORKSPACE).await.expect("read").expect("there");
     let mut places = Vec::new();
     for caller in ["ada", "ada", "bob", "bob"] {
-        let fields = (PublicFields::default(), SecretFields::default());
+        let fields = Fields { public: PublicFields::default(), secrets: SecretFields::default(), way: None };
         places.push(app.tests.plan((caller, workspace.id), "postgres", &app.clock, fields).await.expect("a place"));
     }
     let waiting = checks::plan_unsaved(app, &shell, WORKSPACE, None, sample("x"));

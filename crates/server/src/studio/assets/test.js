@@ -86,7 +86,9 @@ class Panel {
   }
 
   begin() {
-    this.items.forEach((item, place) => this.show(item, place === 0 ? "running" : "waiting"));
+    for (const item of this.items) if (item.dataset.rare !== undefined) item.hidden = true;
+    const first = this.items.find((item) => !item.hidden);
+    for (const item of this.items) this.show(item, item === first ? "running" : "waiting");
     this.outcome.replaceChildren();
     this.stopped = false;
     this.say("none busy", "Running");
@@ -109,6 +111,7 @@ class Panel {
   step({ step, status, detail, duration_ms }) {
     const place = this.items.findIndex((item) => item.dataset.step === step);
     if (place < 0) return;
+    this.items[place].hidden = false;
     this.show(this.items[place], status, detail ?? (status === "skipped" ? "not tried" : ""), milliseconds(duration_ms));
     const next = this.items[place + 1];
     if (status === "failed") this.stopped = true;

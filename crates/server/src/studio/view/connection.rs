@@ -115,6 +115,8 @@ pub enum FactValue {
     Weak(String),
     /// A secret: whether it is set, and no more.
     Secret(bool),
+    /// Another connection, by name.
+    Connection(String),
     /// A certificate: how many lines there are to unfold.
     Long(String),
 }

@@ -117,12 +117,15 @@ pub struct PastedNotes {
 pub struct Waiting {
     pub id: &'static str,
     pub label: &'static str,
+    /// Shown only once it is told: few tests have it.
+    pub is_rare: bool,
 }
 
 impl Waiting {
     #[must_use]
     pub fn all() -> Vec<Self> {
-        StepName::ALL.iter().map(|step| Self { id: step.as_str(), label: step.label() }).collect()
+        let waiting = |step: &StepName| Self { id: step.as_str(), label: step.label(), is_rare: *step == StepName::Hop };
+        StepName::ALL_THROUGH.iter().map(waiting).collect()
     }
 }
 
@@ -153,6 +156,8 @@ pub enum Input {
         is_number: bool,
         unit: Option<String>,
         is_code: bool,
+        /// What is proposed; anything else may be typed.
+        of: Vec<String>,
     },
     Area {
         value: String,
@@ -232,6 +237,8 @@ pub struct Values {
     pub kept: BTreeMap<FieldPath, Kept>,
     pub with_defaults: bool,
     pub is_admin: bool,
+    /// Connections that others may go through, by name.
+    pub hops: Vec<String>,
 }
 
 impl Values {
@@ -247,8 +254,8 @@ impl Values {
         Self {
             public: public.0.iter().map(|(path, value)| (path.clone(), value.to_string())).collect(),
             kept: set.iter().map(|path| (path.clone(), Kept::from(Source::Stored))).collect(),
-            with_defaults: false,
             is_admin,
+            ..Self::default()
         }
     }
 }

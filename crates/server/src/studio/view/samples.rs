@@ -251,7 +251,7 @@ fn forms() {
 fn every_type_has_a_form_whose_labels_are_tied_to_their_fields() {
     for kind in catalogue().all() {
         let html = form_of(kind, form::Purpose::New, &Values::new(true), Vec::new()).render().expect("it renders");
-        for field in &kind.fields {
+        for field in kind.fields.iter().filter(|field| !field.computed) {
             let id = format!("field-{}", field.path.as_str().replace(['.', '_'], "-"));
             assert!(html.contains(&format!("for=\"{id}\"")) && html.contains(&format!("id=\"{id}\"")), "{} {id}", kind.id);
         }
@@ -305,6 +305,7 @@ fn connections() {
         facts: vec![
             fact("Host", connection::FactValue::Text("replica.sales.internal".into())),
             fact("Port", connection::FactValue::Text("5432".into())),
+            fact("Through", connection::FactValue::Connection("bastion".into())),
             fact("Password", connection::FactValue::Secret(true)),
             fact("Client key", connection::FactValue::Secret(false)),
             fact("TLS", connection::FactValue::Weak("Encrypt, verify nothing".into())),

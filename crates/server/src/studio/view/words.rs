@@ -61,6 +61,7 @@ pub fn headline(report: &TestReport) -> Status {
 
 fn noun(step: StepName) -> &'static str {
     match step {
+        StepName::Hop => "the hop",
         StepName::Resolve => "the name",
         StepName::Reach => "the host",
         StepName::Secure => "TLS",

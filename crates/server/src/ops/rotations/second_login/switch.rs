@@ -21,7 +21,7 @@ use crate::{
         access::Caller,
         checks,
         connections::{self, Connection, Precondition, hold_current},
-        dependents,
+        dependents, hops,
         idempotency::begin,
         rotations::{Rotated, State, act::step, refuse_while_under_way, tell, with_password},
         settings,
@@ -56,6 +56,7 @@ pub(in crate::ops::rotations) async fn switch_over(
     next_version(&task, &row.username, &task.old)?;
     app.throttle.take(Kind::Tests, &*caller.identity(), app.clock.now())?;
     let at = (public_as(&task.content, &row.username), SecretFields::default());
+    let at = hops::fields(app, Some(caller), &task.workspace, at).await?;
     let placed = app.tests.plan((&*caller.identity(), task.workspace.id), &task.kind.connector, &app.clock, at).await?;
     let planned = placed.within(settings::in_force(app).await?);
     checks::audit_use(app, caller, &task.workspace, &name, task.before.version).await?;

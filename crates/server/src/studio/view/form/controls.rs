@@ -23,7 +23,7 @@ fn control(field: &Field, values: &Values, errors: &[FieldError]) -> Control {
     let input = if field.admin && !values.is_admin {
         Input::Fixed { value: field.choices.iter().find(|choice| choice.value == value).map_or(value, |c| c.label.clone()) }
     } else {
-        input(field, value, kept)
+        input(field, value, kept, &values.hops)
     };
     Control {
         path: path.to_owned(),
@@ -39,18 +39,21 @@ fn control(field: &Field, values: &Values, errors: &[FieldError]) -> Control {
     }
 }
 
-fn input(field: &Field, value: String, kept: Option<Kept>) -> Input {
+fn input(field: &Field, value: String, kept: Option<Kept>, hops: &[String]) -> Input {
     let max = field.length_limit();
     match field.kind {
         FieldKind::Password => Input::Secret { kept, is_area: false, max },
         FieldKind::PrivateKey => Input::Secret { kept, is_area: true, max },
         FieldKind::Certificate => Input::Area { value, max },
         FieldKind::Port | FieldKind::Integer => {
-            Input::Line { value, max: 20, is_number: true, unit: field.unit.clone(), is_code: false }
+            Input::Line { value, max: 20, is_number: true, unit: field.unit.clone(), is_code: false, of: Vec::new() }
         }
         FieldKind::Text | FieldKind::Host | FieldKind::File => {
             let is_code = matches!(field.kind, FieldKind::Host | FieldKind::File);
-            Input::Line { value, max, is_number: false, unit: field.unit.clone(), is_code }
+            Input::Line { value, max, is_number: false, unit: field.unit.clone(), is_code, of: Vec::new() }
+        }
+        FieldKind::Connection => {
+            Input::Line { value, max, is_number: false, unit: None, is_code: true, of: hops.to_vec() }
         }
         FieldKind::Boolean => Input::Select {
             options: ["", "true", "false"]
