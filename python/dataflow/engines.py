@@ -11,7 +11,7 @@ import select
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from sqlalchemy import create_engine, event, exc
 from sqlalchemy.engine import URL, Engine
@@ -19,11 +19,11 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.util import await_only
 
-from dataflow import deadline, drivers, fork
-from dataflow.drivers.base import CONNECT_TIMEOUT, Abandons, Driver, Machine
-from dataflow.errors import DataflowError, DriverUnsafe, ServerUnavailable, UnsupportedConnection
+from dataflow import deadline, drivers, fork, hops
+from dataflow.drivers.base import CONNECT_TIMEOUT, Abandons, Driver, Machine, ShowsItself
+from dataflow.errors import DataflowError, DriverUnsafe, HopFailed, ServerUnavailable, UnsupportedConnection
 from dataflow.export import address
-from dataflow.scrub import operational_error, scrub
+from dataflow.scrub import forget_frames, operational_error, scrub
 from dataflow.source import Source
 from dataflow.tls import Material
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from dataflow._native import Credentials
+    from dataflow.drivers.base import Way
 
 _POOL = {"pool_size": 5, "max_overflow": -1, "pool_use_lifo": True, "pool_recycle": 1800}
 """200 sessions opened and kept leave 5 idle connections; SQLAlchemy's own limit blocks at the 16th."""
@@ -51,13 +52,16 @@ may still be connecting."""
 _PLACE = ("host", "port", "user", "password", "database", "dbname", "db", "passwd")
 
 
+_Answer = TypeVar("_Answer")
+
+
 class _Follower:
     """Makes one engine follow its name, by listening to what its pool does."""
 
     def __init__(self, source: Source, driver: Driver, credentials: Credentials) -> None:
         self._source = source
         self._driver = driver
-        self._dialect = credentials.dialect
+        self._kind = drivers.kind(credentials)
         self._machine = Machine(Material(_CERTIFICATES), source.sqlite_folder, self._renew)
 
     def follow(self, engine: Engine) -> None:
@@ -83,7 +87,7 @@ class _Follower:
         """
         credentials = self._current()
         connection, error = self._open(credentials, dialect, record, positional, arguments)
-        if error is None or isinstance(error, DataflowError):
+        if error is None or (isinstance(error, DataflowError) and not isinstance(error, HopFailed)):
             return connection, error
         if not isinstance(error, Exception):
             return None, error  # an interrupt or a cancellation
@@ -104,20 +108,31 @@ class _Follower:
         refusal = self._driver.refusal(credentials)
         if refusal is not None:
             return None, DriverUnsafe(f"“{credentials.name}” cannot be opened. {refusal}")
-        limit = credentials.integer("extra.connect_timeout") or CONNECT_TIMEOUT
+        limit: float = credentials.integer("extra.connect_timeout") or CONNECT_TIMEOUT
+        until = time.monotonic() + limit
         try:
-            given = self._driver.arguments(credentials, self._machine)
-            connection = self._connect(dialect, positional, {**kept, **given}, limit)
+            machine = self._machine._replace(way=self._lead(credentials))
+        except BaseException as error:
+            return None, forget_frames(error)
+        try:
+            given = self._driver.arguments(credentials, machine)
+            connection = self._connect(dialect, positional, {**kept, **given}, max(until - time.monotonic(), 0.0))
         except deadline.TooSlow:
             if isinstance(self._driver, Abandons):
                 self._driver.abandon(given)
             return None, operational_error(dialect.loaded_dbapi, f"connecting took longer than {limit} s")
         except BaseException as error:
             # Whatever it is, its traceback leads through frames that know the password; an interrupt's too.
-            return None, scrub(error, dialect.loaded_dbapi, credentials.expose_text("password") or "")
+            return None, scrub(error, dialect.loaded_dbapi, *hops.secrets_of(credentials))
         if record is not None:
             record.info[_FINGERPRINT] = credentials.fingerprint
         return connection, None
+
+    def _lead(self, credentials: Credentials) -> Way | None:
+        """Where the driver connects, if the connection goes through another one."""
+        if credentials.hop is None or not self._driver.is_remote:
+            return None
+        return self._wait_for(lambda: hops.lead(self._source.key, credentials))
 
     def _connect(self, dialect: Any, positional: Any, arguments: dict[str, Any], limit: float) -> Any:
         if self._driver.is_async:
@@ -161,21 +176,23 @@ class _Follower:
             again = self._wait_for(self._source.refresh)
         except DataflowError:
             return None
-        return again if again.fingerprint != refused and again.dialect == self._dialect else None
+        again = drivers.settled(again)
+        return again if again.fingerprint != refused and drivers.kind(again) == self._kind else None
 
-    def _wait_for(self, ask: Callable[[], Credentials]) -> Credentials:
-        """Asks the server; not on the event loop, whose other tasks would stand still meanwhile."""
+    def _wait_for(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Asks somebody else; not on the event loop, whose other tasks would stand still meanwhile."""
         if not self._driver.is_async:
             return ask()
-        return await_only(asyncio.get_running_loop().run_in_executor(None, ask))
+        answer: _Answer = await_only(asyncio.get_running_loop().run_in_executor(None, ask))
+        return answer
 
     def _same_dialect(self, credentials: Credentials) -> Credentials:
-        if credentials.dialect != self._dialect:
+        if drivers.kind(credentials) != self._kind:
             raise UnsupportedConnection(
                 f"“{credentials.name}” is of the type {credentials.type} now, which another dialect than this engine's opens. "
                 "Call connection() again."
             )
-        return credentials
+        return drivers.settled(credentials)
 
 
 def _is_doubtful(descriptor: int | None, idle_since: float) -> bool:
@@ -222,6 +239,10 @@ class AsyncNamedEngine:
 
 def _url(driver: Driver, credentials: Credentials) -> URL:
     """Where the name leads now, for a person who prints the engine. Without the password."""
+    if isinstance(driver, ShowsItself):
+        shown: URL = driver.shown_url(credentials)
+        return shown
+    credentials = drivers.settled(credentials)
     return URL.create(driver.name, **address(credentials))
 
 

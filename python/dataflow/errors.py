@@ -58,6 +58,14 @@ class ServerUnavailable(DataflowError):
     """The Dataflow server does not answer, and no answer of the last hour is held."""
 
 
+class HopFailed(DataflowError):
+    """The way through another connection (an SSH server, a proxy) leads nowhere: it refused the sign-in, or the host beyond."""
+
+    def __init__(self, message: str, hop: str = "") -> None:
+        super().__init__(message)
+        self.hop = hop
+
+
 class UnsupportedConnection(DataflowError):
     """This kind of connection cannot be opened in the way that was asked."""
 

@@ -17,7 +17,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Callable
 
 _renewals: list[Callable[[], None]] = []
@@ -36,7 +36,9 @@ def record_socket(driver_connection: Any) -> int | None:
     if descriptor is None or descriptor <= 2:
         return None
     status = os.fstat(descriptor)
-    _sockets[driver_connection] = descriptor, status.st_dev, status.st_ino
+    # Of a driver that is not known here a connection may be such that it cannot be remembered.
+    with suppress(TypeError):
+        _sockets[driver_connection] = descriptor, status.st_dev, status.st_ino
     return descriptor
 
 

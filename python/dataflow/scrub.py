@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import string
 from base64 import b64encode
+from collections.abc import Iterable
 from typing import Any
 
 _WRAPPED = ("orig", "driver_exception", "original_exception")
@@ -23,7 +24,7 @@ def operational_error(dbapi: Any, words: str) -> Exception:
     return made
 
 
-def scrub(error: BaseException, dbapi: Any, password: str) -> BaseException:
+def scrub(error: BaseException, dbapi: Any, *secrets: str) -> BaseException:
     """The error to raise instead, outside of the `except` block in which it was caught."""
     clean = operational_error(dbapi, "the driver cannot send this password") if isinstance(error, UnicodeError) else error
     chain: list[BaseException] = []
@@ -37,14 +38,23 @@ def scrub(error: BaseException, dbapi: Any, password: str) -> BaseException:
         each.__traceback__ = None
         if hasattr(each, "_pgconn"):
             each._pgconn = None
-        if len(password) >= _SHORTEST:
-            _withhold(each, password)
+        for secret in secrets:
+            if len(secret) >= _SHORTEST:
+                _withhold(each, secret)
     reason = next((each for each in chain if isinstance(each, OSError) and each is not clean), None)
     if reason is not None:
         # What a refused certificate or a closed port says: the system's words, which know no password.
         reason.__cause__ = reason.__context__ = None
     clean.__cause__, clean.__context__ = reason, None
     return clean
+
+
+def withheld(said: str, secrets: Iterable[str]) -> str:
+    """The words without the secrets."""
+    for secret in secrets:
+        if len(secret) >= _SHORTEST:
+            said = said.replace(secret, "(withheld)")
+    return said
 
 
 def forget_frames(error: BaseException) -> BaseException:

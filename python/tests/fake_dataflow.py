@@ -46,8 +46,9 @@ class FakeDataflow:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    def put(self, name: str, type_id: str, **fields: object) -> None:
-        """Saves a connection; what is not about connecting does not change the fingerprint.
+    def put(self, name: str, type_id: str, *, hop: dict | None = None, url: dict | None = None, **fields: object) -> None:
+        """Saves a connection; what is not about connecting does not change the fingerprint. `hop` is what it goes through,
+        `url` the parts of the URL of a type that a workspace has made itself.
 
         A name with a slash is one of another workspace: `lab/sales`.
         """
@@ -55,7 +56,15 @@ class FakeDataflow:
         self._tombstones.pop(name, None)
         fields.pop("description", None)
         fingerprint = hashlib.sha256(json.dumps([type_id, fields], sort_keys=True).encode()).hexdigest()[:32]
-        base, dialect = _BASES[type_id]
+        base, dialect = _BASES.get(type_id, ("generic", None))
+        members: dict[str, object] = {}
+        if hop is not None:
+            members["hop"] = hop
+            fingerprint += f"-{hop['fingerprint']}"
+        if url is not None:
+            members["url"] = url
+            dialect = url["drivername"].partition("+")[0]
+            fingerprint += f"-t{hashlib.sha256(json.dumps(url, sort_keys=True).encode()).hexdigest()[:8]}"
         self._connections[name] = {
             "name": name.rpartition("/")[2],
             "type": type_id,
@@ -64,6 +73,7 @@ class FakeDataflow:
             "fields": fields,
             "fingerprint": fingerprint,
             "version": self._versions[name],
+            **members,
         }
 
     def fields(self, name: str) -> dict:

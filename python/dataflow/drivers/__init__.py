@@ -7,6 +7,7 @@ import importlib.util
 from functools import cache
 from typing import NamedTuple
 
+from dataflow import own_types
 from dataflow._native import Credentials
 from dataflow.drivers.base import Driver
 from dataflow.errors import DriverMissing, DriverUnsafe, UnsupportedConnection
@@ -38,6 +39,17 @@ _ASYNC: dict[str, tuple[_Choice, ...]] = {
     "cockroachdb": (_Choice("sqlalchemy_cockroachdb asyncpg", "cockroachdb_async", "cockroachdb,asyncpg"),),
     "mysql": (_Choice("aiomysql", "aiomysql", "aiomysql"),),
     "sqlite": (_Choice("aiosqlite", "aiosqlite", "aiosqlite"),),
+}
+
+# The drivers behind a dialect's “+” that are among the above.
+_OURS = {
+    "postgresql": ("psycopg", "psycopg2", "asyncpg"),
+    "cockroachdb": ("psycopg", "asyncpg"),
+    "mysql": ("mysqldb", "pymysql", "aiomysql"),
+    "sqlite": ("pysqlite", "aiosqlite"),
+    "duckdb": (),
+    "clickhousedb": ("connect",),
+    "trino": (),
 }
 
 # By connector: what opens a type that no driver here does, or of which an older server names no dialect.
@@ -89,6 +101,12 @@ _LIBRARIES = {
 
 def choose(credentials: Credentials, *, is_async: bool) -> Driver:
     """The preferred one of the installed drivers of the dialect that can open the connection safely."""
+    template = own_types.template_of(credentials)
+    if template is not None and not _is_ours(template):
+        from dataflow.drivers import any_dialect
+
+        return any_dialect.driver(template.drivername, is_async)
+    credentials = settled(credentials)
     dialect = credentials.dialect
     if dialect is None:
         library = _LIBRARIES.get(credentials.base, "the type's own library")
@@ -97,12 +115,37 @@ def choose(credentials: Credentials, *, is_async: bool) -> Driver:
             f'Use mode="dict" and {library}.'
         )
     refusals = []
-    for driver in _installed(dialect, is_async):
+    for driver in _preferred(_installed(dialect, is_async), template):
         refusal = driver.refusal(credentials)
         if refusal is None:
             return driver
         refusals.append(refusal)
     raise DriverUnsafe(f"“{credentials.name}” cannot be opened. {refusals[0]}")
+
+
+def settled(credentials: Credentials) -> Credentials:
+    """As a driver takes them: of a type with a URL, and a dialect that a driver here opens, the place is where the URL has it."""
+    template = own_types.template_of(credentials)
+    return credentials if template is None or not _is_ours(template) else own_types.placed(credentials, template)
+
+
+def kind(credentials: Credentials) -> tuple[str | None, str | None]:
+    """What of credentials an engine cannot follow: the dialect, and where it is not one of those here, its driver."""
+    template = own_types.template_of(credentials)
+    if template is None:
+        return credentials.dialect, None
+    return template.backend, None if _is_ours(template) else template.drivername
+
+
+def _is_ours(template: own_types.Template) -> bool:
+    named = template.drivername.partition("+")[2]
+    return template.backend in _SYNC and (not named or named in _OURS[template.backend])
+
+
+def _preferred(drivers: tuple[Driver, ...], template: own_types.Template | None) -> list[Driver]:
+    """The one that a URL names goes first."""
+    named = "" if template is None else template.drivername.partition("+")[2]
+    return sorted(drivers, key=lambda driver: bool(named) and driver.name.partition("+")[2] != named)
 
 
 @cache

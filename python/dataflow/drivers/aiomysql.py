@@ -28,7 +28,7 @@ class AioMySQL:
     def arguments(self, credentials: Credentials, machine: Machine) -> dict[str, Any]:
         """See `Driver`."""
         return {
-            **guard.arguments(credentials),
+            **guard.arguments(credentials, machine),
             "db": text(credentials, "database") or None,
             "ssl": tls.context(credentials, machine.material),
         }
@@ -72,7 +72,19 @@ def _connection_class() -> Any:
     class GuardedConnection(guard.Guard, Connection):  # type: ignore[misc]
         """The same as PyMySQL's, and never goes on without the TLS that was asked for."""
 
+        async def _connect(self) -> None:
+            place: tuple[str, int] = self.host, self.port
+            self._real_host = place[0]
+            try:
+                if self._way is not None:
+                    self._host, self._port = self._way
+                await super()._connect()
+            finally:
+                self._host, self._port = place
+
         async def _request_authentication(self) -> None:
+            # From here on it is the name that the certificate has to have.
+            self._host = self._real_host
             if self._ssl_context and not self.server_capabilities & CLIENT.SSL:
                 raise err.OperationalError(2026, "the server offers no TLS, and the connection demands it")
             if self._guarded and not self.server_capabilities & CLIENT.PLUGIN_AUTH:

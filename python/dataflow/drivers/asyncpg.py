@@ -45,10 +45,13 @@ class Asyncpg:
                 **libpq.session_options(credentials),
             },
         }
+        loop: Any = None
+        if machine.way is not None:
+            loop = LedLoop(asyncio.get_running_loop(), (machine.way.host, machine.way.port))
         if not tls.is_verified(credentials):
             allowed = _allowed_requests(credentials)
-            given["loop"] = GuardedLoop(asyncio.get_running_loop(), allowed, is_encrypted=context is not None)
-        return given
+            loop = GuardedLoop(loop or asyncio.get_running_loop(), allowed, is_encrypted=context is not None)
+        return {**given, "loop": loop} if loop else given
 
     def connect(self, dialect: Any, positional: tuple[Any, ...], arguments: Mapping[str, Any]) -> Any:
         """See `Driver`."""
@@ -76,6 +79,22 @@ _ROUNDS = re.compile(rb"(?:^|,)i=0*([0-9]+)")
 def _allowed_requests(credentials: Credentials) -> frozenset[int]:
     weaker = {"md5": {_MD5}, "password": {_CLEARTEXT}}
     return frozenset({_OK, _SASL, _SASL_CONTINUE, _SASL_FINAL} | weaker.get(text(credentials, "extra.insecure_auth"), set()))
+
+
+class LedLoop:
+    """An event loop whose connections begin elsewhere. The driver goes on with the host's name, which the certificate has to
+    have."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, way: tuple[str, int]) -> None:
+        self._loop = loop
+        self._way = way
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    async def create_connection(self, factory: Callable[[], asyncio.Protocol], *_: Any, **named: Any) -> Any:
+        """As the loop's, to where the way begins."""
+        return await self._loop.create_connection(factory, *self._way, **named)
 
 
 class GuardedLoop:

@@ -13,6 +13,15 @@ CONNECT_TIMEOUT = 10
 """Seconds to connect, unless the connection says otherwise."""
 
 
+class Way(NamedTuple):
+    """Where a driver connects instead of to the host, and how it finds out where the next time."""
+
+    host: str
+    port: int
+    again: Callable[[], tuple[str, int]]
+    """Makes a way ready once more, for a driver that opens sockets by itself. Raises `HopFailed`."""
+
+
 class Machine(NamedTuple):
     """What a driver may need of this machine."""
 
@@ -21,6 +30,8 @@ class Machine(NamedTuple):
     renew: Optional[Callable[[str], Optional[Credentials]]] = None  # noqa: UP045 - read by Python 3.9, too
     """For a driver that signs in with each request: what the name stands for now, if that is not of the fingerprint any more that
     was refused."""
+    way: Optional[Way] = None  # noqa: UP045
+    """Where to connect instead of to the connection's host, which keeps its name for TLS: the connection goes through a hop."""
 
 
 class Driver(Protocol):
@@ -64,6 +75,22 @@ class PlacesItself(Protocol):
 
     def url_place(self, credentials: Credentials, machine: Machine) -> dict[str, Any]:
         """What of the place the URL has otherwise."""
+
+
+@runtime_checkable
+class ShowsItself(Protocol):
+    """A driver whose engine has a URL of another form."""
+
+    def shown_url(self, credentials: Credentials) -> Any:
+        """The engine's URL, without a secret."""
+
+
+@runtime_checkable
+class NamesBoth(Protocol):
+    """A driver whose URL names the address to dial and, beside it, the host that the certificate has to name."""
+
+    def url_way(self, machine: Machine) -> tuple[dict[str, Any], dict[str, str]]:
+        """What of place and query a URL has otherwise, where the connection goes through another one."""
 
 
 def text(credentials: Credentials, path: str) -> str:

@@ -7,10 +7,11 @@ from typing import Any
 from dataflow import tls
 from dataflow._native import Credentials
 from dataflow.drivers import mysql
+from dataflow.drivers.base import Machine
 
 
-def arguments(credentials: Credentials) -> dict[str, Any]:
-    """What both take by the same names; `guarded` is for a `Guard`."""
+def arguments(credentials: Credentials, machine: Machine) -> dict[str, Any]:
+    """What both take by the same names; `guarded` and `way` are for a `Guard`."""
     given = {
         **mysql.address(credentials),
         "password": mysql.wire_password(credentials),
@@ -19,6 +20,7 @@ def arguments(credentials: Credentials) -> dict[str, Any]:
         "init_command": mysql.session_statement(credentials),
         "local_infile": False,
         "guarded": not tls.is_verified(credentials),
+        "way": machine.way and (machine.way.host, machine.way.port),
     }
     if mysql.refuses_keys_from_server(credentials):
         given["server_public_key"] = mysql.DEAD_KEY.encode()
@@ -28,8 +30,9 @@ def arguments(credentials: Credentials) -> dict[str, Any]:
 class Guard:
     """Stands before a driver's `Connection`: only harmless challenges are answered, and unverified TLS gets no password."""
 
-    def __init__(self, *positional: Any, guarded: bool, **given: Any) -> None:
+    def __init__(self, *positional: Any, guarded: bool, way: tuple[str, int] | None = None, **given: Any) -> None:
         self._guarded = guarded
+        self._way = way
         self._is_encrypted = False
         super().__init__(*positional, **given)
 

@@ -32,13 +32,19 @@ def arguments(credentials: Credentials, machine: Machine) -> dict[str, Any]:
     user = text(credentials, "username")
     return {
         "host": text(credentials, "host"),
-        "hostaddr": "",
-        "port": credentials.integer("port") or 5432,
+        **place(credentials, machine),
         "dbname": text(credentials, "database") or user,
         "user": user,
         "password": text(credentials, "password"),
         **settings(credentials, machine),
     }
+
+
+def place(credentials: Credentials, machine: Machine) -> dict[str, Any]:
+    """The address and port to dial. The certificate's name is held against the host, which stands beside."""
+    if machine.way is not None:
+        return {"hostaddr": machine.way.host, "port": machine.way.port}
+    return {"hostaddr": "", "port": credentials.integer("port") or 5432}
 
 
 def settings(credentials: Credentials, machine: Machine) -> dict[str, Any]:

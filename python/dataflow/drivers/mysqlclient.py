@@ -26,6 +26,11 @@ class MySQLClient:
     def refusal(self, credentials: Credentials) -> str | None:
         """See `Driver`."""
         mode = tls.mode(credentials)
+        if credentials.hop is not None and mode != "disable":
+            return (
+                "mysqlclient holds the certificate's name against the address that it dials, which is not the host's where a "
+                "connection goes through another one. Install PyMySQL."
+            )
         if mode in ("verify-full", "disable") and _is_mariadb_library():
             return None
         if mode == "verify-ca":
@@ -40,6 +45,7 @@ class MySQLClient:
         material, is_verified = machine.material, tls.is_verified(credentials)
         given: dict[str, Any] = {
             **mysql.address(credentials),
+            **({"host": machine.way.host, "port": machine.way.port} if machine.way else {}),
             "password": text(credentials, "password"),
             "database": text(credentials, "database"),
             "charset": mysql.charset(credentials),

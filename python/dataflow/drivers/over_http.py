@@ -8,7 +8,6 @@ test of the connection. Their sockets go with the pooled connection that they be
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import socket
 import weakref
 from base64 import b64encode
@@ -16,11 +15,12 @@ from typing import Any, Callable, Optional
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from dataflow import fork, tls
 from dataflow._native import Credentials
 from dataflow.drivers.base import CONNECT_TIMEOUT, Machine, text
+from dataflow.hops.rules import is_this_machine
 from dataflow.scrub import forget_frames
 
 Header = tuple[str, str]
@@ -37,20 +37,13 @@ def refusal(credentials: Credentials, product: str) -> str | None:
 
 def _may_be_told(credentials: Credentials) -> bool:
     is_allowed = credentials.expose_text("extra.insecure_auth") == "password"
-    return is_allowed or tls.is_verified(credentials) or _is_this_machine(text(credentials, "host"))
+    return is_allowed or tls.is_verified(credentials) or _is_unheard(credentials)
 
 
-def _is_this_machine(host: str) -> bool:
-    """As `is_loopback` in `crates/model/src/settle.rs`."""
-    bare = host.strip("[]")
-    if bare.lower() == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(bare)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
+def _is_unheard(credentials: Credentials) -> bool:
+    """Whether it goes no further than this machine; or than the SSH server that it goes through, who is known."""
+    is_known = credentials.hop is None or credentials.hop.base == "ssh"
+    return is_known and is_this_machine(text(credentials, "host"))
 
 
 def scheme(credentials: Credentials) -> str:
@@ -101,6 +94,8 @@ class Server:
         self._renewed: Callable[[], Credentials | None] = lambda: _renewed(credentials, machine)
         self._sign_in = sign_in
         self._machine = machine
+        self._way = machine.way
+        self._is_first = True
         self._is_abandoned = False
         self._sockets: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -113,6 +108,13 @@ class Server:
         self.header = lambda: sign_in(again)
         self._renewed = lambda: _renewed(again, self._machine)
         return True
+
+    def way(self) -> tuple[str, int] | None:
+        """Where the next socket begins, if not at the server. The first one's is ready. Raises `HopFailed`."""
+        if self._way is None:
+            return None
+        is_first, self._is_first = self._is_first, False
+        return (self._way.host, self._way.port) if is_first else self._way.again()
 
     def opening(self, connection: Any) -> None:
         """Tells of a socket that is being opened, and again when it is open."""
@@ -144,7 +146,8 @@ def _place(credentials: Credentials) -> tuple[Any, ...]:
     """All but the password that a request depends on."""
     texts = ("host", "username", "database", "extra.path", "extra.schema", "extra.auth", "extra.insecure_auth")
     transport = sorted(credentials.expose_group("tls").items())
-    return credentials.type, credentials.integer("port"), transport, *(text(credentials, path) for path in texts)
+    hop = credentials.hop and credentials.hop.fingerprint
+    return credentials.type, credentials.integer("port"), hop, transport, *(text(credentials, path) for path in texts)
 
 
 class _SigningIn:
@@ -161,6 +164,18 @@ class _SigningIn:
             super().connect()  # type: ignore[misc]
             fork.record_socket(self)
             self.server.opening(self)
+
+    def _new_conn(self) -> Any:
+        """As the driver's, and where the connection goes through a hop, to where that begins. Names stay, of TLS, too."""
+        way = self.server.way()
+        if way is None:
+            return super()._new_conn()  # type: ignore[misc]
+        timeout = self.timeout  # type: ignore[attr-defined]
+        try:
+            return socket.create_connection(way, timeout if isinstance(timeout, (int, float)) else CONNECT_TIMEOUT)
+        except OSError as error:
+            failure = error
+        raise NewConnectionError(self, f"the way to the server begins nowhere: {failure}")
 
     def endheaders(self, message_body: Any = None, *, encode_chunked: bool = False) -> None:
         error = self._end_headers(message_body, encode_chunked)

@@ -39,6 +39,12 @@ class Psycopg:
         settings = libpq.settings(credentials, machine)
         return {name: str(value) for name, value in settings.items()}
 
+    def url_way(self, machine: Machine) -> tuple[dict[str, Any], dict[str, str]]:
+        """See `NamesBoth`."""
+        if machine.way is None:
+            return {}, {}
+        return {"port": machine.way.port}, {"hostaddr": machine.way.host}
+
     @staticmethod
     def _libpq_version() -> int:
         import psycopg

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -29,7 +30,7 @@ class PyMySQL:
         """See `Driver`."""
         context = tls.context(credentials, machine.material)
         return {
-            **guard.arguments(credentials),
+            **guard.arguments(credentials, machine),
             "database": text(credentials, "database") or None,
             "read_timeout": credentials.integer("extra.read_timeout"),
             # PyMySQL's own default is unverified TLS if the server offers it, and none if it does not.
@@ -57,11 +58,22 @@ class _InTime:
     def connect(self: Any, sock: Any = None) -> None:
         self._until = time.monotonic() + self.connect_timeout
         try:
+            if sock is None and self._way is not None:
+                sock = self._through(self._way)
             super().connect(sock)  # type: ignore[misc]
         finally:
             self._until = None
         self._sock.settimeout(self._read_timeout)
         self._current_timeout = self._read_timeout
+
+    def _through(self: Any, way: tuple[str, int]) -> Any:
+        """A socket to where the way begins. The driver's host stays the real one, which the certificate has to name."""
+        try:
+            sock = socket.create_connection(way, self.connect_timeout)
+        except OSError as error:
+            raise self._cannot_connect(error) from None
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
 
     def _limit(self: Any, until: float) -> None:
         left = until - time.monotonic()
@@ -90,10 +102,14 @@ class _InTime:
 
 @cache
 def _connection_class() -> Any:
+    from pymysql import err
     from pymysql.connections import Connection
 
     class GuardedConnection(guard.Guard, _InTime, Connection):  # type: ignore[misc]
         """Looks at each sign-in that the server names before the driver answers it."""
+
+        def _cannot_connect(self, error: OSError) -> Exception:
+            return err.OperationalError(2003, f"Can't connect to MySQL server on {self.host!r} ({error})")  # type: ignore[no-any-return]
 
         def _get_server_information(self) -> None:
             super()._get_server_information()
