@@ -3,15 +3,15 @@
 mod category;
 mod tested;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::{
     category::Category,
-    tested::{Server, Source, Tested},
+    tested::{OwnTest, Server, Source, Tested},
 };
-use crate::{FieldPath, FieldValue, PublicFields, name::NAME_MAX, settle::stays_here};
+use crate::{FieldPath, FieldValue, PublicFields, name::NAME_MAX, own_type::UrlTemplate, settle::stays_here};
 
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/catalog.rs"));
 
@@ -32,7 +32,7 @@ pub enum CatalogueError {
 }
 
 /// What a field holds. The kind decides the control of the form and the rule for the value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FieldKind {
     /// One line of text.
@@ -57,7 +57,15 @@ pub enum FieldKind {
     Connection,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+impl FieldKind {
+    /// Whether a value of this kind is a secret, as every one of it is.
+    #[must_use]
+    pub fn is_secret(self) -> bool {
+        matches!(self, Self::Password | Self::PrivateKey)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Section {
     Main,
@@ -65,7 +73,7 @@ pub enum Section {
     Extra,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Choice {
     pub value: String,
@@ -136,12 +144,30 @@ impl Field {
 }
 
 /// The picture of a type where there is room for two letters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Glyph {
     pub text: String,
     /// A CSS hex colour on which white text has at least 4.5:1.
     pub color: String,
+}
+
+impl Glyph {
+    /// How white text stands out on its colour, from 1 to 21; nothing where that is no colour as `#rrggbb`.
+    #[must_use]
+    pub fn contrast(&self) -> Option<f64> {
+        Some(1.05 / (luminance(&self.color)? + 0.05))
+    }
+}
+
+/// The relative luminance of a colour as CSS writes it, from 0 to 1: <https://www.w3.org/TR/WCAG22/#dfn-relative-luminance>.
+fn luminance(color: &str) -> Option<f64> {
+    let digits = color.strip_prefix('#').filter(|digits| digits.len() == 6 && digits.bytes().all(|b| b.is_ascii_hexdigit()))?;
+    let linear = |at: usize| {
+        let value = f64::from(u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()?) / 255.0;
+        Some(if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) })
+    };
+    Some(0.2126 * linear(0)? + 0.7152 * linear(2)? + 0.0722 * linear(4)?)
 }
 
 /// One connection type.
@@ -173,6 +199,12 @@ pub struct ConnectionType {
     /// Its connector can give the login a new password, and servers of this type keep it in a form that the connector knows.
     #[serde(default)]
     pub rotates: bool,
+    /// How a URL of it is built, if a workspace's own definition says so. The dialect is that of the URL then.
+    #[serde(skip)]
+    pub url: Option<UrlTemplate>,
+    /// The version of the definition by which it is a workspace's own; nothing for a type that is built in.
+    #[serde(skip)]
+    pub own: Option<i64>,
     pub fields: Vec<Field>,
 }
 
@@ -215,10 +247,12 @@ impl ConnectionType {
     }
 }
 
-/// All connection types, by id.
-#[derive(Debug)]
+/// Connection types by id: those that are built in, or what a workspace has of them and of its own. Cheap to copy.
+#[derive(Debug, Clone)]
 pub struct Catalogue {
-    types: BTreeMap<String, ConnectionType>,
+    types: BTreeMap<String, Arc<ConnectionType>>,
+    /// Of a workspace: types of its own of which nobody can tell what they are.
+    unreadable: BTreeMap<String, String>,
 }
 
 impl Catalogue {
@@ -247,28 +281,62 @@ impl Catalogue {
                 merged.try_into().map_err(|source| CatalogueError::Syntax { file: id.clone(), source })?;
             kind.id.clone_from(id);
             check(&kind)?;
-            types.insert(id.clone(), kind);
+            types.insert(id.clone(), Arc::new(kind));
         }
-        Ok(Self { types })
+        Ok(Self { types, unreadable: BTreeMap::new() })
+    }
+
+    /// These types and a workspace's own. One that is called like a type that came later is what it was.
+    #[must_use]
+    pub fn with_own(&self, own: impl IntoIterator<Item = ConnectionType>) -> Self {
+        let mut all = self.clone();
+        all.types.extend(own.into_iter().map(|kind| (kind.id.clone(), Arc::new(kind))));
+        all
+    }
+
+    /// These types, and those of another workspace that are not among them.
+    #[must_use]
+    pub fn with_missing_of(&self, other: &Self) -> Self {
+        let mut all = other.clone();
+        all.types.extend(self.types.iter().map(|(id, kind)| (id.clone(), kind.clone())));
+        all
+    }
+
+    /// Notes that there is a type of this workspace's own, and why it cannot be read.
+    pub fn note_unreadable(&mut self, id: &str, why: String) {
+        self.types.remove(id);
+        self.unreadable.insert(id.to_owned(), why);
+    }
+
+    /// Why a type of the workspace's own is none that can be used; nothing for any other.
+    #[must_use]
+    pub fn unreadable(&self, id: &str) -> Option<&str> {
+        self.unreadable.get(id).map(String::as_str)
     }
 
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&ConnectionType> {
-        self.types.get(id)
+        self.types.get(id).map(Arc::as_ref)
+    }
+
+    /// The same, to be kept.
+    #[must_use]
+    pub fn shared(&self, id: &str) -> Option<Arc<ConnectionType>> {
+        self.types.get(id).cloned()
     }
 
     /// The type that Airflow calls `conn_type`: the one with that id, else the first whose `airflow` it is. Several types that share one
     /// are told apart by nothing that Airflow keeps, so that it is of the type that gave the others its protocol.
     #[must_use]
     pub fn of_airflow(&self, conn_type: &str) -> Option<&ConnectionType> {
-        let is_it = |kind: &&ConnectionType| kind.airflow.as_deref() == Some(conn_type);
-        self.get(conn_type).or_else(|| self.types.values().filter(is_it).min_by_key(|kind| (kind.extends.is_some(), &kind.id)))
+        let is_it = |kind: &&Arc<ConnectionType>| kind.airflow.as_deref() == Some(conn_type);
+        self.get(conn_type).or_else(|| self.types.values().filter(is_it).min_by_key(|kind| (kind.extends.is_some(), &kind.id)).map(Arc::as_ref))
     }
 
     /// All types, by category, and by label within it.
     #[must_use]
     pub fn all(&self) -> Vec<&ConnectionType> {
-        let mut all: Vec<_> = self.types.values().collect();
+        let mut all: Vec<_> = self.types.values().map(Arc::as_ref).collect();
         all.sort_by_key(|kind| (kind.category, kind.label.to_lowercase()));
         all
     }
@@ -339,7 +407,7 @@ fn overlay(fields: &mut Vec<toml::Value>, own: &toml::Value) {
     }
 }
 
-fn check(kind: &ConnectionType) -> Result<(), CatalogueError> {
+pub(crate) fn check(kind: &ConnectionType) -> Result<(), CatalogueError> {
     let rule = |problem: String| Err(CatalogueError::Rule { file: kind.id.clone(), problem });
     let mut seen = std::collections::BTreeSet::new();
     if kind.rotates && !kind.fields.iter().any(|field| field.path.as_str() == "password" && field.secret) {
@@ -359,7 +427,7 @@ fn check(kind: &ConnectionType) -> Result<(), CatalogueError> {
         if field.path.group().is_some_and(|(group, _)| !matches!(group, "tls" | "extra")) {
             return rule(format!("field `{path}` is in a group other than `tls` and `extra`"));
         }
-        if matches!(field.kind, FieldKind::Password | FieldKind::PrivateKey) != field.secret {
+        if field.kind.is_secret() != field.secret {
             return rule(format!("field `{path}`: the kinds `password` and `private_key` are secret, and no other"));
         }
         if field.computed && (field.secret || field.required || field.default.is_some() || field.admin) {

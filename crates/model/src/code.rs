@@ -60,6 +60,8 @@ codes! {
     HopUnavailable => "hop_unavailable",
     /// The name is taken, in any case.
     NameTaken => "name_taken",
+    /// Connections are of the type of the workspace's own that was to go, or to become another; `detail` names some of them.
+    TypeInUse => "type_in_use",
     /// The password of the connection is being rotated, or whether it was is not known yet; `detail` says by whom and since when.
     RotationUnderWay => "rotation_under_way",
     /// The login that served before the last switch is not retired yet; `laggards` says who is waited for.
@@ -90,6 +92,8 @@ codes! {
     SecretUnreadable => "secret_unreadable",
     /// What an owner set for the whole server is not what the store has now; until an owner saves it again, no test runs.
     SettingsUnreadable => "settings_unreadable",
+    /// The definition of the connection's type is gone, or is not what an admin left; until an admin defines it again, it is not given.
+    TypeUnreadable => "type_unreadable",
     /// The store does not answer; `Retry-After` says in how many seconds to try again.
     Unavailable => "unavailable",
     /// A defect of the server; its log has the cause under `request_id`.

@@ -13,6 +13,7 @@ pub mod field;
 #[cfg(test)]
 mod fuzz;
 pub mod name;
+pub mod own_type;
 pub mod paste;
 pub mod report;
 pub mod secret;

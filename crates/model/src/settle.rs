@@ -41,10 +41,19 @@ impl ConnectionType {
         let mut public = PublicFields::default();
         if let Some(before) = before {
             public.0.extend(
-                before.0.iter().filter(|(path, _)| self.field(path.as_str()).is_some()).map(|(p, v)| (p.clone(), v.clone())),
+                before
+                    .0
+                    .iter()
+                    .filter(|(path, _)| self.field(path.as_str()).is_some_and(|field| !field.secret))
+                    .map(|(path, value)| (path.clone(), value.clone())),
             );
         }
         public.0.retain(|path, _| self.field(path.as_str()).is_none_or(|field| !field.computed));
+        if self.own.is_some() {
+            // Its definition may have changed since: what no longer is a value of its field is no value to go on with.
+            let kept = public.0.iter().filter(|(path, _)| !fields.contains_key(*path));
+            errors.extend(kept.filter_map(|(path, value)| check_value(self.field(path.as_str())?, value).err()));
+        }
         let was_loopback = stays_here(&public);
         let written: BTreeSet<FieldPath> = fields.keys().cloned().collect();
         let mut secrets: BTreeMap<_, _> =
@@ -146,6 +155,16 @@ fn check_secret(field: &Field, input: FieldInput) -> Result<SecretChange, FieldE
         }
         FieldInput::Boolean(_) | FieldInput::Integer(_) | FieldInput::Other => refuse("wrong_type", "must be a text".into()),
     }
+}
+
+/// Whether a value is one of a public field.
+pub(crate) fn check_value(field: &Field, value: &FieldValue) -> Result<(), FieldError> {
+    let input = match value {
+        FieldValue::Boolean(value) => FieldInput::Boolean(*value),
+        FieldValue::Integer(value) => FieldInput::Integer(*value),
+        FieldValue::Text(text) => FieldInput::Text(Secret::new(text.clone())),
+    };
+    check_public(field, input).map(|_| ())
 }
 
 fn check_public(field: &Field, input: FieldInput) -> Result<Option<FieldValue>, FieldError> {

@@ -48,7 +48,8 @@ pub struct App {
     pub node: String,
     pub store: Store,
     pub vault: Vault,
-    pub catalogue: Catalogue,
+    /// The types that are built in. Where a workspace is known, ask [`crate::ops::own_types::catalogue_of`].
+    pub catalogue: Arc<Catalogue>,
     pub clock: Clock,
     pub caches: Arc<Caches>,
     pub counts: KnownCounts,
@@ -111,7 +112,7 @@ impl App {
             node: dataflow_vault::random_uuid().to_string(),
             store,
             vault,
-            catalogue: Catalogue::built_in().context("read the catalogue")?,
+            catalogue: Arc::new(Catalogue::built_in().context("read the catalogue")?),
             clock,
             caches: Arc::default(),
             counts: KnownCounts::default(),
@@ -185,6 +186,8 @@ pub struct Caches {
     pub connections: Cache<(Uuid, String), Arc<Servable>>,
     /// By workspace id and alias.
     pub aliases: Cache<(Uuid, String), Arc<Led>>,
+    /// By workspace id: the types that are built in and its own.
+    pub catalogues: Cache<Uuid, Arc<Catalogue>>,
 }
 
 /// Where an alias leads.
@@ -233,6 +236,17 @@ impl Caches {
         write.once_committed(move || caches.drop_with(|| caches.connections.clear()));
     }
 
+    /// Forgets the types of a workspace once `write` is committed, and every connection: what is served says how its URL is built.
+    pub fn forget_types(self: &Arc<Self>, write: &mut Write, workspace_id: Uuid) {
+        let caches = self.clone();
+        write.once_committed(move || {
+            caches.drop_with(|| {
+                caches.catalogues.remove(&workspace_id);
+                caches.connections.clear();
+            });
+        });
+    }
+
     /// Forgets every token once `write` is committed.
     pub fn forget_tokens(self: &Arc<Self>, write: &mut Write) {
         let caches = self.clone();
@@ -245,6 +259,7 @@ impl Caches {
             self.tokens.clear();
             self.connections.clear();
             self.aliases.clear();
+            self.catalogues.clear();
         });
     }
 }
@@ -294,6 +309,10 @@ impl Caches {
 
     pub fn put_alias(&self, generation: u64, key: (Uuid, String), led: Arc<Led>) {
         self.put(generation, || self.aliases.put(key, led));
+    }
+
+    pub fn put_catalogue(&self, generation: u64, workspace_id: Uuid, catalogue: Arc<Catalogue>) {
+        self.put(generation, || self.catalogues.put(workspace_id, catalogue));
     }
 
     pub fn put_connection(&self, generation: u64, key: (Uuid, String), connection: Arc<Servable>) {

@@ -57,6 +57,8 @@ pub enum Error {
     /// A tombstone of which nothing is left to bring back.
     NotRestorable(Box<Tombstone>),
     NameTaken(String),
+    /// What would become of the connections of a type of the workspace's own: what is refused, and what to do.
+    TypeInUse(String, &'static str),
     /// The connection's password is being rotated, or whether it was is not known yet.
     RotationUnderWay(Box<UnderWay>),
     /// The login that served before the last switch still works, and may be used.
@@ -84,6 +86,8 @@ pub enum Error {
     NotLetIn(NotLetIn),
     SecretUnreadable(anyhow::Error),
     SettingsUnreadable(anyhow::Error),
+    /// The type of a connection that cannot be read, by its id.
+    TypeUnreadable(String, anyhow::Error),
     Unavailable(anyhow::Error),
     Internal(anyhow::Error),
 }
@@ -298,6 +302,7 @@ impl Error {
                     "Choose another name. Names differ by more than upper and lower case, and an alias of a connection takes one, too.",
                 );
             }
+            Self::TypeInUse(detail, hint) => return (S::CONFLICT, Code::TypeInUse, detail.clone(), hint),
             Self::RotationUnderWay(rotation) => {
                 return (
                     S::CONFLICT,
@@ -402,6 +407,14 @@ impl Error {
                 "What tests may reach was changed outside of this program, so no test runs.",
                 "An owner of this server looks at the page Settings and saves it again; the server's log has the cause.",
             ),
+            Self::TypeUnreadable(id, _) => {
+                return (
+                    S::INTERNAL_SERVER_ERROR,
+                    Code::TypeUnreadable,
+                    format!("The definition of the connection type “{id}” is gone, or was changed outside of this program."),
+                    "An admin of the workspace defines the type again; ask the operator to look at the server's log.",
+                );
+            }
             Self::Unavailable(_) => (
                 S::SERVICE_UNAVAILABLE,
                 Code::Unavailable,
@@ -424,6 +437,7 @@ impl Error {
         match self {
             Self::SecretUnreadable(cause)
             | Self::SettingsUnreadable(cause)
+            | Self::TypeUnreadable(_, cause)
             | Self::Unavailable(cause)
             | Self::Internal(cause) => Some(cause),
             Self::NotLetIn(why) => why.cause(),

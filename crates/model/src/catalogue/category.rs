@@ -1,9 +1,9 @@
 //! The categories of connection types, in the order in which they are shown everywhere.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What a type is for. In a catalogue file in snake case: `category = "search_and_nosql"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Category {
     Databases,

@@ -13,6 +13,18 @@ pub enum Tested {
     StandIn(Server),
     /// A fake of our own, which follows what is written of the protocol.
     Fake(Source),
+    /// A workspace made the type, and a connector that was made for another one tests it.
+    #[serde(skip)]
+    Own(OwnTest),
+}
+
+/// How a workspace's own type is tested.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnTest {
+    /// The label of the type that it is tested as.
+    pub like: String,
+    /// That one only reaches what answers.
+    pub reaches_only: bool,
 }
 
 /// A server that the tests start.
@@ -56,6 +68,7 @@ impl Tested {
             Self::Product(_) => "product",
             Self::StandIn(_) => "stand_in",
             Self::Fake(_) => "fake",
+            Self::Own(_) => "own",
         }
     }
 
@@ -69,6 +82,13 @@ impl Tested {
             }
             Self::Fake(source) if source.protocol => format!("Tested against a fake that follows {}.", source.follows),
             Self::Fake(source) => format!("Tested against a fake that follows {}; not against {label} itself.", source.follows),
+            Self::Own(OwnTest { reaches_only: true, .. }) => "A type of this workspace’s own. A test reaches it and sets up TLS, and nothing \
+                there looks at the password: it stays unproven."
+                .to_owned(),
+            Self::Own(OwnTest { like, .. }) => format!(
+                "A type of this workspace’s own. It is tested as if it were {like}: no test looks at whether it is one, nor at what its form \
+                 has besides."
+            ),
         }
     }
 
@@ -79,6 +99,8 @@ impl Tested {
             Self::Product(_) => None,
             Self::StandIn(server) => Some(format!("Tested against {}", server.name)),
             Self::Fake(_) => Some("Tested against a fake".to_owned()),
+            Self::Own(OwnTest { reaches_only: true, .. }) => Some("Only reached".to_owned()),
+            Self::Own(OwnTest { like, .. }) => Some(format!("Tested as {like}")),
         }
     }
 
@@ -86,7 +108,7 @@ impl Tested {
     #[must_use]
     pub fn source(&self) -> Option<&str> {
         match self {
-            Self::Product(_) | Self::StandIn(_) => None,
+            Self::Product(_) | Self::StandIn(_) | Self::Own(_) => None,
             Self::Fake(source) => Some(&source.source),
         }
     }

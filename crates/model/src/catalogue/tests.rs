@@ -12,20 +12,9 @@ fn the_built_in_catalogue_is_sound() {
         assert!(kind.tested.source().is_none_or(|source| source.starts_with("https://")), "{}", kind.id);
         assert!(!kind.tags.is_empty(), "{}: who does not know its name finds it by a tag", kind.id);
         assert!((1..=2).contains(&kind.glyph.text.chars().count()), "{}: there is room for two letters", kind.id);
-        let contrast = 1.05 / (luminance(&kind.glyph.color) + 0.05);
+        let contrast = kind.glyph.contrast().expect("a colour");
         assert!(contrast >= 4.5, "{}: white on {} has {contrast:.2}:1", kind.id, kind.glyph.color);
     }
-}
-
-/// The relative luminance of a colour as CSS writes it, from 0 to 1: <https://www.w3.org/TR/WCAG22/#dfn-relative-luminance>.
-fn luminance(color: &str) -> f64 {
-    let linear = |at: usize| {
-        let value = u8::from_str_radix(&color[at..at + 2], 16).expect("#rrggbb");
-        let value = f64::from(value) / 255.0;
-        if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
-    };
-    assert!(color.starts_with('#') && color.len() == 7, "{color}");
-    0.2126 * linear(1) + 0.7152 * linear(3) + 0.0722 * linear(5)
 }
 
 /// What leads to a type leads to one: its label, its glyph, a URL's scheme.
@@ -71,12 +60,21 @@ fn a_type_says_how_honestly_it_is_tested() {
     let fake =
         Source { follows: "section 4 of its manual".to_owned(), source: "https://example.org".to_owned(), protocol: false };
     let protocol = Source { protocol: true, ..fake.clone() };
+    let own_test = |reaches_only| OwnTest { like: "PostgreSQL".to_owned(), reaches_only };
     for (tested, said) in [
         (Tested::Product(server(&[])), "Tested against PostgreSQL."),
         (Tested::Product(server(&["14", "15", "18"])), "Tested against PostgreSQL 14, 15 and 18."),
         (Tested::StandIn(server(&["15"])), "Tested against PostgreSQL 15, whose protocol it speaks; not against X itself."),
         (Tested::Fake(fake), "Tested against a fake that follows section 4 of its manual; not against X itself."),
         (Tested::Fake(protocol), "Tested against a fake that follows section 4 of its manual."),
+        (
+            Tested::Own(own_test(false)),
+            "A type of this workspace’s own. It is tested as if it were PostgreSQL: no test looks at whether it is one, nor at what its form has besides.",
+        ),
+        (
+            Tested::Own(own_test(true)),
+            "A type of this workspace’s own. A test reaches it and sets up TLS, and nothing there looks at the password: it stays unproven.",
+        ),
     ] {
         assert_eq!(tested.sentence("X"), said);
     }

@@ -24,6 +24,24 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     }
 }
 
+/// `If-Match`, or `If-None-Match: *` for what must not be there yet.
+pub enum IfMatchOrNew {
+    If(Precondition),
+    New,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatchOrNew {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let precondition = if_match(&parts.headers)?;
+        if precondition == Precondition::Missing && is_any(&parts.headers, &header::IF_NONE_MATCH) {
+            return Ok(Self::New);
+        }
+        Ok(Self::If(precondition))
+    }
+}
+
 /// Whether a change is tried first.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -239,6 +239,22 @@ impl<S: Send + Sync> FromRequestParts<S> for Channelled {
     }
 }
 
+/// `…/workspaces/{workspace}/types/{type}`
+pub struct OfType {
+    pub workspace: String,
+    pub id: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for OfType {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let path = path_params(parts, state).await?;
+        let workspace = param(&path, "workspace").ok_or(Error::NotFound("workspace"))?;
+        Ok(Self { workspace, id: param(&path, "type").unwrap_or_default() })
+    }
+}
+
 /// The query string, typed; an unknown or repeated member is refused.
 pub struct Asked<T>(pub T);
 
@@ -270,6 +286,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     }
 }
 
+/// A text that is sent as a member of a JSON object, or as what it is: TOML.
+pub struct TomlBody<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + From<String>> FromRequest<S> for TomlBody<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        if !is_media(request.headers(), "application/toml") {
+            let JsonBody(body) = JsonBody::from_request(request, state).await?;
+            return Ok(Self(body));
+        }
+        let bytes = read_body(request.into_body()).await?;
+        let text = str::from_utf8(&bytes).map_err(|_| Error::Malformed("The request's body is no text in UTF-8."))?;
+        Ok(Self(text.to_owned().into()))
+    }
+}
+
 /// Like [`JsonBody`], for requests that may come without one.
 pub struct OptionalBody<T>(pub Option<T>);
 
@@ -288,8 +321,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalBody<T> {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
+    is_media(headers, "application/json")
+}
+
+fn is_media(headers: &HeaderMap, wanted: &str) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
+    value.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case(wanted))
 }
 
 pub(crate) async fn read_body(body: Body) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {

@@ -143,4 +143,6 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(workspaces::list_workspaces))
         .routes(routes!(settings::show_settings))
         .routes(routes!(types::list_types))
+        .routes(routes!(types::list_workspace_types))
+        .routes(routes!(types::show_type, types::put_type, types::remove_type))
 }

@@ -1,13 +1,31 @@
-//! `GET /types`: the catalogue.
+//! `GET /types`: the catalogue; and `/workspaces/{workspace}/types`, that of a workspace, to which its admins add types of its own.
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
 use dataflow_model::{ConnectionType, Field, FieldKind, FieldValue};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{ListAnswer, extract::Authenticated};
-use crate::{app::App, error::Result};
+use super::{
+    ListAnswer,
+    conditions::{IfMatch, IfMatchOrNew},
+    done,
+    extract::{Authenticated, InWorkspace, OfType, TomlBody},
+};
+use crate::{
+    app::App,
+    clock::rfc3339,
+    error::{Error, Result},
+    ops::{
+        idempotency::or_repeated,
+        own_types::{self, OwnType},
+    },
+};
 
 /// A connection type.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -17,6 +35,7 @@ use crate::{app::App, error::Result};
     "tested": {
         "by": "stand_in", "sentence": "Tested against PostgreSQL 15, whose protocol it speaks; not against Amazon Redshift itself.", "source": null
     },
+    "own": false,
     "fields": [{
         "path": "port", "label": "Port", "kind": "port", "required": false, "secret": false, "endpoint": true, "admin": false, "computed": false, "default": 5439,
         "choices": [], "min": null, "max": null, "max_length": null, "help": null
@@ -41,13 +60,42 @@ pub struct TypeAnswer {
     pub docs: String,
     pub tested: TestedAnswer,
     pub fields: Vec<FieldAnswer>,
+    /// Whether it is one of the workspace's own.
+    pub own: bool,
+    /// Of the workspace's own, and absent of any other: what its admins wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub defined: Option<DefinedAnswer>,
+}
+
+/// The definition of a type of a workspace's own.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "definition": "extends = \"generic\"\nlabel = \"Exasol\"\n", "version": 3, "extends": "generic",
+    "url": {"drivername": "exa+websocket", "username": "{username}", "password": "{password}", "host": "{host}", "port": "{port}"},
+    "saved_at": "2026-11-02T09:00:00Z", "saved_by": "ada@example.org", "connections": 2, "problem": null, "etag": "\"exasol.3\""
+}))]
+pub struct DefinedAnswer {
+    /// In TOML, as it was saved.
+    pub definition: String,
+    pub version: i64,
+    /// The built-in type whose form it has and whose connector tests it.
+    pub extends: Option<String>,
+    /// The parts of its URL with the names of fields in braces, or null.
+    pub url: Option<serde_json::Value>,
+    pub saved_at: String,
+    pub saved_by: String,
+    /// Live connections of it, as far as the caller sees them.
+    pub connections: i64,
+    /// Why no connection of it can be used until it is defined again, or null.
+    pub problem: Option<String>,
+    pub etag: String,
 }
 
 /// How honestly the test of a type was itself tested.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct TestedAnswer {
     /// `product`: against a real server of that product. `stand_in`: against a real server of another one, whose protocol it speaks. `fake`: against
-    /// a fake that follows what is written of the protocol.
+    /// a fake that follows what is written of the protocol. `own`: a type of the workspace's own, by what was made for the type that it extends.
     #[schema(example = "stand_in")]
     pub by: &'static str,
     /// The same for people.
@@ -137,7 +185,41 @@ fn answer(kind: &ConnectionType) -> TypeAnswer {
             source: kind.tested.source().map(ToOwned::to_owned),
         },
         fields: kind.fields.iter().map(field).collect(),
+        own: kind.own.is_some(),
+        defined: None,
     }
+}
+
+/// A type of a workspace's own; `kind` is what its definition comes to, if it can be read.
+fn own_answer(own: OwnType, kind: Option<&ConnectionType>) -> TypeAnswer {
+    let etag = own.etag();
+    let OwnType { id, label, definition, version, saved_at, saved_by, connections, problem } = own;
+    let url = kind.and_then(|kind| kind.url.as_ref()).and_then(|url| serde_json::to_value(url).ok());
+    let extends = kind.and_then(|kind| kind.extends.clone());
+    let (saved_at, saved_by) = (rfc3339(saved_at), saved_by);
+    let defined = Some(DefinedAnswer { definition, version, extends, url, saved_at, saved_by, connections, problem, etag });
+    match kind {
+        Some(kind) => TypeAnswer { defined, ..answer(kind) },
+        None => TypeAnswer {
+            id,
+            label,
+            summary: String::new(),
+            category: String::new(),
+            tags: Vec::new(),
+            base: String::new(),
+            airflow: None,
+            sqlalchemy: None,
+            docs: String::new(),
+            tested: TestedAnswer { by: "own", sentence: "It cannot be used: see its problem.".to_owned(), source: None },
+            fields: Vec::new(),
+            own: true,
+            defined,
+        },
+    }
+}
+
+fn respond(own: OwnType, kind: Option<&ConnectionType>) -> Response {
+    ([(header::ETAG, own.etag())], Json(own_answer(own, kind))).into_response()
 }
 
 /// Lists the connection types with their fields.
@@ -147,4 +229,108 @@ pub async fn list_types(
     Authenticated(_caller): Authenticated,
 ) -> Result<Json<ListAnswer<TypeAnswer>>> {
     Ok(Json(ListAnswer { items: app.catalogue.all().into_iter().map(answer).collect(), next: None }))
+}
+
+/// Lists the connection types of a workspace with their fields: those that are built in, and its own.
+#[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/types", operation_id = "list_workspace_types", tag = "types",
+    params(("workspace" = String, Path)), responses((status = 200, body = ListAnswer<TypeAnswer>), (status = 404)))]
+pub async fn list_workspace_types(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    InWorkspace(workspace): InWorkspace,
+) -> Result<Json<ListAnswer<TypeAnswer>>> {
+    let own = own_types::list(&app, &caller, &workspace).await?;
+    let catalogue = own_types::all(&app, &caller, &workspace).await?;
+    let is_own = |kind: &&ConnectionType| own.iter().any(|own| own.id == kind.id);
+    let mut items: Vec<_> = catalogue.all().into_iter().filter(|kind| !is_own(kind)).map(answer).collect();
+    items.extend(own.into_iter().map(|own| {
+        let kind = catalogue.get(&own.id).filter(|_| own.problem.is_none());
+        own_answer(own, kind)
+    }));
+    Ok(Json(ListAnswer { items, next: None }))
+}
+
+/// Shows a connection type of a workspace; one of its own has an ETag.
+#[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/types/{type}", operation_id = "show_type", tag = "types",
+    params(("workspace" = String, Path), ("type" = String, Path)),
+    responses((status = 200, body = TypeAnswer, headers(("ETag" = String))), (status = 404)))]
+pub async fn show_type(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    OfType { workspace, id }: OfType,
+) -> Result<Response> {
+    let catalogue = own_types::all(&app, &caller, &workspace).await?;
+    let kind = catalogue.get(&id);
+    match own_types::show(&app, &caller, &workspace, &id).await {
+        Ok(own) => {
+            let kind = kind.filter(|_| own.problem.is_none());
+            Ok(respond(own, kind))
+        }
+        Err(Error::NotFound(what)) => Ok(Json(answer(kind.ok_or(Error::NotFound(what))?)).into_response()),
+        Err(other) => Err(other),
+    }
+}
+
+/// The definition of a type.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"definition": "extends = \"generic\"\nlabel = \"Exasol\"\n"}))]
+pub struct TypeBody {
+    /// In TOML, at most 32 KiB: `docs/own-types.md` has what it may say.
+    #[schema(max_length = 32768)]
+    pub definition: String,
+}
+
+impl From<String> for TypeBody {
+    fn from(definition: String) -> Self {
+        Self { definition }
+    }
+}
+
+/// Defines a connection type of this workspace's own (`If-None-Match: *`), or changes it (`If-Match`). The definition may be sent as it is, too, as
+/// `application/toml`.
+///
+/// Connections of it go on as they are; their form and the next save go by the new definition, and clients learn of a new URL template with their
+/// next request. It keeps its base while connections are of it, and no field that is set becomes a secret or stops being one.
+#[utoipa::path(put, path = "/api/v1/workspaces/{workspace}/types/{type}", operation_id = "put_type", tag = "types",
+    params(("workspace" = String, Path), ("type" = String, Path, description = "1 to 50 of a-z, 0-9 and _, the first a letter"),
+        ("If-Match" = Option<String>, Header, description = "The type's ETag that was read, a list of such, or `*`"),
+        ("If-None-Match" = Option<String>, Header, description = "`*` for a new type")),
+    request_body = TypeBody,
+    responses((status = 200, body = TypeAnswer, headers(("ETag" = String))), (status = 403), (status = 404),
+        (status = 409, description = "type_in_use"), (status = 412), (status = 415), (status = 422), (status = 428)))]
+pub async fn put_type(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    OfType { workspace, id }: OfType,
+    condition: IfMatchOrNew,
+    TomlBody(TypeBody { definition }): TomlBody<TypeBody>,
+) -> Result<Response> {
+    let precondition = match condition {
+        IfMatchOrNew::New => own_types::none_yet(&id),
+        IfMatchOrNew::If(precondition) => precondition,
+    };
+    let saved = own_types::save(&app, &caller, &workspace, &id, (&definition, &precondition)).await;
+    let saved = match or_repeated(&app, &caller, saved).await {
+        Err(Error::Repeated) => own_types::show(&app, &caller.without_key(), &workspace, &id).await?,
+        saved => saved?,
+    };
+    let catalogue = own_types::all(&app, &caller.without_key(), &workspace).await?;
+    let kind = catalogue.get(&id).filter(|_| saved.problem.is_none());
+    Ok(respond(saved, kind))
+}
+
+/// Removes a connection type of this workspace's own, if no connection is of it nor could be brought back.
+#[utoipa::path(delete, path = "/api/v1/workspaces/{workspace}/types/{type}", operation_id = "remove_type", tag = "types",
+    params(("workspace" = String, Path), ("type" = String, Path),
+        ("If-Match" = String, Header, description = "The type's ETag that was read, a list of such, or `*`")),
+    responses((status = 204), (status = 403), (status = 404), (status = 409, description = "type_in_use"), (status = 412), (status = 428)))]
+pub async fn remove_type(
+    State(app): State<Arc<App>>,
+    Authenticated(caller): Authenticated,
+    OfType { workspace, id }: OfType,
+    IfMatch(precondition): IfMatch,
+) -> Result<StatusCode> {
+    let removed = own_types::remove_if(&app, &caller, &workspace, &id, &precondition).await;
+    done(or_repeated(&app, &caller, removed).await)
 }

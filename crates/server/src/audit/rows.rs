@@ -20,6 +20,7 @@ use crate::{
         MacTable, Mark, MemberRow, PersonRow, RotationPolicyRow, SessionRow, SettingRow, Snapshot, TokenRow, VERSIONS,
     },
 };
+use crate::store::OwnTypeRow;
 
 /// Where an event's detail has them.
 const ROWS: &str = "rows";
@@ -144,7 +145,7 @@ impl Left {
             };
         }
         hold!(PersonRow, IdentityRow, SessionRow, LinkRow, MemberRow, GroupRow, TokenRow, ConnectionRow, AliasRow, SettingRow);
-        hold!(RotationPolicyRow, HealthScheduleRow, ChannelRow, LintSilenceRow);
+        hold!(RotationPolicyRow, HealthScheduleRow, ChannelRow, LintSilenceRow, OwnTypeRow);
         // A rotation changes their rows and leaves no event for each; and what is in one that has ended grants nothing without it.
         for workspace in store::workspaces(&mut snapshot).await? {
             if let Some(last) = self.0.get(&(WORKSPACES.to_owned(), workspace.id.clone())) {

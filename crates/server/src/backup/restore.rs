@@ -140,9 +140,9 @@ async fn into_place<R: std::io::BufRead>(
     loading.bring_up().await?;
     let resting = store::rest_rotations(loading.write(), now, &ops::rotations::rests_since_a_restore()).await?;
     store::rest_channels(loading.write(), ops::notices::RESTS_SINCE_A_RESTORE).await?;
-    ops::list::index_all(loading.write(), &Catalogue::built_in().context("read the catalogue")?).await?;
-
     let vault = reader.vault();
+    ops::list::index_all(loading.write(), vault, &Catalogue::built_in().context("read the catalogue")?).await?;
+
     let source = asked.recovery_key.map(|_| asked.data.key());
     if let Some(source) = &source {
         let ring = source.enroll(vault, ring)?;

@@ -75,6 +75,7 @@ impl Error {
             | Self::NotRestorable(_)
             | Self::NameTaken(_)
             | Self::HopUnavailable(_)
+            | Self::TypeInUse(..)
             | Self::TestsDisabled
             | Self::TooManyRequests(_)
             | Self::HostNotAllowed
@@ -85,6 +86,7 @@ impl Error {
             | Self::NotLetIn(_)
             | Self::SecretUnreadable(_)
             | Self::SettingsUnreadable(_)
+            | Self::TypeUnreadable(..)
             | Self::Unavailable(_)
             | Self::Internal(_) => (None, None),
         }
@@ -159,6 +161,8 @@ mod tests {
             Error::NotLetIn(NotLetIn::Linked),
             Error::SecretUnreadable(anyhow!("x")),
             Error::SettingsUnreadable(anyhow!("x")),
+            Error::TypeInUse("x".to_owned(), "y"),
+            Error::TypeUnreadable("x".to_owned(), anyhow!("x")),
             Error::Unavailable(anyhow!("x")),
             Error::Internal(anyhow!("x")),
         ]

@@ -101,6 +101,7 @@ pub enum Action {
     SeeChannels,
     SetChannels,
     SilenceLint,
+    DefineTypes,
     PurgeVersions,
     HaveTokens,
     CreateOwnTokens,
@@ -143,6 +144,7 @@ pub const TABLE: &[(Action, &[Role], Look)] = &[
     (Action::SeeChannels, &[Admin], Look::None),
     (Action::SetChannels, &[Admin], Look::Lately),
     (Action::SilenceLint, &[Admin], Look::None),
+    (Action::DefineTypes, &[Admin], Look::Lately),
     (Action::PurgeVersions, &[Admin], Look::Lately),
     (Action::HaveTokens, &[Viewer, User, Editor, Admin], Look::None),
     (Action::CreateOwnTokens, &[Viewer, User, Editor, Admin], Look::Lately),
@@ -169,6 +171,7 @@ impl Action {
                 | Self::SeeChannels
                 | Self::SetChannels
                 | Self::SilenceLint
+                | Self::DefineTypes
                 | Self::ManageTokens
                 | Self::SeePeople
                 | Self::ManagePeople
@@ -194,6 +197,7 @@ impl Action {
             Self::SeeChannels => "see whom this workspace tells what becomes of its connections",
             Self::SetChannels => "decide whom this workspace tells what becomes of its connections",
             Self::SilenceLint => "silence a rule of the lint for all connections",
+            Self::DefineTypes => "define connection types of this workspace’s own",
             Self::PurgeVersions => "purge older versions",
             Self::HaveTokens => "see and revoke one's own tokens",
             Self::CreateOwnTokens => "create tokens",

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use dataflow_model::{FieldPath, FieldValue, PublicFields, Secret, SecretFields};
+use dataflow_model::{FieldPath, FieldValue, PublicFields, Secret, SecretFields, own_type::UrlTemplate};
 use serde_json::json;
 
 /// What the answer says before and after the fields.
@@ -13,6 +13,8 @@ pub(super) struct Head<'h> {
     pub type_id: &'h str,
     pub connector: &'h str,
     pub dialect: Option<&'h str>,
+    /// How a URL is built, of a type of the workspace's own that says so.
+    pub url: Option<&'h UrlTemplate>,
     pub fingerprint: &'h str,
     pub version: i64,
 }
@@ -52,6 +54,9 @@ impl AnswerBody {
         body.member(",", "type", &json!(head.type_id));
         body.member(",", "base", &json!(head.connector));
         body.member(",", "sqlalchemy", &json!(head.dialect));
+        if let Some(url) = head.url {
+            body.member(",", "url", &json!(url));
+        }
         body.end.push_str(",\"fields\":{");
         for (group, members) in groups {
             if let Some(group) = group {
@@ -163,7 +168,7 @@ mod tests {
         let public = PublicFields(public.iter().map(|(path, value)| ((*path).into(), value.clone())).collect());
         let secrets =
             SecretFields(secrets.iter().map(|(path, text)| ((*path).into(), Secret::new((*text).to_owned()))).collect());
-        let head = Head { name: "n", type_id: "t", connector: "c", dialect: None, fingerprint: "f", version: 3 };
+        let head = Head { name: "n", type_id: "t", connector: "c", dialect: None, url: None, fingerprint: "f", version: 3 };
         let body = AnswerBody::new(&head, &public, secrets.0.keys()).with(&secrets, None);
         serde_json::from_str(body.expose_secret()).expect("valid JSON")
     }
@@ -192,7 +197,7 @@ mod tests {
     #[test]
     fn what_it_goes_through_comes_with_it_and_the_buffer_never_grows() {
         let body = |fingerprint| {
-            let head = Head { name: "n", type_id: "t", connector: "c", dialect: None, fingerprint, version: 3 };
+            let head = Head { name: "n", type_id: "t", connector: "c", dialect: None, url: None, fingerprint, version: 3 };
             AnswerBody::new(&head, &PublicFields::default(), [FieldPath::from("password")].iter())
         };
         let secrets = |text: &str| SecretFields([("password".into(), Secret::new(text.to_owned()))].into());

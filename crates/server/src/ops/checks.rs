@@ -32,6 +32,7 @@ use crate::{
     tests::PlannedTest,
     throttle::Kind,
 };
+use crate::ops::own_types::catalogue_of;
 
 /// Checks that a connection's row keeps for the picture in the list.
 const RECENT: usize = 20;
@@ -85,15 +86,16 @@ pub async fn plan_unsaved(app: &App, caller: &Caller, workspace: &str, name: Opt
         }
     };
     let type_id = draft.type_id.clone().or_else(|| stored.as_ref().map(|(row, _)| row.type_id.clone()));
-    let kind = read_type(app, type_id.as_deref()).map_err(|error| Error::Invalid(vec![error]))?;
+    let catalogue = catalogue_of(app, &workspace).await?;
+    let kind = read_type(&catalogue, type_id.as_deref()).map_err(|error| Error::Invalid(vec![error]))?;
     let earlier = stored.as_ref().map(|(row, content)| Earlier { row, public: &content.public });
     let pin = hops::pin(app, caller, &mut app.store.read().await?, (&workspace, &draft), earlier.as_ref().map(|earlier| earlier.public)).await?;
-    let content = versions::read_content(draft, kind, earlier.as_ref(), is_admin, pin)?;
+    let content = versions::read_content(draft, &kind, earlier.as_ref(), is_admin, pin)?;
     let newest_key = stored.as_ref().map(|(_, content)| content.newest_key()).unwrap_or_default();
     let workspace = app.workspace_of_now(&workspace, newest_key).await?.unwrap_or(workspace);
     let id = stored.as_ref().map_or_else(|| Ok(random_uuid()), |(row, _)| super::rows::uuid(&row.id))?;
     let sealing = versions::Sealing { workspace: &workspace, id, version: 0, kept: stored.as_ref().map(|(_, content)| content) };
-    let secrets = sealing.clear(kind, content.settled)?;
+    let secrets = sealing.clear(&kind, content.settled)?;
     let test = plan(app, caller, &workspace, &kind.connector, secrets).await?;
     if let Some((row, _)) = &stored {
         audit_use(app, caller, &workspace, &row.name, row.version).await?;

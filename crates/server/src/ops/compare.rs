@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use dataflow_model::{ConnectionName, ConnectionType, FieldError};
+use dataflow_model::{Catalogue, ConnectionName, ConnectionType, FieldError};
 
 use super::{
     access::{Action, Caller, authorise},
@@ -20,6 +20,7 @@ use crate::{
     error::{Error, Result},
     store::{self, ConnectionRow, Read, VersionRow},
 };
+use crate::ops::own_types::catalogue_of;
 
 /// Names that one request looks through for those that differ; then it gives what it has found, and a cursor.
 pub const LOOKED_THROUGH: usize = 1_000;
@@ -161,7 +162,7 @@ pub async fn compare(
         drop(read);
         let is_end = names.len() < at_once;
         for (key, here, there) in names {
-            let pair = pair(app, key, here, there)?;
+            let pair = pair(app, &sides.catalogue, (key, here, there))?;
             let is_asked = !drift_only || pair.state != State::Same;
             if looked == LOOKED_THROUGH || (is_asked && rows.len() == limit) {
                 sides.find_elsewhere(app, callers, &mut rows).await?;
@@ -196,11 +197,11 @@ pub async fn compare_one(app: &App, callers: &Callers, workspaces: (&str, &str),
         return Err(Error::NotFound("connection"));
     }
     let whole = here.clone();
-    let mut pairs = [pair(app, key, here, there)?];
+    let mut pairs = [pair(app, &sides.catalogue, (key, here, there))?];
     sides.find_elsewhere(app, callers, &mut pairs).await?;
     let [pair] = pairs;
     match whole {
-        Some((_, version)) if pair.state == State::OnlyHere => Ok(Pair { drifts: drifts(app, None, &version)?, ..pair }),
+        Some((_, version)) if pair.state == State::OnlyHere => Ok(Pair { drifts: drifts(&sides.catalogue, None, &version)?, ..pair }),
         _ => Ok(pair),
     }
 }
@@ -209,6 +210,8 @@ pub async fn compare_one(app: &App, callers: &Callers, workspaces: (&str, &str),
 struct Sides<'c> {
     here: Arc<Workspace>,
     there: Arc<Workspace>,
+    /// The types of both; of two that are called alike, that of here.
+    catalogue: Catalogue,
     names: Option<BTreeSet<(String, &'c str)>>,
 }
 
@@ -219,7 +222,8 @@ impl<'c> Sides<'c> {
         if here.id == there.id {
             return Err(Error::Invalid(vec![FieldError::new("with", "invalid", "is this workspace itself; name another one")]));
         }
-        Ok(Self { here, there, names: callers.names() })
+        let catalogue = catalogue_of(app, &here).await?.with_missing_of(&*catalogue_of(app, &there).await?);
+        Ok(Self { here, there, catalogue, names: callers.names() })
     }
 
     /// The first names of both after a key. Each side is read as far as all of them may lie in it.
@@ -291,13 +295,17 @@ async fn elsewhere(app: &App, read: &mut Read, other: &Workspace, (id, name, key
     Ok(None)
 }
 
-fn pair(app: &App, key: String, here: Option<Serving>, there: Option<Serving>) -> Result<Pair> {
+fn pair(
+    app: &App,
+    catalogue: &Catalogue,
+    (key, here, there): (String, Option<Serving>, Option<Serving>),
+) -> Result<Pair> {
     let sides = [&here, &there].map(|serving| serving.as_ref().map(|(row, _)| Side::of(row)));
     let name = here.as_ref().or(there.as_ref()).map(|(row, _)| row.name.clone()).unwrap_or_default();
     let sound = |serving: Option<Serving>| serving.map(|serving| checked(app, serving)).transpose();
     let (state, drifts) = match (sound(here), sound(there)) {
         (Ok(Some(here)), Ok(Some(there))) => {
-            let mut found = drifts(app, Some(&there.1), &here.1)?;
+            let mut found = drifts(catalogue, Some(&there.1), &here.1)?;
             if here.0.name != there.0.name {
                 let [before, after] = [&there.0.name, &here.0.name].map(|name| Held::text(name));
                 let change = FieldChange::Public { before, after };
@@ -325,15 +333,15 @@ fn checked(app: &App, (row, version): Serving) -> Result<Serving> {
 }
 
 /// What a version holds otherwise than one of another workspace; over none, all that is set.
-pub(super) fn drifts(app: &App, there: Option<&VersionRow>, here: &VersionRow) -> Result<Vec<Drift>> {
+pub(super) fn drifts(catalogue: &Catalogue, there: Option<&VersionRow>, here: &VersionRow) -> Result<Vec<Drift>> {
     let mut directing = BTreeSet::from(["type".to_owned()]);
     for version in [Some(here), there].into_iter().flatten() {
-        let of_today = app.catalogue.get(&version.type_id).map(ConnectionType::endpoint_paths).unwrap_or_default();
+        let of_today = catalogue.get(&version.type_id).map(ConnectionType::endpoint_paths).unwrap_or_default();
         let paths = VersionContent::read(version)?.endpoint_paths.into_iter().chain(of_today);
         directing.extend(paths.map(|path| path.as_str().to_owned()));
     }
     let there = there.map(Held::read_beside).transpose()?;
-    let found = differences(&app.catalogue, there.as_ref(), &Held::read_beside(here)?)?;
+    let found = differences(catalogue, there.as_ref(), &Held::read_beside(here)?)?;
     let told = found.into_iter().map(|difference| Drift { directs: directing.contains(&difference.field), difference });
     Ok(told.collect())
 }

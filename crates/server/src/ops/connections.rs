@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
-use dataflow_model::{ConnectionName, ConnectionType, Draft, FieldError, FieldPath, PublicFields, Secret, Tag};
+use dataflow_model::{Catalogue, ConnectionName, ConnectionType, Draft, FieldError, FieldPath, PublicFields, Secret, Tag};
 use dataflow_vault::random_uuid;
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
     idempotency::begin,
     list::search_words,
     names,
+    own_types::{self, catalogue_by, catalogue_of},
     promote::Origin,
     rotations::{
         self, UnderWay,
@@ -113,23 +114,24 @@ async fn make(app: &App, caller: &Caller, workspace: &str, draft: Draft, copied_
     let workspace = authorise(app, caller, workspace, Action::CreateConnections).await?;
     let is_admin = caller.may(Action::SetAdminFields, workspace.id);
     let looked = is_admin && second_look::given(app, caller).await?;
-    let (name, kind) = match (read_name(&draft), read_type(app, draft.type_id.as_deref())) {
+    let catalogue = catalogue_of(app, &workspace).await?;
+    let (name, kind) = match (read_name(&draft), read_type(&catalogue, draft.type_id.as_deref())) {
         (Ok(name), Ok(kind)) => (name, kind),
-        (name, Ok(kind)) => return Err(first_of_each(name.err(), read_content(draft, kind, None, is_admin, Pin::None).err())),
+        (name, Ok(kind)) => return Err(first_of_each(name.err(), read_content(draft, &kind, None, is_admin, Pin::None).err())),
         (name, Err(kind)) => return Err(first_of_each(draft.errors.into_iter().chain(name.err()).chain([kind]), None)),
     };
     if !caller.may_see_name(name.as_str()) {
         return Err(Error::Forbidden("create connections of this name"));
     }
     let pin = hops::pin(app, caller, &mut app.store.read().await?, (&workspace, &draft), None).await?;
-    let content = read_content(draft, kind, None, is_admin, pin)?;
-    if !looked && sets_admin_fields(kind, &PublicFields::default(), &content.settled.public) {
+    let content = read_content(draft, &kind, None, is_admin, pin)?;
+    if !looked && sets_admin_fields(&kind, &PublicFields::default(), &content.settled.public) {
         return Err(Error::SecondLook);
     }
     let id = random_uuid();
     let now = app.clock.now();
     let by = caller.label().into_owned();
-    let secrets = Sealing { workspace: &workspace, id, version: 1, kept: None }.apply(kind, &content.settled)?;
+    let secrets = Sealing { workspace: &workspace, id, version: 1, kept: None }.apply(&kind, &content.settled)?;
     let row = ConnectionRow {
         id: id.to_string(),
         workspace_id: workspace.id.to_string(),
@@ -160,25 +162,27 @@ async fn make(app: &App, caller: &Caller, workspace: &str, draft: Draft, copied_
     let version = version_row(&row, &content.settled.public, &secrets)?.sealed(&app.vault);
 
     let mut write = begin(app, caller).await?;
+    own_types::still(app, &mut write, &workspace, &kind).await?;
     store::insert_connection(&mut write, &row).await.map_err(taken(&row.name))?;
     store::insert_version(&mut write, &version).await?;
     store::put_password_mark(&mut write, (&row.id, row.version), secrets.password_mark()).await?;
-    store::put_words(&mut write, &row, &search_words(Some(kind), &row, &content.settled.public)).await?;
+    store::put_words(&mut write, &row, &search_words(Some(&kind), &row, &content.settled.public)).await?;
     health::follow_one(app, &mut write, &row).await?;
     let mut detail = serde_json::json!({"type": kind.id, "version": 1});
     Origin::note(copied_from.as_ref(), &mut detail);
-    note_weak(&mut detail, kind, &content.settled.public);
+    note_weak(&mut detail, &kind, &content.settled.public);
     let workspace_id = Some(row.workspace_id.clone());
     let event = Event { at: now, workspace_id, action: "connection.create", object: &row.name, detail };
     audit::record(&mut write, &app.vault, caller, event).await?;
     app.caches.forget_connection(&mut write, workspace.id, &row.name);
     write.commit().await.map_err(taken(&row.name))?;
-    view(app, row, &version)
+    view(Some(&kind), row, &version)
 }
 
 /// One connection by its exact name. A deleted one is an error that says who and when.
 pub async fn show(app: &App, caller: &Caller, workspace: &str, name: &str) -> Result<Connection> {
     let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
+    let catalogue = catalogue_of(app, &workspace).await?;
     // For whom it fails is among what is counted.
     app.uses.flush_to_read(&app.store).await;
     let mut read = app.store.read().await?;
@@ -187,7 +191,8 @@ pub async fn show(app: &App, caller: &Caller, workspace: &str, name: &str) -> Re
     let rotation_policy = Some(policy::of_connection(app, &mut read, &row).await?);
     let failing = dependents::failing(app, caller, &mut read, &workspace, (&row, &version)).await?;
     let second_login = second_login::of(app, caller, &mut read, &workspace, (&row, &version)).await?;
-    Ok(Connection { rotation, rotation_policy, failing, second_login, ..view(app, row, &version)? })
+    let kind = catalogue.get(&row.type_id);
+    Ok(Connection { rotation, rotation_policy, failing, second_login, ..view(kind, row, &version)? })
 }
 
 /// Saves a change as the next version, if it is to be tested only once it has passed. Absent members stay, `null` clears, a secret left out is
@@ -213,7 +218,7 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
     second_login::refuse_unlooked(caller, &mut write, (&before, from, to), looked).await?;
     let act = Act::Edit { carried, copied_from: change.copied_from, tried };
     let before = (before, old_version, old);
-    save(app, caller, write, Next { workspace: &workspace, kind, before, content, sealed, act }).await
+    save(app, caller, write, Next { workspace: &workspace, kind: &kind, before, content, sealed, act }).await
 }
 
 /// What somebody may do in an edit.
@@ -227,22 +232,22 @@ struct May {
 }
 
 /// What an edit comes to over a version.
-struct Settling<'a> {
+struct Settling {
     workspace: Arc<Workspace>,
-    kind: &'a ConnectionType,
+    kind: Arc<ConnectionType>,
     content: Content,
     sealed: SealedVersion,
     carried: Vec<FieldPath>,
 }
 
-async fn settle<'a>(
-    app: &'a App,
+async fn settle(
+    app: &App,
     caller: &Caller,
     handle: &mut impl Handle,
     workspace: &Arc<Workspace>,
     (before, old): (&ConnectionRow, &VersionContent),
     (mut draft, may): (Draft, May),
-) -> Result<Settling<'a>> {
+) -> Result<Settling> {
     if draft.name.as_deref().is_some_and(|name| name != before.name) {
         draft.errors.push(FieldError::new(
             "name",
@@ -253,18 +258,19 @@ async fn settle<'a>(
     let newer = app.workspace_of_now(workspace, old.newest_key()).await?;
     let workspace = newer.unwrap_or_else(|| workspace.clone());
     let type_id = draft.type_id.take().unwrap_or_else(|| before.type_id.clone());
-    let kind = read_type(app, Some(&type_id)).map_err(|error| Error::Invalid(vec![error]))?;
+    let catalogue = catalogue_by(app, handle, &workspace).await?;
+    let kind = read_type(&catalogue, Some(&type_id)).map_err(|error| Error::Invalid(vec![error]))?;
     let earlier = Earlier { row: before, public: &old.public };
     let pin = hops::pin(app, caller, handle, (&workspace, &draft), Some(&old.public)).await?;
-    let mut content = read_content(draft, kind, Some(&earlier), may.is_admin, pin)?;
-    if !may.looked && sets_admin_fields(kind, &old.public, &content.settled.public) {
+    let mut content = read_content(draft, &kind, Some(&earlier), may.is_admin, pin)?;
+    if !may.looked && sets_admin_fields(&kind, &old.public, &content.settled.public) {
         return Err(Error::SecondLook);
     }
 
     let id = super::rows::uuid(&before.id)?;
     let sealing = Sealing { workspace: &workspace, id, version: before.version + 1, kept: Some(old) };
-    let carried = if may.carries { sealing.carry_over(kind, &mut content.settled)? } else { Vec::new() };
-    let sealed = sealing.apply(kind, &content.settled)?;
+    let carried = if may.carries { sealing.carry_over(&kind, &mut content.settled)? } else { Vec::new() };
+    let sealed = sealing.apply(&kind, &content.settled)?;
     Ok(Settling { workspace, kind, content, sealed, carried })
 }
 
@@ -286,9 +292,9 @@ async fn try_edit(
     second_login::refuse_unlooked(caller, &mut read, (&row, &old.public, &content.settled.public), may.looked).await?;
     drop(read);
     let changed = changed_fields(&old, &version_row(&row, &content.settled.public, &sealed)?)?;
-    let carried = Carried { secrets: &carried, fields: moved_fields(&changed, kind, &old) };
+    let carried = Carried { secrets: &carried, fields: moved_fields(&changed, &kind, &old) };
     let sealing = Sealing { workspace: &workspace, id: super::rows::uuid(&row.id)?, version: row.version + 1, kept: Some(&old) };
-    let fields = sealing.clear(kind, content.settled)?;
+    let fields = sealing.clear(&kind, content.settled)?;
     let (connector, fingerprint) = (kind.connector.as_str(), sealed.fingerprint());
     let candidate =
         Candidate { workspace: &workspace, connector, fields, fingerprint, serving: (&row, &version), users, carried };
@@ -350,10 +356,11 @@ pub(super) async fn hold_current(
     current(app, write, workspace, name).await
 }
 
-pub(super) fn view(app: &App, row: ConnectionRow, version: &VersionRow) -> Result<Connection> {
+/// As those see it who may; `kind` is its type, if there is one.
+pub(super) fn view(kind: Option<&ConnectionType>, row: ConnectionRow, version: &VersionRow) -> Result<Connection> {
     let content = VersionContent::read(version)?;
     let tags = serde_json::from_str(&row.tags).context("a connection's tags do not parse").map_err(Error::Internal)?;
-    let fields = app.catalogue.get(&row.type_id).map(|kind| kind.fields.as_slice()).unwrap_or_default();
+    let fields = kind.map(|kind| kind.fields.as_slice()).unwrap_or_default();
     let secrets = fields
         .iter()
         .filter(|field| field.secret)
@@ -380,10 +387,14 @@ fn read_name(draft: &Draft) -> std::result::Result<ConnectionName, FieldError> {
     ConnectionName::new(name).map_err(|error| FieldError::new("name", "invalid", error.to_string()))
 }
 
-pub(super) fn read_type<'a>(app: &'a App, id: Option<&str>) -> std::result::Result<&'a ConnectionType, FieldError> {
+pub(super) fn read_type(catalogue: &Catalogue, id: Option<&str>) -> std::result::Result<Arc<ConnectionType>, FieldError> {
     let id = id.ok_or_else(|| FieldError::new("type", "required", "is needed"))?;
-    app.catalogue
-        .get(id)
+    if catalogue.unreadable(id).is_some() {
+        let text = "is of this workspace’s own, and its definition cannot be read any more: an admin defines it again";
+        return Err(FieldError::new("type", "invalid", text));
+    }
+    catalogue
+        .shared(id)
         .ok_or_else(|| FieldError::new("type", "not_a_choice", "is not a known connection type; see GET /api/v1/types"))
 }
 

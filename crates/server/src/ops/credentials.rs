@@ -11,7 +11,9 @@ use uuid::Uuid;
 use super::{
     access::{Action, Caller, Who, authorise_name},
     answer_body::{AnswerBody, Head},
-    connections, hops, names, rotations,
+    connections, hops, names,
+    own_types::{catalogue_by, unreadable_type},
+    rotations,
     rows::{VersionContent, uuid},
     users::Allowed,
 };
@@ -202,14 +204,20 @@ async fn load_by(
     generation: u64,
     (workspace, name): (&Workspace, &str),
 ) -> Result<Arc<Servable>> {
+    let catalogue = catalogue_by(app, handle, workspace).await?;
     let (row, version) = connections::current(app, handle, workspace, name).await?;
     names::remember(app, generation, (workspace.id, name), &row)?;
     let users = Allowed::of(app, handle, &row).await?;
     let content = VersionContent::read(&version)?;
     let newer = app.workspace_of_now(workspace, content.newest_key()).await?;
     let workspace = newer.as_deref().unwrap_or(workspace);
-    let kind = app.catalogue.get(&version.type_id);
-    let connector = kind.map_or_else(|| version.type_id.clone(), |kind| kind.connector.clone());
+    let kind = catalogue.get(&version.type_id).ok_or_else(|| unreadable_type(&catalogue, &version.type_id))?;
+    let connector = kind.connector.clone();
+    // A client that holds a version's credentials is to learn that its URL is built otherwise.
+    let fingerprint = match kind.own {
+        None => version.fingerprint,
+        Some(definition) => format!("{}-t{definition}", version.fingerprint),
+    };
     let id = uuid(&row.id)?;
     let mut secrets = Vec::new();
     for (path, secret) in content.secrets {
@@ -223,8 +231,9 @@ async fn load_by(
         name: &row.name,
         type_id: &version.type_id,
         connector: &connector,
-        dialect: kind.and_then(|kind| kind.dialect.as_deref()),
-        fingerprint: &version.fingerprint,
+        dialect: kind.dialect.as_deref(),
+        url: kind.url.as_ref(),
+        fingerprint: &fingerprint,
         version: row.version,
     };
     let body = AnswerBody::new(&head, &content.public, secrets.iter().map(|(path, _)| path));
@@ -232,7 +241,7 @@ async fn load_by(
         id,
         name: row.name.clone(),
         version: row.version,
-        fingerprint: version.fingerprint,
+        fingerprint,
         connector,
         public: content.public,
         endpoint: content.endpoint,

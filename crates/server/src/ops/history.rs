@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Context;
-use dataflow_model::{Cause, ConnectionType, FieldError, FieldPath, PublicFields, Tag, TestError, TestReport, settle::Settled};
+use dataflow_model::{Catalogue, Cause, ConnectionType, FieldError, FieldPath, PublicFields, Tag, TestError, TestReport, settle::Settled};
 
 pub use self::difference::{Difference, FieldChange, SecretDifference, Value};
 pub(super) use self::difference::{Held, differences};
@@ -36,6 +36,7 @@ use crate::{
     error::{Error, Result},
     store::{self, ConnectionRow, Handle, VersionRow},
 };
+use crate::ops::own_types::catalogue_of;
 
 /// Versions of the same secret that are named at most.
 const SHARING_MAX: i64 = 100;
@@ -92,6 +93,7 @@ pub struct Diff {
 pub async fn list(app: &App, caller: &Caller, workspace: &str, name: &str, paging: &Paging) -> Result<Page<Entry>> {
     let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
     let (before, _) = paging.before()?;
+    let catalogue = catalogue_of(app, &workspace).await?;
     let mut read = app.store.read().await?;
     let (row, _) = current(app, &mut read, &workspace, name).await?;
     let rows = store::versions_before(&mut read, &row.id, before, paging.rows_to_read()?).await?;
@@ -106,7 +108,7 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str, name: &str, pagin
     for (place, (version, held)) in versions.iter().enumerate() {
         let before = versions.get(place + 1).and_then(|(_, held)| held.as_ref());
         let changes = match held {
-            Some(held) => differences(&app.catalogue, before, held)?,
+            Some(held) => differences(&catalogue, before, held)?,
             None => Vec::new(),
         };
         entries.push(Entry {
@@ -134,6 +136,7 @@ fn tell_altered(version: &VersionRow, error: &Error) {
 /// One version.
 pub async fn show(app: &App, caller: &Caller, workspace: &str, name: &str, number: i64) -> Result<Version> {
     let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
+    let catalogue = catalogue_of(app, &workspace).await?;
     let mut read = app.store.read().await?;
     let (connection, _) = current(app, &mut read, &workspace, name).await?;
     let row = version_of(app, &mut read, &connection.id, number).await?;
@@ -146,7 +149,7 @@ pub async fn show(app: &App, caller: &Caller, workspace: &str, name: &str, numbe
     let newest = usize::try_from(SHARING_MAX).unwrap_or_default();
     let secrets_also_in = sharing.into_iter().rev().filter(|other| *other != number).take(newest).collect();
     let tags = serde_json::from_str(&row.tags).context("a version's tags do not parse").map_err(Error::Internal)?;
-    let fields = app.catalogue.get(&row.type_id).map(|kind| kind.fields.as_slice()).unwrap_or_default();
+    let fields = catalogue.get(&row.type_id).map(|kind| kind.fields.as_slice()).unwrap_or_default();
     let secrets = fields.iter().filter(|field| field.secret).map(|field| field.path.clone());
     let secrets = secrets.map(|path| (path.clone(), content.secrets.contains_key(&path))).collect();
     let is_current = number == connection.version;
@@ -157,6 +160,7 @@ pub async fn show(app: &App, caller: &Caller, workspace: &str, name: &str, numbe
 /// change.
 pub async fn diff(app: &App, caller: &Caller, workspace: &str, name: &str, (from, to): (Option<i64>, i64)) -> Result<Diff> {
     let workspace = authorise_name(app, caller, workspace, name, Action::SeeConnections).await?;
+    let catalogue = catalogue_of(app, &workspace).await?;
     let mut read = app.store.read().await?;
     let (connection, _) = current(app, &mut read, &workspace, name).await?;
     let after = version_of(app, &mut read, &connection.id, to).await?;
@@ -167,7 +171,7 @@ pub async fn diff(app: &App, caller: &Caller, workspace: &str, name: &str, (from
         before.map(|row| row.checked(&app.vault)).transpose()?
     };
     let held = before.as_ref().map(Held::read).transpose()?;
-    let changes = differences(&app.catalogue, held.as_ref(), &Held::read(&after)?)?;
+    let changes = differences(&catalogue, held.as_ref(), &Held::read(&after)?)?;
     let changes_clients = before.as_ref().is_none_or(|before| before.fingerprint != after.fingerprint);
     Ok(Diff { from: before.map(|before| before.version), to, changes, changes_clients })
 }
@@ -209,30 +213,30 @@ pub async fn restore(app: &App, caller: &Caller, workspace: &str, name: &str, wa
     let settled = Settled { public: content.public, secrets: BTreeMap::new() };
     let content = Content { description: from.description.clone(), tags, settled };
     let (before, act) = ((before, old_version, old), Act::Restore { from: &from, tried });
-    save(app, caller, write, Next { workspace: &workspace, kind, before, content, sealed, act }).await
+    save(app, caller, write, Next { workspace: &workspace, kind: &kind, before, content, sealed, act }).await
 }
 
 /// What a version holds that may be put in force again.
-struct Older<'a> {
+struct Older {
     workspace: Arc<Workspace>,
-    kind: &'a ConnectionType,
+    kind: Arc<ConnectionType>,
     content: VersionContent,
     sealed: SealedVersion,
 }
 
-async fn older<'a>(
-    app: &'a App,
+async fn older(
+    app: &App,
     workspace: &Arc<Workspace>,
     (before, old): (&ConnectionRow, &VersionContent),
     from: &VersionRow,
     (is_admin, looked): (bool, bool),
-) -> Result<Older<'a>> {
+) -> Result<Older> {
     let content = VersionContent::read(from)?;
-    let kind = type_of(app, from, &content)?;
+    let kind = type_of(&*catalogue_of(app, workspace).await?, from, &content)?;
     // Over another type no field is as it was.
     let nothing = PublicFields::default();
     let known = if before.type_id == from.type_id { &old.public } else { &nothing };
-    let for_admins: Vec<_> = admin_fields_set(kind, known, &content.public).collect();
+    let for_admins: Vec<_> = admin_fields_set(&kind, known, &content.public).collect();
     if !for_admins.is_empty() && !is_admin {
         let refused = |path| FieldError::new(path, "admin_only", "is set in that version, and may be set by an admin only");
         return Err(Error::Invalid(for_admins.into_iter().map(refused).collect()));
@@ -244,7 +248,7 @@ async fn older<'a>(
     let newer = app.workspace_of_now(workspace, old.newest_key().max(content.newest_key())).await?;
     let workspace = newer.unwrap_or_else(|| workspace.clone());
     let sealing = Sealing { workspace: &workspace, id: uuid(&before.id)?, version: before.version + 1, kept: None };
-    let sealed = sealing.keep_all(kind, &content)?;
+    let sealed = sealing.keep_all(&kind, &content)?;
     Ok(Older { workspace, kind, content, sealed })
 }
 
@@ -307,9 +311,9 @@ async fn told_of_its_age(
 }
 
 /// The type of an older version, if it takes all that the version holds.
-fn type_of<'a>(app: &'a App, row: &VersionRow, content: &VersionContent) -> Result<&'a ConnectionType> {
-    let Some(kind) = app.catalogue.get(&row.type_id) else {
-        let text = format!("is “{}” in that version, which this server no longer has", row.type_id);
+fn type_of(catalogue: &Catalogue, row: &VersionRow, content: &VersionContent) -> Result<Arc<ConnectionType>> {
+    let Some(kind) = catalogue.shared(&row.type_id) else {
+        let text = format!("is “{}” in that version, which there is none of any more", row.type_id);
         return Err(Error::Invalid(vec![FieldError::new("type", "not_a_choice", text)]));
     };
     let is_secret = |path: &FieldPath| kind.field(path.as_str()).map(|field| field.secret);

@@ -18,6 +18,7 @@ use super::{
     access::Caller,
     credentials::{Servable, servable, servable_by},
     list::{self, ListQuery},
+    own_types,
     paging::PAGE_MAX,
 };
 use crate::{
@@ -168,7 +169,7 @@ pub async fn offered(app: &App, caller: &Caller, workspace: &str, kind: &Connect
         return Ok(Vec::new());
     }
     let mut names = Vec::new();
-    for kind in app.catalogue.all().into_iter().filter(|kind| CONNECTORS.contains(&kind.connector.as_str())) {
+    for kind in own_types::all(app, caller, workspace).await?.all().into_iter().filter(|kind| CONNECTORS.contains(&kind.connector.as_str())) {
         let query = ListQuery { type_id: Some(kind.id.clone()), limit: Some(PAGE_MAX), ..ListQuery::default() };
         names.extend(list::list(app, caller, workspace, &query).await?.rows.into_iter().map(|row| row.name));
     }

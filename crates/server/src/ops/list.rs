@@ -15,6 +15,8 @@ use crate::{
     error::{Error, Result},
     store::{self, Begins, ConnectionRow, ListSort, ListedRow, LiveRow, PageQuery, Read, TERMS, Value, Way, Write},
 };
+use dataflow_vault::Vault;
+use super::own_types;
 
 /// Longest search, in characters: the longest name fits.
 pub const SEARCH_MAX: usize = 250;
@@ -292,7 +294,8 @@ pub(super) fn search_words(kind: Option<&ConnectionType>, row: &ConnectionRow, p
 const INDEXED: i64 = 1_000;
 
 /// Makes the search words of a store that has none yet.
-pub(crate) async fn index_all(write: &mut Write, catalogue: &Catalogue) -> anyhow::Result<()> {
+pub(crate) async fn index_all(write: &mut Write, vault: &Vault, built_in: &Catalogue) -> anyhow::Result<()> {
+    let own = own_types::all_catalogues(write, vault, built_in).await?;
     let mut after = (String::new(), String::new());
     loop {
         let page = store::live_connections(write, (&after.0, &after.1), INDEXED).await?;
@@ -301,6 +304,7 @@ pub(crate) async fn index_all(write: &mut Write, catalogue: &Catalogue) -> anyho
         let mut all = Vec::new();
         for LiveRow { row, fields } in &page {
             let public = serde_json::from_str(fields).context("a version's fields do not parse")?;
+            let catalogue = own.get(&row.workspace_id).unwrap_or(built_in);
             let words = search_words(catalogue.get(&row.type_id), row, &public).into_iter();
             all.extend(
                 words.map(|word| [&row.workspace_id, &row.name_key, &word].map(|text| Value::Text(Some(text.clone()))).to_vec()),

@@ -24,6 +24,7 @@ pub mod lint;
 pub mod list;
 pub mod names;
 pub mod notices;
+pub mod own_types;
 pub mod owners;
 pub mod paging;
 pub mod people;

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use dataflow_model::{ConnectionType, Draft, FieldError, FieldInput, FieldPath, Tag};
+use dataflow_model::{Catalogue, ConnectionType, Draft, FieldError, FieldInput, FieldPath, Tag};
 
 use super::{
     access::{Action, authorise_name},
@@ -20,6 +20,7 @@ use crate::{
     error::{Error, Result},
     store::{Read, VersionRow},
 };
+use crate::ops::own_types::catalogue_of;
 
 /// Longest name of a field that a refusal repeats, in characters.
 const REPEATED_MAX: usize = 64;
@@ -68,16 +69,17 @@ impl Origin {
 /// Those of a create or an edit there; `Invalid` where a field is named that no copy takes along, or none is named although the connection is there.
 pub async fn copy(app: &App, callers: &Callers, workspace: &str, name: &str, order: &Order) -> Result<Copied> {
     let (here, there) = authorise(app, callers, (workspace, &order.to), name).await?;
+    let [catalogue, others] = [catalogue_of(app, &here).await?, catalogue_of(app, &there).await?];
     let mut read = app.store.read().await?;
     let (row, version) = current(app, &mut read, &here, name).await?;
     let target = target(app, &mut read, &there, name).await?;
     drop(read);
-    let Some(kind) = app.catalogue.get(&version.type_id) else {
+    let Some(kind) = catalogue.get(&version.type_id) else {
         let text = format!("is “{}”, which this server no longer has", version.type_id);
         return Err(Error::Invalid(vec![FieldError::new("type", "not_a_choice", text)]));
     };
     let origin = Origin { workspace: here.name.clone(), version: row.version };
-    let original = view(app, row, &version)?;
+    let original = view(Some(kind), row, &version)?;
     let caller = &callers.there;
     let is_new = target.is_none();
     if order.precondition == Precondition::Missing && target.as_ref().is_some_and(|(row, _)| row.name != name) {
@@ -85,7 +87,7 @@ pub async fn copy(app: &App, callers: &Callers, workspace: &str, name: &str, ord
         return Err(Error::NameTaken(name.to_owned()));
     }
     let connection = if let Some(target) = target {
-        let change = over(app, (kind, &original, &version), (&there, target), order)?;
+        let change = over(&catalogue.with_missing_of(&others), (kind, &original, &version), (&there, target), order)?;
         let change = Change { copied_from: Some(origin), ..change };
         connections::edit(app, caller, &order.to, name, change).await?
     } else {
@@ -102,7 +104,9 @@ pub async fn copy(app: &App, callers: &Callers, workspace: &str, name: &str, ord
 pub async fn copied(app: &App, callers: &Callers, workspace: &str, name: &str, order: &Order) -> Result<Copied> {
     let connection = connections::show(app, &callers.there, &order.to, name).await?;
     let original = connections::show(app, &callers.here, workspace, name).await?;
-    let kind = app.catalogue.get(&original.row.type_id);
+    let (here, _) = authorise(app, callers, (workspace, &order.to), name).await?;
+    let catalogue = catalogue_of(app, &here).await?;
+    let kind = catalogue.get(&original.row.type_id);
     let missing_secrets = kind.map(|kind| missing(kind, &original, &connection)).unwrap_or_default();
     Ok(Copied { missing_secrets, connection, is_new: order.precondition == Precondition::Missing })
 }
@@ -148,12 +152,12 @@ fn whole(kind: &ConnectionType, original: &Connection, there: &Workspace, fields
 
 /// An edit of the named fields.
 fn over(
-    app: &App,
+    catalogue: &Catalogue,
     (kind, original, version): (&ConnectionType, &Connection, &VersionRow),
     (there, (row, held)): (&Workspace, Serving),
     order: &Order,
 ) -> Result<Change> {
-    let found = drifts(app, Some(&held), version)?;
+    let found = drifts(catalogue, Some(&held), version)?;
     let Some(fields) = order.fields.as_deref().filter(|fields| !fields.is_empty()) else {
         let all = |copies| {
             let told = found.iter().filter(|drift| drift.copies(true) == copies).map(|drift| drift.difference.field.as_str());

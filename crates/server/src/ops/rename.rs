@@ -21,6 +21,7 @@ use crate::{
     error::{Error, Result},
     store::{self, ConnectionRow, TokenRow, VersionRow, Write},
 };
+use crate::ops::own_types::catalogue_of;
 
 /// A rename as it was asked for.
 #[derive(Debug)]
@@ -49,6 +50,7 @@ pub async fn rename(app: &App, caller: &Caller, workspace: &str, name: &str, ren
     if !rename.keep_alias {
         app.uses.flush(&app.store).await?;
     }
+    let catalogue = catalogue_of(app, &workspace).await?;
     let mut write = begin(app, caller).await?;
     let narrowed = store::hold_narrowed_tokens(&mut write, &workspace.id.to_string()).await?;
     let (before, old_version) = hold_current(app, caller, &mut write, &workspace, name).await?;
@@ -56,7 +58,7 @@ pub async fn rename(app: &App, caller: &Caller, workspace: &str, name: &str, ren
     rotations::refuse_while_under_way(app, &mut write, &before.id).await?;
     if to.as_str() == before.name {
         write.commit_quietly().await?;
-        return view(app, before, &old_version);
+        return view(catalogue.get(&before.type_id), before, &old_version);
     }
     refuse_gain(app, &narrowed, (&before.name, to.as_str()))?;
     let impact = impact_of_name(app, caller, &mut write, (&workspace, &before), None).await?;
@@ -91,7 +93,7 @@ pub async fn rename(app: &App, caller: &Caller, workspace: &str, name: &str, ren
     set_aliases(app, &mut write, caller, (&before, &row), rename.keep_alias).await?;
     store::remove_words(&mut write, &before).await?;
     let public = VersionContent::read(&version)?.public;
-    store::put_words(&mut write, &row, &search_words(app.catalogue.get(&row.type_id), &row, &public)).await?;
+    store::put_words(&mut write, &row, &search_words(catalogue.get(&row.type_id), &row, &public)).await?;
     let tokens = widen(app, &mut write, narrowed, (&before.name, &row.name)).await?;
 
     let mut detail = serde_json::json!({"version": number, "to": row.name, "alias": rename.keep_alias});
@@ -104,7 +106,7 @@ pub async fn rename(app: &App, caller: &Caller, workspace: &str, name: &str, ren
     app.caches.forget_connection(&mut write, workspace.id, &row.name);
     app.caches.forget_aliases(&mut write);
     write.commit().await.map_err(taken(&row.name))?;
-    view(app, row, &version)
+    view(catalogue.get(&row.type_id), row, &version)
 }
 
 async fn set_aliases(

@@ -24,6 +24,7 @@ use crate::{
     error::{Error, Result},
     store::{self, ConnectionRow, Handle, VersionRow, Write},
 };
+use crate::ops::own_types::catalogue_of;
 
 /// Callers that are told to lose what they use.
 const TOLD: usize = 20;
@@ -58,6 +59,7 @@ pub async fn impact(app: &App, caller: &Caller, workspace: &str, name: &str, to:
 pub async fn repoint(app: &App, caller: &Caller, workspace: &str, name: &str, repoint: Repoint) -> Result<Connection> {
     let workspace = authorise_name(app, caller, workspace, name, Action::DeleteConnections).await?;
     check_reason(repoint.reason.as_deref())?;
+    let catalogue = catalogue_of(app, &workspace).await?;
     app.uses.flush(&app.store).await?;
     let mut write = begin(app, caller).await?;
     let ((from, _), (to, to_version)) = hold_both(app, caller, &mut write, &workspace, (name, &repoint.to)).await?;
@@ -98,7 +100,7 @@ pub async fn repoint(app: &App, caller: &Caller, workspace: &str, name: &str, re
     app.caches.forget_connection(&mut write, workspace.id, &row.name);
     app.caches.forget_aliases(&mut write);
     write.commit().await?;
-    view(app, to, &to_version)
+    view(catalogue.get(&to.type_id), to, &to_version)
 }
 
 /// Holds both, in the order of their ids: two that meet the other way round would each wait for the other.
@@ -167,8 +169,9 @@ async fn examine(
     (from, to): (&ConnectionRow, &ConnectionRow),
 ) -> Result<Impact> {
     let impact = dependents::impact(app, caller, handle, workspace, from).await?;
+    let catalogue = catalogue_of(app, workspace).await?;
     let opens = |type_id: &str| {
-        let kind = app.catalogue.get(type_id);
+        let kind = catalogue.get(type_id);
         kind.map_or_else(|| (type_id.to_owned(), None), |kind| (kind.connector.clone(), kind.dialect.clone()))
     };
     let differs = opens(&from.type_id) != opens(&to.type_id);

@@ -8,7 +8,7 @@ use super::{
     access::Caller,
     checks,
     connections::{Connection, address, replace_words, view},
-    health,
+    health, own_types,
     promote::Origin,
     rotations::{
         policy,
@@ -92,12 +92,13 @@ pub(super) async fn save(app: &App, caller: &Caller, mut write: Write, next: Nex
     }
     let version = version.sealed(&app.vault);
 
+    own_types::still(app, &mut write, workspace, kind).await?;
     if let Some(tried) = act.tried() {
         tried.covers(&old_version, &version.fingerprint)?;
     }
     if is_same(&old_version, &version)? {
         write.commit_quietly().await?;
-        return view(app, before, &old_version);
+        return view(Some(kind), before, &old_version);
     }
     if !store::update_connection(&mut write, &row, before.version).await? {
         return Err(Error::VersionConflict);
@@ -162,5 +163,5 @@ pub(super) async fn save(app: &App, caller: &Caller, mut write: Write, next: Nex
     audit::record(&mut write, &app.vault, caller, event(action, detail)).await?;
     app.caches.forget_connection(&mut write, workspace.id, &row.name);
     write.commit().await?;
-    view(app, row, &version)
+    view(Some(kind), row, &version)
 }

@@ -23,6 +23,7 @@ use crate::{
     error::{Error, Result, Tombstone},
     store::{self, ConnectionRow, Write},
 };
+use crate::ops::own_types::catalogue_of;
 
 /// Longest reason of a deletion, in characters.
 pub const REASON_MAX: usize = 500;
@@ -174,6 +175,7 @@ fn until(row: &ConnectionRow, days: Option<i64>) -> Option<i64> {
 pub async fn restore(app: &App, caller: &Caller, workspace: &str, name: &str, precondition: &Precondition) -> Result<Connection> {
     let workspace = authorise_name(app, caller, workspace, name, Action::DeleteConnections).await?;
     let days = settings::in_force::<Retention>(app).await?.restore_days;
+    let catalogue = catalogue_of(app, &workspace).await?;
     let mut write = begin(app, caller).await?;
     let workspace_id = workspace.id.to_string();
     let newest = store::newest_connection(&mut write, &workspace_id, name, &name.to_ascii_lowercase()).await?;
@@ -201,7 +203,7 @@ pub async fn restore(app: &App, caller: &Caller, workspace: &str, name: &str, pr
     let content = VersionContent::read(&version)?;
     lint::shared::note(app, &mut write, &workspace, &row, &content).await?;
     let public: PublicFields = content.public;
-    store::put_words(&mut write, &row, &search_words(app.catalogue.get(&row.type_id), &row, &public)).await?;
+    store::put_words(&mut write, &row, &search_words(catalogue.get(&row.type_id), &row, &public)).await?;
     health::follow_one(app, &mut write, &row).await?;
     let mut detail = serde_json::json!({"version": row.version});
     audit::note(&mut detail, "aliases_lost", Some(lost).filter(|lost| !lost.is_empty()));
@@ -210,7 +212,7 @@ pub async fn restore(app: &App, caller: &Caller, workspace: &str, name: &str, pr
     app.caches.forget_connection(&mut write, workspace.id, &row.name);
     app.caches.forget_aliases(&mut write);
     write.commit().await.map_err(taken(&row.name))?;
-    connections::view(app, row, &version)
+    connections::view(catalogue.get(&row.type_id), row, &version)
 }
 
 /// A name may have led to something else since: to a connection that had it as an alias, and was deleted, too. Whoever asks for the name means

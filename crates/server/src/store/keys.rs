@@ -6,6 +6,7 @@ use super::{
     MemberRow, PersonRow, Result, RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, TokenRow, VersionRow,
     WorkspaceRow, Write, execute, fetch, instance::no_clock,
 };
+use super::OwnTypeRow;
 
 /// A node of a shared store.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -260,5 +261,6 @@ mac_tables! {
     ChannelRow, "channels", (id: String), "id", "$2", "$3", "$2", "$3";
     HealthScheduleRow, "health_schedules", (workspace_id: String, scope: String), "workspace_id, scope", "$2, $3", "$4", "$2, $3", "$4";
     LintSilenceRow, "lint_silences", (workspace_id: String, scope: String, rule: String), "workspace_id, scope, rule", "$2, $3, $4", "$5", "$2, $3, $4", "$5";
+    OwnTypeRow, "own_types", (workspace_id: String, id: String), "workspace_id, id", "$2, $3", "$4", "$2, $3", "$4";
     VersionRow, "connection_versions", (connection_id: String, version: i64), "connection_id, version", "$2, $3", "$4", "$2, $3", "$4";
 }

@@ -38,6 +38,7 @@ macro_rules! steps {
             ("health", include_str!(concat!("../../../../migrations/", $folder, "/0022_health.sql"))),
             ("notices", include_str!(concat!("../../../../migrations/", $folder, "/0023_notices.sql"))),
             ("lint", include_str!(concat!("../../../../migrations/", $folder, "/0024_lint.sql"))),
+            ("own types", include_str!(concat!("../../../../migrations/", $folder, "/0025_own_types.sql"))),
         ]
     };
 }

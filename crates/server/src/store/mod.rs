@@ -24,6 +24,7 @@ mod load;
 mod look;
 mod migrations;
 mod notices;
+mod own_types;
 mod open;
 mod people;
 mod purge;
@@ -111,6 +112,10 @@ pub use self::{
         ChannelRow, EndOfRow, EndRow, NEVER_ENDS, NoticeOfRow, NoticeRow, channel, channel_went, channels, channels_due,
         count_channels, delete_channel, drop_told, end, ends_due, ends_until, forget_failure, forget_notices, give_back,
         move_end, note, put_channel, put_end, rest_channels, take_notices, taken,
+    },
+    own_types::{
+        OwnTypeRow, all_own_types, connections_of_type, connections_that_hold, count_of_own_types, count_own_types, own_type, own_types,
+        put_own_type,
     },
     people::{
         LinkRow, MemberRow, PersonRow, SessionRow, delete_links_of, delete_other_sessions_of, delete_session, delete_session_of,

@@ -133,6 +133,7 @@ pub async fn delete_workspace(write: &mut Write, id: &str) -> Result<bool> {
     execute!(write, "DELETE FROM health_changes WHERE workspace_id = $1", id)?;
     execute!(write, "DELETE FROM health_schedules WHERE workspace_id = $1", id)?;
     execute!(write, "DELETE FROM lint_silences WHERE workspace_id = $1", id)?;
+    execute!(write, "DELETE FROM own_types WHERE workspace_id = $1", id)?;
     execute!(write, "DELETE FROM password_marks WHERE workspace_id = $1", id)?;
     let sql = "SELECT id, name_key FROM connections WHERE workspace_id = $1";
     let connections: Vec<(String, String)> = fetch!(write, fetch_all, (String, String), sql, id)?;

@@ -36,6 +36,7 @@ use crate::{
         paging::Paging,
     },
 };
+use crate::ops::own_types;
 
 const FIELDS: [&str; 5] = ["name", "connection", "addresses", "tag", "tells"];
 /// Ends that the page Health shows.
@@ -55,8 +56,9 @@ pub(super) async fn lines(app: &App, caller: &Caller, workspace: &str) -> Result
 pub(super) async fn ending(app: &App, caller: &Caller, workspace: &str) -> Result<Vec<EndLine>> {
     let now = app.clock.now();
     let rows = ends::list(app, caller, workspace, &Paging { cursor: None, limit: Some(ENDS) }).await?.rows;
+    let catalogue = own_types::all(app, caller, workspace).await?;
     let line = |row: crate::store::EndOfRow| {
-        let label = app.catalogue.get(&row.type_id).map_or_else(|| row.type_id.clone(), |kind| kind.label.clone());
+        let label = catalogue.get(&row.type_id).map_or_else(|| row.type_id.clone(), |kind| kind.label.clone());
         EndLine::of(row, label, now)
     };
     Ok(rows.into_iter().map(line).collect())
@@ -196,7 +198,8 @@ async fn form(app: &App, caller: &Caller, workspace: &str, name: Option<&str>) -
 async fn offered(app: &App, caller: &Caller, workspace: &str) -> Result<Vec<String>> {
     let sends = |name: &str| connector(name).is_some_and(|connector| connector.messenger().is_some());
     let mut names = Vec::new();
-    for kind in app.catalogue.all().into_iter().filter(|kind| sends(&kind.connector)) {
+    let catalogue = own_types::all(app, caller, workspace).await?;
+    for kind in catalogue.all().into_iter().filter(|kind| sends(&kind.connector)) {
         let query = ListQuery { type_id: Some(kind.id.clone()), limit: Some(OFFERED), ..ListQuery::default() };
         names.extend(list(app, caller, workspace, &query).await?.rows.into_iter().map(|row| row.name));
     }

@@ -6,7 +6,7 @@ use axum::{
     extract::{RawQuery, State},
     http::{HeaderMap, StatusCode},
 };
-use dataflow_model::FieldValue;
+use dataflow_model::{Catalogue, FieldValue};
 
 use super::{
     answer::{PageResult, go, page},
@@ -37,6 +37,7 @@ use crate::{
         users,
     },
 };
+use crate::ops::own_types;
 
 pub async fn show(
     State(app): State<Arc<App>>,
@@ -60,6 +61,9 @@ pub async fn show(
     let found = AskedPage::found(found)?;
     let other = authorise(&app, &caller, &there, Action::SeeConnections).await?;
     let may = [Action::CreateConnections, Action::EditConnections].map(|action| caller.may(action, other.id));
+    let [catalogue, others_types] =
+        [own_types::all(&app, &caller, &here).await?, own_types::all(&app, &caller, &there).await?];
+    let catalogue = catalogue.with_missing_of(&others_types);
     let mut state = url::form_urlencoded::Serializer::new(String::new());
     state.append_pair("with", &there);
     if all {
@@ -68,7 +72,7 @@ pub async fn show(
     let compare = Compare {
         pages: Pages::of(&shell.at("compare"), &state.finish(), &asked.cursor, found.next.as_deref()),
         goes_on: found.next.is_some(),
-        lines: found.rows.into_iter().map(|pair| line(&app, pair, (&here, &there), may)).collect(),
+        lines: found.rows.into_iter().map(|pair| line(&catalogue, pair, (&here, &there), may)).collect(),
         there: Some(there),
         shell,
         here,
@@ -78,7 +82,7 @@ pub async fn show(
     Ok(page(StatusCode::OK, &compare))
 }
 
-fn line(app: &App, pair: Pair, (here, there): (&str, &str), [creates, edits]: [bool; 2]) -> Line {
+fn line(catalogue: &Catalogue, pair: Pair, (here, there): (&str, &str), [creates, edits]: [bool; 2]) -> Line {
     let (tone, words) = match pair.state {
         How::Same => ("ok", "Same".to_owned()),
         How::Differs => ("warn", "Differs".to_owned()),
@@ -104,7 +108,7 @@ fn line(app: &App, pair: Pair, (here, there): (&str, &str), [creates, edits]: [b
             .unwrap_or_default(),
         address: pair.here.as_ref().or(pair.there.as_ref()).map(|side| side.address.clone()).unwrap_or_default(),
         leads_elsewhere: pair.leads_elsewhere(),
-        drifts: pair.drifts.iter().map(|drift| told(app, drift)).collect(),
+        drifts: pair.drifts.iter().map(|drift| told(catalogue, drift)).collect(),
         page: format!("/w/{}/connections/{}", if pair.here.is_some() { here } else { there }, pair.name),
         name: pair.name,
         tone,
@@ -114,9 +118,9 @@ fn line(app: &App, pair: Pair, (here, there): (&str, &str), [creates, edits]: [b
 }
 
 /// In words of the form.
-fn told(app: &App, drift: &compare::Drift) -> view::Drift {
+fn told(catalogue: &Catalogue, drift: &compare::Drift) -> view::Drift {
     let field = &drift.difference.field;
-    let words = |value: &Option<Value>| value.as_ref().map(|value| words(&app.catalogue, field, value));
+    let words = |value: &Option<Value>| value.as_ref().map(|value| words(catalogue, field, value));
     let is_long = |value: &Option<Value>| matches!(value, Some(Value::Field(FieldValue::Text(text))) if text.contains('\n'));
     let told = match &drift.difference.change {
         FieldChange::Secret(change) => Told::Secret(*change != SecretDifference::Cleared),
@@ -193,6 +197,8 @@ async fn form(app: &App, caller: &Caller, named: &Named, to: &str, again: Option
     if pair.elsewhere.is_some() {
         return Err(Error::NameTaken(name.clone()));
     }
+    let catalogue = own_types::all(app, caller, workspace).await?;
+    let catalogue = catalogue.with_missing_of(&*own_types::all(app, caller, to).await?);
     let is_there = pair.there.is_some();
     let offered = is_there && app.tests.is_enabled() && users::admits(app, caller, to, name).await?;
     let test_first = offered.then(|| again.as_ref().is_none_or(|again| again.test_first));
@@ -207,7 +213,7 @@ async fn form(app: &App, caller: &Caller, named: &Named, to: &str, again: Option
             }
             FieldChange::Public { .. } => Takes::Told("kept"),
         };
-        Row { drift: told(app, drift), field, takes }
+        Row { drift: told(&catalogue, drift), field, takes }
     };
     Ok(CopyForm {
         rows: pair.drifts.iter().map(row).collect(),

@@ -44,6 +44,7 @@ use crate::{
         paging::Paging,
     },
 };
+use crate::ops::own_types::catalogue_of;
 
 /// How many checks and dependents the page shows.
 const SHOWN: usize = 20;
@@ -79,7 +80,8 @@ pub async fn show(
     };
     let row = &connection.row;
     let asked = Fields::parse(asked.unwrap_or_default().as_bytes());
-    let lacks = lacking(app.catalogue.get(&row.type_id), &connection, &asked);
+    let catalogue = catalogue_of(&app, &workspace).await?;
+    let lacks = lacking(catalogue.get(&row.type_id), &connection, &asked);
     shell.notice = match asked.text("done") {
         "copied" => Some(format!("Created as a copy.{lacks}")),
         "created" => Some("Saved. Code can use it by its name from now on.".to_owned()),
@@ -95,7 +97,7 @@ pub async fn show(
         "restored" => Some(format!("Restored as version {}.", row.version)),
         other => lint::said_of_connection(other),
     };
-    let kind = app.catalogue.get(&row.type_id);
+    let kind = catalogue.get(&row.type_id);
     let valid = WorkspaceName::new(workspace.name.as_str()).ok().zip(ConnectionName::new(row.name.as_str()).ok());
     let page_view = Connection {
         type_label: kind.map_or_else(|| row.type_id.clone(), |kind| kind.label.clone()),

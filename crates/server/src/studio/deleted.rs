@@ -1,5 +1,6 @@
 //! `/w/{workspace}/deleted`: deleted connections, and bringing one back.
 
+use dataflow_model::Catalogue;
 use std::sync::Arc;
 
 use axum::{
@@ -27,6 +28,7 @@ use crate::{
         tombstones::{self, Deleted},
     },
 };
+use crate::ops::own_types::catalogue_of;
 
 pub async fn show(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, asked: AskedPage) -> PageResult {
     Ok(page(StatusCode::OK, &view(&app, &caller, &asked, None).await?))
@@ -68,16 +70,17 @@ async fn view(app: &App, caller: &Caller, asked: &AskedPage, refused: Option<Str
     let place = inside(app, caller, &asked.workspace, Here::Connections, "Deleted connections").await?;
     let found = AskedPage::found(tombstones::list(app, caller, &asked.workspace, &asked.paging()).await)?;
     let now = app.clock.now();
+    let catalogue = catalogue_of(app, &place.workspace).await?;
     Ok(DeletedPage {
         may_restore: Action::DeleteConnections.allowed_to(place.roles),
         pages: Pages::of(&place.shell.at("deleted"), "", &asked.cursor, found.next.as_deref()),
-        lines: found.rows.into_iter().map(|deleted| line(app, deleted, now)).collect(),
+        lines: found.rows.into_iter().map(|deleted| line(&catalogue, deleted, now)).collect(),
         shell: place.shell,
         refused,
     })
 }
 
-fn line(app: &App, deleted: Deleted, now: i64) -> DeletedLine {
+fn line(catalogue: &Catalogue, deleted: Deleted, now: i64) -> DeletedLine {
     let at = deleted.row.deleted_at.unwrap_or_default();
     let left = match deleted.until {
         None => "Can be brought back".to_owned(),
@@ -86,8 +89,7 @@ fn line(app: &App, deleted: Deleted, now: i64) -> DeletedLine {
     };
     DeletedLine {
         etag: deleted.etag(),
-        type_label: app
-            .catalogue
+        type_label: catalogue
             .get(&deleted.row.type_id)
             .map_or_else(|| deleted.row.type_id.clone(), |kind| kind.label.clone()),
         when: ago(now, at),

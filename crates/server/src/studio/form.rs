@@ -40,6 +40,7 @@ use crate::{
         users,
     },
 };
+use crate::ops::own_types::{catalogue_of, unreadable_type};
 
 /// Stands in the snippets until there is a name; the page's script puts the typed one in its place.
 const NO_NAME_YET: &str = "connection_name";
@@ -147,8 +148,8 @@ pub async fn show_new(
     Path(path): Path<BTreeMap<String, String>>,
 ) -> PageResult {
     let (place, kind) = new_place(&app, &caller, &path).await?;
-    let filled = Filled::new(kind, is_admin(&place));
-    Ok(page(StatusCode::OK, &view(place, Purpose::New, kind, filled)))
+    let filled = Filled::new(&kind, is_admin(&place));
+    Ok(page(StatusCode::OK, &view(place, Purpose::New, &kind, filled)))
 }
 
 /// Saves a new connection.
@@ -161,14 +162,14 @@ pub async fn create(
 ) -> PageResult {
     let caller = second_look::by(caller, &fields);
     let (place, kind) = new_place(&app, &caller, &path).await?;
-    let draft = draft::read(&fields, kind, &app.catalogue);
+    let draft = draft::read(&fields, &kind, &*catalogue_of(&app, &place.workspace).await?);
     match connections::create(&app, &caller, &place.workspace.name, draft).await {
         Ok(saved) => Ok(go(&headers, &format!("{}/{}?done=created", place.shell.at("connections"), saved.row.name))),
         Err(error) => {
             let refusal = Refusal::of(error, &place)?;
             let status = refusal.status;
-            let filled = Filled::new(kind, is_admin(&place)).refused(kind, &fields, refusal);
-            Ok(page(status, &view(place, Purpose::New, kind, filled)))
+            let filled = Filled::new(&kind, is_admin(&place)).refused(&kind, &fields, refusal);
+            Ok(page(status, &view(place, Purpose::New, &kind, filled)))
         }
     }
 }
@@ -179,7 +180,7 @@ pub async fn show_edit(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, 
     refuse_while_rotating(&connection)?;
     let filled = Filled::stored(&connection, is_admin(&place));
     let purpose = edited(&app, &caller, &place, (&named.name, connection.etag()), true).await?;
-    Ok(page(StatusCode::OK, &view(place, purpose, kind, filled)))
+    Ok(page(StatusCode::OK, &view(place, purpose, &kind, filled)))
 }
 
 /// A form of the same type with the same public values, for another name. Secrets are not taken along.
@@ -188,7 +189,7 @@ pub async fn show_duplicate(State(app): State<Arc<App>>, SignedIn(caller): Signe
     let mut filled = Filled::stored(&connection, is_admin(&place));
     filled.values.kept.clear();
     filled.heading.name = format!("{}_copy", filled.heading.name);
-    Ok(page(StatusCode::OK, &view(place, Purpose::New, kind, filled)))
+    Ok(page(StatusCode::OK, &view(place, Purpose::New, &kind, filled)))
 }
 
 /// Saves the next version.
@@ -204,9 +205,9 @@ pub async fn save(
     let etag = fields.text("etag").to_owned();
     let test_first = fields.text("test_first") == "on";
     let change = Change {
-        draft: draft::read(&fields, kind, &app.catalogue),
+        draft: draft::read(&fields, &kind, &*catalogue_of(&app, &place.workspace).await?),
         precondition: Precondition::Tags(vec![etag.clone()]),
-        own_password: draft::own_password(&fields, kind),
+        own_password: draft::own_password(&fields, &kind),
         trial: Trial::if_asked(test_first),
         ..Change::default()
     };
@@ -215,9 +216,9 @@ pub async fn save(
         Err(error) => {
             let refusal = Refusal::of(error, &place)?;
             let status = refusal.status;
-            let filled = Filled::stored(&connection, is_admin(&place)).refused(kind, &fields, refusal);
+            let filled = Filled::stored(&connection, is_admin(&place)).refused(&kind, &fields, refusal);
             let purpose = edited(&app, &caller, &place, (&named.name, etag), test_first).await?;
-            Ok(page(status, &view(place, purpose, kind, filled)))
+            Ok(page(status, &view(place, purpose, &kind, filled)))
         }
     }
 }
@@ -241,35 +242,38 @@ fn is_admin(place: &Place) -> bool {
 }
 
 /// The workspace and the type of a path `/w/{workspace}/new/{type}`.
-pub async fn new_place<'a>(
-    app: &'a App,
+pub async fn new_place(
+    app: &App,
     caller: &crate::ops::Caller,
     path: &BTreeMap<String, String>,
-) -> Result<(Place, &'a ConnectionType)> {
+) -> Result<(Place, Arc<ConnectionType>)> {
     let part = |name: &str| path.get(name).map(String::as_str).unwrap_or_default();
     let mut place = inside(app, caller, part("workspace"), Here::Connections, "New Connection").await?;
     if !place.shell.may.edit {
         return Err(Error::Forbidden(Action::CreateConnections.words()));
     }
-    let kind = app.catalogue.get(part("type")).ok_or(Error::NotFound("connection type"))?;
-    place.hops = hops::offered(app, caller, &place.workspace.name, kind).await?;
+    let kind = catalogue_of(app, &place.workspace).await?.shared(part("type"));
+    let kind = kind.ok_or(Error::NotFound("connection type"))?;
+    place.hops = hops::offered(app, caller, &place.workspace.name, &kind).await?;
     Ok((place, kind))
 }
 
 /// The workspace, the connection and its type, for somebody who may edit it.
-pub async fn stored_place<'a>(
-    app: &'a App,
+pub async fn stored_place(
+    app: &App,
     caller: &crate::ops::Caller,
     named: &Named,
     title: &str,
-) -> Result<(Place, Connection, &'a ConnectionType)> {
+) -> Result<(Place, Connection, Arc<ConnectionType>)> {
     let mut place = inside(app, caller, &named.workspace, Here::Connections, title).await?;
     if !place.shell.may.edit {
         return Err(Error::Forbidden(Action::EditConnections.words()));
     }
     let connection = connections::show(app, caller, &named.workspace, &named.name).await?;
-    let kind = app.catalogue.get(&connection.row.type_id).ok_or(Error::NotFound("connection type"))?;
-    place.hops = hops::offered(app, caller, &place.workspace.name, kind).await?;
+    let catalogue = catalogue_of(app, &place.workspace).await?;
+    let type_id = &connection.row.type_id;
+    let kind = catalogue.shared(type_id).ok_or_else(|| unreadable_type(&catalogue, type_id))?;
+    place.hops = hops::offered(app, caller, &place.workspace.name, &kind).await?;
     Ok((place, connection, kind))
 }
 

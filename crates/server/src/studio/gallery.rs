@@ -14,7 +14,7 @@ use super::{
     fields::Fields,
     form::{self, Filled},
     session::SignedIn,
-    shell::inside,
+    shell::{Place, inside},
     view::{
         form::{PastedNotes, Purpose},
         gallery::{Gallery, Group},
@@ -27,6 +27,7 @@ use crate::{
     error::{Error, Result},
     ops::{Action, Caller},
 };
+use crate::ops::own_types::catalogue_of;
 
 /// Shows the types.
 pub async fn show(
@@ -48,15 +49,16 @@ pub async fn paste(
     headers: HeaderMap,
     fields: Fields,
 ) -> PageResult {
-    let pasted = match paste::read(fields.text("pasted"), &app.catalogue) {
+    let place = inside(&app, &caller, &workspace, Here::Connections, "New Connection").await?;
+    let catalogue = catalogue_of(&app, &place.workspace).await?;
+    let pasted = match paste::read(fields.text("pasted"), &catalogue) {
         Ok(pasted) => pasted,
         Err(error) => {
             let refused = gallery(&app, &caller, &workspace, String::new(), Some(error.to_string())).await?;
             return Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &refused));
         }
     };
-    let kind = app.catalogue.get(&pasted.type_id).ok_or(Error::NotFound("connection type"))?;
-    let place = inside(&app, &caller, &workspace, Here::Connections, "New Connection").await?;
+    let kind = catalogue.get(&pasted.type_id).ok_or(Error::NotFound("connection type"))?;
     let mut filled = Filled::new(kind, Action::SetAdminFields.allowed_to(place.roles));
     let notes = pasted.notes.iter().map(|note| (note.text(), note.needs_a_look())).collect();
     // Without scripts the browser lets the text go, and the password has to be typed.
@@ -66,9 +68,10 @@ pub async fn paste(
 }
 
 async fn gallery(app: &App, caller: &Caller, workspace: &str, search: String, paste_error: Option<String>) -> Result<Gallery> {
-    let shell = inside(app, caller, workspace, Here::Connections, "New Connection").await?.shell;
+    let Place { shell, workspace, .. } = inside(app, caller, workspace, Here::Connections, "New Connection").await?;
     if !shell.may.edit {
         return Err(Error::Forbidden(Action::CreateConnections.words()));
     }
-    Ok(Gallery { groups: Group::of(&app.catalogue.all(), &search), shell, search, paste_error })
+    let catalogue = catalogue_of(app, &workspace).await?;
+    Ok(Gallery { groups: Group::of(&catalogue.all(), &search), shell, search, paste_error })
 }

@@ -6,7 +6,7 @@ use axum::{
     extract::{RawQuery, State},
     http::{HeaderMap, StatusCode},
 };
-use dataflow_model::{FieldError, TestStatus};
+use dataflow_model::{Catalogue, FieldError, TestStatus};
 
 use super::{
     answer::{PageResult, go, page},
@@ -40,6 +40,7 @@ use crate::{
         paging::Paging,
     },
 };
+use crate::ops::own_types::catalogue_of;
 
 /// Unhealthy connections that stand above the list of all.
 const FAILING: usize = 20;
@@ -82,7 +83,8 @@ pub async fn show(
     let state = state.map_or("", HealthState::as_str);
     let of_state = if state.is_empty() { String::new() } else { format!("state={state}") };
     let pages = Pages::of(&shell.at("health"), &of_state, &asked.cursor, listed.next.as_deref());
-    let line = |listed: Listed| line(&app, listed, now);
+    let catalogue = catalogue_of(&app, &workspace).await?;
+    let line = |listed: Listed| line(&catalogue, listed, now);
     let may_tell = Action::SetChannels.allowed_to(roles);
     let view = Health {
         counts: health::count(&app, &caller, &workspace.name).await?,
@@ -101,7 +103,7 @@ pub async fn show(
     Ok(page(StatusCode::OK, &view))
 }
 
-fn line(app: &App, Listed { row, scope, state }: Listed, now: i64) -> HealthLine {
+fn line(catalogue: &Catalogue, Listed { row, scope, state }: Listed, now: i64) -> HealthLine {
     let checks: Vec<(TestStatus, f64)> = serde_json::from_str(&row.recent_checks).unwrap_or_default();
     let last = row.check_status.as_deref().and_then(TestStatus::parse);
     let status = match state {
@@ -118,7 +120,7 @@ fn line(app: &App, Listed { row, scope, state }: Listed, now: i64) -> HealthLine
     let in_a_row =
         if row.health.is_failing { format!(", {} in a row", plural(row.health.streak, "failure")) } else { String::new() };
     HealthLine {
-        type_label: app.catalogue.get(&row.type_id).map_or_else(|| row.type_id.clone(), |kind| kind.label.clone()),
+        type_label: catalogue.get(&row.type_id).map_or_else(|| row.type_id.clone(), |kind| kind.label.clone()),
         status,
         summary: row.check_summary.clone().filter(|_| last == Some(TestStatus::Failed)).unwrap_or_default(),
         since: format!("{}{in_a_row}", lasting(now, row.health.since)),

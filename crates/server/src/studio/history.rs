@@ -35,6 +35,7 @@ use crate::{
         users,
     },
 };
+use crate::ops::own_types::catalogue_of;
 
 /// How many workflows the dialog names; the others are counted.
 const SHOWN: usize = 5;
@@ -47,6 +48,7 @@ pub async fn show(
 ) -> PageResult {
     let Named { workspace, name } = &named;
     let place = inside(&app, &caller, workspace, Here::Connections, &format!("History of {name}")).await?;
+    let catalogue = catalogue_of(&app, &place.workspace).await?;
     let Place { mut shell, roles, .. } = place;
     let fields = Fields::parse(asked.unwrap_or_default().as_bytes());
     let cursor = fields.text("cursor");
@@ -59,7 +61,7 @@ pub async fn show(
     let (compared, problem) = match (from.parse(), to.parse()) {
         _ if from.is_empty() && to.is_empty() => (None, None),
         (Ok(from), Ok(to)) => match history::diff(&app, &caller, workspace, name, (Some(from), to)).await {
-            Ok(diff) => (Some(compared(&app.catalogue, &diff)), None),
+            Ok(diff) => (Some(compared(&catalogue, &diff)), None),
             Err(Error::NotFound("version")) => (None, Some("One of the two is not kept, or never was.".to_owned())),
             Err(other) => return Err(other.into()),
         },
@@ -72,7 +74,7 @@ pub async fn show(
         newest,
         rotation: connection.rotation.as_ref().map(Rotation::from),
         pages: Pages::of(&address, "", cursor, found.next.as_deref()),
-        lines: found.rows.into_iter().map(|entry| line(&app.catalogue, entry, now)).collect(),
+        lines: found.rows.into_iter().map(|entry| line(&catalogue, entry, now)).collect(),
         from: if from.is_empty() && newest > 1 { (newest - 1).to_string() } else { from.to_owned() },
         to: if to.is_empty() { newest.to_string() } else { to.to_owned() },
         compared,
@@ -202,6 +204,7 @@ async fn restore_dialog(
     if !place.shell.may.edit {
         return Err(Error::Forbidden(Action::EditConnections.words()));
     }
+    let catalogue = catalogue_of(app, &place.workspace).await?;
     let connection = connections::show(app, caller, workspace, name).await?;
     let diff = history::diff(app, caller, workspace, name, (Some(connection.row.version), *version)).await?;
     let (shown, impact) =
@@ -212,7 +215,7 @@ async fn restore_dialog(
         name: name.clone(),
         version: *version,
         etag: connection.etag(),
-        changes: changes(&app.catalogue, &diff.changes, false),
+        changes: changes(&catalogue, &diff.changes, false),
         changes_clients: diff.changes_clients,
         shown,
         impact,

@@ -6,7 +6,7 @@ use axum::{
     extract::{RawQuery, State},
     http::{HeaderMap, StatusCode},
 };
-use dataflow_model::{ConnectionType, Tag, TestStatus};
+use dataflow_model::{Catalogue, ConnectionType, Tag, TestStatus};
 
 use super::{
     answer::{PageResult, page},
@@ -32,6 +32,7 @@ use crate::{
     },
     store::{ListSort, ListedRow},
 };
+use crate::ops::own_types;
 
 /// Shows a page of the list. While somebody types a search, htmx takes the rows alone, so the counts are not read.
 pub async fn show(
@@ -67,16 +68,17 @@ pub async fn show(
         Err(other) => return Err(other.into()),
     };
     let now = app.clock.now();
+    let catalogue = own_types::all(&app, &caller, &workspace).await?;
     let weakened = list::weakened(&app, &caller, &workspace, &found.rows).await?;
     let list = List {
         chips: chips(&counts, &filter),
         types: choices(&counts.types, &filter.type_id, |id| {
-            app.catalogue.get(id).map_or_else(|| id.to_owned(), |kind| kind.label.clone())
+            catalogue.get(id).map_or_else(|| id.to_owned(), |kind| kind.label.clone())
         }),
         tags: choices(&counts.tags, &filter.tag, ToOwned::to_owned),
         pages: Pages::of(&shell.at("connections"), &filter.query(), &cursor, found.next.as_deref()),
         steps: Waiting::all(),
-        rows: found.rows.into_iter().map(|row| line(&app, row, &weakened, now)).collect(),
+        rows: found.rows.into_iter().map(|row| line(&catalogue, row, &weakened, now)).collect(),
         problem,
         filter,
         shell,
@@ -140,8 +142,8 @@ fn weak_words(kind: Option<&ConnectionType>, path: &str) -> String {
     }
 }
 
-fn line(app: &App, row: ListedRow, weakened: &BTreeSet<(String, String)>, now: i64) -> Row {
-    let kind = app.catalogue.get(&row.type_id);
+fn line(catalogue: &Catalogue, row: ListedRow, weakened: &BTreeSet<(String, String)>, now: i64) -> Row {
+    let kind = catalogue.get(&row.type_id);
     let status = row.check_status.as_deref().and_then(TestStatus::parse);
     let checks: Vec<(TestStatus, f64)> = serde_json::from_str(&row.recent_checks).unwrap_or_default();
     let tags: Vec<Tag> = serde_json::from_str(&row.tags).unwrap_or_default();

@@ -32,6 +32,7 @@ use crate::{
         rename, repoint,
     },
 };
+use crate::ops::own_types;
 
 /// How many dependents a dialog names; the others are counted.
 const SHOWN: usize = 5;
@@ -259,7 +260,8 @@ async fn repoint_dialog(app: &App, caller: &Caller, named: &Named, fields: &Fiel
     let mut impact = impact.unwrap_or_default();
     let shown = shown(app, &mut impact);
     let repointing = impact.repointing.take().unwrap_or_default();
-    let label = |id: String| app.catalogue.get(&id).map_or(id, |kind| kind.label.clone());
+    let catalogue = own_types::all(app, caller, &named.workspace).await?;
+    let label = |id: String| catalogue.get(&id).map_or(id, |kind| kind.label.clone());
     Ok(Repoint {
         shell,
         name: connection.row.name,

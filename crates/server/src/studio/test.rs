@@ -24,6 +24,7 @@ use crate::{
     error::Error,
     ops::checks::{self, Planned},
 };
+use crate::ops::own_types::catalogue_of;
 
 /// A report, and the words in which pages show it.
 #[derive(Serialize)]
@@ -63,7 +64,7 @@ pub async fn new(
     let planned = async {
         let (SignedIn(caller), fields) = (signed_in?, fields?);
         let (place, kind) = new_place(&app, &caller, &path).await?;
-        let draft = draft::read(&fields, kind, &app.catalogue);
+        let draft = draft::read(&fields, &kind, &*catalogue_of(&app, &place.workspace).await?);
         Ok(checks::plan_unsaved(&app, &caller, &place.workspace.name, None, draft).await?)
     };
     run(&app, planned.await, &headers).await
@@ -79,8 +80,8 @@ pub async fn edited(
 ) -> Response {
     let planned = async {
         let (SignedIn(caller), fields) = (signed_in?, fields?);
-        let (_, _, kind) = stored_place(&app, &caller, &named, "").await?;
-        let draft = draft::read(&fields, kind, &app.catalogue);
+        let (place, _, kind) = stored_place(&app, &caller, &named, "").await?;
+        let draft = draft::read(&fields, &kind, &*catalogue_of(&app, &place.workspace).await?);
         Ok(checks::plan_unsaved(&app, &caller, &named.workspace, Some(&named.name), draft).await?)
     };
     run(&app, planned.await, &headers).await

@@ -18,6 +18,7 @@ use crate::{
         rotations::{UnderWay, second_login::NotRetired},
     },
 };
+use crate::ops::own_types::{TYPE_IN_USE_HINT, in_use};
 
 /// Where a code is met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,7 @@ fn table() -> Vec<(Met, Error)> {
         (Met::Named, Error::TestsDisabled),
         (Met::WithStatus, Error::NotFound("connection")),
         (Met::Named, Error::NameTaken("sales".to_owned())),
+        (Met::Named, Error::TypeInUse(in_use("exasol", "cannot be removed", &[("sales".to_owned(), None)]), TYPE_IN_USE_HINT)),
         (Met::Named, Error::RotationUnderWay(Box::new(UnderWay::example()))),
         (Met::Named, Error::LoginNotRetired(Box::new(NotRetired::example()))),
         (Met::Named, Error::HasDependents(Box::new(impact()))),
@@ -67,6 +69,7 @@ fn table() -> Vec<(Met, Error)> {
         (Met::Everywhere, Error::Internal(cause())),
         (Met::Everywhere, Error::SecretUnreadable(cause())),
         (Met::Everywhere, Error::SettingsUnreadable(cause())),
+        (Met::Everywhere, Error::TypeUnreadable("exasol".to_owned(), cause())),
         (Met::Everywhere, Error::Unavailable(cause())),
     ]
 }

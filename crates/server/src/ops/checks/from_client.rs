@@ -19,6 +19,7 @@ use crate::{
     store,
     throttle::Kind,
 };
+use crate::ops::own_types::catalogue_of;
 
 /// Where such a test ran.
 pub const CLIENT: &str = "client";
@@ -46,6 +47,7 @@ pub async fn report(app: &App, caller: &Caller, workspace: &str, name: &str, tol
     app.throttle.take(Kind::Tests, &*caller.identity(), app.clock.now())?;
     let connection = servable(app, &workspace, name).await?;
     connection.admit(caller, &workspace, name)?;
+    let catalogue = catalogue_of(app, &workspace).await?;
     let scrubber = Scrubber::new(&connection.open_secrets()?);
     let mut write = begin(app, caller).await?;
     let (held, _) = hold_current(app, caller, &mut write, &workspace, name).await?;
@@ -54,7 +56,7 @@ pub async fn report(app: &App, caller: &Caller, workspace: &str, name: &str, tol
         return Err(Error::VersionConflict);
     }
     let now = app.clock.now();
-    let report = plain(app.catalogue.get(&held.type_id), &scrubber, now, report)?;
+    let report = plain(catalogue.get(&held.type_id), &scrubber, now, report)?;
     let check = check_row((&held.id, version), &caller.label(), now, &report)?;
     store::insert_check(&mut write, &check).await?;
     store::thin_checks(&mut write, &held.id, true, CLIENT_CHECKS_KEPT).await?;

@@ -26,6 +26,7 @@ use crate::{
         SettingRow, TokenRow, VersionRow, WorkspaceRow, Write,
     },
 };
+use crate::store::OwnTypeRow;
 
 /// Rows that one transaction renews at most: nobody who saves waits longer than for these.
 const BATCH: i64 = 200;
@@ -88,6 +89,7 @@ macro_rules! over_tables {
         sum += $act::<HealthScheduleRow>($($argument),*).await?;
         sum += $act::<ChannelRow>($($argument),*).await?;
         sum += $act::<LintSilenceRow>($($argument),*).await?;
+        sum += $act::<OwnTypeRow>($($argument),*).await?;
         sum += $act::<VersionRow>($($argument),*).await?;
         sum
     }};

@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use dataflow_model::{Tag, TestReport};
+use dataflow_model::{Catalogue, Tag, TestReport};
 
 use self::{
     rules::{Facts, Found, Rule, Severity, Sharing, UNUSED_DAYS, Used, find},
@@ -34,6 +34,7 @@ use crate::{
     error::Result,
     store::{self, Names, Read},
 };
+use crate::ops::own_types::catalogue_of;
 
 /// Connections that are looked at together.
 const AT_ONCE: usize = 200;
@@ -159,6 +160,7 @@ impl<'c> NamesOf<'c> {
 /// What is the same for all connections that one request looks at.
 struct Look<'a> {
     app: &'a App,
+    catalogue: Arc<Catalogue>,
     caller: &'a Caller,
     workspace: &'a Arc<Workspace>,
     now: i64,
@@ -182,6 +184,7 @@ impl<'a> Look<'a> {
         let tells = channels.into_iter().map(|row| row.connection).collect();
         Ok(Self {
             app,
+            catalogue: catalogue_of(app, workspace).await?,
             caller,
             workspace,
             now: app.clock.now(),
@@ -242,7 +245,7 @@ impl<'a> Look<'a> {
                 now: self.now,
                 name: &row.name,
                 workspace: &self.workspace.name,
-                kind: self.app.catalogue.get(&row.type_id),
+                kind: self.catalogue.get(&row.type_id),
                 tags: &tags,
                 public: &content.public,
                 has_secret: !content.secrets.is_empty(),

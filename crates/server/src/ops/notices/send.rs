@@ -26,6 +26,7 @@ use crate::{
     },
     store::{self, ChannelRow, NoticeOfRow},
 };
+use crate::ops::own_types::catalogue_of;
 
 /// Channels that a node serves at a time.
 const AT_ONCE: usize = 4;
@@ -152,7 +153,7 @@ async fn tell(app: &Arc<App>, row: &ChannelRow, Taken { rows, count, .. }: Taken
     let workspace = store::workspace(&mut app.store.read().await?, &row.workspace_id).await?.ok_or_else(missing)?;
     let workspace = app.workspace(&workspace.name).await?.filter(|found| found.id.to_string() == row.workspace_id);
     let workspace = workspace.ok_or_else(missing)?;
-    let message = words::message(app, &workspace.name, (&rows, count), app.clock.now());
+    let message = words::message(app, (&workspace.name, &*catalogue_of(app, &workspace).await?), (&rows, count), app.clock.now());
     let (label, identity) = (format!("channel {} (set by {})", row.name, row.set_by), format!("channel {}", row.set_by_id));
     let caller = stand_in((&label, &identity), &workspace);
     let report = hand_over(app, &caller, &workspace, (&Channel::of(&row), message)).await?;

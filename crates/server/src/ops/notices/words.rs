@@ -1,5 +1,6 @@
 //! What a channel says.
 
+use dataflow_model::Catalogue;
 use std::fmt::Write as _;
 
 use dataflow_connectors::Message;
@@ -89,9 +90,14 @@ fn subject(rows: &[NoticeOfRow], count: usize, workspace: &str, now: i64) -> Str
 }
 
 /// The message that tells `rows`, of `count` in all.
-pub(super) fn message(app: &App, workspace: &str, (rows, count): (&[NoticeOfRow], usize), now: i64) -> Message {
+pub(super) fn message(
+    app: &App,
+    (workspace, catalogue): (&str, &Catalogue),
+    (rows, count): (&[NoticeOfRow], usize),
+    now: i64,
+) -> Message {
     let line = |row: &NoticeOfRow| {
-        let label = app.catalogue.get(&row.type_id).map_or(row.type_id.as_str(), |kind| kind.label.as_str());
+        let label = catalogue.get(&row.type_id).map_or(row.type_id.as_str(), |kind| kind.label.as_str());
         let link = page(app, workspace, &row.name).map(|page| format!("\n  {page}")).unwrap_or_default();
         format!("{} ({label}){}{link}", row.name, happened(&row.notice, now))
     };

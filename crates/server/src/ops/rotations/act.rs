@@ -41,7 +41,7 @@ impl Act {
         let Self { app, caller, task, row, new } = self;
         let Some(row) = &tells(app, row, false).await? else {
             let Settled { state, test, connection } = settle::superseded(app, task, new, None).await?;
-            let connection = settle::shown(app, task, connection)?;
+            let connection = settle::shown(task, connection)?;
             return Ok(Rotated { state, retires: None, set: None, test, connection });
         };
         let old = super::with_password(&task.old, task.old.get(super::PASSWORD).unwrap_or(new));
@@ -50,7 +50,7 @@ impl Act {
             Known::Unchanged(error) => settle::drop_row(app, caller, task, (row, new), (step(&set), error.code)).await?,
             known => Box::pin(settle::settle(app, caller, task, (row, new), (runs, known))).await?,
         };
-        let connection = settle::shown(app, task, connection)?;
+        let connection = settle::shown(task, connection)?;
         Ok(Rotated { state, retires: None, set: Some(set), test, connection })
     }
 }

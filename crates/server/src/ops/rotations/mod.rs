@@ -425,7 +425,7 @@ pub async fn give_up(app: &App, caller: &Caller, workspace: &str, name: &str, pr
         return Err(Error::RotationUnderWay(Box::new(under_way)));
     }
     write.commit_quietly().await?;
-    connections::view(app, held, &version)
+    connections::view(app.catalogue.get(&held.type_id), held, &version)
 }
 
 /// The same, of what waits in a store that was restored.

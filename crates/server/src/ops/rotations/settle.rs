@@ -120,10 +120,10 @@ enum SignIn {
 }
 
 /// The connection as it is by now, if that is known, or else as it was.
-pub(super) fn shown(app: &App, task: &Task, connection: Option<Connection>) -> Result<Connection> {
+pub(super) fn shown(task: &Task, connection: Option<Connection>) -> Result<Connection> {
     match connection {
         Some(connection) => Ok(connection),
-        None => view(app, task.before.clone(), &task.version),
+        None => view(Some(&task.kind), task.before.clone(), &task.version),
     }
 }
 
@@ -139,7 +139,7 @@ pub(super) async fn superseded(app: &App, task: &Task, new: &Secret, test: Optio
         (false, false) => State::Unchanged,
     };
     tracing::warn!(connection.id = task.before.id, state = state.as_str(), "a rotation was taken over by somebody else");
-    Ok(Settled { state, test, connection: Some(view(app, now.before, &now.version)?) })
+    Ok(Settled { state, test, connection: Some(view(Some(&now.kind), now.before, &now.version)?) })
 }
 
 /// The task over what serves now.

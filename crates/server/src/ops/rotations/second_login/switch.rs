@@ -118,7 +118,7 @@ async fn switch(app: &Arc<App>, caller: &Caller, login: &Login, runs: &Runs) -> 
     }
     let failed = set.as_ref().filter(|set| set.error.is_some()).or(test.as_ref()).map_or(StepName::SetPassword, step);
     not_switched(app, caller, login, failed.as_str()).await?;
-    let connection = connections::view(app, task.before.clone(), &task.version)?;
+    let connection = connections::view(Some(&task.kind), task.before.clone(), &task.version)?;
     Ok(Rotated { state: State::Unchanged, retires: None, set, test, connection })
 }
 

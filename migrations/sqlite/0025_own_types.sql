@@ -1,0 +1,12 @@
+-- Connection types of a workspace's own: the definition in TOML. That of one that was removed is empty, and its version goes on from there.
+CREATE TABLE own_types (
+  workspace_id TEXT NOT NULL REFERENCES workspaces (id),
+  id           TEXT NOT NULL,
+  definition   TEXT NOT NULL,
+  version      BIGINT NOT NULL,
+  saved_at     BIGINT NOT NULL,
+  saved_by     TEXT NOT NULL,
+  saved_by_id  TEXT NOT NULL,
+  mac          BLOB NOT NULL,
+  PRIMARY KEY (workspace_id, id)
+);
