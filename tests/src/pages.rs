@@ -1,5 +1,6 @@
 //! Every page of the Studio that an address leads to: what the walks open, each over connections in several states.
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
 const CODE: &str = "{code}";
 
 /// The route as the server's source writes it, and the addresses by which the walks take it.
-pub const PAGES: [(&str, &[&str]); 40] = [
+pub const PAGES: [(&str, &[&str]); 44] = [
     ("/", &["/"]),
     ("/sign-in", &["/sign-in"]),
     ("/sign-in/callback", &["/sign-in/callback"]),
@@ -82,8 +83,14 @@ pub const PAGES: [(&str, &[&str]); 40] = [
             "/w/default/new/mariadb",
             "/w/default/new/redshift",
             "/w/default/new/sqlite",
+            "/w/default/new/exasol",
         ],
     ),
+    ("/w/{workspace}/types", &["/w/default/types", "/w/empty/types"]),
+    ("/w/{workspace}/types/new", &["/w/default/types/new"]),
+    // By hand, so that it is shown as TOML alone; and as a form.
+    ("/w/{workspace}/types/{own_type}/edit", &["/w/default/types/by_hand/edit", "/w/default/types/exasol/edit"]),
+    ("/w/{workspace}/types/{own_type}/remove", &["/w/default/types/exasol/remove", "/w/default/types/by_hand/remove"]),
     ("/w/{workspace}/tokens", &["/w/default/tokens"]),
     ("/w/{workspace}/access", &["/w/default/access"]),
     ("/w/{workspace}/connections/{name}/users", &["/w/default/connections/shop/users"]),
@@ -121,6 +128,8 @@ pub fn addresses(studio: &Studio) -> Vec<String> {
         admin.submit("/workspaces", &format!("name={name}")).expect(303);
     }
     promote(studio);
+    own_types(&admin);
+    studio.create(&json!({"name": "cube", "type": "exasol", "host": "exa.example.org", "port": 8563}));
     admin.submit("/w/default/health/channel", "name=oncall&connection=hook&tells=all").expect(303);
     admin.submit("/w/default/groups", "name=finance&people=admin%40example.org").expect(303);
     let etag = admin.get("/w/default/connections/shop/users").expect(200).text();
@@ -134,6 +143,21 @@ pub fn addresses(studio: &Studio) -> Vec<String> {
     let code = studio.link_code(&admin, "guest@example.org");
     let pages = PAGES.iter().flat_map(|(_, addresses)| *addresses).chain([&NOWHERE]);
     pages.map(|address| address.replace(CODE, &code)).collect()
+}
+
+/// Defines a type in the form, with a field, and one in TOML that the form cannot show.
+///
+/// # Panics
+/// If the server refuses one.
+pub fn own_types(admin: &Session) {
+    let exasol = "label=Exasol&summary=The+analytics+database&category=warehouses&extends=generic&remove=extra.extra\
+                  &url=exa%2Bwebsocket%3A%2F%2F%7Busername%7D%3A%7Bpassword%7D%40%7Bhost%7D%3A%7Bport%7D%3FENCRYPTION%3D%7Bextra.encryption%7D\
+                  &fields.0.path=encryption&fields.0.label=Encryption&fields.0.kind=choice&fields.0.section=extra\
+                  &fields.0.choices=yes+%3D+On%0D%0Ano+%3D+Off";
+    admin.submit("/w/default/types/new", exasol).expect(303);
+    let by_hand = "extends = \"postgres\"\nlabel = \"By hand\"\nsummary = \"Ours\"\ncategory = \"databases\"\n\n[[fields]]\npath = \"port\"\ndefault = 6432\n";
+    let by_hand = utf8_percent_encode(by_hand, NON_ALPHANUMERIC);
+    admin.submit("/w/default/types/new", &format!("view=toml&id=by_hand&definition={by_hand}")).expect(303);
 }
 
 /// Puts into `prod` what is as it is here, what differs, and what is not here.

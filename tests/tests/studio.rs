@@ -68,6 +68,50 @@ async fn browser_life_of_a_connection() {
     browser.finish(&["409", "410", "422"]).await;
 }
 
+/// The id follows the label until somebody types one; a field comes without a script; the Enter key saves.
+#[tokio::test]
+async fn browser_a_type_of_ones_own() {
+    let studio = Studio::start();
+    let browser = studio.browser().await;
+    browser.open("/w/default/new").await;
+    browser.click("Own types").await;
+    browser.arrives("/w/default/types").await;
+    browser.click("New type").await;
+    browser.arrives("/w/default/types/new").await;
+    browser.fill("Label", "Exasol 8").await;
+    browser.until("labelled('Id').value === 'exasol_8'").await;
+    browser.fill("Id", "exasol").await;
+    browser.fill("Label", "Exasol").await;
+    browser.until("labelled('Id').value === 'exasol'").await;
+    browser.click("Add a field").await;
+    browser.until("location.hash === '#row-0' && labelled('Id').value === 'exasol'").await;
+    browser.fill("Name, after", "encryption").await;
+    let choices = "document.getElementById('field-fields-0-choices').checkVisibility()";
+    browser.until(&format!("!{choices}")).await;
+    browser.choose("Kind", "One of a list").await;
+    browser.until(choices).await;
+    browser.fill("Choices", "yes = On").await;
+    browser.click("Cancel").await;
+    browser.answer("Leave without saving?", false).await;
+
+    browser.fill("Label", "Exasol").await;
+    browser.press(Key::Enter + "").await;
+    browser.sees("Nothing was saved").await;
+    browser.until("document.activeElement.id === 'summary' && labelled('Choices').value === 'yes = On'").await;
+    accessibility::check(&browser, "the form of a type, refused").await;
+    browser.run("document.getElementById('field-fields-0-label').value = 'Encryption'").await;
+    browser.click("As TOML").await;
+    browser.until("labelled('Definition in TOML').value.includes('label = \"Encryption\"')").await;
+    accessibility::check(&browser, "a type as TOML").await;
+    browser.click("Save").await;
+    browser.arrives("/w/default/types?done=saved").await;
+    browser.click("New connection of Exasol").await;
+    browser.arrives("/w/default/new/exasol").await;
+    browser.sees("it stays unproven").await;
+    browser.until("labelled('Encryption') !== undefined").await;
+    browser.finish(&["422"]).await;
+}
+
 /// The gallery is searched, a bad name is refused at its field, unsaved values are tested, and the connection is saved.
 async fn create_sqlite(browser: &Browser) {
     browser.click("New Connection").await;

@@ -85,6 +85,13 @@ const ROUTES: &[Route] = &[
     page("GET", "/w/{workspace}/new/{type}", [403, 403, 200, 200, 200]),
     page("POST", "/w/{workspace}/new/{type}", [403, 403, 422, 422, 422]),
     script("/w/{workspace}/new/{type}/test", [403, 403, 422, 422, 422]),
+    page("GET", "/w/{workspace}/types", [200; 5]),
+    page("GET", "/w/{workspace}/types/new", [403, 403, 403, 200, 200]),
+    page("POST", "/w/{workspace}/types/new", [403, 403, 403, 422, 422]),
+    page("GET", "/w/{workspace}/types/{own_type}/edit", [403, 403, 403, 200, 200]),
+    page("POST", "/w/{workspace}/types/{own_type}/edit", [403, 403, 403, 422, 422]),
+    page("GET", "/w/{workspace}/types/{own_type}/remove", [403, 403, 403, 200, 200]),
+    page("POST", "/w/{workspace}/types/{own_type}/remove", [403, 403, 403, 422, 422]),
     page("GET", "/w/{workspace}/tokens", [200; 5]),
     page("POST", "/w/{workspace}/tokens", [422; 5]),
     // Of somebody else's token nobody but an admin learns that it exists.
@@ -173,7 +180,11 @@ impl House {
     /// The address of a route; a token that is there is another one's, and new each time.
     fn address(&self, route: &Route, workspace: &str, name: &str) -> String {
         let path = route.path.replace("{workspace}", workspace).replace("{name}", name).replace("{type}", "postgres");
-        let path = path.replace("{version}", "1").replace("{alias}", "before").replace("{rule}", "never-tested");
+        let path = path
+            .replace("{version}", "1")
+            .replace("{alias}", "before")
+            .replace("{rule}", "never-tested")
+            .replace("{own_type}", "own");
         if !path.contains("{id}") {
             return path;
         }
@@ -195,6 +206,8 @@ fn every_page_by_every_caller() {
     stored.create("before", "planted");
     stored.post("before", "rename", &serde_json::json!({"name": "sales"})).expect(200);
     stored.create_workspace("theirs");
+    let own = "label=Own&summary=Ours&category=databases&extends=generic";
+    Session::start(&stored.server).submit("/w/default/types/new", own).expect(303);
     let (server, nobody) = (&stored.server, Session::nobody(&stored.server));
     let ended = member(server, "default", "viewer");
     ended.submit("/sign-out", "").expect(303);

@@ -62,6 +62,31 @@ const EDITED: &[(&str, &str)] = &[
     ("keep:password", "set"),
     ("tls.mode", "disable"),
 ];
+const OWN_TYPE: &[(&str, &str)] = &[
+    ("act", "save"),
+    ("view", "form"),
+    ("id", "exasol"),
+    ("label", "Exasol"),
+    ("summary", "d"),
+    ("category", "warehouses"),
+    ("extends", "generic"),
+    ("tags", "sql"),
+    ("docs", "https://docs.example.org/"),
+    ("glyph_text", "Ex"),
+    ("glyph_color", "#155e75"),
+    ("url", "exa://{username}@{host}?E={extra.encryption}"),
+    ("remove", "extra.extra"),
+    ("fields.0.path", "encryption"),
+    ("fields.0.label", "Encryption"),
+    ("fields.0.kind", "choice"),
+    ("fields.0.section", "extra"),
+    ("fields.0.required", ""),
+    ("fields.0.default", "yes"),
+    ("fields.0.placeholder", "yes"),
+    ("fields.0.help", "h"),
+    ("fields.0.choices", "yes"),
+];
+const DEFINITION: &str = "extends = \"generic\"\nlabel = \"Exasol\"\nsummary = \"d\"\ncategory = \"warehouses\"\n";
 const ADA: &[(&str, &str)] = &[("email", "ada@example.org")];
 const OWN: &[(&str, &str)] = &[("own_password", "correct horse battery staple"), ("password", "another long password")];
 
@@ -182,6 +207,14 @@ const ROUTES: &[Route] = &[
         &[("etag", "{users}"), ("narrowed", "some"), ("people", "ada@example.org")],
         303,
     ),
+    route("/w/{workspace}/types/new", "/w/default/types/new", OWN_TYPE, 303),
+    route(
+        "/w/{workspace}/types/{own_type}/edit",
+        "/w/default/types/exasol/edit",
+        &[("act", "save"), ("version", "1"), ("view", "toml"), ("definition", DEFINITION)],
+        303,
+    ),
+    route("/w/{workspace}/types/{own_type}/remove", "/w/default/types/exasol/remove", &[("version", "2")], 303),
     route("/w/{workspace}/groups", "/w/default/groups", &[("name", "finance"), ("people", "ada@example.org")], 303),
     route("/w/{workspace}/groups/remove", "/w/default/groups/remove", &[("name", "finance")], 303),
     route(
@@ -420,6 +453,7 @@ impl Case<'_> {
                     ("{version}", "1"),
                     ("{alias}", "before"),
                     ("{rule}", "never-tested"),
+                    ("{own_type}", "exasol"),
                 ];
                 let place = others.iter().fold(place, |place, (part, value)| place.replace(part, value));
                 let answer = self.session.submit(&place, &body);

@@ -161,6 +161,7 @@ async fn browser_every_stop_of_the_other_pages_is_seen() {
     // Of more than one each has a way to delete it.
     Session::start(&studio.server).submit("/workspaces", "name=other").expect(303);
     studio.edit("crm", &json!({"description": "Accounts"}));
+    dataflow_tests::pages::own_types(&Session::start(&studio.server));
     let browser = studio.browser().await;
     let connections = [
         "/w/default/new",
@@ -183,6 +184,8 @@ async fn browser_every_stop_of_the_other_pages_is_seen() {
         "/w/default/health/channel",
         "/w/default/lint",
         "/w/default/lint/never-tested",
+        "/w/default/types/new",
+        "/w/default/types/exasol/edit",
         "/w/default/connections/crm/users",
         "/account",
         "/workspaces",

@@ -23,6 +23,7 @@ mod lint;
 mod list;
 mod names;
 mod origin;
+mod own_types;
 mod paging;
 mod program;
 mod provider;
@@ -91,6 +92,10 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/w/{workspace}/paste", post(gallery::paste))
         .route("/w/{workspace}/new/{type}", get(form::show_new).post(form::create))
         .route("/w/{workspace}/new/{type}/test", post(test::new))
+        .route("/w/{workspace}/types", get(own_types::list))
+        .route("/w/{workspace}/types/new", get(own_types::new).post(own_types::create))
+        .route("/w/{workspace}/types/{own_type}/edit", get(own_types::edit).post(own_types::save))
+        .route("/w/{workspace}/types/{own_type}/remove", get(own_types::ask_removal).post(own_types::remove))
         .route("/w/{workspace}/tokens", get(tokens::show).post(tokens::create))
         .route("/w/{workspace}/tokens/{id}/revoke", post(tokens::revoke))
         .route("/w/{workspace}/access", get(access::show).post(access::put))

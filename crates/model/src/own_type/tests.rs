@@ -114,6 +114,9 @@ fn an_id_is_a_word_that_no_built_in_type_has(#[case] id: &str, #[case] member: &
 #[case("label = \"X\"\nremove = [\"port\"]", "remove", "invalid")]
 #[case("label = \"X\"\nremove = [\"password\"]", "remove", "invalid")]
 #[case("label = \"X\"\nremove = [\"tls.mode\"]", "remove", "invalid")]
+#[case("label = \"X\"\nremove = [\"extra.through_pin\"]", "remove", "invalid")]
+#[case("label = \"X\"\n[[fields]]\npath = \"extra.through_pin\"\nlabel = \"X\"", "fields.extra.through_pin", "invalid")]
+#[case("label = \"X\"\n[[fields]]\npath = \"extra.through\"\ndefault = \"bastion\"", "fields.extra.through.default", "invalid")]
 #[case("label = \"X\"\nremove = [\"extra.colour\"]", "remove", "not_a_choice")]
 fn what_a_definition_may_not_say_is_refused_by_member(#[case] text: &str, #[case] member: &str, #[case] code: &str) {
     let text = format!("extends = \"postgres\"\n{text}\n");

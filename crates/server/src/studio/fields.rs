@@ -40,6 +40,11 @@ impl Fields {
         pairs.filter(|(name, _)| names.contains(name))
     }
 
+    /// The name of each field, as they stand in the form.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Every value of a name, for check boxes.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.expose_secret())

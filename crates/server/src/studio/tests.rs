@@ -1,6 +1,7 @@
 //! The Studio through its door: requests of a browser, pages and redirects back.
 
 mod carry;
+mod own_types;
 mod pages;
 mod refusals;
 mod second_look;

@@ -16,6 +16,8 @@ pub mod history;
 pub mod lint;
 pub mod list;
 pub mod names;
+pub mod own_type_form;
+pub mod own_types;
 pub mod parts;
 #[cfg(test)]
 mod picture;

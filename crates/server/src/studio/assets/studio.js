@@ -122,7 +122,7 @@ const isLoopback = (host) => /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/i.test(h
 const PLACEHOLDER = "connection_name";
 
 function prepareForm(form, drawnAgain) {
-  if (!guarded.has(form)) guarded.set(form, drawnAgain ? "" : state(form));
+  if (!guarded.has(form)) guarded.set(form, drawnAgain || form.hasAttribute("data-unsaved") ? "" : state(form));
   const snippets = [...form.querySelectorAll("[data-snippet]")].map((pre) => [pre, pre.textContent]);
   const name = form.querySelector("[data-names]");
   const showName = () => { for (const [pre, text] of snippets) pre.textContent = text.replaceAll(PLACEHOLDER, name?.value || PLACEHOLDER); };
@@ -225,6 +225,14 @@ document.addEventListener("paste", (event) => {
   const words = `Nothing was pasted: it has ${number(text.length)} characters, and at most ${number(field.maxLength)} fit here. ${instead}`;
   fault(field, words);
   said(words);
+});
+
+/* the id of a type is proposed from its label, until somebody types one */
+document.addEventListener("input", ({ target }) => {
+  if (!target.matches("#own-type #field-label")) return;
+  const id = document.getElementById("field-id");
+  const proposed = (text) => text.toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^[_0-9]+|_+$/g, "").slice(0, 50);
+  if (id && (id.value === "" || id.value === id.dataset.proposed)) id.value = id.dataset.proposed = proposed(target.value);
 });
 
 /** What a refusing answer says, be it a page or a problem document. */

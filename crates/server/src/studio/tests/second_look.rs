@@ -14,7 +14,7 @@ use crate::{
     ops::{
         Caller, Role, Roles,
         connections::{self, Change, Precondition},
-        people,
+        own_types, people,
         rotations::second_login::planted,
         second_look::CONFIRMED_FOR,
         setup, workspaces,
@@ -23,6 +23,48 @@ use crate::{
 };
 
 const BO: &[(&str, &str)] = &[("email", "bo@example.org")];
+
+/// A type of the workspace's own, as the form sends it before it has a field.
+const FRESH_TYPE: &[(&str, &str)] = &[
+    ("act", "save"),
+    ("view", "form"),
+    ("label", "Fresh"),
+    ("id", "fresh"),
+    ("summary", "a \"<b>\" & 'c'"),
+    ("category", "databases"),
+    ("extends", "generic"),
+    ("tags", "one two"),
+    ("docs", ""),
+    ("glyph_text", ""),
+    ("glyph_color", ""),
+    ("url", "fresh://{username}:{password}@{host}:{port}"),
+    ("remove", "extra.extra"),
+];
+/// One that is there, with a field.
+const CHANGED_TYPE: &[(&str, &str)] = &[
+    ("act", "save"),
+    ("version", "1"),
+    ("view", "form"),
+    ("label", "Exasol"),
+    ("summary", "The analytics database"),
+    ("category", "warehouses"),
+    ("extends", "generic"),
+    ("tags", ""),
+    ("docs", "https://docs.exasol.com/"),
+    ("glyph_text", "Ex"),
+    ("glyph_color", "#155e75"),
+    ("url", "exa+websocket://{username}:{password}@{host}:{port}/{database}?ENCRYPTION={extra.encryption}"),
+    ("fields.0.path", "encryption"),
+    ("fields.0.label", "Encryption"),
+    ("fields.0.kind", "choice"),
+    ("fields.0.section", "extra"),
+    ("fields.0.required", ""),
+    ("fields.0.default", "yes"),
+    ("fields.0.placeholder", ""),
+    ("fields.0.help", "Of the protocol, besides TLS"),
+    ("fields.0.choices", "yes = On\r\nno = Off"),
+    ("remove", "extra.extra"),
+];
 
 /// A form that is asked about: the page that it stands on, its address, its fields, and what it gets once it is he.
 type Form = (&'static str, &'static str, &'static [(&'static str, &'static str)], StatusCode);
@@ -107,6 +149,9 @@ const FORMS: &[Form] = &[
         ],
         StatusCode::SEE_OTHER,
     ),
+    ("types/new", "/w/default/types/new", FRESH_TYPE, StatusCode::SEE_OTHER),
+    ("types/exasol/edit", "/w/default/types/exasol/edit", CHANGED_TYPE, StatusCode::SEE_OTHER),
+    ("types/fresh/remove", "/w/default/types/fresh/remove", &[("version", "1")], StatusCode::SEE_OTHER),
     ("access", "/w/default/access/remove", BO, StatusCode::SEE_OTHER),
     (
         "/settings",
@@ -181,6 +226,8 @@ fn every_route_that_takes_a_form_is_asked_about_or_not() {
         ("/sales/", "/{name}/"),
         ("/crm/", "/{name}/"),
         ("/theirs/", "/{workspace}/"),
+        ("/exasol/", "/{own_type}/"),
+        ("/fresh/", "/{own_type}/"),
         ("/versions/1/", "/versions/{version}/"),
         ("/versions/2/", "/versions/{version}/"),
     ];
@@ -240,6 +287,7 @@ async fn with_sales() -> Browser {
     for name in ["theirs", "copies"] {
         workspaces::create(&browser.app, &Caller::shell(), name).await.expect("made");
     }
+    own_types::put(&browser.app, &Caller::shell(), "default", "exasol", super::own_types::EXASOL, None).await.expect("saved");
     let roles = Roles::of(&[Role::Viewer]);
     people::put_member(&browser.app, &Caller::shell(), "default", "bo@example.org", roles).await.expect("added");
     browser

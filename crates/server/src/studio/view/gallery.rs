@@ -30,6 +30,8 @@ pub struct Card {
     pub summary: String,
     /// What to know of how it was tested, if anything.
     pub caveat: Option<String>,
+    /// Of this workspace.
+    pub is_own: bool,
     pub glyph: Glyph,
 }
 
@@ -55,6 +57,7 @@ impl Card {
             label: kind.label.clone(),
             summary: kind.summary.clone(),
             caveat: kind.tested.caveat(),
+            is_own: kind.own.is_some(),
             glyph: Glyph::from(kind),
         }
     }
