@@ -94,7 +94,7 @@ fn a_database_is_tested_and_rotated_through_each_kind_of_hop() {
 
         // Nor is a password that the hop refuses the database's.
         stored.edit(kind, &json!({"password": "another"})).expect(200);
-        failed_at(&test(&stored, &name), "hop", "hop_failed", &format!("On the way, at “{kind}”"));
+        failed_at(&test(&stored, &name), "hop", "hop_refused", &format!("On the way, at “{kind}”"));
         assert_ne!(stored.credentials(&name).header("etag"), answer.header("etag"), "another hop is another way");
         stored.edit(kind, &json!({"password": HOP_PASSWORD})).expect(200);
     }

@@ -132,9 +132,12 @@ pub struct Impact {
     /// Channels that tell people through it what becomes of connections.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<String>,
-    /// Connections that go through it.
+    /// Connections that go through it, at most 200 of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub through: Vec<String>,
+    /// How many connections go through it.
+    #[serde(default)]
+    pub through_total: i64,
 }
 
 /// A program that may hold a login that is no longer the connection's: a workflow on one machine, under one token or person.

@@ -121,8 +121,10 @@ impl TestStatus {
 pub enum Cause {
     /// The connection that it goes through is not there, or nothing goes through it.
     HopMissing,
-    /// The connection that it goes through failed itself, or refused who comes.
+    /// The connection that it goes through failed itself.
     HopFailed,
+    /// The connection that it goes through was refused its sign-in.
+    HopRefused,
     /// The connection that it goes through leads to another place than when this one was saved.
     HopChanged,
     NameNotFound,
@@ -175,6 +177,7 @@ impl Cause {
         match self {
             Self::HopMissing => "Hop missing",
             Self::HopFailed => "Hop failed",
+            Self::HopRefused => "Hop refused sign-in",
             Self::HopChanged => "Hop leads elsewhere",
             Self::NameNotFound => "Name not found",
             Self::AddressNotAllowed => "Address not allowed",

@@ -252,7 +252,7 @@ impl Error {
                 );
             }
             Self::HasDependents(impact) => {
-                let uses = match (impact.total, impact.through.len()) {
+                let uses = match (impact.total, impact.through_total) {
                     (1, _) => "1 workflow depends".to_owned(),
                     (0, 1) => "1 connection depends".to_owned(),
                     (0, more) => format!("{more} connections depend"),

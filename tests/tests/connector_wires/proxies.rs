@@ -114,6 +114,8 @@ async fn a_hop_leads_to_what_lies_beyond_it() {
         for metadata in ["169.254.169.254", "[fd00:ec2::254]"] {
             is_told(hop.lead_to(metadata, 80).await.err(), Cause::AddressNotAllowed, metadata);
         }
+        let wide = hop.lead_to("１６９.２５４.１６９.２５４", 80).await.err();
+        is_told(wide, Cause::InvalidSettings, "host");
     }
 }
 
@@ -134,7 +136,7 @@ async fn a_hop_that_leads_nowhere_is_told() {
         Connection::new("http_proxy", http.port(PLAIN)).user(USER, "another-password"),
         pinned().secret("password", "another-password"),
     ] {
-        is_told(hop.lead_to("127.0.0.1", there.port()).await.err(), Cause::HopFailed, "On the way, at “bastion”");
+        is_told(hop.lead_to("127.0.0.1", there.port()).await.err(), Cause::HopRefused, "On the way, at “bastion”");
     }
     is_told(Connection::new("redis", 1).lead_to("127.0.0.1", there.port()).await.err(), Cause::HopFailed, "redis");
     assert!(there.heard().is_empty(), "nobody came through");

@@ -31,6 +31,8 @@ struct Answer {
     channels: Vec<String>,
     #[serde(default)]
     through: Vec<String>,
+    #[serde(default)]
+    through_total: i64,
 }
 
 fn read(client: &Client, name: &str, cursor: Option<&str>) -> anyhow::Result<(Answer, Vec<Value>)> {
@@ -46,9 +48,9 @@ fn read(client: &Client, name: &str, cursor: Option<&str>) -> anyhow::Result<(An
 
 /// What deleting it would break.
 pub fn impact(client: &Client, name: &str) -> anyhow::Result<Impact> {
-    let Answer { items, total, found_only, live, hidden, aliases, impact_token, channels, through, .. } = read(client, name, None)?.0;
+    let Answer { items, total, found_only, live, hidden, aliases, impact_token, channels, through, through_total, .. } = read(client, name, None)?.0;
     let token = impact_token;
-    Ok(Impact { total, found_only, live, hidden, dependents: items, token, aliases, repointing: None, channels, through })
+    Ok(Impact { total, found_only, live, hidden, dependents: items, token, aliases, repointing: None, channels, through, through_total })
 }
 
 pub fn list(client: &Client, form: Output, name: &str) -> anyhow::Result<()> {
@@ -67,7 +69,7 @@ pub fn list(client: &Client, form: Output, name: &str) -> anyhow::Result<()> {
         output::say(&format!("{} more, which this token may not see.", first.hidden));
     }
     if !first.through.is_empty() {
-        output::say(&through(&first.through));
+        output::say(&through(&first.through, first.through_total));
     }
     if !first.channels.is_empty() {
         output::say(&channels(&first.channels));
@@ -104,8 +106,10 @@ fn channels(names: &[String]) -> String {
 }
 
 /// What leads nowhere without the connection.
-fn through(names: &[String]) -> String {
-    format!("Connections go through it, and lead nowhere without it: {}.", names.join(", "))
+fn through(names: &[String], total: i64) -> String {
+    let more = total.saturating_sub(i64::try_from(names.len()).unwrap_or_default());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("Connections go through it, and lead nowhere without it: {}{more}.", names.join(", "))
 }
 
 fn kind(dependent: &Dependent) -> &'static str {
@@ -143,7 +147,7 @@ pub fn in_words(name: &str, impact: &Impact) -> String {
         let _ = write!(text, "\n  and {more} more: “dataflow connections dependents {name}” lists them");
     }
     if !impact.through.is_empty() {
-        let _ = write!(text, "\n{}", through(&impact.through));
+        let _ = write!(text, "\n{}", through(&impact.through, impact.through_total));
     }
     if !impact.channels.is_empty() {
         let _ = write!(text, "\n{}", channels(&impact.channels));

@@ -7,7 +7,8 @@ use super::{at, because};
 /// What keeps the connection from the hop itself; its own test says the same. No field of the connection that goes through it would mend it, no
 /// certificate that it could trust, and nothing is said of its own password.
 pub fn of_the_hop(hop: &str, error: TestError) -> TestError {
-    because(Cause::HopFailed, format!("On the way, at “{hop}”: {}", error.message), error.hint)
+    let code = if error.code == Cause::CredentialsRefused { Cause::HopRefused } else { Cause::HopFailed };
+    because(code, format!("On the way, at “{hop}”: {}", error.message), error.hint)
 }
 
 /// Nobody knows who the hop is, and what goes through it would go to whoever answers.

@@ -106,6 +106,13 @@ impl UrlTemplate {
         })
     }
 
+    /// Whether a parameter takes the value of this field.
+    #[must_use]
+    pub fn has_in_query(&self, path: &str) -> bool {
+        let is_it = |piece: &Piece<'_>| matches!(piece, Piece::Field(field) if *field == path);
+        self.query.values().any(|part| pieces(part).is_ok_and(|pieces| pieces.iter().any(is_it)))
+    }
+
     /// Takes a template apart and holds it against the fields of its type.
     pub(super) fn read(text: &str, kind: &ConnectionType) -> Result<Self, FieldError> {
         let refused = |message: String| FieldError::new("url", "invalid", message);

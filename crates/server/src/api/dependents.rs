@@ -23,7 +23,7 @@ use crate::{app::App, error::Result, ops::dependents};
         "alias": null
     }],
     "aliases": [], "next": null, "total": 1, "found_only": 0, "live": 0, "hidden": 0, "impact_token": "3b0c5a0f6e0d4c1f9a7b2d8e6c4f1a20",
-    "channels": [], "through": []
+    "channels": [], "through": [], "through_total": 0
 }))]
 pub struct DependentsAnswer {
     pub items: Vec<Dependent>,
@@ -44,6 +44,8 @@ pub struct DependentsAnswer {
     pub channels: Vec<String>,
     /// Connections that go through it, at most 200.
     pub through: Vec<String>,
+    /// How many connections go through it.
+    pub through_total: i64,
 }
 
 /// Lists who depends on a connection: workflows that were seen using its name, the latest first, then those that a scan of code found and
@@ -70,5 +72,6 @@ pub async fn list_dependents(
         impact_token: impact.token,
         channels: impact.channels,
         through: impact.through,
+        through_total: impact.through_total,
     }))
 }

@@ -384,6 +384,12 @@ impl Caller {
         }
     }
 
+    /// Whether it is the server itself, which goes on with what somebody has begun or asked to be done by itself.
+    #[must_use]
+    pub fn is_stand_in(&self) -> bool {
+        matches!(&self.who, Who::Token(token) if token.id.is_nil())
+    }
+
     /// Whether a narrowed token names this connection; everybody else sees all.
     #[must_use]
     pub fn may_see_name(&self, name: &str) -> bool {

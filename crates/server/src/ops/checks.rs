@@ -117,7 +117,7 @@ pub(super) async fn plan(
     fields: (PublicFields, SecretFields),
 ) -> Result<PlannedTest> {
     app.throttle.take(Kind::Tests, &*caller.identity(), app.clock.now())?;
-    let fields = hops::fields(app, Some(caller), workspace, fields).await?;
+    let fields = hops::fields(app, caller, workspace, fields).await?;
     let placed = app.tests.plan((&*caller.identity(), workspace.id), connector, &app.clock, fields).await?;
     Ok(placed.within(settings::in_force(app).await?))
 }

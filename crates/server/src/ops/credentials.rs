@@ -95,31 +95,26 @@ pub async fn resolve_after(
     let workspace = authorise_name(app, caller, workspace, name, Action::UseCredentials).await?;
     let mut connection = servable(app, &workspace, name).await?;
     connection.admit(caller, &workspace, name)?;
-    if failed && holds(&connection.fingerprint) {
+    let mut hop = hop_of(app, caller, &workspace, &connection).await?;
+    if failed && holds(&fingerprint_of(&connection, hop.as_deref())) {
         // Boxed: it is rare, and its many states would be moved about with every request.
         if let Some(newer) = Box::pin(rotations::wait_for(app, &workspace, name, &connection)).await? {
             newer.admit(caller, &workspace, name)?;
             connection = newer;
+            hop = hop_of(app, caller, &workspace, &connection).await?;
         }
     }
-    // Boxed: few go through another one.
-    let hop = match connection.public.text(THROUGH) {
-        Some(through) => Some((through, Box::pin(hop_of(app, caller, &workspace, &connection)).await?)),
-        None => None,
-    };
-    let fingerprint = match &hop {
-        Some((_, hop)) => Cow::Owned(format!("{}-{}", connection.fingerprint, hop.fingerprint)),
-        None => Cow::Borrowed(connection.fingerprint.as_str()),
-    };
+    let fingerprint = fingerprint_of(&connection, hop.as_deref());
     let is_held = holds(&fingerprint);
     let body = match &hop {
         _ if is_held => None,
         None => Some(connection.body.with(&connection.open_secrets()?, None)),
-        Some((_, hop)) => Some(connection.body.with(&connection.open_secrets()?, Some((&hop.body, &hop.open_secrets()?)))),
+        Some(hop) => Some(connection.body.with(&connection.open_secrets()?, Some((&hop.body, &hop.open_secrets()?)))),
     };
     let at = app.clock.now();
     let (actor, identity) = (caller.label(), caller.identity());
-    let given = [Some((name, &connection)), hop.as_ref().map(|(through, hop)| (*through, hop))];
+    let through = connection.public.text(THROUGH).unwrap_or_default();
+    let given = [Some((name, &connection)), hop.as_ref().map(|hop| (through, hop))];
     for (name, given) in given.into_iter().flatten() {
         app.use_log
             .append(
@@ -159,11 +154,20 @@ pub async fn resolve_after(
 }
 
 /// What a connection goes through, for who gets it along with that.
-async fn hop_of(app: &App, caller: &Caller, workspace: &Workspace, connection: &Servable) -> Result<Arc<Servable>> {
-    match hops::hop(app, Some(caller), workspace, &connection.public).await? {
-        Some(Ok(hop)) => Ok(hop),
-        Some(Err(error)) => Err(Error::HopUnavailable(error.message)),
-        None => Err(Error::Internal(anyhow::anyhow!("a connection goes through none after all"))),
+async fn hop_of(app: &App, caller: &Caller, workspace: &Workspace, connection: &Servable) -> Result<Option<Arc<Servable>>> {
+    if connection.public.text(THROUGH).is_none() {
+        return Ok(None);
+    }
+    // Boxed: few go through another one.
+    let hop = Box::pin(hops::hop(app, caller, workspace, &connection.public)).await?;
+    hop.transpose().map_err(|error| Error::HopUnavailable(error.message))
+}
+
+/// Of both, if there are two: whoever holds it goes the same way to the same place.
+fn fingerprint_of<'c>(connection: &'c Servable, hop: Option<&Servable>) -> Cow<'c, str> {
+    match hop {
+        Some(hop) => Cow::Owned(format!("{}-{}", connection.fingerprint, hop.fingerprint)),
+        None => Cow::Borrowed(connection.fingerprint.as_str()),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     app::{App, Workspace},
     clock::{DAY, SECOND, rfc3339},
     error::Result,
-    store::{self, ConnectionRow, Handle, PlaceRow, Seer, SightingRow, VersionRow},
+    store::{self, Begins, ConnectionRow, Handle, PlaceRow, Seer, SightingRow, VersionRow},
 };
 
 /// A workflow that used a name so lately is taken to be running: the SDK asks anew every five seconds while it is used.
@@ -255,12 +255,14 @@ impl<'o> Of<'o> {
         // Whom a workspace tells is for those who may edit, at most.
         let channels =
             if self.all { notices::channel::through(handle, &self.workspace_id, &self.known_as()).await? } else { Vec::new() };
-        let mut through = Vec::new();
+        let (mut through, mut through_total) = (Vec::new(), 0);
         for name in &self.names {
-            through.extend(store::names_with_word(handle, &self.workspace_id, &hops::word(&name.key), THROUGH_MAX).await?);
+            let word = hops::word(&name.key);
+            through_total += store::count_up_to(handle, &self.workspace_id, &Begins::and_ends(&word), i64::MAX).await?;
+            through.extend(store::names_with_word(handle, &self.workspace_id, &word, THROUGH_MAX).await?);
         }
         through.sort();
-        let mut impact = Impact { channels, ..Impact::default() };
+        let mut impact = Impact { channels, through_total, ..Impact::default() };
         let mut parts = vec![self.row.id.as_bytes().to_vec(), self.row.version.to_be_bytes().to_vec()];
         for name in &self.names {
             let counted = store::dependents(handle, self.of(name)).await?;
@@ -279,8 +281,9 @@ impl<'o> Of<'o> {
             impact.live += store::count_since(handle, self.of(name), self.now - LIVE).await?;
             impact.aliases.extend(name.alias.clone().map(|name| ByAlias { name, total }));
         }
+        parts.push(through_total.to_be_bytes().to_vec());
         parts.extend(through.iter().map(|name| name.as_bytes().to_vec()));
-        if (impact.total > 0 || !through.is_empty()) && self.row.deleted_at.is_none() {
+        if (impact.total > 0 || through_total > 0) && self.row.deleted_at.is_none() {
             impact.token = Some(token(self.app, &parts));
         }
         impact.through = through.into_iter().filter(|name| self.narrowed_to.as_ref().is_none_or(|only| only.contains(name))).collect();

@@ -36,7 +36,7 @@ use crate::{
     error::{Error, Result},
     store::{self, ConnectionRow, Handle, VersionRow},
 };
-use crate::ops::own_types::catalogue_of;
+use crate::ops::own_types::{catalogue_by, catalogue_of};
 
 /// Versions of the same secret that are named at most.
 const SHARING_MAX: i64 = 100;
@@ -207,7 +207,7 @@ pub async fn restore(app: &App, caller: &Caller, workspace: &str, name: &str, wa
     rotations::refuse_while_under_way(app, &mut write, &before.id).await?;
     let from = version_of(app, &mut write, &before.id, wanted.version).await?;
     let old = VersionContent::read(&old_version)?;
-    let Older { workspace, kind, content, sealed } = older(app, &workspace, (&before, &old), &from, (is_admin, looked)).await?;
+    let Older { workspace, kind, content, sealed } = older(app, &mut write, &workspace, (&before, &old), (&from, is_admin, looked)).await?;
     second_login::refuse_unlooked(caller, &mut write, (&before, &old.public, &content.public), looked).await?;
     let tags = serde_json::from_str(&from.tags).context("a version's tags do not parse").map_err(Error::Internal)?;
     let settled = Settled { public: content.public, secrets: BTreeMap::new() };
@@ -226,13 +226,13 @@ struct Older {
 
 async fn older(
     app: &App,
+    handle: &mut impl Handle,
     workspace: &Arc<Workspace>,
     (before, old): (&ConnectionRow, &VersionContent),
-    from: &VersionRow,
-    (is_admin, looked): (bool, bool),
+    (from, is_admin, looked): (&VersionRow, bool, bool),
 ) -> Result<Older> {
     let content = VersionContent::read(from)?;
-    let kind = type_of(&*catalogue_of(app, workspace).await?, from, &content)?;
+    let kind = type_of(&*catalogue_by(app, handle, workspace).await?, from, &content)?;
     // Over another type no field is as it was.
     let nothing = PublicFields::default();
     let known = if before.type_id == from.type_id { &old.public } else { &nothing };
@@ -266,7 +266,7 @@ async fn try_restore(
     let users = Allowed::of(app, &mut read, &row).await?;
     let from = version_of(app, &mut read, &row.id, wanted.version).await?;
     let old = VersionContent::read(&version)?;
-    let Older { workspace, kind, content, sealed } = older(app, workspace, (&row, &old), &from, (is_admin, looked)).await?;
+    let Older { workspace, kind, content, sealed } = older(app, &mut read, workspace, (&row, &old), (&from, is_admin, looked)).await?;
     second_login::refuse_unlooked(caller, &mut read, (&row, &old.public, &content.public), looked).await?;
     drop(read);
     let sealing = Sealing { workspace: &workspace, id: uuid(&row.id)?, version: row.version + 1, kept: None };

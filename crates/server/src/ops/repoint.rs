@@ -24,7 +24,7 @@ use crate::{
     error::{Error, Result},
     store::{self, ConnectionRow, Handle, VersionRow, Write},
 };
-use crate::ops::own_types::catalogue_of;
+use crate::ops::own_types::{catalogue_by, catalogue_of};
 
 /// Callers that are told to lose what they use.
 const TOLD: usize = 20;
@@ -169,7 +169,7 @@ async fn examine(
     (from, to): (&ConnectionRow, &ConnectionRow),
 ) -> Result<Impact> {
     let impact = dependents::impact(app, caller, handle, workspace, from).await?;
-    let catalogue = catalogue_of(app, workspace).await?;
+    let catalogue = catalogue_by(app, handle, workspace).await?;
     let opens = |type_id: &str| {
         let kind = catalogue.get(type_id);
         kind.map_or_else(|| (type_id.to_owned(), None), |kind| (kind.connector.clone(), kind.dialect.clone()))
@@ -177,7 +177,7 @@ async fn examine(
     let differs = opens(&from.type_id) != opens(&to.type_id);
     let types = differs.then(|| [from.type_id.clone(), to.type_id.clone()]);
     let lose = losing(app, handle, workspace, (from, to)).await?;
-    let token = (impact.total > 0 || types.is_some()).then(|| {
+    let token = (impact.token.is_some() || types.is_some()).then(|| {
         let rows = [from, to].map(|row| format!("{}.{}", row.id, row.version).into_bytes());
         let known = impact.token.clone().unwrap_or_default().into_bytes();
         token(app, &[b"repoint".to_vec(), rows.concat(), known, lose.join("\n").into_bytes()])

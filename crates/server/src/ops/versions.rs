@@ -66,7 +66,7 @@ pub(super) fn read_content(
     let settled = settle(draft.fields, kind, earlier, is_admin).map_err(|refused| {
         errors.extend(refused);
     });
-    let settled = settled.and_then(|mut settled| match pin.put(&mut settled.public) {
+    let settled = settled.and_then(|mut settled| match pin.put(kind, &mut settled.public) {
         Ok(()) => Ok(settled),
         Err(refused) => {
             errors.push(refused);
@@ -193,7 +193,7 @@ impl Sealing<'_> {
                 (SecretChange::Keep | SecretChange::Clear, _) => {}
             }
         }
-        self.open_kept(settled, &endpoint, &mut clear)?;
+        self.open_kept(kind, settled, &endpoint, &mut clear)?;
         let fingerprint = self.workspace.key.fingerprint(&kind.id, &kind.connector, &settled.public, &clear);
         Ok(SealedVersion { secrets, endpoint_paths, fingerprint, password_mark: password_mark(self.workspace, &clear) })
     }
@@ -233,7 +233,7 @@ impl Sealing<'_> {
     pub fn clear(&self, kind: &ConnectionType, settled: Settled) -> Result<(PublicFields, SecretFields)> {
         let (endpoint, _) = self.endpoint(kind, &settled);
         let mut clear = SecretFields::default();
-        self.open_kept(&settled, &endpoint, &mut clear)?;
+        self.open_kept(kind, &settled, &endpoint, &mut clear)?;
         for (path, change) in settled.secrets {
             if let SecretChange::Set(secret) = change {
                 clear.0.insert(path, secret);
@@ -262,10 +262,13 @@ impl Sealing<'_> {
     }
 
     /// Opens what is kept. If the endpoint is another one, every kept secret must be typed again.
-    fn open_kept(&self, settled: &Settled, endpoint: &EndpointDigest, clear: &mut SecretFields) -> Result<()> {
+    fn open_kept(&self, kind: &ConnectionType, settled: &Settled, endpoint: &EndpointDigest, clear: &mut SecretFields) -> Result<()> {
         let keeps = settled.secrets.iter().filter(|(_, change)| matches!(change, SecretChange::Keep));
         let kept: Vec<_> = keeps.filter_map(|(path, _)| self.kept_secret(path).map(|secret| (path, secret))).collect();
-        if !kept.is_empty() && self.kept.is_some_and(|before| before.endpoint != *endpoint) {
+        // A secret that a driver takes a parameter from may say where the others go.
+        let directs = |path: &FieldPath| kind.url.as_ref().is_some_and(|url| url.has_in_query(path.as_str()));
+        let is_redirected = settled.secrets.iter().any(|(path, change)| matches!(change, SecretChange::Set(_)) && directs(path));
+        if !kept.is_empty() && (is_redirected || self.kept.is_some_and(|before| before.endpoint != *endpoint)) {
             return Err(Error::SecretReentry(kept.iter().map(|(path, _)| path.as_str().to_owned()).collect()));
         }
         for (path, secret) in kept {

@@ -14,6 +14,7 @@ use crate::{
         access::{Action, Caller, authorise_name},
         connections::hold_current,
         credentials::servable,
+        hops,
         idempotency::begin,
     },
     store,
@@ -48,7 +49,12 @@ pub async fn report(app: &App, caller: &Caller, workspace: &str, name: &str, tol
     let connection = servable(app, &workspace, name).await?;
     connection.admit(caller, &workspace, name)?;
     let catalogue = catalogue_of(app, &workspace).await?;
-    let scrubber = Scrubber::new(&connection.open_secrets()?);
+    let mut scrubber = Scrubber::new(&connection.open_secrets()?);
+    if let Some(Ok(hop)) = hops::hop(app, caller, &workspace, &connection.public).await? {
+        for secret in hop.open_secrets()?.0.values() {
+            scrubber.and(secret.expose_secret());
+        }
+    }
     let mut write = begin(app, caller).await?;
     let (held, _) = hold_current(app, caller, &mut write, &workspace, name).await?;
     let Told { version, report } = told;

@@ -192,16 +192,17 @@ async fn test(app: &Arc<App>, Taken { row, schedule }: &Taken) -> Result<()> {
     let fields = (connection.public.clone(), connection.open_secrets()?);
     // Each lane has places of its own.
     let lane = format!("health schedule of {}, {}", workspace.id, if row.is_failing { "failing" } else { "passing" });
-    let fields = hops::fields(app, None, &workspace, fields).await?;
+    let caller = caller(schedule, &workspace);
+    let fields = hops::fields(app, &caller, &workspace, fields).await?;
     let placed = app.tests.plan((&lane, workspace.id), connection.connector(), &app.clock, fields).await?;
     let planned = placed.within(settings::in_force(app).await?);
-    let caller = caller(schedule, &workspace);
     checks::audit_use(app, &caller, &workspace, &name, connection.version).await?;
     // The report has every step.
     let (steps, _) = channel(1);
     let report = planned.run(steps).await;
     checks::keep_scheduled(app, &connection, &report).await?;
-    if report.error.is_some_and(|error| error.code == Cause::CredentialsRefused) {
+    // Some servers lock who fails to sign in too often, and so do machines on the way.
+    if report.error.is_some_and(|error| matches!(error.code, Cause::CredentialsRefused | Cause::HopRefused)) {
         put_off(app, row, schedule).await?;
     }
     Ok(())

@@ -34,7 +34,7 @@ use crate::{
     error::Result,
     store::{self, Names, Read},
 };
-use crate::ops::own_types::catalogue_of;
+use crate::ops::own_types::catalogue_by;
 
 /// Connections that are looked at together.
 const AT_ONCE: usize = 200;
@@ -184,7 +184,7 @@ impl<'a> Look<'a> {
         let tells = channels.into_iter().map(|row| row.connection).collect();
         Ok(Self {
             app,
-            catalogue: catalogue_of(app, workspace).await?,
+            catalogue: catalogue_by(app, read, workspace).await?,
             caller,
             workspace,
             now: app.clock.now(),

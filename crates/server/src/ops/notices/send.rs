@@ -183,7 +183,7 @@ async fn hand_over(
     let fields = (connection.public.clone(), connection.open_secrets()?);
     // Messages of a workspace have places of their own beside those of its callers.
     let lane = format!("messages of {}", workspace.id);
-    let fields = hops::fields(app, None, workspace, fields).await?;
+    let fields = hops::fields(app, caller, workspace, fields).await?;
     let placed = app.tests.plan((&lane, workspace.id), connection.connector(), &app.clock, fields).await?;
     let planned = placed.within(settings::in_force(app).await?).with_message(Message { to, from, ..message });
     checks::audit_message(app, caller, workspace, (&connection.name, connection.version)).await?;

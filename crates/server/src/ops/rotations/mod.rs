@@ -15,7 +15,7 @@ mod wait;
 use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::Context;
-use dataflow_model::{Cause, ConnectionType, FieldError, PublicFields, SecretFields, TestReport, settle::Settled};
+use dataflow_model::{Catalogue, Cause, ConnectionType, FieldError, PublicFields, SecretFields, TestReport, settle::Settled};
 use serde::{Deserialize, Serialize};
 
 pub(in crate::ops) use self::settle::stand_in;
@@ -28,6 +28,7 @@ use super::{
     credentials::servable,
     hops,
     idempotency::begin,
+    own_types::catalogue_of,
     rows::{Sealed as _, VersionContent},
     save::{self, Next},
     settings,
@@ -200,7 +201,7 @@ struct Task {
     before: ConnectionRow,
     version: VersionRow,
     content: VersionContent,
-    kind: ConnectionType,
+    kind: Arc<ConnectionType>,
     old: SecretFields,
 }
 
@@ -210,7 +211,7 @@ impl Task {
         let content = VersionContent::read(&version)?;
         let newer = app.workspace_of_now(workspace, content.newest_key()).await?;
         let workspace = newer.unwrap_or_else(|| workspace.clone());
-        let kind = kind_that_rotates(app, &before.type_id)?.clone();
+        let kind = kind_that_rotates(&*catalogue_of(app, &workspace).await?, &before.type_id)?;
         let id = super::rows::uuid(&before.id)?;
         let sealing = Sealing { workspace: &workspace, id, version: before.version, kept: Some(&content) };
         let old = sealing.open_all(&content)?;
@@ -279,8 +280,8 @@ where
     done
 }
 
-fn kind_that_rotates<'a>(app: &'a App, type_id: &str) -> Result<&'a ConnectionType> {
-    app.catalogue.get(type_id).filter(|kind| kind.rotates).ok_or_else(|| {
+fn kind_that_rotates(catalogue: &Catalogue, type_id: &str) -> Result<Arc<ConnectionType>> {
+    catalogue.shared(type_id).filter(|kind| kind.rotates).ok_or_else(|| {
         let text = "is one whose passwords cannot be rotated from here: set a new one at the database, then save it";
         Error::Invalid(vec![FieldError::new("type", "not_rotatable", text)])
     })
@@ -327,7 +328,7 @@ async fn rotate_as(
     candidate::next_version(&task, &new)?;
     app.throttle.take(Kind::Tests, &*caller.identity(), app.clock.now())?;
     let at = (task.public().clone(), SecretFields::default());
-    let at = hops::fields(app, Some(caller), &task.workspace, at).await?;
+    let at = hops::fields(app, caller, &task.workspace, at).await?;
     let placed = app.tests.plan((&*caller.identity(), task.workspace.id), &task.kind.connector, &app.clock, at).await?;
     let planned = placed.within(settings::in_force(app).await?);
     checks::audit_use(app, caller, &task.workspace, name, task.before.version).await?;
@@ -425,7 +426,8 @@ pub async fn give_up(app: &App, caller: &Caller, workspace: &str, name: &str, pr
         return Err(Error::RotationUnderWay(Box::new(under_way)));
     }
     write.commit_quietly().await?;
-    connections::view(app.catalogue.get(&held.type_id), held, &version)
+    let catalogue = catalogue_of(app, &workspace).await?;
+    connections::view(catalogue.get(&held.type_id), held, &version)
 }
 
 /// The same, of what waits in a store that was restored.

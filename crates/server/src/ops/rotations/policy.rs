@@ -14,6 +14,7 @@ use crate::{
         connections::{Precondition, current, hold_current},
         credentials::servable,
         idempotency::begin,
+        own_types::catalogue_by,
         rows::{Sealed as _, VersionContent, uuid},
     },
     store::{self, ConnectionRow, Handle, RotationPolicyRow, VersionRow, Write},
@@ -170,7 +171,7 @@ pub async fn set(
     let (connection, version) = hold_current(app, caller, &mut write, &workspace, name).await?;
     let before = store::rotation_policy(&mut write, &connection.id).await?;
     precondition.holds(&standing(app, &connection, before.clone()).etag)?;
-    kind_that_rotates(app, &connection.type_id)?;
+    kind_that_rotates(&*catalogue_by(app, &mut write, &workspace).await?, &connection.type_id)?;
     let errors = policy.errors();
     if !errors.is_empty() {
         return Err(Error::Invalid(errors));

@@ -414,7 +414,7 @@ async fn try_one(app: &Arc<App>, row: &RotationRow) -> Result<()> {
     let task = Task::of(app, &workspace, (connection, version)).await?;
     let new = candidate::open(&task.workspace.key, row, &task.content.endpoint)?;
     let at = (task.public().clone(), SecretFields::default());
-    let at = hops::fields(app, None, &task.workspace, at).await?;
+    let at = hops::fields(app, &caller, &task.workspace, at).await?;
     let placed = app.tests.plan(("server", task.workspace.id), &task.kind.connector, &app.clock, at).await?;
     let planned = placed.within(settings::in_force(app).await?);
     checks::audit_use(app, &caller, &task.workspace, &task.before.name, task.before.version).await?;

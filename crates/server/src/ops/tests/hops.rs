@@ -1,6 +1,7 @@
 //! Connections that go through another one: who gets that, and what becomes of them when it leads elsewhere.
 
-use dataflow_model::{Catalogue, SecretFields, endpoint::Endpoint, settle::THROUGH};
+use dataflow_connectors::hops::Way;
+use dataflow_model::{Catalogue, FieldValue, PublicFields, SecretFields, endpoint::Endpoint, settle::THROUGH};
 use dataflow_vault::EndpointDigest;
 use serde_json::{Value, json};
 
@@ -12,8 +13,10 @@ use crate::{
         checks,
         connections::{self, Change, Precondition},
         credentials, dependents,
-        hops::Pin,
+        hops::{self, Pin},
+        own_types,
         paging::Paging,
+        rotations::stand_in,
         rows::VersionContent,
         tokens::{self, NewToken},
         tombstones::{self, Removal},
@@ -73,6 +76,19 @@ async fn a_hop_that_leads_elsewhere_is_not_taken(fixture: Fixture) {
     for (name, tls) in [("heard", "require"), ("sealed", "verify-full")] {
         create(&fixture, &through(name, "bastion", tls)).await.expect("created");
     }
+    // Where something is asked in the clear, or by a URL that says itself what TLS is, TLS of the test is no reason.
+    let clear = json!({
+        "name": "clear", "type": "http", "host": "api.internal", "username": "analytics", "password": "planted",
+        "extra": {"through": "bastion", "oauth_url": "http://localhost:8080/token"}
+    });
+    create(&fixture, &clear).await.expect("created");
+    let definition = "extends = \"generic\"\nlabel = \"Exasol\"\nurl = \"exa+websocket://{username}:{password}@{host}:{port}\"\n";
+    own_types::put(&fixture.app, &shell, WORKSPACE, "exasol", definition, None).await.expect("defined");
+    let own = json!({
+        "name": "own", "type": "exasol", "host": "db.internal", "port": 8563, "username": "analytics", "password": "planted",
+        "tls": {"mode": "verify-full"}, "extra": {"through": "bastion"}
+    });
+    create(&fixture, &own).await.expect("created");
     let (body, first) = read(&fixture, &shell, "heard").await.expect("resolved");
     assert_eq!(body["hop"]["fields"]["password"], "of the bastion");
     assert_eq!((&body["hop"]["name"], &body["hop"]["base"], &body["fingerprint"]), (&json!("bastion"), &json!("ssh"), &json!(first)));
@@ -87,6 +103,8 @@ async fn a_hop_that_leads_elsewhere_is_not_taken(fixture: Fixture) {
     // Led elsewhere it gets what nobody could read there, and nothing else.
     edit(&fixture, "bastion", &json!({"host": "two.example.org", "password": "of the bastion"})).await.expect("saved");
     leads_nowhere(&read(&fixture, &shell, "heard").await, "leads to another place");
+    leads_nowhere(&read(&fixture, &shell, "clear").await, "leads to another place");
+    leads_nowhere(&read(&fixture, &shell, "own").await, "leads to another place");
     assert_ne!(read(&fixture, &shell, "sealed").await.expect("resolved").1, sealed, "another hop is another way");
     let described = edit(&fixture, "heard", &json!({"description": "x"})).await;
     assert!(matches!(described, Err(Error::SecretReentry(_))), "it would go there with the next save: {described:?}");
@@ -128,6 +146,18 @@ async fn who_may_not_use_the_hop_gets_nothing_through_it(fixture: Fixture) {
     connections::edit(app, one, WORKSPACE, "sales", change(json!({"description": "x"}))).await.expect("saved");
     let own = connections::edit(app, one, WORKSPACE, "sales", change(json!({"extra": {"through": "Bastion"}}))).await;
     is_refused(&own, "names");
+    let steered = json!({"host": "10.0.0.7", "password": "x", "extra": {"through": "bastion"}});
+    is_refused(&connections::edit(app, one, WORKSPACE, "sales", change(steered.clone())).await, "that you may not use");
+    let probed = checks::plan_unsaved(app, one, WORKSPACE, Some("sales"), draft(&steered)).await;
+    is_refused(&probed.map(drop), "that you may not use");
+    let same = json!({"host": "db.internal", "username": "other", "password": "x", "extra": {"through": "bastion"}});
+    connections::edit(app, one, WORKSPACE, "sales", change(same)).await.expect("who signs in there is no other way");
+    // What the server does by itself gives nobody anything.
+    let workspace = app.workspace(WORKSPACE).await.expect("read").expect("there");
+    let by_itself = stand_in(("token one", "token:one"), &workspace);
+    let public = PublicFields([(THROUGH.into(), FieldValue::Text("bastion".into())), ("tls.mode".into(), FieldValue::Text("verify-full".into()))].into());
+    let fields = hops::fields(app, &by_itself, &workspace, (public, SecretFields::default())).await.expect("found");
+    assert!(matches!(fields.way.as_deref(), Some(Way::Through(_))), "a scheduled rotation goes the way, too");
     // Who is told of it is told of no connection that he does not see.
     let told = dependents::list(app, both, WORKSPACE, "bastion", &Paging::default()).await.expect("told").impact;
     assert_eq!((told.through, told.total), (vec!["sales".to_owned()], 1), "and whoever used the one used the other");

@@ -107,7 +107,7 @@ pub async fn retire(
 
 async fn plan(app: &App, caller: &Caller, task: &Task, row: &SecondLoginRow) -> Result<PlannedTest> {
     let at = (public_as(&task.content, &row.username), SecretFields::default());
-    let at = hops::fields(app, None, &task.workspace, at).await?;
+    let at = hops::fields(app, caller, &task.workspace, at).await?;
     let placed = app.tests.plan((&*caller.identity(), task.workspace.id), &task.kind.connector, &app.clock, at).await?;
     let planned = placed.within(settings::in_force(app).await?);
     checks::audit_use(app, caller, &task.workspace, &task.before.name, task.before.version).await?;

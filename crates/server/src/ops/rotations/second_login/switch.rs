@@ -56,7 +56,7 @@ pub(in crate::ops::rotations) async fn switch_over(
     next_version(&task, &row.username, &task.old)?;
     app.throttle.take(Kind::Tests, &*caller.identity(), app.clock.now())?;
     let at = (public_as(&task.content, &row.username), SecretFields::default());
-    let at = hops::fields(app, Some(caller), &task.workspace, at).await?;
+    let at = hops::fields(app, caller, &task.workspace, at).await?;
     let placed = app.tests.plan((&*caller.identity(), task.workspace.id), &task.kind.connector, &app.clock, at).await?;
     let planned = placed.within(settings::in_force(app).await?);
     checks::audit_use(app, caller, &task.workspace, &name, task.before.version).await?;
