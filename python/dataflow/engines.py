@@ -108,15 +108,14 @@ class _Follower:
         refusal = self._driver.refusal(credentials)
         if refusal is not None:
             return None, DriverUnsafe(f"“{credentials.name}” cannot be opened. {refusal}")
-        limit: float = credentials.integer("extra.connect_timeout") or CONNECT_TIMEOUT
-        until = time.monotonic() + limit
+        limit = credentials.integer("extra.connect_timeout") or CONNECT_TIMEOUT
         try:
             machine = self._machine._replace(way=self._lead(credentials))
         except BaseException as error:
             return None, forget_frames(error)
         try:
             given = self._driver.arguments(credentials, machine)
-            connection = self._connect(dialect, positional, {**kept, **given}, max(until - time.monotonic(), 0.0))
+            connection = self._connect(dialect, positional, {**kept, **given}, limit)
         except deadline.TooSlow:
             if isinstance(self._driver, Abandons):
                 self._driver.abandon(given)

@@ -59,23 +59,16 @@ class Template:
         return {name: value for name, value in filled.items() if value is not None}
 
     def shown(self, fields: _Reader) -> tuple[dict[str, Any], dict[str, str]]:
-        """Place and query as far as they hold no field that may be a secret."""
-        place = {
-            name: value
-            for name, value in self.place(fields).items()
-            if name != "password" and set(_paths(self._parts[name])) <= _SHOWN
-        }
+        """Place and query as far as they hold no field that may be a secret: those are in the password, or in the query."""
+        place = {name: value for name, value in self.place(fields).items() if name != "password"}
         query = {name: value for name, value in self.filled_query(fields).items() if set(_paths(self.query[name])) <= _SHOWN}
         return place, query
 
     def secrets(self, fields: _Reader) -> list[str]:
-        """What may be one: what stands in its password, and fields that are called like one."""
-        paths = _paths(self._parts.get("password", ""))
-        paths += [path for text in self.query.values() for path in _paths(text) if _SECRET.search(path)]
-        return [value for value in map(fields.text, paths) if value]
-
-
-_SECRET = re.compile(r"password|passphrase|secret|token|key|credential", re.IGNORECASE)
+        """What may be one: a text that stands in its password or its query. Which fields are secret is not known here."""
+        texts = [self._parts.get("password", ""), *self.query.values()]
+        paths = {path for text in texts for path in _paths(text)} - _SHOWN
+        return [value for value in map(fields.only_text, paths) if value]
 
 
 class _Reader:
@@ -88,6 +81,10 @@ class _Reader:
     @property
     def name(self) -> str:
         return self._credentials.name
+
+    def only_text(self, path: str) -> str | None:
+        """The text at a path; `None` if it is unset, or is no text."""
+        return self._credentials.expose_text(path)
 
     def text(self, path: str) -> str | None:
         """The value at a path, in clear; `None` if it is unset."""

@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import socketserver
+import ssl
 import subprocess
 import threading
 import time
@@ -113,6 +114,14 @@ def helpers(parent: int | None = None) -> list[int]:
     return found
 
 
+def has_ended(process: int) -> bool:
+    """Whether a helper of this process has ended, with all of its threads; nobody else's waiting for it is taken away."""
+    try:
+        return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
 class Knowing:
     """A SOCKS proxy that asks for no sign-in, and alone knows a name: it leads to this machine, as does any other."""
 
@@ -149,6 +158,53 @@ class Knowing:
             back.start()
             _pour(near, far)
             back.join()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class InsideTls:
+    """Stands before a port, inside TLS."""
+
+    def __init__(self, port: int, identity: tuple[str, str], folder: Path) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        (folder / "identity.pem").write_text("".join(identity))
+        context.load_cert_chain(folder / "identity.pem")
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(handler) -> None:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as far:
+                    near = context.wrap_socket(handler.request, server_side=True)
+                    threading.Thread(target=_pour, args=(far, near), daemon=True).start()
+                    _pour(near, far)
+
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Saying:
+    """Says the same to each who comes, and lets go."""
+
+    def __init__(self, words: bytes) -> None:
+        self.heard = b""
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(handler) -> None:
+                with contextlib.suppress(OSError):
+                    self.heard += handler.request.recv(65536)
+                    handler.request.sendall(words)
+
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self) -> None:
         self._server.shutdown()

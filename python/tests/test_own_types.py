@@ -10,7 +10,7 @@ from sqlalchemy import text
 from test_leaks import _deep, _everything_about
 
 import pretend_dialect
-from dataflow import DriverMissing, HopFailed, UnsupportedConnection
+from dataflow import Dataflow, DriverMissing, HopFailed, UnsupportedConnection
 from hop_servers import NO_TLS, Hop, helpers
 from pretend_dialect import PretendServer
 from using import first_row, first_row_async
@@ -171,3 +171,35 @@ def test_a_hop_stands_in_for_host_and_port(dataflow, server, beyond, postgres, s
     given = postgres.fields("own", "first", host="localhost", tls=transport)
     server.put("ours", "cluster", url=POSTGRES_URL, hop=shell.told(), **given)
     assert first_row(dataflow, "ours", postgres.is_encrypted) == [True]
+
+
+DEFINITION = """
+extends = "generic"
+label = "Pretend"
+summary = "A database of nobody's"
+category = "databases"
+url = "pretend+wire://{username}:{password}@{host}:{port}/{extra.database}?MODE={extra.mode}&fixed=a%20b"
+
+[[fields]]
+path = "extra.database"
+label = "Database"
+kind = "text"
+
+[[fields]]
+path = "extra.mode"
+label = "Mode"
+kind = "text"
+"""
+
+
+def test_the_real_server_tells_the_url(real, beyond, monkeypatch):
+    real.define_type("pretend", DEFINITION)
+    given = {**fields(beyond, tls={"mode": "disable"}), "extra": {"mode": "fast", "database": "dw"}}
+    del given["database"]
+    real.create("own", "pretend", **given)
+    for name, value in real.environment.items():
+        monkeypatch.setenv(name, value)
+    assert first_row(Dataflow(), "own") == [1]
+    url = pretend_dialect.seen[-1]
+    assert (url.username, url.password, url.port, url.database) == ("ann", AWKWARD, beyond.port, "dw")
+    assert url.query == {"MODE": "fast", "fixed": "a b"}

@@ -155,7 +155,7 @@ pub fn own_types(admin: &Session) {
                   &fields.0.path=encryption&fields.0.label=Encryption&fields.0.kind=choice&fields.0.section=extra\
                   &fields.0.choices=yes+%3D+On%0D%0Ano+%3D+Off";
     admin.submit("/w/default/types/new", exasol).expect(303);
-    let by_hand = "extends = \"postgres\"\nlabel = \"By hand\"\nsummary = \"Ours\"\ncategory = \"databases\"\n\n[[fields]]\npath = \"port\"\ndefault = 6432\n";
+    let by_hand = "extends = \"postgres\"\nlabel = \"By hand\"\nsummary = \"Ours\"\ncategory = \"databases\"\n\n[[fields]]\npath = \"port\"\nhelp = \"Of the pooler\"\n";
     let by_hand = utf8_percent_encode(by_hand, NON_ALPHANUMERIC);
     admin.submit("/w/default/types/new", &format!("view=toml&id=by_hand&definition={by_hand}")).expect(303);
 }

@@ -124,6 +124,10 @@ const ROUTES: &[Route] = &[
     route("export_activity", [403, 403, 403, 200], 403),
     Route { id: "list_workspaces", by_role: [200; 4], narrowed: 200, open: true },
     Route { id: "show_settings", by_role: [403, 403, 403, 200], narrowed: 403, open: true },
+    route("list_workspace_types", [200; 4], 200),
+    route("show_type", [200; 4], 200),
+    route("put_type", [403, 403, 403, 200], 403),
+    route("remove_type", [403, 403, 403, 204], 403),
     Route { id: "list_types", by_role: [200; 4], narrowed: 200, open: true },
 ];
 
@@ -235,7 +239,7 @@ impl Table<'_> {
         let path = operation.path.replace("{workspace}", workspace).replace("{name}", name);
         let path = path.replace("{version}", "1").replace("{alias}", &format!("{name}.before"));
         let path = path.replace("{scope}", &self.scope(id)).replace("{channel}", &self.channel(id));
-        let path = path.replace("{rule}", "never-tested");
+        let path = path.replace("{rule}", "never-tested").replace("{type}", &self.own_type(id));
         if id == "lift_lint_silence" {
             let silenced = stored.admin("PUT", "/lint-silences/never-tested").header("if-match", "*");
             silenced.json(&json!({"reason": "r"})).send().expect(200);
@@ -257,6 +261,7 @@ impl Table<'_> {
             | "retire_login"
             | "remove_connection_schedule"
             | "remove_channel"
+            | "remove_type"
             | "remove_health_schedule"
             | "lift_lint_silence"
             | "lift_connection_silence"
@@ -265,6 +270,7 @@ impl Table<'_> {
                 request.header("if-match", "*").json(&json!({"every_seconds": 86_400}))
             }
             "put_channel" => request.header("if-match", "*").json(&json!({"connection": "hook"})),
+            "put_type" => request.header("if-none-match", "*").json(&json!({"definition": self.definition()})),
             "put_lint_silence" | "put_connection_silence" => request.header("if-match", "*").json(&json!({"reason": "meant so"})),
             "put_second_login" => request.header("if-match", "*").json(&json!({"username": "second", "password": "planted"})),
             "set_rotation_policy" => request.header("if-match", "*").json(&json!({"every_days": 30, "at_hour": 3})),
@@ -292,6 +298,20 @@ impl Table<'_> {
             self.stored.admin("PUT", &path).header("if-match", "*").json(&json!({"connection": "hook"})).send().expect(200);
         }
         name.to_owned()
+    }
+
+    /// Of which type of the workspace's own a request is; it is there, unless it is to be made.
+    fn own_type(&self, id: &str) -> String {
+        let name = self.fresh("type");
+        if matches!(id, "show_type" | "remove_type") {
+            let defined = self.stored.admin("PUT", &format!("/types/{name}")).header("if-none-match", "*");
+            defined.json(&json!({"definition": self.definition()})).send().expect(200);
+        }
+        name
+    }
+
+    fn definition(&self) -> String {
+        format!("extends = \"generic\"\nlabel = \"{}\"\n", self.fresh("Label "))
     }
 
     /// Of whose schedule a request is; that which is to be removed is set before.

@@ -237,6 +237,19 @@ fn each_kind_of_event_comes_of_its_act(#[case] engine: Engine) {
         "channel.remove|oncall|{\"connection\":\"hook\"}",
     ];
     assert_eq!(stored.events(channels).lines().collect::<Vec<_>>(), expected);
+    let own_type = |method, condition: (&str, &str)| stored.admin(method, "/types/ours").header(condition.0, condition.1);
+    for (label, condition) in [("Ours", ("if-none-match", "*")), ("Ours too", ("if-match", "*"))] {
+        let definition = format!("extends = \"generic\"\nlabel = \"{label}\"\nurl = \"ours://{{host}}\"\n");
+        own_type("PUT", condition).json(&json!({"definition": definition})).send().expect(200);
+    }
+    own_type("DELETE", ("if-match", "*")).send().expect(204);
+    let types = "SELECT action, object, detail FROM audit_events WHERE action LIKE 'type.%' ORDER BY at";
+    let expected = [
+        "type.create|ours|{\"version\":1,\"extends\":\"generic\",\"url\":{\"drivername\":\"ours\",\"host\":\"{host}\"}}",
+        "type.update|ours|{\"version\":2,\"extends\":\"generic\"}",
+        "type.remove|ours|{\"version\":3}",
+    ];
+    assert_eq!(stored.events(types).lines().collect::<Vec<_>>(), expected);
     for path in ["/connections/sales/lint-silences/never-tested", "/lint-silences/never-tested"] {
         let silence = |method| stored.admin(method, path).header("if-match", "*");
         silence("PUT").json(&json!({"reason": "meant so", "until": "2100-01-01T00:00:00Z"})).send().expect(200);

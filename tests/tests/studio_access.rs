@@ -89,7 +89,7 @@ const ROUTES: &[Route] = &[
     page("GET", "/w/{workspace}/types/new", [403, 403, 403, 200, 200]),
     page("POST", "/w/{workspace}/types/new", [403, 403, 403, 422, 422]),
     page("GET", "/w/{workspace}/types/{own_type}/edit", [403, 403, 403, 200, 200]),
-    page("POST", "/w/{workspace}/types/{own_type}/edit", [403, 403, 403, 422, 422]),
+    page("POST", "/w/{workspace}/types/{own_type}/edit", [403, 403, 403, 412, 412]),
     page("GET", "/w/{workspace}/types/{own_type}/remove", [403, 403, 403, 200, 200]),
     page("POST", "/w/{workspace}/types/{own_type}/remove", [403, 403, 403, 422, 422]),
     page("GET", "/w/{workspace}/tokens", [200; 5]),

@@ -72,6 +72,7 @@ const OWN_TYPE: &[(&str, &str)] = &[
     ("extends", "generic"),
     ("tags", "sql"),
     ("docs", "https://docs.example.org/"),
+    ("port", "8563"),
     ("glyph_text", "Ex"),
     ("glyph_color", "#155e75"),
     ("url", "exa://{username}@{host}?E={extra.encryption}"),

@@ -10,6 +10,9 @@ use dataflow_tests::{
 };
 use serde_json::{Value, json};
 
+#[path = "test_here/own_types.rs"]
+mod own_types;
+
 const PASSWORD: &str = "planted here 'password'";
 
 fn create(stored: &Stored, name: &str, port: u16, password: &str) {

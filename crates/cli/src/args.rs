@@ -78,7 +78,7 @@ pub enum Command {
     Lint(Lint),
     /// Find where the code of a folder names connections, and tell the server
     Scan(Scan),
-    /// List the connection types and their fields
+    /// List the connection types and their fields; define those of a workspace's own
     Types(Types),
 }
 
@@ -285,10 +285,33 @@ pub struct Login {
 
 #[derive(Debug, Args)]
 pub struct Types {
+    #[command(flatten)]
+    pub server: Server,
     /// Show one type with its fields
     pub id: Option<String>,
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
+    #[command(subcommand)]
+    pub command: Option<TypesCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TypesCommand {
+    /// Define a type of the workspace's own, or change it, by a file in TOML
+    Set {
+        /// What connections name it by: a-z, 0-9 and _, the first a letter
+        id: String,
+        /// The file; - for standard input
+        #[arg(short, long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Remove a type of the workspace's own that no connection is of
+    Remove { id: String },
+    /// Show one type with its fields
+    Show {
+        id: String,
+        /// The TOML that defines it, to be changed and set again
+        #[arg(long)]
+        definition: bool,
+    },
 }
 
 /// Which server; found like the SDK finds it unless given.

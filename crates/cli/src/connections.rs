@@ -13,14 +13,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use dataflow_client::{ApiAnswer, ApiRequest, Client, ClientConfig, Explicit};
-use dataflow_model::{Catalogue, Code, ConnectionType, FieldKind, TestReport, TestStatus};
+use dataflow_model::{Code, ConnectionType, FieldKind, TestReport, TestStatus};
 use http::Method;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use crate::{
     args::{ConnectionCommand, Connections, CreateConnection, EditConnection, Fields, Output, Restored},
-    output,
+    output, types,
 };
 
 pub fn run(arguments: Connections) -> anyhow::Result<ExitCode> {
@@ -166,10 +166,7 @@ fn flatten(prefix: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
 }
 
 fn create(client: &Client, form: Output, arguments: &CreateConnection) -> anyhow::Result<()> {
-    let catalogue = Catalogue::built_in()?;
-    let kind = catalogue
-        .get(&arguments.type_id)
-        .with_context(|| format!("There is no connection type “{}”. “dataflow types” lists them.", arguments.type_id))?;
+    let kind = &*types::known(client, &arguments.type_id)?;
     let mut body = Body::default();
     body.put("name", json!(arguments.name));
     body.put("type", json!(kind.id));
@@ -185,11 +182,7 @@ fn create(client: &Client, form: Output, arguments: &CreateConnection) -> anyhow
 
 fn edit(client: &Client, form: Output, arguments: &EditConnection) -> anyhow::Result<()> {
     let (before, etag) = read(client, &arguments.name)?;
-    let catalogue = Catalogue::built_in()?;
-    let id = before.get("type").and_then(Value::as_str).unwrap_or_default();
-    let kind = catalogue
-        .get(id)
-        .with_context(|| format!("This program does not know the connection type “{id}”. Use the server's version of it."))?;
+    let kind = &*types::known(client, before.get("type").and_then(Value::as_str).unwrap_or_default())?;
     let mut body = Body::default();
     for field in &arguments.clear {
         body.put(field, Value::Null);

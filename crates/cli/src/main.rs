@@ -64,6 +64,6 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Health(arguments) => health::run(arguments),
         Command::Lint(arguments) => lint::run(arguments),
         Command::Scan(arguments) => scan::run(&arguments),
-        Command::Types(arguments) => types::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Types(arguments) => types::run(arguments).map(|()| ExitCode::SUCCESS),
     }
 }

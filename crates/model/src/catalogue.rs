@@ -330,7 +330,8 @@ impl Catalogue {
     #[must_use]
     pub fn of_airflow(&self, conn_type: &str) -> Option<&ConnectionType> {
         let is_it = |kind: &&Arc<ConnectionType>| kind.airflow.as_deref() == Some(conn_type);
-        self.get(conn_type).or_else(|| self.types.values().filter(is_it).min_by_key(|kind| (kind.extends.is_some(), &kind.id)).map(Arc::as_ref))
+        self.get(conn_type)
+            .or_else(|| self.types.values().filter(is_it).min_by_key(|kind| (kind.extends.is_some(), &kind.id)).map(Arc::as_ref))
     }
 
     /// All types, by category, and by label within it.

@@ -42,7 +42,8 @@ pub fn snippets(kind: &ConnectionType, workspace: &WorkspaceName, name: &Connect
         });
         // Of these a URL as short as this one means HTTP without TLS: a password that is typed into it would go in the clear.
         if !matches!(dialect, "clickhousedb" | "trino") {
-            all.push(Snippet { id: "url", label: "SQLAlchemy URL", text: sqlalchemy_url(dialect, public) });
+            let text = kind.url.as_ref().map_or_else(|| sqlalchemy_url(dialect, public), |url| url.shown(public));
+            all.push(Snippet { id: "url", label: "SQLAlchemy URL", text });
         }
     } else {
         all.push(Snippet { id: "python", label: "Python", text: values(&open, name) });

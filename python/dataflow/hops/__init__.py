@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import threading
-import time
 from typing import Any, Optional
 
 from dataflow import fork, own_types
@@ -50,12 +49,11 @@ class _Ways:
         """
         hop, place = _hop(credentials), _place(credentials)
         identity: _Key = (hop.name, hop.base, hop.fingerprint, place)
-        until = time.monotonic() + within
         failure = ""
         for _ in range(2):
             try:
-                helper = self._helper(key, identity, credentials, place, until)
-                refused = helper.ask(what, max(0.1, until - time.monotonic()))
+                helper = self._helper(key, identity, credentials, place)
+                refused = helper.ask(what, within)
             except Failed as failed:
                 failure = str(failed)
                 self._forget(key, identity)
@@ -70,12 +68,12 @@ class _Ways:
             break
         raise HopFailed(withheld(f"The way through “{hop.name}” failed: {failure}", secrets_of(credentials)), hop.name)
 
-    def _helper(self, key: _Key, identity: _Key, credentials: Credentials, place: Place, until: float) -> Helper:
+    def _helper(self, key: _Key, identity: _Key, credentials: Credentials, place: Place) -> Helper:
         with self._lock:
             self._sweep()
             helper = self._helpers.get((key, identity))
             if helper is None:
-                helper = self._helpers[key, identity] = Helper(credentials, place, until)
+                helper = self._helpers[key, identity] = Helper(credentials, place)
             return helper
 
     def _retire_before(self, key: _Key, identity: _Key) -> None:
@@ -114,7 +112,8 @@ _ways = _Ways()
 def lead(key: _Key, credentials: Credentials) -> Optional[Way]:  # noqa: UP045
     """Makes a way to the connection's host ready for a driver's next connect; `None` for a connection that goes there straight.
 
-    Waits as long as the connection may take to connect. Raises `HopFailed` with what the hop says.
+    Waits as long as the connection may take to connect, and before that for a helper that has to be started. Raises
+    `HopFailed` with what the hop says.
     """
     if credentials.hop is None:
         return None

@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from dataflow._native import Credentials
 from dataflow.hops.serving import LOOPBACK, sign
 
 _PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "helper.py")
+_START_WITHIN = 10.0
+"""Seconds. It takes some 0.1 s."""
 _LONGEST_ANSWER = 65536
 _KEPT_VARIABLES = (
     "PATH",
@@ -52,7 +55,7 @@ class Place(NamedTuple):
 class Helper:
     """One helper process, which leads to one host through one hop."""
 
-    def __init__(self, credentials: Credentials, place: Place, until: float) -> None:
+    def __init__(self, credentials: Credentials, place: Place) -> None:
         self._key = secrets.token_hex(32)
         self._owner = os.getpid()
         try:
@@ -64,12 +67,13 @@ class Helper:
         status = os.fstat(self._output)
         self._pipe = status.st_dev, status.st_ino
         self._tell(credentials, place)
-        ports = self._ports(until)
+        ports = self._ports(time.monotonic() + _START_WITHIN)
         if ports is None:
             self._close()
             with contextlib.suppress(OSError):
+                os.kill(self._pid, getattr(signal, "SIGKILL", signal.SIGTERM))
                 os.waitpid(self._pid, 0)
-            raise Failed("The helper process ended before it was ready.")
+            raise Failed("The helper process ended before it was ready, or did not get ready in time.")
         self.address = LOOPBACK, ports[0]
         self._control = LOOPBACK, ports[1]
 

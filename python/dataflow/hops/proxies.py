@@ -103,19 +103,21 @@ class Proxy:
 
     async def _status(self, reader: Any) -> int:
         """Of the answer, whose head is read to its end: what follows is the other side's."""
-        try:
-            first = (await reader.readline()).decode("latin-1")
-            for _ in range(_MOST_LINES):
-                if not (await reader.readline()).strip(b"\r\n"):
-                    break
-            else:
-                raise Refused(not_that("an HTTP proxy", *self._place))
-        except ValueError:  # a longer line than is read
-            raise Refused(not_that("an HTTP proxy", *self._place)) from None
+        first = await self._line(reader)
         code = first[9:12]
         if not first.startswith("HTTP/1.") or not (code.isascii() and code.isdigit()):
             raise Refused(not_that("an HTTP proxy", *self._place))
-        return int(code)
+        for _ in range(_MOST_LINES):
+            if not await self._line(reader):
+                return int(code)
+        raise Refused(not_that("an HTTP proxy", *self._place))
+
+    async def _line(self, reader: Any) -> str:
+        try:
+            line: bytes = await reader.readuntil(b"\n")
+        except asyncio.LimitOverrunError:
+            raise Refused(not_that("an HTTP proxy", *self._place)) from None
+        return line.rstrip(b"\r\n").decode("latin-1")
 
     async def _socks(self, reader: Any, writer: Any, host: str, port: int) -> None:
         username, password = self._hop.text("username").encode(), self._hop.text("password").encode()

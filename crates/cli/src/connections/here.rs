@@ -6,23 +6,20 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::Context;
 use dataflow_client::{ApiRequest, Client, Resolved, Workflow, WorkflowKind};
 use dataflow_connectors::{
     DialPolicy, Target,
     child::{self, DEADLINE, TestRequest},
     hops::{Hop, Way},
 };
-use dataflow_model::{
-    Catalogue, ConnectionType, FieldValue, PublicFields, SecretFields, TestReport, TestStatus, credentials::ClearValue,
-};
+use dataflow_model::{ConnectionType, FieldValue, PublicFields, SecretFields, TestReport, TestStatus, credentials::ClearValue};
 use dataflow_server::clock::Clock;
 use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{accepted, ask, path, read, tell};
-use crate::{args::Output, output, serve::runtime};
+use crate::{args::Output, output, serve::runtime, types};
 
 /// Steps that nobody reads: the report has them all.
 const STEPS: usize = 16;
@@ -30,10 +27,9 @@ const STEPS: usize = 16;
 /// Tests with what code on this machine gets, and tells the server what came of it.
 pub fn test(client: &Client, form: Output, name: &str) -> anyhow::Result<ExitCode> {
     let held = client.credentials_for(name, &workflow(client))?;
-    let catalogue = Catalogue::built_in()?;
-    let (connector, target) = known(&catalogue, &held, client)?;
+    let (connector, target) = known(&held, client)?;
     let way = held.hop().map(|hop| {
-        let (connector, target) = known(&catalogue, &hop, client)?;
+        let (connector, target) = known(&hop, client)?;
         anyhow::Ok(Arc::new(Way::Through(Box::new(Hop { name: hop.name().to_owned(), connector, target }))))
     });
     let request = TestRequest {
@@ -67,11 +63,9 @@ fn workflow(client: &Client) -> Workflow {
 }
 
 /// The connector of what is held, and what that is given.
-fn known(catalogue: &Catalogue, held: &Resolved, client: &Client) -> anyhow::Result<(String, Target)> {
-    let kind = catalogue.get(held.type_id()).with_context(|| {
-        format!("This “dataflow” does not know the type “{}”. The server is newer: use its release here, too.", held.type_id())
-    })?;
-    Ok((kind.connector.clone(), target(kind, held, client)))
+fn known(held: &Resolved, client: &Client) -> anyhow::Result<(String, Target)> {
+    let kind = &*types::known(client, held.type_id())?;
+    Ok((held.base().to_owned(), target(kind, held, client)))
 }
 
 /// The fields of the connection's type, each in its place.

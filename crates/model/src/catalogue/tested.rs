@@ -82,9 +82,11 @@ impl Tested {
             }
             Self::Fake(source) if source.protocol => format!("Tested against a fake that follows {}.", source.follows),
             Self::Fake(source) => format!("Tested against a fake that follows {}; not against {label} itself.", source.follows),
-            Self::Own(OwnTest { reaches_only: true, .. }) => "A type of this workspace’s own. A test reaches it and sets up TLS, and nothing \
+            Self::Own(OwnTest { reaches_only: true, .. }) => {
+                "A type of this workspace’s own. A test reaches it and sets up TLS, and nothing \
                 there looks at the password: it stays unproven."
-                .to_owned(),
+                    .to_owned()
+            }
             Self::Own(OwnTest { like, .. }) => format!(
                 "A type of this workspace’s own. It is tested as if it were {like}: no test looks at whether it is one, nor at what its form \
                  has besides."

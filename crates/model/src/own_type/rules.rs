@@ -151,7 +151,11 @@ impl Rules<'_> {
         }
         if kind.fields.len() > FIELDS_MAX {
             let count = kind.fields.len();
-            self.refuse("fields", "too_many", format!("would be {count} with those of {}: at most {FIELDS_MAX}", self.base.label));
+            self.refuse(
+                "fields",
+                "too_many",
+                format!("would be {count} with those of {}: at most {FIELDS_MAX}", self.base.label),
+            );
         }
         kind
     }
@@ -165,7 +169,9 @@ impl Rules<'_> {
         let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.' | '+');
         let is_tag = |tag: &String| !tag.is_empty() && tag.len() <= TAG_MAX && tag.chars().all(is_word);
         if tags.len() > TAGS_MAX || !tags.iter().all(is_tag) {
-            let text = format!("must be at most {TAGS_MAX} words in lower case, each of at most {TAG_MAX} of a-z, 0-9, “-”, “.” and “+”");
+            let text = format!(
+                "must be at most {TAGS_MAX} words in lower case, each of at most {TAG_MAX} of a-z, 0-9, “-”, “.” and “+”"
+            );
             self.refuse("tags", "invalid", text);
         }
     }
@@ -189,9 +195,17 @@ impl Rules<'_> {
         let mut fields = self.base.fields.clone();
         for path in remove {
             match self.base.field(path) {
-                None => self.refuse("remove", "not_a_choice", format!("names “{}”, and {} has no such field", shown(path), self.base.label)),
+                None => self.refuse(
+                    "remove",
+                    "not_a_choice",
+                    format!("names “{}”, and {} has no such field", shown(path), self.base.label),
+                ),
                 Some(field) if !may_be_left_out(field) || field.computed => {
-                    self.refuse("remove", "invalid", format!("names “{path}”, which cannot be left out: {} needs it", self.base.label));
+                    self.refuse(
+                        "remove",
+                        "invalid",
+                        format!("names “{path}”, which cannot be left out: {} needs it", self.base.label),
+                    );
                 }
                 Some(_) => fields.retain(|field| field.path.as_str() != path),
             }
@@ -234,11 +248,18 @@ impl Rules<'_> {
         for (member, _) in fixed.into_iter().filter(|(_, differs)| *differs) {
             self.refuse(format!("{at}.{member}"), "invalid", format!("is what {} has it: leave it out", self.base.label));
         }
-        let marks =
-            [("required", own.required, field.required), ("admin", own.admin, field.admin), ("endpoint", own.endpoint, !field.secret)];
+        let marks = [
+            ("required", own.required, field.required),
+            ("admin", own.admin, field.admin),
+            ("endpoint", own.endpoint, !field.secret),
+        ];
         for (member, said, is) in marks {
             if said == Some(false) && is {
-                self.refuse(format!("{at}.{member}"), "invalid", "cannot be taken off: it protects what this connection is, or its secret");
+                self.refuse(
+                    format!("{at}.{member}"),
+                    "invalid",
+                    "cannot be taken off: it protects what this connection is, or its secret",
+                );
             }
         }
         if own.endpoint == Some(true) && field.secret {
@@ -248,7 +269,11 @@ impl Rules<'_> {
         field.admin |= own.admin.unwrap_or_default();
         if own.max_length.is_some_and(|max| max == 0 || max > field.length_limit()) {
             let limit = field.length_limit();
-            self.refuse(format!("{at}.max_length"), "out_of_range", format!("must be from 1 to {limit}: {} takes no more", self.base.label));
+            self.refuse(
+                format!("{at}.max_length"),
+                "out_of_range",
+                format!("must be from 1 to {limit}: {} takes no more", self.base.label),
+            );
         }
         field.max_length = own.max_length.or(field.max_length);
         self.narrow(at, own, field);
@@ -272,12 +297,21 @@ impl Rules<'_> {
             }
             self.line(&format!("{at}.choices"), label, WORDS_MAX);
         }
+        if choices.len() < own.choices.len() {
+            return;
+        }
         field.choices = choices;
         let remains = |value: &Option<_>, field: &Field| {
-            value.as_ref().is_none_or(|value: &crate::FieldValue| field.choices.iter().any(|choice| choice.value == value.to_string()))
+            value
+                .as_ref()
+                .is_none_or(|value: &crate::FieldValue| field.choices.iter().any(|choice| choice.value == value.to_string()))
         };
         if !remains(&field.default, field) && own.default.is_none() {
-            self.refuse(format!("{at}.choices"), "invalid", "leaves out the default: give the field another one of them as `default`");
+            self.refuse(
+                format!("{at}.choices"),
+                "invalid",
+                "leaves out the default: give the field another one of them as `default`",
+            );
         }
         if !remains(&field.default_on_loopback, field) {
             field.default_on_loopback = None;
@@ -285,9 +319,12 @@ impl Rules<'_> {
     }
 
     fn say(&mut self, at: &str, own: &OwnField, field: &mut Field) {
-        for (member, text, max) in
-            [("label", &own.label, LABEL_MAX), ("help", &own.help, HELP_MAX), ("placeholder", &own.placeholder, WORDS_MAX), ("unit", &own.unit, 20)]
-        {
+        for (member, text, max) in [
+            ("label", &own.label, LABEL_MAX),
+            ("help", &own.help, HELP_MAX),
+            ("placeholder", &own.placeholder, WORDS_MAX),
+            ("unit", &own.unit, 20),
+        ] {
             self.line(&format!("{at}.{member}"), text.as_deref().unwrap_or_default(), max);
         }
         if own.label.as_deref().is_some_and(|label| label.trim().is_empty()) {
@@ -296,7 +333,8 @@ impl Rules<'_> {
         if own.span.is_some_and(|span| !(1..=6).contains(&span)) {
             self.refuse(format!("{at}.span"), "out_of_range", "must be from 1 to 6: that many of the form’s six columns");
         }
-        let text = |said: &Option<String>, was: &Option<String>| said.clone().or_else(|| was.clone()).filter(|text| !text.is_empty());
+        let text =
+            |said: &Option<String>, was: &Option<String>| said.clone().or_else(|| was.clone()).filter(|text| !text.is_empty());
         field.label = own.label.clone().unwrap_or_else(|| field.label.clone());
         field.help = text(&own.help, &field.help);
         field.placeholder = text(&own.placeholder, &field.placeholder);
@@ -316,7 +354,11 @@ impl Rules<'_> {
             return self.refuse(at, "invalid", "goes with no connection: which one it goes through is to be said of each");
         }
         if field.choices.iter().any(|choice| choice.weak && choice.value == default.to_string()) {
-            return self.refuse(at, "invalid", "would weaken how the secret is protected, unasked; it can be chosen on each connection");
+            return self.refuse(
+                at,
+                "invalid",
+                "would weaken how the secret is protected, unasked; it can be chosen on each connection",
+            );
         }
         match check_value(field, default) {
             Err(error) => self.refuse(at, &error.code, error.message),
@@ -337,7 +379,7 @@ impl Rules<'_> {
             self.refuse(format!("{at}.path"), "invalid", text);
             return None;
         }
-        if self.is_anothers(&own.path) {
+        if self.is_of_another(&own.path) {
             self.refuse(format!("{at}.path"), "name_taken", "is what a connector here acts on; choose another name");
         }
         let Some(kind) = own.kind else {
@@ -392,10 +434,9 @@ impl Rules<'_> {
     }
 
     /// Whether the connector behind the base may read it, though the base has no such field, or whether it is for admins somewhere.
-    fn is_anothers(&self, path: &str) -> bool {
-        let has = |kind: &&ConnectionType| {
-            kind.field(path).is_some_and(|field| field.admin || kind.connector == self.base.connector)
-        };
+    fn is_of_another(&self, path: &str) -> bool {
+        let has =
+            |kind: &&ConnectionType| kind.field(path).is_some_and(|field| field.admin || kind.connector == self.base.connector);
         path == "extra.through" || self.built_in.all().iter().any(has)
     }
 
@@ -446,7 +487,8 @@ fn is_link(text: &str) -> bool {
 
 /// Two letters of the label, on a colour that the id decides.
 fn glyph_of(id: &str, label: &str) -> Glyph {
-    let initials: String = label.split_whitespace().filter_map(|word| word.chars().find(|c| c.is_alphanumeric())).take(2).collect();
+    let initials: String =
+        label.split_whitespace().filter_map(|word| word.chars().find(|c| c.is_alphanumeric())).take(2).collect();
     let letters = label.chars().filter(|c| c.is_alphanumeric()).take(2).collect();
     let text: String = if initials.chars().count() == 2 { initials } else { letters };
     let at = id.bytes().fold(0, |sum, byte| (sum * 31 + usize::from(byte)) % COLORS.len());

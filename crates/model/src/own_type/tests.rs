@@ -70,7 +70,10 @@ fn an_own_type_has_the_form_and_the_connector_of_its_base_and_claims_nothing_of_
 fn every_built_in_type_is_a_base() {
     let catalogue = built_in();
     for base in catalogue.all() {
-        let text = format!("extends = \"{}\"\nlabel = \"Ours\"\n[[fields]]\npath = \"extra.zone_of_ours\"\nlabel = \"Zone\"\nkind = \"text\"\n", base.id);
+        let text = format!(
+            "extends = \"{}\"\nlabel = \"Ours\"\n[[fields]]\npath = \"extra.zone_of_ours\"\nlabel = \"Zone\"\nkind = \"text\"\n",
+            base.id
+        );
         let kind = read("ours", &text, &catalogue).unwrap_or_else(|errors| panic!("{}: {errors:?}", base.id));
         assert_eq!(kind.fields.len(), base.fields.len() + 1, "{}", base.id);
         assert_eq!(matches!(&kind.tested, Tested::Own(own) if own.reaches_only), base.id == GENERIC, "{}", base.id);
@@ -148,14 +151,34 @@ fn what_a_definition_may_not_say_is_refused_by_member(#[case] text: &str, #[case
 #[case("path = \"extra.zone\"\nlabel = \"Z\"", "fields.extra.zone.kind", "required")]
 #[case("path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"color\"", "fields.extra.zone.kind", "wrong_type")]
 #[case("path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"choice\"", "fields.extra.zone.choices", "invalid")]
-#[case("path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"choice\"\nchoices = [\"a\", \"a\"]", "fields.extra.zone.choices", "invalid")]
-#[case("path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"choice\"\nchoices = [\"a\"]\ndefault = \"b\"", "fields.extra.zone.default", "not_a_choice")]
+#[case(
+    "path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"choice\"\nchoices = [\"a\", \"a\"]",
+    "fields.extra.zone.choices",
+    "invalid"
+)]
+#[case(
+    "path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"choice\"\nchoices = [\"a\"]\ndefault = \"b\"",
+    "fields.extra.zone.default",
+    "not_a_choice"
+)]
 #[case("path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"text\"\nsecret = true", "fields.extra.zone.secret", "invalid")]
 #[case("path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"text\"\nendpoint = false", "fields.extra.zone.endpoint", "invalid")]
 #[case("path = \"extra.api_token\"\nlabel = \"T\"\nkind = \"text\"", "fields.extra.api_token.kind", "invalid")]
-#[case("path = \"extra.api_token\"\nlabel = \"T\"\nkind = \"password\"\ndefault = \"x\"", "fields.extra.api_token.default", "invalid")]
-#[case("path = \"extra.api_token\"\nlabel = \"T\"\nkind = \"password\"\nrequired = true", "fields.extra.api_token.required", "invalid")]
-#[case("path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"text\"\nadmin = true\ndefault = \"x\"", "fields.extra.zone.default", "invalid")]
+#[case(
+    "path = \"extra.api_token\"\nlabel = \"T\"\nkind = \"password\"\ndefault = \"x\"",
+    "fields.extra.api_token.default",
+    "invalid"
+)]
+#[case(
+    "path = \"extra.api_token\"\nlabel = \"T\"\nkind = \"password\"\nrequired = true",
+    "fields.extra.api_token.required",
+    "invalid"
+)]
+#[case(
+    "path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"text\"\nadmin = true\ndefault = \"x\"",
+    "fields.extra.zone.default",
+    "invalid"
+)]
 #[case("path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"text\"\nmin = 1", "fields.extra.zone.min", "invalid")]
 #[case("path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"integer\"\nmin = 2\nmax = 1", "fields.extra.zone.max", "out_of_range")]
 #[case("path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"text\"\nspan = 7", "fields.extra.zone.span", "out_of_range")]
@@ -170,9 +193,12 @@ fn what_a_field_may_not_be_is_refused_by_member(#[case] text: &str, #[case] memb
 fn a_field_that_is_for_admins_somewhere_cannot_be_added_for_all() {
     let catalogue = built_in();
     assert!(catalogue.get(GENERIC).and_then(|generic| generic.field("extra.insecure_auth")).is_none());
-    let text = "extends = \"generic\"\nlabel = \"X\"\n[[fields]]\npath = \"extra.insecure_auth\"\nlabel = \"A\"\nkind = \"text\"\n";
+    let text =
+        "extends = \"generic\"\nlabel = \"X\"\n[[fields]]\npath = \"extra.insecure_auth\"\nlabel = \"A\"\nkind = \"text\"\n";
     assert_eq!(refused("ours", text), [("fields.extra.insecure_auth.path".to_owned(), "name_taken".to_owned())]);
-    let both = over_postgres("remove = [\"extra.timezone\"]\n[[fields]]\npath = \"extra.timezone\"\nlabel = \"T\"\nkind = \"integer\"\n");
+    let both = over_postgres(
+        "remove = [\"extra.timezone\"]\n[[fields]]\npath = \"extra.timezone\"\nlabel = \"T\"\nkind = \"integer\"\n",
+    );
     assert_eq!(refused("ours", &both), [("fields.extra.timezone".to_owned(), "invalid".to_owned())]);
 }
 
@@ -226,15 +252,25 @@ fn a_template_is_taken_apart_as_a_url_is() {
     });
     assert_eq!(json, expected);
     let short = UrlTemplate::parse("sqlite:///{database}").expect("fine");
-    assert_eq!(serde_json::to_value(&short).expect("JSON"), serde_json::json!({"drivername": "sqlite", "database": "{database}"}));
+    assert_eq!(
+        serde_json::to_value(&short).expect("JSON"),
+        serde_json::json!({"drivername": "sqlite", "database": "{database}"})
+    );
     assert_eq!(url.dialect(), "x");
 }
 
 #[test]
 fn a_url_for_people_has_no_secret_and_escapes_every_value() {
-    let url = UrlTemplate::parse("x://{username}:{password}@{host}:{port}/{database}?a={extra.a}&b={extra.b}&k={password}").expect("fine");
+    let url = UrlTemplate::parse("x://{username}:{password}@{host}:{port}/{database}?a={extra.a}&b={extra.b}&k={password}")
+        .expect("fine");
     let text = |text: &str| FieldValue::Text(text.to_owned());
-    let values = [("username", text("a@b:c")), ("host", text("::1")), ("port", FieldValue::Integer(5)), ("database", text("d?e#f")), ("extra.a", text("&=%"))];
+    let values = [
+        ("username", text("a@b:c")),
+        ("host", text("::1")),
+        ("port", FieldValue::Integer(5)),
+        ("database", text("d?e#f")),
+        ("extra.a", text("&=%")),
+    ];
     let public = PublicFields(values.into_iter().map(|(path, value)| (path.into(), value)).collect());
     assert_eq!(url.shown(&public), "x://a%40b%3Ac@[::1]:5/d%3Fe%23f?a=%26%3D%25");
     assert_eq!(url.shown(&PublicFields::default()), "x://");
@@ -264,11 +300,19 @@ fn a_form_has_sixty_fields_at_most() {
 #[test]
 fn a_stored_value_that_no_longer_fits_is_refused_by_its_field() {
     let catalogue = built_in();
-    let kind = |kind: &str| read("ours", &field(&format!("path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"{kind}\"")), &catalogue).expect("fine");
+    let kind = |kind: &str| {
+        read("ours", &field(&format!("path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"{kind}\"")), &catalogue).expect("fine")
+    };
     let draft = |json: &str| serde_json::from_str::<Draft>(json).expect("JSON").fields;
-    let before = kind("text").settle(draft(r#"{"host": "h", "username": "u", "extra": {"zone": "north"}}"#), None, false).expect("fine").public;
+    let before = kind("text")
+        .settle(draft(r#"{"host": "h", "username": "u", "extra": {"zone": "north"}}"#), None, false)
+        .expect("fine")
+        .public;
     let errors = kind("integer").settle(draft("{}"), Some(&before), false).expect_err("no number");
-    assert_eq!(errors.iter().map(|error| (error.field.as_str(), error.code.as_str())).collect::<Vec<_>>(), [("extra.zone", "wrong_type")]);
+    assert_eq!(
+        errors.iter().map(|error| (error.field.as_str(), error.code.as_str())).collect::<Vec<_>>(),
+        [("extra.zone", "wrong_type")]
+    );
     let mended = kind("integer").settle(draft(r#"{"extra": {"zone": 7}}"#), Some(&before), false).expect("fine").public;
     assert_eq!(mended.integer("extra.zone"), Some(7));
     let secret = kind("password").settle(draft("{}"), Some(&before), false).expect("fine").public;
@@ -308,7 +352,8 @@ proptest! {
 #[test]
 fn fuzz_definitions() {
     let catalogue = built_in();
-    let corpus = [example().as_bytes(), b"extends = \"postgres\"\nlabel = \"X\"\nurl = \"x://{username}:{password}@{host}/{{?a=%7B\"\n"];
+    let corpus =
+        [example().as_bytes(), b"extends = \"postgres\"\nlabel = \"X\"\nurl = \"x://{username}:{password}@{host}/{{?a=%7B\"\n"];
     dataflow_fuzz::fuzz(&corpus, |bytes| {
         if let Ok(text) = str::from_utf8(bytes) {
             let _ = read("ours", text, &catalogue);

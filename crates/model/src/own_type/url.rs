@@ -65,7 +65,8 @@ impl UrlTemplate {
             word.starts_with(|first: char| first.is_ascii_lowercase())
                 && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '.' | '-'))
         };
-        let (dialect, driver) = drivername.split_once('+').map_or((drivername, None), |(dialect, driver)| (dialect, Some(driver)));
+        let (dialect, driver) =
+            drivername.split_once('+').map_or((drivername, None), |(dialect, driver)| (dialect, Some(driver)));
         if !is_word(dialect) || driver.is_some_and(|driver| !is_word(driver)) || drivername.len() > 60 {
             return Err("must begin with SQLAlchemy’s name of the driver, as exa+websocket://".to_owned());
         }
@@ -79,12 +80,15 @@ impl UrlTemplate {
             login.split_once(':').map_or((Some(login), None), |(username, password)| (Some(username), Some(password)))
         });
         // The last colon, unless it stands in the brackets of an IPv6 address.
-        let (host, port) = address.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map_or((address, None), |(h, p)| (h, Some(p)));
+        let (host, port) =
+            address.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map_or((address, None), |(h, p)| (h, Some(p)));
         let part = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(|text| plain(text, false)).transpose();
         let mut parameters = BTreeMap::new();
         for parameter in query.into_iter().flat_map(|query| query.split('&')).filter(|parameter| !parameter.is_empty()) {
             let (key, value) = parameter.split_once('=').ok_or("must have a value behind each parameter, as ?ssl=true")?;
-            let is_key = !key.is_empty() && key.len() <= 100 && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+            let is_key = !key.is_empty()
+                && key.len() <= 100
+                && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
             if !is_key {
                 return Err("must have parameters whose names are of letters, digits, “_”, “-” and “.”".to_owned());
             }
@@ -121,15 +125,21 @@ impl UrlTemplate {
             for piece in pieces(part).map_err(refused)? {
                 match piece {
                     Piece::Field(path) => {
-                        let field = kind.field(path).ok_or_else(|| refused(format!("names “{{{path}}}”, and the type has no such field")))?;
+                        let field = kind
+                            .field(path)
+                            .ok_or_else(|| refused(format!("names “{{{path}}}”, and the type has no such field")))?;
                         let is_port = matches!(field.kind, FieldKind::Port | FieldKind::Integer);
                         match name {
                             "password" if !field.secret => {
                                 return Err(refused(format!("has “{{{path}}}” where a password goes, and it is no secret")));
                             }
-                            "port" if !is_port => return Err(refused(format!("has “{{{path}}}” where a port goes, and it is no number"))),
+                            "port" if !is_port => {
+                                return Err(refused(format!("has “{{{path}}}” where a port goes, and it is no number")));
+                            }
                             "username" | "host" | "port" | "database" if field.secret => {
-                                return Err(refused(format!("shows the secret “{{{path}}}”: it goes where the password does, or into a parameter")));
+                                return Err(refused(format!(
+                                    "shows the secret “{{{path}}}”: it goes where the password does, or into a parameter"
+                                )));
                             }
                             _ => {}
                         }
@@ -175,11 +185,8 @@ impl UrlTemplate {
         }
         url.extend(fill(&self.port).map(|port| format!(":{port}")));
         url.extend(fill(&self.database).map(|database| format!("/{}", escaped(&database).replace("%2F", "/"))));
-        let query: Vec<_> = self
-            .query
-            .iter()
-            .filter_map(|(key, part)| Some(format!("{key}={}", escaped(&filled(part, public)?))))
-            .collect();
+        let query: Vec<_> =
+            self.query.iter().filter_map(|(key, part)| Some(format!("{key}={}", escaped(&filled(part, public)?)))).collect();
         if !query.is_empty() {
             url.extend(["?".to_owned(), query.join("&")]);
         }
@@ -217,7 +224,8 @@ fn plain(text: &str, is_query: bool) -> Result<String, String> {
             Piece::Field(path) => plain.extend(["{", path, "}"]),
             Piece::Text(text) => {
                 let text = if is_query { text.replace('+', " ") } else { text };
-                let decoded = percent_decode_str(&text).decode_utf8().map_err(|_| "has an escape that stands for no text in UTF-8")?;
+                let decoded =
+                    percent_decode_str(&text).decode_utf8().map_err(|_| "has an escape that stands for no text in UTF-8")?;
                 if decoded.chars().any(char::is_control) {
                     return Err("must hold no control characters".to_owned());
                 }
@@ -244,7 +252,8 @@ fn pieces(mut text: &str) -> Result<Vec<Piece<'_>>, String> {
         } else {
             let inner = rest.strip_prefix('{').ok_or("has a “}” too many: write “}}” for a brace")?;
             let (path, after) = inner.split_once('}').ok_or("has a “{” that is not closed: write “{{” for a brace")?;
-            let is_path = !path.is_empty() && path.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '.'));
+            let is_path =
+                !path.is_empty() && path.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '.'));
             if !is_path {
                 return Err("must have the name of a field between braces, as {host} or {extra.schema}".to_owned());
             }

@@ -1,10 +1,15 @@
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
 
+/// Read once: a catalogue is seventy files.
+static BUILT_IN: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::built_in().expect("sound"));
+
 fn read(text: &str) -> Result<Pasted, PasteError> {
-    super::read(text, &Catalogue::built_in().expect("sound"))
+    super::read(text, &BUILT_IN)
 }
 
 /// `path=value` of every field, sorted, so that a case fits on a line.

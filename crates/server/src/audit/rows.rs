@@ -17,10 +17,10 @@ use crate::{
     ops::rows::Sealed,
     store::{
         self, AliasRow, AuditRow, ChannelRow, ConnectionRow, GroupRow, HealthScheduleRow, IdentityRow, LinkRow, LintSilenceRow,
-        MacTable, Mark, MemberRow, PersonRow, RotationPolicyRow, SessionRow, SettingRow, Snapshot, TokenRow, VERSIONS,
+        MacTable, Mark, MemberRow, OwnTypeRow, PersonRow, RotationPolicyRow, SessionRow, SettingRow, Snapshot, TokenRow,
+        VERSIONS,
     },
 };
-use crate::store::OwnTypeRow;
 
 /// Where an event's detail has them.
 const ROWS: &str = "rows";

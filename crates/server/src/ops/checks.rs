@@ -28,11 +28,11 @@ use crate::{
     clock::{DAY, parse_rfc3339},
     error::{Error, Result},
     jobs::purge::CHECKS_KEPT,
+    ops::own_types::catalogue_of,
     store::{self, CheckRow, ConnectionRow, Write},
     tests::PlannedTest,
     throttle::Kind,
 };
-use crate::ops::own_types::catalogue_of;
 
 /// Checks that a connection's row keeps for the picture in the list.
 const RECENT: usize = 20;

@@ -18,9 +18,9 @@ use super::{
 use crate::{
     app::{App, Workspace},
     error::{Error, Result},
+    ops::own_types::catalogue_of,
     store::{self, ConnectionRow, Read, VersionRow},
 };
-use crate::ops::own_types::catalogue_of;
 
 /// Names that one request looks through for those that differ; then it gives what it has found, and a cursor.
 pub const LOOKED_THROUGH: usize = 1_000;
@@ -201,7 +201,9 @@ pub async fn compare_one(app: &App, callers: &Callers, workspaces: (&str, &str),
     sides.find_elsewhere(app, callers, &mut pairs).await?;
     let [pair] = pairs;
     match whole {
-        Some((_, version)) if pair.state == State::OnlyHere => Ok(Pair { drifts: drifts(&sides.catalogue, None, &version)?, ..pair }),
+        Some((_, version)) if pair.state == State::OnlyHere => {
+            Ok(Pair { drifts: drifts(&sides.catalogue, None, &version)?, ..pair })
+        }
         _ => Ok(pair),
     }
 }
@@ -295,11 +297,7 @@ async fn elsewhere(app: &App, read: &mut Read, other: &Workspace, (id, name, key
     Ok(None)
 }
 
-fn pair(
-    app: &App,
-    catalogue: &Catalogue,
-    (key, here, there): (String, Option<Serving>, Option<Serving>),
-) -> Result<Pair> {
+fn pair(app: &App, catalogue: &Catalogue, (key, here, there): (String, Option<Serving>, Option<Serving>)) -> Result<Pair> {
     let sides = [&here, &there].map(|serving| serving.as_ref().map(|(row, _)| Side::of(row)));
     let name = here.as_ref().or(there.as_ref()).map(|(row, _)| row.name.clone()).unwrap_or_default();
     let sound = |serving: Option<Serving>| serving.map(|serving| checked(app, serving)).transpose();

@@ -11,7 +11,9 @@ use std::{
 };
 
 use anyhow::Context;
-use dataflow_model::{Catalogue, Cause, ConnectionType, FieldError, FieldPath, PublicFields, Tag, TestError, TestReport, settle::Settled};
+use dataflow_model::{
+    Catalogue, Cause, ConnectionType, FieldError, FieldPath, PublicFields, Tag, TestError, TestReport, settle::Settled,
+};
 
 pub use self::difference::{Difference, FieldChange, SecretDifference, Value};
 pub(super) use self::difference::{Held, differences};
@@ -34,9 +36,9 @@ use crate::{
     audit::{self, Event},
     clock::minute,
     error::{Error, Result},
+    ops::own_types::{catalogue_by, catalogue_of},
     store::{self, ConnectionRow, Handle, VersionRow},
 };
-use crate::ops::own_types::{catalogue_by, catalogue_of};
 
 /// Versions of the same secret that are named at most.
 const SHARING_MAX: i64 = 100;

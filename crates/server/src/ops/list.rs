@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use anyhow::Context;
 use dataflow_model::{Catalogue, ConnectionType, FieldError, PublicFields, Tag, name::TAG_MAX, settle::THROUGH};
+use dataflow_vault::Vault;
 
 use super::{
     access::{Action, Caller, authorise},
-    hops,
+    hops, own_types,
     paging::{Page, Paging, Place, bad_cursor},
 };
 use crate::{
@@ -15,8 +16,6 @@ use crate::{
     error::{Error, Result},
     store::{self, Begins, ConnectionRow, ListSort, ListedRow, LiveRow, PageQuery, Read, TERMS, Value, Way, Write},
 };
-use dataflow_vault::Vault;
-use super::own_types;
 
 /// Longest search, in characters: the longest name fits.
 pub const SEARCH_MAX: usize = 250;

@@ -133,7 +133,11 @@ fn kind_of(vault: &Vault, built_in: &Catalogue, row: &OwnTypeRow) -> std::result
 }
 
 /// The types of every workspace that has some of its own, for a store that is being filled.
-pub(super) async fn all_catalogues(write: &mut Write, vault: &Vault, built_in: &Catalogue) -> anyhow::Result<HashMap<String, Catalogue>> {
+pub(super) async fn all_catalogues(
+    write: &mut Write,
+    vault: &Vault,
+    built_in: &Catalogue,
+) -> anyhow::Result<HashMap<String, Catalogue>> {
     let mut rows: BTreeMap<String, Vec<OwnTypeRow>> = BTreeMap::new();
     for row in store::all_own_types(write).await? {
         rows.entry(row.workspace_id.clone()).or_default().push(row);
@@ -196,7 +200,11 @@ pub async fn list(app: &App, caller: &Caller, workspace: &str) -> Result<Vec<Own
     let rows = store::own_types(&mut app.store.read().await?, &workspace_id).await?;
     let ids: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
     let counts = counted(app, caller, &workspace_id, &ids).await?;
-    Ok(rows.into_iter().map(|row| (counts.get(&row.id).copied().unwrap_or_default(), row)).map(|(count, row)| stands(app, row, count)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (counts.get(&row.id).copied().unwrap_or_default(), row))
+        .map(|(count, row)| stands(app, row, count))
+        .collect())
 }
 
 /// Every type that a connection of the workspace may be of.
@@ -284,7 +292,7 @@ pub async fn save(
         workspace_id,
         id: id.to_owned(),
         definition: definition.to_owned(),
-        version: last + 1,
+        version: last.saturating_add(1),
         saved_at: now,
         saved_by: caller.label().into_owned(),
         saved_by_id: caller.identity().into_owned(),
@@ -314,7 +322,10 @@ fn detail(kind: &ConnectionType, was: Option<&ConnectionType>, version: i64) -> 
     let after = of(kind);
     if let Some(was) = was {
         let before = of(was);
-        let changed = before.iter().chain(&after).filter(|(path, field)| before.get(*path) != Some(*field) || after.get(*path) != Some(*field));
+        let changed = before
+            .iter()
+            .chain(&after)
+            .filter(|(path, field)| before.get(*path) != Some(*field) || after.get(*path) != Some(*field));
         let fields: std::collections::BTreeSet<_> = changed.map(|(path, _)| path).collect();
         audit::note(&mut detail, "fields", (!fields.is_empty()).then(|| serde_json::json!(fields)));
     }
@@ -324,7 +335,8 @@ fn detail(kind: &ConnectionType, was: Option<&ConnectionType>, version: i64) -> 
 /// Nobody could tell two types apart that have one label.
 async fn refuse_taken(write: &mut Write, workspace_id: &str, kind: &ConnectionType) -> Result<()> {
     let label = kind.label.to_lowercase();
-    let is_it = |row: &OwnTypeRow| OwnDefinition::from_toml(&row.definition).is_ok_and(|other| other.label.to_lowercase() == label);
+    let is_it =
+        |row: &OwnTypeRow| OwnDefinition::from_toml(&row.definition).is_ok_and(|other| other.label.to_lowercase() == label);
     let rows = store::own_types(write, workspace_id).await?;
     match rows.iter().find(|row| row.id != kind.id && is_it(row)) {
         None => Ok(()),
@@ -340,7 +352,9 @@ async fn refuse_many(write: &mut Write, workspace_id: &str, comes_back: bool) ->
     let text = if i64::try_from(live).unwrap_or(i64::MAX) >= OWN_TYPES_MAX {
         format!("would be one more than the {OWN_TYPES_MAX} types of its own that a workspace may have")
     } else if !comes_back && store::count_own_types(write, workspace_id).await? >= ROWS_MAX {
-        format!("would be one more than the {ROWS_MAX} ids that a workspace may use for its own types over time: take one of a removed type")
+        format!(
+            "would be one more than the {ROWS_MAX} ids that a workspace may use for its own types over time: take one of a removed type"
+        )
     } else {
         return Ok(());
     };
@@ -378,9 +392,10 @@ pub fn in_use(id: &str, what: &str, connections: &[(String, Option<i64>)]) -> St
 
 /// Some connections by name, and how many there are besides.
 fn told(connections: &[(String, Option<i64>)]) -> String {
-    let named = connections.iter().take(NAMED).map(|(name, deleted)| {
-        if deleted.is_some() { format!("“{name}” (deleted)") } else { format!("“{name}”") }
-    });
+    let named = connections
+        .iter()
+        .take(NAMED)
+        .map(|(name, deleted)| if deleted.is_some() { format!("“{name}” (deleted)") } else { format!("“{name}”") });
     let named: Vec<_> = named.collect();
     match connections.len().saturating_sub(NAMED) {
         0 => match named.split_last() {
@@ -388,7 +403,9 @@ fn told(connections: &[(String, Option<i64>)]) -> String {
             Some((last, others)) => format!("{} and {last}", others.join(", ")),
             None => String::new(),
         },
-        more if connections.len() >= usize::try_from(LOOKED_AT).unwrap_or_default() => format!("{} and {more} more at least", named.join(", ")),
+        more if connections.len() >= usize::try_from(LOOKED_AT).unwrap_or_default() => {
+            format!("{} and {more} more at least", named.join(", "))
+        }
         more => format!("{} and {more} more", named.join(", ")),
     }
 }
@@ -416,7 +433,7 @@ pub async fn remove_if(app: &App, caller: &Caller, workspace: &str, id: &str, pr
     let now = app.clock.now();
     let row = OwnTypeRow {
         definition: String::new(),
-        version: row.version + 1,
+        version: row.version.saturating_add(1),
         saved_at: now,
         saved_by: caller.label().into_owned(),
         saved_by_id: caller.identity().into_owned(),

@@ -18,9 +18,9 @@ use crate::{
     app::{App, Workspace},
     audit,
     error::{Error, Result},
+    ops::own_types::catalogue_of,
     store::{Read, VersionRow},
 };
-use crate::ops::own_types::catalogue_of;
 
 /// Longest name of a field that a refusal repeats, in characters.
 const REPEATED_MAX: usize = 64;

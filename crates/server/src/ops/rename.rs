@@ -19,9 +19,9 @@ use crate::{
     app::App,
     audit::{self, Event},
     error::{Error, Result},
+    ops::own_types::catalogue_of,
     store::{self, ConnectionRow, TokenRow, VersionRow, Write},
 };
-use crate::ops::own_types::catalogue_of;
 
 /// A rename as it was asked for.
 #[derive(Debug)]

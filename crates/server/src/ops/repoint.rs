@@ -22,9 +22,9 @@ use crate::{
     app::{App, Workspace},
     audit::{self, Event},
     error::{Error, Result},
+    ops::own_types::{catalogue_by, catalogue_of},
     store::{self, ConnectionRow, Handle, VersionRow, Write},
 };
-use crate::ops::own_types::{catalogue_by, catalogue_of};
 
 /// Callers that are told to lose what they use.
 const TOLD: usize = 20;

@@ -12,11 +12,10 @@ use crate::{
     error::{Error, Result},
     store::{
         AliasRow, ChainRow, ChannelRow, ConnectionRow, GroupRow, HealthScheduleRow, IdentityRow, LinkRow, LintSilenceRow,
-        MemberRow, PersonRow, RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, StoreError, TokenRow,
-        VersionRow, WorkspaceRow,
+        MemberRow, OwnTypeRow, PersonRow, RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, StoreError,
+        TokenRow, VersionRow, WorkspaceRow,
     },
 };
-use crate::store::OwnTypeRow;
 
 /// What it means that the store did not take a row called `name`: where it must be unique, another one has the name.
 pub fn taken(name: &str) -> impl FnOnce(StoreError) -> Error {

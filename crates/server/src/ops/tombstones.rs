@@ -21,9 +21,9 @@ use crate::{
     audit::{self, Event},
     clock::{DAY, rfc3339},
     error::{Error, Result, Tombstone},
+    ops::own_types::catalogue_of,
     store::{self, ConnectionRow, Write},
 };
-use crate::ops::own_types::catalogue_of;
 
 /// Longest reason of a deletion, in characters.
 pub const REASON_MAX: usize = 500;

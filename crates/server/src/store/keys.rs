@@ -3,10 +3,9 @@
 
 use super::{
     AliasRow, ChainRow, ChannelRow, ConnectionRow, GroupRow, Handle, HealthScheduleRow, IdentityRow, LinkRow, LintSilenceRow,
-    MemberRow, PersonRow, Result, RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, TokenRow, VersionRow,
-    WorkspaceRow, Write, execute, fetch, instance::no_clock,
+    MemberRow, OwnTypeRow, PersonRow, Result, RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow, SettingRow, TokenRow,
+    VersionRow, WorkspaceRow, Write, execute, fetch, instance::no_clock,
 };
-use super::OwnTypeRow;
 
 /// A node of a shared store.
 #[derive(Debug, Clone, sqlx::FromRow)]

@@ -24,8 +24,8 @@ mod load;
 mod look;
 mod migrations;
 mod notices;
-mod own_types;
 mod open;
+mod own_types;
 mod people;
 mod purge;
 mod rotation_policies;
@@ -114,8 +114,8 @@ pub use self::{
         move_end, note, put_channel, put_end, rest_channels, take_notices, taken,
     },
     own_types::{
-        OwnTypeRow, all_own_types, connections_of_type, connections_that_hold, count_of_own_types, count_own_types, own_type, own_types,
-        put_own_type,
+        OwnTypeRow, all_own_types, connections_of_type, connections_that_hold, count_of_own_types, count_own_types, own_type,
+        own_types, put_own_type,
     },
     people::{
         LinkRow, MemberRow, PersonRow, SessionRow, delete_links_of, delete_other_sessions_of, delete_session, delete_session_of,

@@ -33,10 +33,10 @@ use crate::{
             channel::{self, CHANNELS_MAX, Channel, none_yet},
             ends, send,
         },
+        own_types,
         paging::Paging,
     },
 };
-use crate::ops::own_types;
 
 const FIELDS: [&str; 5] = ["name", "connection", "addresses", "tag", "tells"];
 /// Ends that the page Health shows.

@@ -32,12 +32,12 @@ use crate::{
         compare::{self, Callers, Pair, State as How},
         connections::Precondition,
         history::{FieldChange, SecretDifference, Value},
+        own_types,
         promote::{self, Order},
         safe_change::Trial,
         users,
     },
 };
-use crate::ops::own_types;
 
 pub async fn show(
     State(app): State<Arc<App>>,
@@ -61,8 +61,7 @@ pub async fn show(
     let found = AskedPage::found(found)?;
     let other = authorise(&app, &caller, &there, Action::SeeConnections).await?;
     let may = [Action::CreateConnections, Action::EditConnections].map(|action| caller.may(action, other.id));
-    let [catalogue, others_types] =
-        [own_types::all(&app, &caller, &here).await?, own_types::all(&app, &caller, &there).await?];
+    let [catalogue, others_types] = [own_types::all(&app, &caller, &here).await?, own_types::all(&app, &caller, &there).await?];
     let catalogue = catalogue.with_missing_of(&others_types);
     let mut state = url::form_urlencoded::Serializer::new(String::new());
     state.append_pair("with", &there);

@@ -41,10 +41,10 @@ use crate::{
         Action, activity,
         checks::{self, ENDS_SOON_DAYS},
         connections, health,
+        own_types::catalogue_of,
         paging::Paging,
     },
 };
-use crate::ops::own_types::catalogue_of;
 
 /// How many checks and dependents the page shows.
 const SHOWN: usize = 20;
@@ -101,6 +101,7 @@ pub async fn show(
     let valid = WorkspaceName::new(workspace.name.as_str()).ok().zip(ConnectionName::new(row.name.as_str()).ok());
     let page_view = Connection {
         type_label: kind.map_or_else(|| row.type_id.clone(), |kind| kind.label.clone()),
+        is_own_type: kind.is_some_and(|kind| kind.own.is_some()),
         status: connection
             .rotation
             .as_ref()

@@ -25,10 +25,10 @@ use crate::{
     ops::{
         Action, Caller,
         connections::Precondition,
+        own_types::catalogue_of,
         tombstones::{self, Deleted},
     },
 };
-use crate::ops::own_types::catalogue_of;
 
 pub async fn show(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, asked: AskedPage) -> PageResult {
     Ok(page(StatusCode::OK, &view(&app, &caller, &asked, None).await?))
@@ -89,9 +89,7 @@ fn line(catalogue: &Catalogue, deleted: Deleted, now: i64) -> DeletedLine {
     };
     DeletedLine {
         etag: deleted.etag(),
-        type_label: catalogue
-            .get(&deleted.row.type_id)
-            .map_or_else(|| deleted.row.type_id.clone(), |kind| kind.label.clone()),
+        type_label: catalogue.get(&deleted.row.type_id).map_or_else(|| deleted.row.type_id.clone(), |kind| kind.label.clone()),
         when: ago(now, at),
         at: minute(at),
         by: deleted.row.deleted_by.clone().unwrap_or_default(),

@@ -36,11 +36,11 @@ use crate::{
         Action,
         connections::{self, Change, Connection, Precondition},
         hops,
+        own_types::{catalogue_of, unreadable_type},
         safe_change::Trial,
         users,
     },
 };
-use crate::ops::own_types::{catalogue_of, unreadable_type};
 
 /// Stands in the snippets until there is a name; the page's script puts the typed one in its place.
 const NO_NAME_YET: &str = "connection_name";

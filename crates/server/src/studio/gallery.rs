@@ -25,9 +25,8 @@ use crate::{
     api::extract::InWorkspace,
     app::App,
     error::{Error, Result},
-    ops::{Action, Caller},
+    ops::{Action, Caller, own_types::catalogue_of},
 };
-use crate::ops::own_types::catalogue_of;
 
 /// Shows the types.
 pub async fn show(

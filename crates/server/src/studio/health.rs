@@ -37,10 +37,10 @@ use crate::{
             self, Listed, State as HealthState,
             schedule::{self, Schedule, Scope, Standing, none_yet},
         },
+        own_types::catalogue_of,
         paging::Paging,
     },
 };
-use crate::ops::own_types::catalogue_of;
 
 /// Unhealthy connections that stand above the list of all.
 const FAILING: usize = 20;

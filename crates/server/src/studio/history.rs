@@ -30,12 +30,12 @@ use crate::{
         Action, Caller,
         connections::{self, Precondition},
         history::{self, Diff, Difference, Entry, FieldChange, SecretDifference, Value},
+        own_types::catalogue_of,
         paging::Paging,
         safe_change::Trial,
         users,
     },
 };
-use crate::ops::own_types::catalogue_of;
 
 /// How many workflows the dialog names; the others are counted.
 const SHOWN: usize = 5;

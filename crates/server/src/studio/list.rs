@@ -28,11 +28,11 @@ use crate::{
     ops::{
         counts::{Counts, counts},
         list::{self, ListQuery},
+        own_types,
         paging::Page,
     },
     store::{ListSort, ListedRow},
 };
-use crate::ops::own_types;
 
 /// Shows a page of the list. While somebody types a search, htmx takes the rows alone, so the counts are not read.
 pub async fn show(

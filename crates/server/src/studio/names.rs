@@ -29,10 +29,9 @@ use crate::{
         Action, Caller,
         connections::{self, Precondition},
         names::{self, Alias},
-        rename, repoint,
+        own_types, rename, repoint,
     },
 };
-use crate::ops::own_types;
 
 /// How many dependents a dialog names; the others are counted.
 const SHOWN: usize = 5;

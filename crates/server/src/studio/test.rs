@@ -23,8 +23,8 @@ use crate::{
     app::App,
     error::Error,
     ops::checks::{self, Planned},
+    ops::own_types::catalogue_of,
 };
-use crate::ops::own_types::catalogue_of;
 
 /// A report, and the words in which pages show it.
 #[derive(Serialize)]

@@ -3,6 +3,7 @@
 use dataflow_connectors::child::DEADLINE;
 use dataflow_model::{
     name::{DESCRIPTION_MAX, NAME_MAX, TAG_MAX, TAGS_MAX},
+    own_type::{DEFINITION_MAX, FIELDS_MAX},
     paste::PASTE_MAX,
     workflow::WORKFLOW_TEXT_MAX,
 };
@@ -18,6 +19,7 @@ use crate::{
         health::schedule::{AFTER_MAX, EVERY_MAX, EVERY_MIN, JITTER_MAX, SCHEDULES_MAX},
         list::{SEARCH_MAX, TYPE_MAX},
         notices::channel::{ADDRESSES_MAX, CHANNELS_MAX},
+        own_types::OWN_TYPES_MAX,
         paging::PAGE_MAX,
         people::{EMAIL_MAX, PASSWORD_MAX, PASSWORD_MIN},
         rotations::{
@@ -60,6 +62,7 @@ fn the_page_states_every_limit_as_it_is() {
         ("time between two tests by a schedule", format!("from {EVERY_MIN} s to {} days", EVERY_MAX / 86_400)),
         ("schedules of a workspace", format!("{SCHEDULES_MAX}, besides those that connections have of their own")),
         ("channels of a workspace by which people are told", format!("{CHANNELS_MAX}, each of {ADDRESSES_MAX} addresses")),
+        ("types of a workspace's own", format!("{OWN_TYPES_MAX}, each of {FIELDS_MAX} fields and {} KiB", DEFINITION_MAX / 1024)),
         ("life of a token", format!("{DAYS_MAX} days")),
         ("connections that a token is narrowed to", number(NAMES_MAX)),
         ("search of a list", format!("{}; {TERMS} words and filters together", characters(SEARCH_MAX))),
@@ -129,6 +132,7 @@ fn the_description_states_every_limit_as_it_is() {
         ("HealthScheduleBody", "unhealthy_after", "maximum", small(AFTER_MAX)),
         ("HealthScheduleBody", "healthy_after", "maximum", small(AFTER_MAX)),
         ("ChannelBody", "addresses", "maxItems", ADDRESSES_MAX),
+        ("TypeBody", "definition", "maxLength", DEFINITION_MAX),
         ("LintSilenceBody", "reason", "minLength", 1),
         ("LintSilenceBody", "reason", "maxLength", REASON_MAX),
         ("TokenRequest", "name", "minLength", 1),

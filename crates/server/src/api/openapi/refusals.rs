@@ -15,10 +15,10 @@ use crate::{
     listen::HEAD_MAX,
     ops::{
         Action,
+        own_types::{TYPE_IN_USE_HINT, in_use},
         rotations::{UnderWay, second_login::NotRetired},
     },
 };
-use crate::ops::own_types::{TYPE_IN_USE_HINT, in_use};
 
 /// Where a code is met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,11 +16,11 @@ use crate::{
         credentials::servable,
         hops,
         idempotency::begin,
+        own_types::catalogue_of,
     },
     store,
     throttle::Kind,
 };
-use crate::ops::own_types::catalogue_of;
 
 /// Where such a test ran.
 pub const CLIENT: &str = "client";

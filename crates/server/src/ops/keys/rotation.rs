@@ -22,11 +22,10 @@ use crate::{
     },
     store::{
         self, AliasRow, ChainRow, ChannelRow, ConnectionRow, GroupRow, Handle, HealthScheduleRow, IdentityRow, LinkRow,
-        LintSilenceRow, MacTable, MemberRow, PersonRow, Read, RotationPolicyRow, RotationRow, SecondLoginRow, SessionRow,
-        SettingRow, TokenRow, VersionRow, WorkspaceRow, Write,
+        LintSilenceRow, MacTable, MemberRow, OwnTypeRow, PersonRow, Read, RotationPolicyRow, RotationRow, SecondLoginRow,
+        SessionRow, SettingRow, TokenRow, VersionRow, WorkspaceRow, Write,
     },
 };
-use crate::store::OwnTypeRow;
 
 /// Rows that one transaction renews at most: nobody who saves waits longer than for these.
 const BATCH: i64 = 200;

@@ -32,9 +32,9 @@ use crate::{
     app::{App, Workspace},
     clock::DAY,
     error::Result,
+    ops::own_types::catalogue_by,
     store::{self, Names, Read},
 };
-use crate::ops::own_types::catalogue_by;
 
 /// Connections that are looked at together.
 const AT_ONCE: usize = 200;

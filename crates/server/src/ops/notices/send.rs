@@ -20,13 +20,13 @@ use crate::{
         checks,
         credentials::servable,
         hops,
+        own_types::catalogue_of,
         rotations::stand_in,
         rows::Sealed as _,
         settings,
     },
     store::{self, ChannelRow, NoticeOfRow},
 };
-use crate::ops::own_types::catalogue_of;
 
 /// Channels that a node serves at a time.
 const AT_ONCE: usize = 4;

@@ -28,7 +28,7 @@ use crate::{
             Tells,
             channel::{self, Channel},
         },
-        people,
+        own_types, people,
         rename::{self, Rename},
         rotations::{
             self,
@@ -80,6 +80,7 @@ async fn fill(fixture: &Fixture) -> Secret {
     channel::set(app, &shell, THEIRS, "oncall", (told, &Precondition::Any)).await.expect("set");
     let silenced = (NewSilence { reason: "r".to_owned(), until: None }, &Precondition::Any);
     silence::set(app, &shell, THEIRS, (Of::All, "never-tested"), silenced).await.expect("silenced");
+    own_types::put(app, &shell, THEIRS, "ours", "extends = \"postgres\"\nlabel = \"Ours\"\n", None).await.expect("defined");
     let token = token(fixture).await;
     let row = connections::show(app, &shell, THEIRS, "sales").await.expect("there").row;
     count_use(app, &row);

@@ -32,6 +32,7 @@ mod lint;
 mod lists;
 mod names;
 mod notices;
+mod own_types;
 mod passwords;
 mod purge;
 mod put_back;

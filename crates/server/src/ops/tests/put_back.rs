@@ -20,6 +20,7 @@ use crate::{
             Tells,
             channel::{self, Channel},
         },
+        own_types,
         people::{put_member, remove_member, set_disabled},
         provider,
         rotations::{
@@ -109,6 +110,9 @@ async fn begin(fixture: &Fixture) -> Before {
         let silenced = NewSilence { reason: "at first".to_owned(), until: None };
         silence::set(app, &shell, WORKSPACE, (Of::All, rule), (silenced, &Precondition::Any)).await.expect("silenced");
     }
+    for id in ["kept", "removed"] {
+        own_types::put(app, &shell, WORKSPACE, id, &defined(id), None).await.expect("defined");
+    }
     let person = store::person_by_email(&mut app.store.read().await.expect("open"), OWNER).await.expect("read").expect("there");
     let row = IdentityRow {
         issuer: "https://sso.example.org".to_owned(),
@@ -131,6 +135,10 @@ async fn begin(fixture: &Fixture) -> Before {
     write.commit().await.expect("committed");
     let code = links::create_link(app, &shell, OWNER, LinkKind::SignIn).await.expect("a link").code;
     Before { code, cookie }
+}
+
+fn defined(label: &str) -> String {
+    format!("extends = \"postgres\"\nlabel = \"{label}\"\n")
 }
 
 fn told(tells: Tells) -> Channel {
@@ -157,6 +165,8 @@ async fn end(fixture: &Fixture, before: Before) {
     let silenced = NewSilence { reason: "then".to_owned(), until: None };
     silence::set(app, &shell, WORKSPACE, (Of::All, "never-tested"), (silenced, &Precondition::Any)).await.expect("silenced");
     silence::lift(app, &shell, WORKSPACE, (Of::All, "tls-unverified"), &Precondition::Any).await.expect("lifted");
+    own_types::put(app, &shell, WORKSPACE, "kept", &defined("then"), Some(1)).await.expect("defined");
+    own_types::remove(app, &shell, WORKSPACE, "removed", 1).await.expect("removed");
     let removal = Removal { precondition: Precondition::Any, ..Removal::default() };
     tombstones::delete(app, &shell, WORKSPACE, "gone", removal).await.expect("deleted");
     groups::put(app, &shell, WORKSPACE, "finance", &[ADA.to_owned()]).await.expect("changed");
@@ -174,7 +184,7 @@ async fn end(fixture: &Fixture, before: Before) {
     sessions::end_others(app, &owner, session.expose_secret()).await.expect("ended");
 }
 
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "people",
     "members",
     "identities",
@@ -189,6 +199,7 @@ const TABLES: [&str; 14] = [
     "health_schedules",
     "channels",
     "lint_silences",
+    "own_types",
 ];
 
 /// The keys of a deleted workspace are in a copy of its row.
@@ -221,7 +232,7 @@ async fn run(fixture: &Fixture, sql: String) {
 }
 
 /// Ways to put a row back, and what is to be said of it.
-const WAYS: [(&str, &str, &str); 21] = [
+const WAYS: [(&str, &str, &str); 23] = [
     (
         "tokens",
         "UPDATE tokens SET revoked_at = NULL, hash = K.hash, mac = K.mac FROM kept_tokens K WHERE K.id = tokens.id AND tokens.name = 'nightly'",
@@ -317,6 +328,16 @@ const WAYS: [(&str, &str, &str); 21] = [
         "lint_silences",
         "INSERT INTO lint_silences SELECT * FROM kept_lint_silences WHERE rule NOT IN (SELECT rule FROM lint_silences)",
         "lint.lifted “tls-unverified”",
+    ),
+    (
+        "own_types",
+        "UPDATE own_types SET definition = K.definition, version = K.version, saved_at = K.saved_at, mac = K.mac FROM kept_own_types K WHERE K.id = own_types.id AND own_types.id = 'kept'",
+        "type.update “kept”",
+    ),
+    (
+        "own_types",
+        "UPDATE own_types SET definition = K.definition, version = K.version, saved_at = K.saved_at, mac = K.mac FROM kept_own_types K WHERE K.id = own_types.id AND own_types.id = 'removed'",
+        "type.remove “removed”",
     ),
     ("identities", "INSERT INTO identities SELECT * FROM kept_identities", "person.unlink_provider “owner@example.org”"),
 ];

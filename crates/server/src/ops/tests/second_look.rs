@@ -21,6 +21,7 @@ use crate::{
             Tells,
             channel::{self, Channel},
         },
+        own_types,
         owners::{OWNERS, OwnersAct},
         people,
         rotations::{
@@ -72,6 +73,9 @@ const ACTS: &[(&str, Under)] = &[
     ("remove the plan of rotations", Table(Action::RotatePasswords)),
     ("set a channel", Table(Action::SetChannels)),
     ("remove a channel", Table(Action::SetChannels)),
+    ("define a type", Table(Action::DefineTypes)),
+    ("change a type", Table(Action::DefineTypes)),
+    ("remove a type", Table(Action::DefineTypes)),
     ("make a link", Owners(OwnersAct::MakeLinks)),
     ("delete a workspace", Owners(OwnersAct::DeleteWorkspaces)),
     ("change settings", Owners(OwnersAct::ChangeSettings)),
@@ -138,6 +142,11 @@ async fn act(fixture: &Fixture, caller: &Caller, name: &str) -> Result<()> {
     let app = &fixture.app;
     let put = async |email, role| people::put_member(app, caller, WORKSPACE, email, Roles::of(&[role])).await.map(drop);
     let narrow = async |users| users::set(app, caller, WORKSPACE, "sales", (users, Precondition::Any)).await.map(drop);
+    let define = async |label, before| {
+        let definition = format!("extends = \"postgres\"\nlabel = \"{label}\"\n");
+        let replaces = Some(before).filter(|before| *before > 0);
+        own_types::put(app, caller, WORKSPACE, "ours", &definition, replaces).await.map(drop)
+    };
     match name {
         "make a token" => {
             let roles = Roles::of(&[Role::User]);
@@ -201,6 +210,9 @@ async fn act(fixture: &Fixture, caller: &Caller, name: &str) -> Result<()> {
             channel::set(app, caller, WORKSPACE, "oncall", (channel, &Precondition::Any)).await.map(drop)
         }
         "remove a channel" => channel::remove(app, caller, WORKSPACE, "oncall", &Precondition::Any).await,
+        "define a type" => define("Ours", 0).await,
+        "change a type" => define("Ours too", 1).await,
+        "remove a type" => own_types::remove(app, caller, WORKSPACE, "ours", 2).await,
         "make a link" => links::create_link(app, caller, EMAIL, LinkKind::Password).await.map(drop),
         "delete a workspace" => workspaces::delete(app, caller, "theirs", &Precondition::Any).await.map(drop),
         "change settings" => settings::change(app, caller, &Precondition::Any, AddressLists::default()).await.map(drop),

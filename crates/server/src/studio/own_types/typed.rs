@@ -14,7 +14,7 @@ use super::super::{
 };
 
 /// What stands in the form but for its fields.
-const HEAD: [&str; 15] = [
+const HEAD: [&str; 16] = [
     "act",
     "view",
     "version",
@@ -26,6 +26,7 @@ const HEAD: [&str; 15] = [
     "extends",
     "tags",
     "docs",
+    "port",
     "glyph_text",
     "glyph_color",
     "url",
@@ -33,6 +34,8 @@ const HEAD: [&str; 15] = [
 ];
 /// What a field of the type's own is called before the name that it is given.
 const EXTRA: &str = "extra.";
+/// The one field of the base of which the form can say something, its default.
+const PORT: &str = "port";
 
 /// Whether a field of a request is one of the form, none of which holds a secret.
 #[must_use]
@@ -68,6 +71,7 @@ pub fn read(fields: &Fields) -> Typed {
         extends: text("extends"),
         tags: text("tags"),
         docs: text("docs"),
+        port: text("port"),
         glyph_text: text("glyph_text"),
         glyph_color: text("glyph_color"),
         url: text("url"),
@@ -104,7 +108,14 @@ pub fn definition(typed: &Typed) -> Result<String, Vec<FieldError>> {
     if category.is_none() && !typed.category.is_empty() {
         errors.push(not_offered("category"));
     }
-    let fields = typed.rows.iter().enumerate().map(|(number, row)| field(number, row, &mut errors)).collect();
+    let mut fields = Vec::new();
+    if !typed.port.is_empty() {
+        match typed.port.parse() {
+            Ok(port) => fields.push(usual_port(port)),
+            Err(_) => errors.push(FieldError::new(PORT, "wrong_type", "must be a whole number")),
+        }
+    }
+    fields.extend(typed.rows.iter().enumerate().map(|(number, row)| field(number, row, &mut errors)));
     let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let has_glyph = !typed.glyph_text.is_empty() || !typed.glyph_color.is_empty();
     let definition = OwnDefinition {
@@ -120,6 +131,11 @@ pub fn definition(typed: &Typed) -> Result<String, Vec<FieldError>> {
         fields,
     };
     if errors.is_empty() { Ok(definition.to_toml()) } else { Err(errors) }
+}
+
+/// What is said of the base's port.
+fn usual_port(port: i64) -> OwnField {
+    OwnField { path: PORT.to_owned(), default: Some(FieldValue::Integer(port)), ..OwnField::default() }
 }
 
 fn not_offered(field: impl Into<String>) -> FieldError {
@@ -209,7 +225,11 @@ impl Alone {
 pub fn of(text: &str, built_in: &Catalogue) -> Result<Typed, Alone> {
     let definition = OwnDefinition::from_toml(text).map_err(|_| Alone::Unread)?;
     let base = built_in.get(&definition.extends);
-    let rows = definition.fields.iter().map(|field| {
+    let port = definition.fields.first().and_then(|field| match &field.default {
+        Some(FieldValue::Integer(port)) if *field == usual_port(*port) => Some(*port),
+        _ => None,
+    });
+    let rows = definition.fields.iter().skip(usize::from(port.is_some())).map(|field| {
         let is_of_base = base.is_some_and(|base| base.field(&field.path).is_some());
         if is_of_base { Err(Alone::OfBase) } else { row(field) }
     });
@@ -222,6 +242,7 @@ pub fn of(text: &str, built_in: &Catalogue) -> Result<Typed, Alone> {
         extends: definition.extends,
         tags: definition.tags.join(" "),
         docs: definition.docs.unwrap_or_default(),
+        port: port.map(|port| port.to_string()).unwrap_or_default(),
         glyph_text,
         glyph_color,
         url: definition.url.unwrap_or_default(),
@@ -292,6 +313,7 @@ fn in_the_form(member: &str, typed: &Typed) -> String {
     match member {
         "glyph.text" => "glyph_text".to_owned(),
         "glyph.color" => "glyph_color".to_owned(),
+        "fields.port" | "fields.port.path" | "fields.port.kind" | "fields.port.default" => PORT.to_owned(),
         // The last one, which is the one too many where two have one name.
         _ => typed.rows.iter().enumerate().rev().find_map(of_row).unwrap_or_else(|| member.to_owned()),
     }
@@ -305,7 +327,7 @@ mod tests {
         Catalogue::built_in().expect("sound")
     }
 
-    const FORM: &str = "label=Exa+sol+8&summary=s&category=warehouses&extends=generic&tags=sql,+olap&url=exa%3A%2F%2F%7Bhost%7D&remove=extra.extra\
+    const FORM: &str = "label=Exa+sol+8&summary=s&category=warehouses&extends=generic&tags=sql,+olap&url=exa%3A%2F%2F%7Bhost%7D&port=8563&remove=extra.extra\
                         &fields.0.path=encryption&fields.0.label=Encryption&fields.0.kind=choice&fields.0.section=extra&fields.0.default=yes\
                         &fields.0.choices=yes+%3D+On%0D%0Ano\
                         &fields.3.path=fetch&fields.3.label=Rows&fields.3.kind=integer&fields.3.section=main&fields.3.required=yes&fields.3.default=500";
@@ -317,9 +339,13 @@ mod tests {
     #[test]
     fn what_the_form_holds_is_what_it_shows_of_its_definition() {
         let text = definition(&typed()).expect("a definition");
-        for line in
-            ["tags = [\"sql\", \"olap\"]", "path = \"extra.fetch\"", "default = 500", "{ value = \"no\", label = \"no\" }"]
-        {
+        for line in [
+            "path = \"port\"\ndefault = 8563\n",
+            "tags = [\"sql\", \"olap\"]",
+            "path = \"extra.fetch\"",
+            "default = 500",
+            "{ value = \"no\", label = \"no\" }",
+        ] {
             assert!(text.contains(line), "{line}: {text}");
         }
         assert_eq!(of(&text, &built_in()).map(|read| Typed { tags: "sql, olap".into(), ..read }), Ok(typed()));
@@ -342,7 +368,7 @@ mod tests {
             "that follows anyway"
         );
         for (fields, why) in [
-            ("[[fields]]\npath = \"port\"\ndefault = 6432", Alone::OfBase),
+            ("[[fields]]\npath = \"port\"\nhelp = \"x\"", Alone::OfBase),
             ("[[fields]]\npath = \"extra.connect_timeout\"\nhelp = \"x\"", Alone::OfBase),
             ("[[fields]]\npath = \"extra.a\"\nkind = \"integer\"\nmin = 1", Alone::More),
             ("[[fields]]\npath = \"extra.a\"\nkind = \"text\"\nadmin = true", Alone::More),
@@ -373,6 +399,8 @@ mod tests {
         for (member, field) in [
             ("label", "label"),
             ("glyph.color", "glyph_color"),
+            ("fields.port.default", "port"),
+            ("fields.port.default", "port"),
             ("fields.extra.encryption.choices", "fields.0.choices"),
             ("fields.extra.fetch", "fields.2.path"),
             ("fields.extra.none.kind", "fields.extra.none.kind"),

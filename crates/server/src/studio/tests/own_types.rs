@@ -79,7 +79,7 @@ async fn a_type_is_defined_in_the_form_and_a_connection_is_of_it() {
     assert_eq!(added.status, StatusCode::OK, "{}", added.html);
     keeps(&added, &FRESH);
     assert!(
-        added.html.contains("id=\"row-0\"") && !added.html.contains("id=\"row-1\"") && !added.html.contains("fault"),
+        added.html.contains("id=\"row-0\"") && !added.html.contains("id=\"row-1\"") && !added.html.contains("class=\"fault\""),
         "{}",
         added.html
     );
@@ -132,7 +132,10 @@ async fn a_type_is_defined_in_the_form_and_a_connection_is_of_it() {
     let made = browser.post("/w/default/new/our_cube", &fields).await;
     assert_eq!(made.location(), "/w/default/connections/cube?done=created", "{}", made.html);
     let connection = browser.get("/w/default/connections/cube").await.html;
-    assert!(connection.contains("Our &#60;Cube&#62;") && connection.contains("Large"), "{connection}");
+    assert!(
+        connection.contains("<a href=\"/w/default/types\">Our &#60;Cube&#62;</a>") && connection.contains("Large"),
+        "{connection}"
+    );
 
     // It stays for as long as a connection is of it, and the page says which.
     let list = browser.get("/w/default/types").await.html;
@@ -235,11 +238,11 @@ async fn two_who_change_one_type_lose_nothing() {
 #[tokio::test]
 async fn what_the_form_cannot_show_is_changed_as_toml() {
     let mut browser = Browser::signed_in().await;
-    let by_hand = "extends = \"postgres\"\nlabel = \"By hand\"\n\n[[fields]]\npath = \"port\"\ndefault = 6432\n";
+    let by_hand = "extends = \"postgres\"\nlabel = \"By hand\"\n\n[[fields]]\npath = \"port\"\nhelp = \"Of the pooler\"\n";
     own_types::put(&browser.app, &Caller::shell(), "default", "by_hand", by_hand, None).await.expect("saved");
     let page = browser.get("/w/default/types/by_hand/edit").await.html;
     assert!(
-        page.contains("which the form cannot show") && page.contains("default = 6432") && !page.contains("As a form"),
+        page.contains("which the form cannot show") && page.contains("Of the pooler") && !page.contains("As a form"),
         "{page}"
     );
 }

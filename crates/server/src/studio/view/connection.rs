@@ -33,6 +33,8 @@ pub struct Connection {
     pub description: String,
     pub tags: Vec<String>,
     pub type_label: String,
+    /// Of this workspace, which has a page of them.
+    pub is_own_type: bool,
     pub status: Status,
     pub detail: String,
     /// Label and value of every public field that is set, in the catalogue's order.

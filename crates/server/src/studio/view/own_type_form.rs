@@ -25,6 +25,8 @@ pub struct Typed {
     /// Separated by blanks or commas.
     pub tags: String,
     pub docs: String,
+    /// The default of the base's port, where it is another one.
+    pub port: String,
     pub glyph_text: String,
     pub glyph_color: String,
     pub url: String,
@@ -326,12 +328,13 @@ impl OwnTypeForm {
                 "https://docs.example.org/",
                 "A link that begins with https. Optional: else that of the type that it is based on.",
             ),
+            line("port", "Usual port", &typed.port, 5, 2, "8563", "Optional: else that of the type that it is based on."),
             line(
                 "glyph_text",
                 "Letters",
                 &typed.glyph_text,
                 2,
-                3,
+                2,
                 "Ex",
                 "Two at most, for its picture. Optional: else of the label.",
             ),
@@ -340,9 +343,9 @@ impl OwnTypeForm {
                 "Colour",
                 &typed.glyph_color,
                 7,
-                3,
+                2,
                 "#155e75",
-                "Behind the letters, which are white: dark enough to be read. Optional.",
+                "Behind the letters, which are white: dark enough. Optional.",
             ),
         ]);
         all

@@ -300,6 +300,7 @@ fn connections() {
         description: SHARP.into(),
         tags: vec!["finance".into()],
         type_label: kind.label.clone(),
+        is_own_type: false,
         status: Status::of(TestStatus::Ok, None),
         detail: "12 ms · 3 min ago".into(),
         facts: vec![
