@@ -1,7 +1,9 @@
 -- Connection types of a workspace's own: the definition in TOML. That of one that was removed is empty, and its version goes on from there.
+-- `base` is the built-in type that it is over, or was when it was removed: older versions of connections may be of it.
 CREATE TABLE own_types (
   workspace_id TEXT COLLATE "C" NOT NULL REFERENCES workspaces (id),
   id           TEXT COLLATE "C" NOT NULL,
+  base         TEXT COLLATE "C" NOT NULL,
   definition   TEXT COLLATE "C" NOT NULL,
   version      BIGINT NOT NULL,
   saved_at     BIGINT NOT NULL,
@@ -10,3 +12,6 @@ CREATE TABLE own_types (
   mac          BYTEA NOT NULL,
   PRIMARY KEY (workspace_id, id)
 );
+-- What is of a type, now and in older versions.
+CREATE INDEX connections_type ON connections (workspace_id, type, deleted_at);
+CREATE INDEX connection_versions_type ON connection_versions (type);

@@ -12,7 +12,9 @@ from dataflow._native import Credentials
 from dataflow.errors import UnsupportedConnection
 
 _MARKS = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+_PARTED = re.compile(r"[+.]")
 _PLACE = ("username", "password", "host", "port", "database")
+_ADDRESS = ("host", "port")
 _SHOWN = frozenset({"username", "host", "port", "database"})
 """Fields that are no secret, whatever type it is. Of the others it is not known here, so that none of them is shown."""
 
@@ -33,15 +35,32 @@ class Template:
         self.query = {str(name): str(value) for name, value in (parts.get("query") or {}).items()}
 
     @property
-    def backend(self) -> str:
-        """`exa` of `exa+websocket`; what is MySQL's for MariaDB, too."""
-        backend = self.drivername.partition("+")[0]
-        return "mysql" if backend == "mariadb" else backend
+    def dialect(self) -> str:
+        """`exa` of `exa+websocket`, or of `exa.websocket`, which SQLAlchemy takes for the same."""
+        return _PARTED.split(self.drivername)[0]
 
-    def has(self, path: str) -> bool:
-        """Whether it has a place for a field."""
-        texts = [*self._parts.values(), *self.query.values()]
-        return any(path in _paths(text) for text in texts)
+    @property
+    def backend(self) -> str:
+        """The same, and what is MySQL's for MariaDB, too."""
+        return "mysql" if self.dialect == "mariadb" else self.dialect
+
+    @property
+    def driver(self) -> str:
+        """`websocket`; empty where the dialect chooses one itself."""
+        return "".join(_PARTED.split(self.drivername, maxsplit=1)[1:])
+
+    def names_tls(self) -> bool:
+        """Whether anything of it comes from what the connection says of TLS."""
+        return any(path.startswith("tls.") for text in self._texts() for path in _paths(text))
+
+    def has_bare_place(self) -> bool:
+        """Whether host and port are those fields and nothing more, and stand nowhere else."""
+        elsewhere = [text for name, text in self._parts.items() if name not in _ADDRESS] + [*self.query.values()]
+        is_bare = all(self._parts.get(name) == f"{{{name}}}" for name in _ADDRESS)
+        return is_bare and not any(path in _ADDRESS for text in elsewhere for path in _paths(text))
+
+    def _texts(self) -> list[str]:
+        return [*self._parts.values(), *self.query.values()]
 
     def place(self, fields: _Reader) -> dict[str, Any]:
         """Username, password, host, port and database. What has only placeholders that are unset is left out."""
@@ -65,7 +84,8 @@ class Template:
         return place, query
 
     def secrets(self, fields: _Reader) -> list[str]:
-        """What may be one: a text that stands in its password or its query. Which fields are secret is not known here."""
+        """What may be one: a text that stands in its password or its query. Which fields are secret is not known here, but that
+        the server lets none of them stand elsewhere."""
         texts = [self._parts.get("password", ""), *self.query.values()]
         paths = {path for text in texts for path in _paths(text)} - _SHOWN
         return [value for value in map(fields.only_text, paths) if value]

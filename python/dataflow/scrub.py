@@ -9,11 +9,14 @@ from __future__ import annotations
 import string
 from base64 import b64encode
 from collections.abc import Iterable
+from json import dumps
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 _WRAPPED = ("orig", "driver_exception", "original_exception")
 
 _BASE64 = frozenset(string.ascii_letters + string.digits + "+/=")
+_DEEPEST = 3
 _SHORTEST = 4
 """A shorter password cannot be cut out without leaving holes that tell it."""
 
@@ -72,21 +75,30 @@ def forget_frames(error: BaseException) -> BaseException:
 
 
 def _withhold(error: BaseException, password: str) -> None:
-    """Cuts the password out of the error's words: its arguments, and what asyncpg keeps beside them."""
+    """Cuts the password out of the error's words: its arguments, and what drivers keep beside them. Some have them in a
+    dictionary, or as bytes."""
 
-    def clean(said: Any) -> Any:
+    def clean(said: Any, depth: int = 0) -> Any:
         if isinstance(said, str):
-            said = said.replace(password, "(withheld)")
+            for form in written:
+                said = said.replace(form, "(withheld)")
             for form in forms:
                 said = _without(said, form)
+        elif isinstance(said, bytes):
+            said = said.replace(password.encode(errors="replace"), b"(withheld)")
+        elif depth < _DEEPEST and type(said) in (list, tuple):
+            said = type(said)(clean(each, depth + 1) for each in said)
+        elif depth < _DEEPEST and type(said) is dict:
+            said = {name: clean(each, depth + 1) for name, each in said.items()}
         return said
 
-    forms = _encoded(password)
+    forms, written = _encoded(password), _written(password)
 
     error.args = tuple(clean(each) for each in error.args)
     for name, said in list(getattr(error, "__dict__", {}).items()):
-        if isinstance(said, str) and clean(said) != said:
-            setattr(error, name, clean(said))
+        cleaned = clean(said)
+        if cleaned is not said and cleaned != said:
+            setattr(error, name, cleaned)
 
 
 def _without(said: str, form: str) -> str:
@@ -104,6 +116,16 @@ def _without(said: str, form: str) -> str:
         kept += [said[at:begin], "(withheld)"]
         at = end
     return "".join([*kept, said[at:]])
+
+
+def _written(password: str) -> list[str]:
+    """It, and how it stands in the text of a dictionary, in JSON and in a URL; so does each of its lines. The longest first."""
+    found = set()
+    for part in (password, *(line for line in password.splitlines() if len(line) >= _SHORTEST)):
+        literals = {repr(part)[1:-1], ascii(part)[1:-1], dumps(part)[1:-1], dumps(part, ensure_ascii=False)[1:-1]}
+        urls = {quote(part, safe, errors="replace") for safe in ("", " +")}
+        found |= {part, *literals, *urls, quote_plus(part, errors="replace")}
+    return sorted(found, key=len, reverse=True)
 
 
 def _encoded(password: str) -> list[str]:

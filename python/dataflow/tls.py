@@ -104,6 +104,11 @@ class Material:
         self._close.detach()
         self._begin({digest: path for digest, path in self._paths.items() if path.startswith(_MEMORY)})
 
+    def end(self) -> None:
+        """Removes the files, and keeps the lock: the process ends."""
+        self._lock.acquire(timeout=1)
+        self._close()
+
     def path(self, content: str) -> str:
         """The path of a file with this content, made once."""
         digest = hashlib.sha256(content.encode()).digest()
@@ -122,6 +127,12 @@ class Material:
         multiprocessing = sys.modules.get("multiprocessing.util")
         if multiprocessing is not None:
             multiprocessing.Finalize(self, _remove, (self._paths,), exitpriority=-100)
+
+
+def remove_files() -> None:
+    """For a process that ends now, without what else removes them. Nothing makes one after this."""
+    for material in list(_materials):
+        material.end()
 
 
 _materials: weakref.WeakSet[Material] = weakref.WeakSet()

@@ -189,6 +189,54 @@ class InsideTls:
         self._server.server_close()
 
 
+class Sticking:
+    """Stands before a port. What is on it when it sticks moves no further, for ever; nor does what comes until it is mended."""
+
+    def __init__(self, port: int) -> None:
+        self._stuck, self._over = threading.Event(), threading.Event()
+        self._held: list[socket.socket] = []
+
+        def pour(source: socket.socket, sink: socket.socket, stuck: threading.Event) -> None:
+            with contextlib.suppress(OSError):
+                while data := source.recv(65536):
+                    if stuck.is_set():
+                        self._over.wait()
+                    sink.sendall(data)
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(handler) -> None:
+                stuck, near = self._stuck, handler.request
+                self._held.append(near)
+                if stuck.is_set():
+                    self._over.wait()
+                    return
+                with socket.create_connection(("127.0.0.1", port)) as far:
+                    threading.Thread(target=pour, args=(far, near, stuck), daemon=True).start()
+                    pour(near, far, stuck)
+
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def stick(self) -> None:
+        self._stuck.set()
+
+    def mend(self) -> None:
+        """Tells, too, that whoever was stuck has let go."""
+        self._stuck = threading.Event()
+        for near in self._held:
+            near.settimeout(10)
+            with contextlib.suppress(ConnectionError):
+                while near.recv(65536):
+                    pass
+
+    def close(self) -> None:
+        self._over.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
 class Saying:
     """Says the same to each who comes, and lets go."""
 

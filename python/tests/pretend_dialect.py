@@ -4,6 +4,7 @@ SQLite."""
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import socketserver
 import threading
@@ -24,7 +25,10 @@ def _sign_in(dialect: Any, url: Any) -> None:
         channel.sendall(f"{url.username}\0{url.password}\n".encode())
         if channel.makefile("rb").readline() != b"in\n":
             # As bad as drivers get.
-            raise dialect.loaded_dbapi.OperationalError(f"wrong: {url.password} {url.query}")
+            error = dialect.loaded_dbapi.OperationalError(f"wrong: {url.password} {url.query}", str(url.password).encode())
+            error.url = {"whole": [url.render_as_string(hide_password=False)], "query": dict(url.query)}
+            error.json, error.lines = json.dumps(dict(url.query)), " | ".join("".join(url.query.values()).splitlines())
+            raise error
 
 
 class Dialect(SQLiteDialect_pysqlite):

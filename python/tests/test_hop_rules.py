@@ -23,6 +23,12 @@ from dataflow.hops import rules
         "fd00:ec2::254",
         "metadata.google.internal",
         "Metadata.Google.Internal.",
+        # What IDNA makes ASCII of, and what old resolvers leave out.
+        "１６９.２５４.１６９.２５４",
+        "169。254。169。254",
+        "ⓜetadata.google.internal",
+        "meta\u00addata",
+        "169.254.169.254 x",
     ],
 )
 def test_no_spelling_leads_to_where_clouds_hand_out_credentials(host):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import socket
@@ -20,9 +19,10 @@ from test_leaks import _everything_about
 import dataflow as package
 from certificates import Authority
 from dataflow import DataflowError, DriverUnsafe, HopFailed, UnsupportedConnection
-from dataflow.hops import serving
+from dataflow import hops as ways
+from dataflow.hops import process
 from fake_dataflow import TOKEN
-from hop_servers import KINDS, NO_TLS, PASSWORD, USER, Hop, InsideTls, Knowing, Saying, has_ended, helpers
+from hop_servers import KINDS, NO_TLS, PASSWORD, USER, Hop, InsideTls, Knowing, Saying, Sticking, has_ended, helpers
 from real_server import BINARY
 from servers import IS_ROOT, UNPRIVILEGED, Port, find
 from test_script import run
@@ -157,6 +157,7 @@ def test_what_the_hop_refuses_is_told_in_words(dataflow, server, postgres_beyond
         (shell.told(), {"host": "prohibited.example.org"}, "lets no connection to “prohibited.example.org”"),
         (shell.told(), {"host": "dataflow-test.invalid"}, "“dataflow-test.invalid” cannot be reached from “127.0.0.1”"),
         (shell.told(), {"host": "169.254.169.254"}, "clouds hand out credentials"),
+        (shell.told(), {"host": "bücher.example.org"}, "in ASCII"),
         (shell.told(port=closed.number), {}, "refused the connection"),
         (shell.told(host="dataflow-test.invalid"), {}, "cannot be reached"),
         (hops("http_proxy").told(password="another"), {}, f"refused the password for “{USER}”"),
@@ -295,6 +296,100 @@ def test_a_helper_that_is_killed_is_replaced(dataflow, postgres_beyond):
     engine.dispose()
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_what_ends_a_whole_group_ends_no_session(dataflow, postgres_beyond, name):
+    postgres_beyond()
+    with dataflow.connection("far", "engine").connect() as held:
+        assert held.execute(text("SELECT 1")).scalar() == 1
+        (helper,) = helpers()
+        os.kill(helper, getattr(signal, name))
+        assert held.execute(text("SELECT 2")).scalar() == 2
+        assert helpers() == [helper]
+        held.invalidate()
+
+
+def test_a_line_that_is_stuck_is_given_up(dataflow, postgres, postgres_beyond, hops, go_stale):
+    line = Sticking(hops("ssh").port())
+    told = hops("ssh").told(port=line.port)
+    postgres_beyond(told)
+    assert first_row(dataflow, "far") == [1]
+    before = helpers()
+    dataflow.connection("far", "engine").dispose()
+    until("nothing is on the line", lambda: postgres.sessions("far") == 0)
+    line.stick()
+    postgres_beyond(told, extra={"connect_timeout": 1})
+    go_stale()
+    # The channel of the line that there is, and then the sign-in on the next.
+    for _ in range(2):
+        assert "took longer than 1 s" in str(refusal(dataflow))
+    line.mend()
+    assert first_row(dataflow, "far") == [1]
+    assert helpers() == before
+    dataflow.connection("far", "engine").dispose()
+    line.close()
+
+
+@pytest.fixture
+def slow_to_begin(monkeypatch):
+    """The first helper that is begun from now on is begun when it is allowed to; whether somebody waits for that, and that."""
+    begin, waits, may = process.Helper.begin, threading.Event(), threading.Event()
+
+    def slowly(helper: process.Helper, *given: object) -> None:
+        if not waits.is_set():
+            waits.set()
+            may.wait(60)
+        begin(helper, *given)
+
+    monkeypatch.setattr(process.Helper, "begin", slowly)
+    yield waits, may
+    may.set()
+
+
+def test_a_helper_that_is_slow_to_start_holds_nobody_else_up(dataflow, postgres_beyond, hops, slow_to_begin):
+    waits, may = slow_to_begin
+    postgres_beyond(name="slow")
+    postgres_beyond(hops("socks_proxy").told(), name="quick")
+    said = []
+    threads = [threading.Thread(target=lambda: said.append(first_row(dataflow, "slow"))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    assert waits.wait(60)
+    quick = threading.Thread(target=first_row, args=(dataflow, "quick"))
+    quick.start()
+    quick.join(20)
+    is_held_up = quick.is_alive()
+    assert said == []
+    may.set()
+    for thread in (*threads, quick):
+        thread.join()
+    assert not is_held_up
+    assert said == [[1], [1]]
+    assert len(helpers()) == 2
+    for name in ("slow", "quick"):
+        dataflow.connection(name, "engine").dispose()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_does_not_wait_for_whom_its_parent_starts(dataflow, postgres_beyond, slow_to_begin):
+    waits, may = slow_to_begin
+    postgres_beyond()
+    dataflow.connection("far", "engine")
+    thread = threading.Thread(target=first_row, args=(dataflow, "far"))
+    thread.start()
+    assert waits.wait(60)
+
+    def work() -> None:
+        assert all(helper.has_begun() for helper in ways._ways._helpers.values())
+        assert first_row(dataflow, "far") == [1]
+        assert len(helpers()) == 1
+
+    assert _in_child(work) == 0
+    may.set()
+    thread.join()
+    assert first_row(dataflow, "far") == [1]
+    dataflow.connection("far", "engine").dispose()
+
+
 def test_no_other_user_of_the_machine_gets_through(dataflow, postgres_beyond):
     """As root it is seen; others cannot become somebody else."""
     postgres_beyond()
@@ -316,16 +411,6 @@ with socket.create_connection((sys.argv[1], {port}), 10) as channel:
     for host in ("127.0.0.1", "::ffff:127.0.0.1"):
         assert said(host) == "b'S'\n"
         assert said(host, **UNPRIVILEGED) == ("b''\n" if IS_ROOT else "b'S'\n")
-
-
-def test_a_helper_that_nobody_uses_ends(monkeypatch):
-    monkeypatch.setattr(serving, "_IDLE_FOR", 0.2)
-    told = {"kind": "ssh", "hop": {}, "host": "db.example.org", "port": 5432, "key": "key"}
-    asyncio.run(asyncio.wait_for(serving._Helper(told).run(), 60))
-    kept = serving._Helper(told)
-    kept._is_kept = True
-    with pytest.raises(asyncio.TimeoutError):
-        asyncio.run(asyncio.wait_for(kept.run(), 0.6))
 
 
 def test_many_at_once_share_one_helper(dataflow, postgres_beyond):

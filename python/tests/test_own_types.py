@@ -10,7 +10,7 @@ from sqlalchemy import text
 from test_leaks import _deep, _everything_about
 
 import pretend_dialect
-from dataflow import Dataflow, DriverMissing, HopFailed, UnsupportedConnection
+from dataflow import Dataflow, DriverMissing, DriverUnsafe, HopFailed, UnsupportedConnection
 from hop_servers import NO_TLS, Hop, helpers
 from pretend_dialect import PretendServer
 from using import first_row, first_row_async
@@ -151,6 +151,104 @@ def test_the_driver_that_a_url_names_goes_first(dataflow, server, mariadb):
         assert dataflow.connection(f"own-{driver}", "engine").driver == driver
 
 
+@pytest.mark.parametrize(
+    ("drivername", "instead"),
+    [
+        ("postgresql+pg8000", "postgresql:// or postgresql+psycopg:// or"),
+        ("postgresql.pg8000", "postgresql:// or postgresql+psycopg:// or"),
+        ("mariadb+mysqlconnector", "mariadb:// or mariadb+mysqldb:// or"),
+        ("sqlite+pysqlcipher", "sqlite:// or"),
+        ("trino+other", "trino://"),
+    ],
+)
+def test_a_driver_that_is_not_known_does_not_pass_a_known_one_by(dataflow, server, beyond, drivername, instead):
+    """It would connect without the TLS that the connection's test holds to."""
+    transport = {**NO_TLS, "mode": "verify-full"}
+    server.put("own", "postgres", url={**URL, "drivername": drivername}, **fields(beyond, tls=transport))
+    for mode in ("session", "engine", "url"):
+        with pytest.raises(UnsupportedConnection, match="is not known here") as caught:
+            dataflow.connection("own", mode)
+        assert instead in str(caught.value)
+    with pytest.raises(UnsupportedConnection, match="is not known here"):
+        asyncio.run(first_row_async(dataflow, "own"))
+
+
+def test_a_url_that_is_silent_of_tls_takes_none_off(dataflow, server, beyond, go_stale):
+    transport = {**NO_TLS, "mode": "verify-full"}
+    server.put("own", "redshift", url=URL, **fields(beyond, tls=transport))
+    for mode in ("engine", "url"):
+        with pytest.raises(DriverUnsafe, match="says nothing of TLS"):
+            dataflow.connection("own", mode)
+    server.put("reached", "exa", url=URL, **fields(beyond, tls=transport))
+    named = {**URL, "query": {"ssl": "{tls.mode}"}}
+    server.put("named", "redshift", url=named, **fields(beyond, tls=transport))
+    server.put("plain", "redshift", url=URL, **fields(beyond))
+    for name in ("reached", "named", "plain"):
+        assert first_row(dataflow, name) == [1]
+    # An engine that is held is held to it, too.
+    engine = dataflow.connection("plain", "engine")
+    engine.dispose()
+    server.put("plain", "redshift", url=URL, **fields(beyond, tls=transport))
+    go_stale()
+    with pytest.raises(DriverUnsafe, match="says nothing of TLS"):
+        engine.connect()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("plugin", "geoalchemy", "run other code"),
+        ("Plugins", "geoalchemy", "run other code"),
+        ("local_infile", "1", "files of this machine"),
+        ("allowLoadLocalInfile", "{extra.note}", "files of this machine"),
+        ("allow_local_infile", "True", "files of this machine"),
+        ("read_default_file", "/etc/my.cnf", "files of this machine"),
+        ("passfile", "/etc/pass", "files of this machine"),
+    ],
+)
+def test_a_url_runs_no_other_code_and_reads_no_file(dataflow, server, beyond, name, value, words):
+    server.put("own", "exa", url={**URL, "query": {name: value}}, **fields(beyond, extra={"note": "1"}))
+    for mode in ("engine", "url"):
+        with pytest.raises(DriverUnsafe, match=words):
+            dataflow.connection("own", mode)
+    server.put("not", "exa", url={**URL, "query": {"local_infile": "0", "service": "dw"}}, **fields(beyond))
+    assert first_row(dataflow, "not") == [1]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"host": "{host}.example.com"},
+        {"host": "{{{host}}}"},
+        {"port": "1{port}"},
+        {"port": "5432"},
+        {"database": "{host}"},
+        {"username": "{username}@{host}"},
+        {"query": {"servers": "{host}:{port}"}},
+    ],
+)
+def test_no_part_of_a_url_leads_past_a_hop(dataflow, server, beyond, shell, changed):
+    server.put("own", "exa", url={**URL, **changed}, hop=shell.told(), **fields(beyond))
+    before = set(helpers())
+    for mode in ("engine", "url"):
+        with pytest.raises(DriverUnsafe, match="neither of them anywhere else"):
+            dataflow.connection("own", mode)
+    assert set(helpers()) == before
+
+
+def test_no_secret_of_a_url_is_in_an_error(dataflow, server, beyond):
+    """In whichever form drivers have it: the pretended one shows its URL, a dictionary and bytes."""
+    lines = "-----BEGIN pl4nted-----\npl4nted/line+one==\npl4nted two\n-----END pl4nted-----\n"
+    secrets = {"pin": "pl4nted pin+&", "cert": "pl4nted'\"\\ c\u00e9rt==", "key": lines}
+    query = {"a": "{extra.pin}", "b": "x{extra.cert}y", "c": "{extra.key}"}
+    server.put("own", "exa", url={**URL, "query": query}, **fields(beyond, password="pl4nted %wrong", extra=secrets))
+    with pytest.raises(Exception) as caught:
+        first_row(dataflow, "own")
+    shown = _everything_about(caught.value)
+    assert "wrong: (withheld)" in shown
+    assert "pl4nted" not in shown
+
+
 def test_a_hop_stands_in_for_host_and_port(dataflow, server, beyond, postgres, shell):
     server.put("own", "exa", url=URL, hop=shell.told(), **fields(beyond))
     before = set(helpers())
@@ -163,7 +261,7 @@ def test_a_hop_stands_in_for_host_and_port(dataflow, server, beyond, postgres, s
     with pytest.raises(HopFailed, match="refused the password"):
         first_row(dataflow, "refused")
     server.put("fixed", "exa", url={**URL, "host": "db.example.org"}, hop=shell.told(), **fields(beyond))
-    with pytest.raises(UnsupportedConnection, match=r"needs places for \{host\} and \{port\}"):
+    with pytest.raises(DriverUnsafe, match=r"needs exactly \{host\} and \{port\}"):
         first_row(dataflow, "fixed")
 
     postgres.set_password("own", "first")

@@ -288,9 +288,9 @@ impl Catalogue {
 
     /// These types and a workspace's own. One that is called like a type that came later is what it was.
     #[must_use]
-    pub fn with_own(&self, own: impl IntoIterator<Item = ConnectionType>) -> Self {
+    pub fn with_own(&self, own: impl IntoIterator<Item = impl Into<Arc<ConnectionType>>>) -> Self {
         let mut all = self.clone();
-        all.types.extend(own.into_iter().map(|kind| (kind.id.clone(), Arc::new(kind))));
+        all.types.extend(own.into_iter().map(Into::into).map(|kind: Arc<ConnectionType>| (kind.id.clone(), kind)));
         all
     }
 
@@ -334,10 +334,15 @@ impl Catalogue {
             .or_else(|| self.types.values().filter(is_it).min_by_key(|kind| (kind.extends.is_some(), &kind.id)).map(Arc::as_ref))
     }
 
+    /// All types, by id.
+    pub fn types(&self) -> impl Iterator<Item = &ConnectionType> {
+        self.types.values().map(Arc::as_ref)
+    }
+
     /// All types, by category, and by label within it.
     #[must_use]
     pub fn all(&self) -> Vec<&ConnectionType> {
-        let mut all: Vec<_> = self.types.values().map(Arc::as_ref).collect();
+        let mut all: Vec<_> = self.types().collect();
         all.sort_by_key(|kind| (kind.category, kind.label.to_lowercase()));
         all
     }

@@ -1,7 +1,9 @@
 //! A workspace's own connection types: a definition in TOML, written by an admin, over a type that is built in.
 //!
-//! Here is how a definition is read and written. What it may say is in [`rules`], the template of its URL in [`url`].
+//! Here is how a definition is read and written. What it may say is in [`rules`], what is called like a secret in [`names`], the template of its URL
+//! in [`url`].
 
+mod names;
 mod rules;
 mod url;
 

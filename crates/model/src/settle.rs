@@ -7,7 +7,9 @@ use std::{
     net::IpAddr,
 };
 
-use crate::{ConnectionName, ConnectionType, Field, FieldError, FieldInput, FieldKind, FieldPath, FieldValue, PublicFields, Secret};
+use crate::{
+    ConnectionName, ConnectionType, Field, FieldError, FieldInput, FieldKind, FieldPath, FieldValue, PublicFields, Secret,
+};
 
 /// What to do with one secret field.
 #[derive(Debug)]
@@ -79,7 +81,13 @@ impl ConnectionType {
                         public.0.insert(path.clone(), value);
                     }
                     None => {
-                        public.0.remove(&path);
+                        if public.0.remove(&path).is_some() && field.admin && !is_admin {
+                            errors.push(FieldError::new(
+                                path.as_str(),
+                                "admin_only",
+                                "was set by an admin, and may be cleared by one only",
+                            ));
+                        }
                     }
                 })
             };
@@ -234,7 +242,7 @@ fn is_pem(text: &str, label: &str) -> bool {
         && text.ends_with("-----")
 }
 
-fn is_host(text: &str) -> bool {
+pub(crate) fn is_host(text: &str) -> bool {
     let bare = text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(text);
     bare.parse::<IpAddr>().is_ok()
         || (bare == text
@@ -370,6 +378,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// What an admin set is not gone by the hand of somebody who could not have set it.
+    #[test]
+    fn a_field_for_admins_is_cleared_by_admins() {
+        let catalogue = Catalogue::built_in().expect("sound");
+        let kind = catalogue.get("postgres").expect("known");
+        let settle = |json: &str, before: Option<&PublicFields>, is_admin: bool| {
+            let draft: Draft = serde_json::from_str(json).expect("valid");
+            kind.settle(draft.fields, before, is_admin)
+        };
+        let set = settle(r#"{"host":"h","username":"u","extra":{"insecure_auth":"md5"}}"#, None, true).expect("an admin").public;
+        for gone in [r#"{"extra":{"insecure_auth":null}}"#, r#"{"extra":{"insecure_auth":""}}"#] {
+            let errors = settle(gone, Some(&set), false).expect_err("must be refused");
+            let told: Vec<_> = errors.iter().map(|error| (error.field.as_str(), error.code.as_str())).collect();
+            assert_eq!(told, [("extra.insecure_auth", "admin_only")], "{gone}");
+            assert_eq!(settle(gone, Some(&set), true).expect("an admin").public.text("extra.insecure_auth"), None);
+        }
+        // What is not set is not cleared, and what is not said stays.
+        assert!(settle(r#"{"host":"h","username":"u","extra":{"insecure_auth":null}}"#, None, false).is_ok());
+        assert_eq!(settle("{}", Some(&set), false).expect("kept").public.text("extra.insecure_auth"), Some("md5"));
     }
 
     #[test]

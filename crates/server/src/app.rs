@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
-use dataflow_model::{Catalogue, WorkspaceName};
+use dataflow_model::{Catalogue, ConnectionType, WorkspaceName};
 use dataflow_vault::{Vault, WorkspaceKey};
 use uuid::Uuid;
 
@@ -188,6 +188,20 @@ pub struct Caches {
     pub aliases: Cache<(Uuid, String), Arc<Led>>,
     /// By workspace id: the types that are built in and its own.
     pub catalogues: Cache<Uuid, Arc<Catalogue>>,
+    pub kinds: Kinds,
+}
+
+/// Types of workspaces' own by workspace id and id, as what was read of their definitions. What the store says of one is asked each time; this says
+/// what that comes to, and stays when the rest is forgotten.
+pub type Kinds = Cache<(String, String), Arc<Kind>>;
+
+/// What a definition comes to.
+#[derive(Debug)]
+pub struct Kind {
+    /// The version of the row and its MAC: there is one text that has both.
+    pub version: i64,
+    pub mac: Vec<u8>,
+    pub kind: Arc<ConnectionType>,
 }
 
 /// Where an alias leads.
@@ -236,13 +250,13 @@ impl Caches {
         write.once_committed(move || caches.drop_with(|| caches.connections.clear()));
     }
 
-    /// Forgets the types of a workspace once `write` is committed, and every connection: what is served says how its URL is built.
+    /// Forgets the types of a workspace once `write` is committed, and its connections: what is served says how its URL is built.
     pub fn forget_types(self: &Arc<Self>, write: &mut Write, workspace_id: Uuid) {
         let caches = self.clone();
         write.once_committed(move || {
             caches.drop_with(|| {
                 caches.catalogues.remove(&workspace_id);
-                caches.connections.clear();
+                caches.connections.retain(|(workspace, _)| *workspace != workspace_id);
             });
         });
     }
@@ -285,7 +299,8 @@ impl<K: std::hash::Hash + Eq, V: Clone> Cache<K, V> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    fn put(&self, key: K, value: V) {
+    /// For what cannot be out of date; all else goes by way of [`Caches::put`].
+    pub fn put(&self, key: K, value: V) {
         let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if map.len() >= CACHE_MAX {
             map.clear();
@@ -295,6 +310,10 @@ impl<K: std::hash::Hash + Eq, V: Clone> Cache<K, V> {
 
     fn remove(&self, key: &K) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    fn retain(&self, is_kept: impl Fn(&K) -> bool) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|key, _| is_kept(key));
     }
 
     fn clear(&self) {

@@ -103,9 +103,7 @@ def choose(credentials: Credentials, *, is_async: bool) -> Driver:
     """The preferred one of the installed drivers of the dialect that can open the connection safely."""
     template = own_types.template_of(credentials)
     if template is not None and not _is_ours(template):
-        from dataflow.drivers import any_dialect
-
-        return any_dialect.driver(template.drivername, is_async)
+        return _any_dialect(credentials, template, is_async)
     credentials = settled(credentials)
     dialect = credentials.dialect
     if dialect is None:
@@ -123,6 +121,23 @@ def choose(credentials: Credentials, *, is_async: bool) -> Driver:
     raise DriverUnsafe(f"“{credentials.name}” cannot be opened. {refusals[0]}")
 
 
+def _any_dialect(credentials: Credentials, template: own_types.Template, is_async: bool) -> Driver:
+    """Of a driver that is not known here what a URL says of TLS is not known either: where one is known, it is not passed by."""
+    if template.backend in _SYNC:
+        known = [template.dialect, *(f"{template.dialect}+{driver}" for driver in _OURS[template.backend])]
+        raise UnsupportedConnection(
+            f"“{credentials.name}” cannot be opened: the URL of its type names the driver {template.driver}, and what that does "
+            "about TLS is not known here. Let the type's URL begin with one that keeps to the connection's TLS: "
+            f"{' or '.join(f'{name}://' for name in known)}."
+        )
+    from dataflow.drivers import any_dialect
+
+    refusal = any_dialect.refusal(credentials, template)
+    if refusal is not None:
+        raise DriverUnsafe(f"“{credentials.name}” cannot be opened. {refusal}")
+    return any_dialect.driver(template.drivername, is_async)
+
+
 def settled(credentials: Credentials) -> Credentials:
     """As a driver takes them: of a type with a URL, and a dialect that a driver here opens, the place is where the URL has it."""
     template = own_types.template_of(credentials)
@@ -138,13 +153,12 @@ def kind(credentials: Credentials) -> tuple[str | None, str | None]:
 
 
 def _is_ours(template: own_types.Template) -> bool:
-    named = template.drivername.partition("+")[2]
-    return template.backend in _SYNC and (not named or named in _OURS[template.backend])
+    return template.backend in _SYNC and template.driver in ("", *_OURS[template.backend])
 
 
 def _preferred(drivers: tuple[Driver, ...], template: own_types.Template | None) -> list[Driver]:
     """The one that a URL names goes first."""
-    named = "" if template is None else template.drivername.partition("+")[2]
+    named = "" if template is None else template.driver
     return sorted(drivers, key=lambda driver: bool(named) and driver.name.partition("+")[2] != named)
 
 

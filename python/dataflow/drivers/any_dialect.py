@@ -1,12 +1,14 @@
 """Any dialect that SQLAlchemy finds, for types that a workspace has made itself.
 
 The dialect makes its own arguments of a URL that is made anew for each connect. What it does about TLS, and what it answers to a
-server that is not who it should be, is what the type's URL says: the SDK does not know the driver.
+server that is not who it should be, is what the type's URL says: the SDK does not know the driver. So it opens none whose URL is
+silent about a TLS that the server's test holds to.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -21,6 +23,56 @@ from dataflow.drivers.base import CONNECT_TIMEOUT, Machine
 from dataflow.errors import DriverMissing, UnsupportedConnection
 from dataflow.scrub import operational_error
 
+_PLUGINS = frozenset({"plugin", "plugins"})
+"""By these SQLAlchemy loads and runs any package that is installed."""
+
+_READS_FILES = frozenset(
+    {
+        "allowloadlocalinfile",
+        "allowloadlocalinfileinpath",
+        "allowlocalinfile",
+        "allowlocalinfileinpath",
+        "defaultfile",
+        "localinfile",
+        "optionfiles",
+        "optiongroups",
+        "passfile",
+        "readdefaultfile",
+        "readdefaultgroup",
+        "servicefile",
+    }
+)
+"""By these drivers of MySQL's and PostgreSQL's protocols, under whichever dialect, let a server fetch files of this machine, or
+take host, password and TLS from a file of the user's. Without the signs between their words."""
+
+
+def refusal(credentials: Credentials, template: own_types.Template) -> str | None:
+    """Why a URL must not be opened, whichever driver it is for; `None` if it may."""
+    for name, value in template.query.items():
+        if name.lower() in _PLUGINS:
+            return f"The URL of its type says “{name}”, by which SQLAlchemy would run other code. Take it out of the type's URL."
+        if _reads_files(name, value, credentials.base):
+            return f"The URL of its type says “{name}”, by which files of this machine are read. Take it out of the type's URL."
+    mode = credentials.expose_text("tls.mode")
+    if credentials.base != "generic" and mode and mode != "disable" and not template.names_tls():
+        return (
+            f"Its TLS is {mode}, and the URL of its type says nothing of TLS, so that {template.drivername} may connect without "
+            "it. Let the URL name it, as in ?sslmode={tls.mode}, or however the driver has it."
+        )
+    if credentials.hop is not None and not template.has_bare_place():
+        return (
+            f"It goes through “{credentials.hop.name}”, for which the URL of its type needs exactly {{host}} and {{port}} as its "
+            "host and its port, and neither of them anywhere else."
+        )
+    return None
+
+
+def _reads_files(name: str, value: str, base: str) -> bool:
+    plain = re.sub(r"[-_.]", "", name.lower())
+    if "infile" in plain and value.lower() in ("0", "false"):
+        return False
+    return plain in _READS_FILES or (plain == "service" and base == "postgres")
+
 
 class AnyDialect:
     """One dialect with its driver, by the name that a URL has it under."""
@@ -33,9 +85,9 @@ class AnyDialect:
         self.name = name
         self.is_async = is_async
 
-    def refusal(self, credentials: Credentials) -> str | None:  # noqa: ARG002
-        """See `Driver`. What the URL says is who made the type."""
-        return None
+    def refusal(self, credentials: Credentials) -> str | None:
+        """See `Driver`."""
+        return refusal(credentials, _template(credentials))
 
     def arguments(self, credentials: Credentials, machine: Machine) -> dict[str, Any]:
         """See `Driver`. A URL, of which the dialect makes what its driver takes."""
@@ -71,11 +123,6 @@ class AnyDialect:
 def whole_url(credentials: Credentials, way: tuple[str, int] | None) -> URL:
     """The URL with all that it says. Where the connection goes through a hop, that begins in place of host and port."""
     template = _template(credentials)
-    if way is not None and not (template.has("host") and template.has("port")):
-        raise UnsupportedConnection(
-            f"“{credentials.name}” goes through another connection, for which the URL of its type needs places for {{host}} and "
-            "{port}."
-        )
     fields = own_types.read(credentials, way)
     return URL.create(template.drivername, query=template.filled_query(fields), **template.place(fields))
 

@@ -36,11 +36,17 @@ class _Ways:
         self._kept: set[tuple[_Key, _Key]] = set()
         self._gone: list[Helper] = []
         self._lock = threading.Lock()
+        """For what is above, and never while something is waited for: a helper that starts holds nobody up who needs another."""
         fork.in_child(self._renew)
 
     def _renew(self) -> None:
         self._lock = threading.Lock()
         self._gone = []
+        # The thread that has one started is not in the child.
+        for each, helper in list(self._helpers.items()):
+            if not helper.has_begun():
+                del self._helpers[each]
+                helper.let_go()
 
     def ask(self, key: _Key, credentials: Credentials, what: str, within: float) -> tuple[str, int]:
         """Has the helper do it; its address. One that has gone is replaced, once.
@@ -51,12 +57,17 @@ class _Ways:
         identity: _Key = (hop.name, hop.base, hop.fingerprint, place)
         failure = ""
         for _ in range(2):
+            helper = None
             try:
-                helper = self._helper(key, identity, credentials, place)
+                helper, is_new = self._helper(key, identity)
+                if is_new:
+                    helper.begin(credentials, place)
+                helper.wait()
                 refused = helper.ask(what, within)
             except Failed as failed:
                 failure = str(failed)
-                self._forget(key, identity)
+                if helper is not None:
+                    self._forget(key, identity, helper)
                 continue
             if refused is None:
                 if what != "again":
@@ -68,13 +79,20 @@ class _Ways:
             break
         raise HopFailed(withheld(f"The way through “{hop.name}” failed: {failure}", secrets_of(credentials)), hop.name)
 
-    def _helper(self, key: _Key, identity: _Key, credentials: Credentials, place: Place) -> Helper:
+    def _helper(self, key: _Key, identity: _Key) -> tuple[Helper, bool]:
+        """The one that leads there, and whether it was made for this caller, who then has it begin."""
         with self._lock:
             self._sweep()
             helper = self._helpers.get((key, identity))
-            if helper is None:
-                helper = self._helpers[key, identity] = Helper(credentials, place)
-            return helper
+        if helper is not None:
+            return helper, False
+        # In this order: who has the lock never waits for a fork, which waits for those who may wait for the lock.
+        with fork.no_fork(), self._lock:
+            helper = self._helpers.get((key, identity))
+            if helper is not None:
+                return helper, False
+            helper = self._helpers[key, identity] = Helper()
+            return helper, True
 
     def _retire_before(self, key: _Key, identity: _Key) -> None:
         """Has what led there before end with its last connection."""
@@ -95,9 +113,11 @@ class _Ways:
             if not helper.is_alive():
                 self._drop(*each)
 
-    def _forget(self, key: _Key, identity: _Key) -> None:
+    def _forget(self, key: _Key, identity: _Key, helper: Helper) -> None:
         with self._lock:
-            self._drop(key, identity)
+            # Others may have found the same, and have another one started.
+            if self._helpers.get((key, identity)) is helper:
+                self._drop(key, identity)
 
     def _drop(self, key: _Key, identity: _Key) -> None:
         helper = self._helpers.pop((key, identity), None)

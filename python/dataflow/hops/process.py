@@ -16,17 +16,19 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from typing import NamedTuple
 
 import dataflow
-from dataflow import fork
 from dataflow._native import Credentials
 from dataflow.hops.serving import LOOPBACK, sign
 
 _PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "helper.py")
 _START_WITHIN = 10.0
 """Seconds. It takes some 0.1 s."""
+_SPARE = 2.0
+"""Seconds beyond that after which one that has not begun is given up."""
 _LONGEST_ANSWER = 65536
 _KEPT_VARIABLES = (
     "PATH",
@@ -53,29 +55,56 @@ class Place(NamedTuple):
 
 
 class Helper:
-    """One helper process, which leads to one host through one hop."""
+    """One helper process, which leads to one host through one hop.
 
-    def __init__(self, credentials: Credentials, place: Place) -> None:
+    It is made where nothing forks, or a child might hold the helper's own ends of the pipes; then whoever made it calls `begin`.
+    """
+
+    def __init__(self) -> None:
+        self._until = time.monotonic() + _START_WITHIN
+        self.address = self._control = LOOPBACK, 0
         self._key = secrets.token_hex(32)
         self._owner = os.getpid()
+        self._begun = threading.Event()
+        self._failure = ""
         try:
-            # Else a child that is forked at this moment might hold the helper's own ends of the pipes.
-            with fork.no_fork():
-                self._pid, self._input, self._output = _start()
+            self._pid, self._input, self._output = _start()
         except OSError as error:
             raise Failed(f"The helper process does not start: {error.strerror}.") from None
         status = os.fstat(self._output)
         self._pipe = status.st_dev, status.st_ino
-        self._tell(credentials, place)
-        ports = self._ports(time.monotonic() + _START_WITHIN)
-        if ports is None:
-            self._close()
-            with contextlib.suppress(OSError):
-                os.kill(self._pid, getattr(signal, "SIGKILL", signal.SIGTERM))
-                os.waitpid(self._pid, 0)
-            raise Failed("The helper process ended before it was ready, or did not get ready in time.")
-        self.address = LOOPBACK, ports[0]
-        self._control = LOOPBACK, ports[1]
+
+    def begin(self, credentials: Credentials, place: Place) -> None:
+        """Tells it what it is for. It is ready after this, or of no use; whoever waits for it is told so."""
+        ports = None
+        try:
+            self._tell(credentials, place)
+            ports = self._ports(self._until)
+        finally:
+            if ports is None:
+                self._failure = "The helper process ended before it was ready, or did not get ready in time."
+                self._close()
+                with contextlib.suppress(OSError):
+                    os.kill(self._pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+            else:
+                self.address = LOOPBACK, ports[0]
+                self._control = LOOPBACK, ports[1]
+            self._begun.set()
+
+    def has_begun(self) -> bool:
+        """Whether somebody has it ready, or has found that it is of no use."""
+        return self._begun.is_set()
+
+    def wait(self) -> None:
+        """Until it is ready. Raises `Failed` if it does not become so."""
+        if not self._begun.wait(self._left()):
+            raise Failed("The helper process did not get ready in time.")
+        if self._failure:
+            raise Failed(self._failure)
+
+    def _left(self) -> float:
+        """Seconds in which it may still begin. After them whoever made it was interrupted before he could have it begin."""
+        return max(0.0, self._until + _SPARE - time.monotonic())
 
     def __repr__(self) -> str:
         return f"<Helper {self._pid}>"
@@ -115,6 +144,8 @@ class Helper:
 
     def is_alive(self) -> bool:
         """Whether its end of the pipe is open. A program that closed everything when it went into the background has none."""
+        if not self._begun.is_set():
+            return self._left() > 0
         return self._is_ours() and not _has_news(self._output, 0)
 
     def ask(self, what: str, within: float) -> str | None:
@@ -163,6 +194,10 @@ class Helper:
         except OSError:
             return False
         return (status.st_dev, status.st_ino) == self._pipe
+
+    def let_go(self) -> None:
+        """In a forked child: leaves it to the parent, where somebody waits for it to become ready."""
+        self._close()
 
     def _close(self) -> None:
         if self._is_ours():

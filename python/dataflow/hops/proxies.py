@@ -34,7 +34,7 @@ class Proxy:
         self._material = tls.Material()
         self._place = hop.text("host"), hop.integer("port") or (1080 if is_socks else 3128)
 
-    async def enter(self) -> None:
+    async def enter(self, within: float) -> None:
         """Nothing: a proxy is signed in to with what it is asked for."""
 
     async def lead(self, host: str, port: int) -> Streams:

@@ -83,8 +83,15 @@ def is_this_machine(host: str) -> bool:
     return bool((mapped or address).is_loopback)
 
 
+def is_plain(host: str) -> bool:
+    """Whether it is written as DNS has it. Of other letters resolvers make some of ASCII's: an address of full-width digits."""
+    return all("!" <= letter <= "~" for letter in host)
+
+
 def may_be_asked_for(host: str) -> bool:
     """Whether a hop may be asked to connect to a host for us: as `may_be_asked_for` in `crates/connectors/src/hops.rs`."""
+    if not is_plain(host):
+        return False
     try:
         address: Address = ipaddress.ip_address(bare(host))
     except ValueError:

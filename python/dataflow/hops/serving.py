@@ -13,14 +13,14 @@ import contextlib
 import hmac
 import json
 import os
-import signal
 import socket
 import sys
 import threading
 from collections import deque
 from typing import Any
 
-from dataflow.hops.rules import Fields, Refused, may_be_asked_for
+from dataflow import tls
+from dataflow.hops.rules import Fields, Refused, is_plain, may_be_asked_for
 
 LOOPBACK = "127.0.0.1"
 _CHUNK = 65536
@@ -41,19 +41,25 @@ def sign(key: str, what: bytes) -> bytes:
 
 def serve(told: dict[str, Any]) -> None:
     """Serves until it is not needed. `told` says to where, through what, and under which key it is asked."""
-    # An interrupt from the keyboard is the program's.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_Helper(told).run())
-    os._exit(0)
+    _leave()
 
 
 def _end_with_parent() -> None:
     with contextlib.suppress(OSError, ValueError):
         while sys.stdin.buffer.read(1):
             pass
-    os._exit(0)
+    _leave()
+
+
+def _leave() -> None:
+    """At once, whatever other threads do: what else removes the files with key material is passed by."""
+    try:
+        tls.remove_files()
+    finally:
+        os._exit(0)
 
 
 class _Helper:
@@ -101,8 +107,7 @@ class _Helper:
             if not hmac.compare_digest(shown, sign(self._key, b"ask" + question)):
                 return
             asked = json.loads(question)
-            self._users.add(_user_of(writer))
-            answer = json.dumps(await self._answer(asked)).encode()
+            answer = json.dumps(await self._answer(asked, _user_of(writer))).encode()
             writer.write(sign(self._key, b"say" + asked["nonce"].encode() + answer) + b" " + answer + b"\n")
             await writer.drain()
         except (OSError, ValueError, asyncio.TimeoutError):
@@ -111,19 +116,23 @@ class _Helper:
             writer.close()
             self._leave_if_over()
 
-    async def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
+    async def _answer(self, asked: dict[str, Any], user: int | None) -> dict[str, Any]:
         self._used = asyncio.get_running_loop().time()
         if asked["do"] == "retire":
             if not self._is_kept:
                 self._is_retired = True
             return {}
+        if user == _NOBODY:
+            # Nor would it be known of the connection that follows, which then could be anybody's.
+            return {"refused": "This machine does not tell in /proc/net/tcp whose the connections to the helper process are."}
+        self._users.add(user)
         within = float(asked["within"])
         try:
             if asked["do"] == "keep":
                 self._is_kept = True
-                await asyncio.wait_for(self._enter(), within)
+                await asyncio.wait_for(self._enter(within), within)
             else:
-                self._make_ready(await asyncio.wait_for(self._lead(), within))
+                self._make_ready(await asyncio.wait_for(self._lead(within), within))
         except Refused as refusal:
             return {"refused": str(refusal)}
         except asyncio.TimeoutError:
@@ -133,7 +142,9 @@ class _Helper:
             return {"refused": f"It broke on the way ({type(error).__name__})."}
         return {}
 
-    async def _enter(self) -> None:
+    async def _enter(self, within: float) -> None:
+        if not is_plain(self._host):
+            raise Refused(f"Beyond it “{self._host}” is not looked up: write the name as DNS has it, in ASCII (xn--…).")
         if not may_be_asked_for(self._host):
             raise Refused(f"Nobody is led to “{self._host}”: clouds hand out credentials there.")
         if self._way is None:
@@ -145,10 +156,10 @@ class _Helper:
                 from dataflow.hops.proxies import Proxy
 
                 self._way = Proxy(self._hop, is_socks=self._kind == "socks_proxy")
-        await self._way.enter()
+        await self._way.enter(within)
 
-    async def _lead(self) -> tuple[Any, Any]:
-        await self._enter()
+    async def _lead(self, within: float) -> tuple[Any, Any]:
+        await self._enter(within)
         reader, writer = await self._way.lead(self._host, self._port)
         return reader, writer
 
@@ -184,7 +195,7 @@ class _Helper:
             if not streams[0].at_eof():
                 return streams
             streams[1].close()
-        return await asyncio.wait_for(self._lead(), _WITHIN)
+        return await asyncio.wait_for(self._lead(_WITHIN), _WITHIN)
 
     def _leave_if_over(self) -> None:
         if self._is_retired and not self._active and not self._ready:
@@ -192,15 +203,18 @@ class _Helper:
 
 
 _NOBODY = -1
+_LOOKS = 2
+"""The list is not written at one moment: a connection that comes or goes meanwhile may hide another."""
 
 
 def _user_of(writer: asyncio.StreamWriter) -> int | None:
-    """Whose the other end of a connection over loopback is; `None` where the system does not tell it. See proc(5)."""
+    """Whose the other end of a connection over loopback is; `None` where the system does not tell it, and `_NOBODY` where it does
+    and has not told it of this one. See proc(5)."""
     here, there = (_written(writer.get_extra_info(name)) for name in ("sockname", "peername"))
     if not os.path.exists("/proc/net/tcp"):
         return None
     # A socket of IPv6 may connect to an address of IPv4, and stands in the other list then.
-    for path, prefix in (("/proc/net/tcp", ""), ("/proc/net/tcp6", _MAPPED)):
+    for path, prefix in (("/proc/net/tcp", ""), ("/proc/net/tcp6", _MAPPED)) * _LOOKS:
         with contextlib.suppress(OSError):
             found = _owner(path, prefix + here, prefix + there)
             if found is not None:

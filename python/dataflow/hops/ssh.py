@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from typing import Any
+from typing import Any, Callable
 
 import asyncssh
 
@@ -28,23 +28,35 @@ class Shell:
     def __init__(self, hop: Fields) -> None:
         self._hop = hop
         self._place = hop.text("host"), hop.integer("port") or 22
-        self._entering: asyncio.Task[Any] | None = None
-        self._connection: Any = None
+        self._entering: asyncio.Task[_Line] | None = None
+        self._line: _Line | None = None
 
-    async def enter(self) -> None:
-        """Signs in, unless that is done. Who comes meanwhile waits for the same sign-in: a wrong password is tried once."""
-        if self._connection is not None and not self._connection.is_closed():
-            return
-        if self._entering is None or self._entering.done():
-            self._entering = asyncio.ensure_future(self._enter())
-        self._connection = await asyncio.shield(self._entering)
+    async def enter(self, within: float) -> None:
+        """Signs in, unless that is done. Who comes meanwhile waits for the same sign-in: a wrong password is tried once. It ends
+        when the time of the first one is up; who has more of it begins anew."""
+        while self._line is None or self._line.is_closed():
+            entering = self._entering
+            if is_own := entering is None or entering.done():
+                entering = self._entering = asyncio.ensure_future(self._enter(within))
+            try:
+                self._line = await asyncio.shield(entering)
+            except _TooSlow:
+                if is_own:
+                    raise asyncio.TimeoutError from None
 
     async def lead(self, host: str, port: int) -> Streams:
         """A channel to a host beyond the server."""
-        await self.enter()
-        connection, hop = self._connection, self._place[0]
+        line, hop = self._line, self._place[0]
+        if line is None:
+            raise Refused(f"“{hop}” broke the connection off.")
         try:
-            reader, writer = await connection.open_connection(bare(host), port, encoding=None)
+            return await line.open(bare(host), port)
+        except asyncio.CancelledError:
+            # Its time is up. Whatever is stuck, the next one is not to wait for it.
+            if self._line is line:
+                self._line = None
+            line.give_up()
+            raise
         except asyncssh.ChannelOpenError as error:
             if error.code == asyncssh.OPEN_CONNECT_FAILED:
                 said = unreachable_beyond(hop, host)
@@ -54,22 +66,20 @@ class Shell:
                 said = prohibited(hop, host, port)
         except (OSError, asyncssh.Error):
             said = f"“{hop}” broke the connection off."
-        else:
-            return reader, writer
         raise Refused(said)
 
     def close(self) -> None:
         """Takes leave."""
-        if self._connection is not None:
-            self._connection.close()
+        if self._line is not None:
+            self._line.connection.close()
 
-    async def _enter(self) -> Any:
+    async def _enter(self, within: float) -> _Line:
         pinned = _host_key(self._hop)
         key = _private_key(self._hop)
         host, port = self._place
         watch = _Watch(None if key is not None else self._hop)
         try:
-            return await asyncssh.connect(
+            connection = await asyncssh.connect(
                 bare(host),
                 port,
                 username=self._hop.text("username"),
@@ -87,7 +97,12 @@ class Shell:
                 gss_kex=False,
                 host_based_auth=False,
                 keepalive_interval=_LOOKS_AFTER,
+                connect_timeout=within,
+                login_timeout=within,
             )
+            return _Line(connection)
+        except asyncio.TimeoutError:
+            raise _TooSlow from None
         except asyncssh.HostKeyNotVerifiable:
             shown = f" It showed {watch.shown}." if watch.shown else ""
             said = (
@@ -117,6 +132,65 @@ class Shell:
         if not was_asked:
             return f"“{host}” takes no password from “{username}”."
         return f"“{host}” refused the password for “{username}”."
+
+
+class _TooSlow(Exception):
+    """The time to sign in is up."""
+
+
+class _Line:
+    """One connection to the server, and how many ways lead over it."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self._ways = 0
+        self._is_given_up = False
+
+    def is_closed(self) -> bool:
+        """Whether it has ended."""
+        return bool(self.connection.is_closed())
+
+    async def open(self, host: str, port: int) -> Streams:
+        """A channel to a host, with what is read and what is written as bytes."""
+        self._ways += 1
+        try:
+            reader, writer = await self.connection.open_connection(host, port, encoding=None)
+        except BaseException:
+            self._one_ends()
+            raise
+        return reader, _Writer(writer, self._one_ends)
+
+    def give_up(self) -> None:
+        """Ends with the last way that leads over it."""
+        self._is_given_up = True
+        self._end_if_unused()
+
+    def _one_ends(self) -> None:
+        self._ways -= 1
+        self._end_if_unused()
+
+    def _end_if_unused(self) -> None:
+        if self._is_given_up and not self._ways:
+            # Without a farewell, for which a line that is stuck would wait.
+            self.connection.abort()
+
+
+class _Writer:
+    """A channel's writer, which tells when it is closed. The channel itself is closed once the server has said so, too."""
+
+    def __init__(self, writer: Any, ended: Callable[[], None]) -> None:
+        self._writer = writer
+        self._ended: Callable[[], None] | None = ended
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._writer, name)
+
+    def close(self) -> None:
+        """Whoever was led is done."""
+        self._writer.close()
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended()
 
 
 class _Watch(asyncssh.SSHClient):  # type: ignore[misc]

@@ -1,12 +1,15 @@
 //! What a definition may say: nothing in it takes away what protects a secret, or makes a test look better than it is.
 
-use std::collections::BTreeSet;
+use std::{
+    cell::OnceCell,
+    collections::{BTreeSet, HashSet},
+};
 
-use super::{DEFINITION_MAX, FIELDS_MAX, GENERIC, ID_MAX, OwnDefinition, OwnField, UrlTemplate};
+use super::{DEFINITION_MAX, FIELDS_MAX, GENERIC, ID_MAX, OwnDefinition, OwnField, UrlTemplate, names::is_secret_field};
 use crate::{
     Catalogue, ConnectionType, Field, FieldError, FieldKind, FieldPath,
     catalogue::{Choice, Glyph, OwnTest, Section, Tested, check},
-    settle::check_value,
+    settle::{THROUGH, check_value},
 };
 
 const LABEL_MAX: usize = 60;
@@ -21,8 +24,7 @@ const KEY_MAX: usize = 50;
 const TEXT_MAX: usize = 4_000;
 /// Colours on which white text can be read, for a type that says none.
 const COLORS: &[&str] = &["#0f5f6b", "#6b3f0f", "#4b3f8f", "#2f6b2f", "#8f2f4b", "#37474f", "#1f4f8f", "#6b2f8f"];
-/// What no field is called whose values everybody may read.
-const SECRET_WORDS: &[&str] = &["password", "passphrase", "secret", "token", "credential", "credentials"];
+const SECRET_ADMIN: &str = "goes with no secret: whoever may edit a connection may set its secrets";
 
 /// Whether a type could be called so.
 #[must_use]
@@ -48,8 +50,8 @@ pub fn read(id: &str, text: &str, built_in: &Catalogue) -> Result<ConnectionType
     match compile(id, text, built_in) {
         Err(more) => errors.extend(more),
         Ok(kind) => {
-            let taken = built_in.all().into_iter().find(|other| other.label.to_lowercase() == kind.label.to_lowercase());
-            if taken.is_some() {
+            let label = kind.label.to_lowercase();
+            if built_in.types().any(|other| other.label.to_lowercase() == label) {
                 errors.push(FieldError::new("label", "name_taken", "is that of a built-in type; choose another one"));
             }
             if errors.is_empty() {
@@ -70,7 +72,7 @@ pub fn compile(id: &str, text: &str, built_in: &Catalogue) -> Result<ConnectionT
         let message = "must be the id of a built-in type, or `generic` for one that is only reached; “dataflow types” lists them";
         return Err(vec![FieldError::new("extends", "not_a_choice", message)]);
     };
-    let mut rules = Rules { base, built_in, errors: Vec::new() };
+    let mut rules = Rules { base, built_in, others: OnceCell::new(), errors: Vec::new() };
     let kind = rules.kind(id, &definition);
     if rules.errors.is_empty()
         && let Err(error) = check(&kind)
@@ -91,6 +93,8 @@ pub fn may_be_left_out(field: &Field) -> bool {
 struct Rules<'r> {
     base: &'r ConnectionType,
     built_in: &'r Catalogue,
+    /// See [`Rules::is_of_another`]; only known where something is added.
+    others: OnceCell<HashSet<&'r str>>,
     errors: Vec<FieldError>,
 }
 
@@ -142,8 +146,8 @@ impl Rules<'_> {
             Some(Ok(url)) => {
                 let dialect = url.dialect().to_owned();
                 let scheme = dialect.to_lowercase();
-                let is_free = |kind: &&ConnectionType| kind.id != scheme && !kind.url_schemes.contains(&scheme);
-                if self.built_in.all().iter().all(is_free) && self.built_in.of_airflow(&scheme).is_none() {
+                let is_free = |kind: &ConnectionType| kind.id != scheme && !kind.url_schemes.contains(&scheme);
+                if self.built_in.types().all(is_free) && self.built_in.of_airflow(&scheme).is_none() {
                     kind.url_schemes.push(scheme);
                 }
                 (kind.dialect, kind.url) = (Some(dialect), Some(url));
@@ -265,6 +269,9 @@ impl Rules<'_> {
         if own.endpoint == Some(true) && field.secret {
             self.refuse(format!("{at}.endpoint"), "invalid", "goes with no secret");
         }
+        if own.admin == Some(true) && !field.admin {
+            self.admin(at, field);
+        }
         field.required |= own.required.unwrap_or_default();
         field.admin |= own.admin.unwrap_or_default();
         if own.max_length.is_some_and(|max| max == 0 || max > field.length_limit()) {
@@ -279,6 +286,19 @@ impl Rules<'_> {
         self.narrow(at, own, field);
         self.say(at, own, field);
         self.default(at, own, field);
+    }
+
+    /// Whether a field may be one that only an admin sets.
+    fn admin(&mut self, at: &str, field: &Field) {
+        if field.secret {
+            self.refuse(format!("{at}.admin"), "invalid", SECRET_ADMIN);
+        } else if field.default.is_some() || field.default_on_loopback.is_some() {
+            let text = format!(
+                "goes with no field that has a default, as {} has for it: nobody else could create a connection",
+                self.base.label
+            );
+            self.refuse(format!("{at}.admin"), "invalid", text);
+        }
     }
 
     /// Of the choices of the base some may be left out, and be called otherwise.
@@ -386,6 +406,11 @@ impl Rules<'_> {
             self.refuse(format!("{at}.kind"), "required", "is needed: text, choice, integer, boolean, password …");
             return None;
         };
+        if kind == FieldKind::Connection {
+            let text =
+                "goes with no field of one’s own: what a connection goes through is `extra.through`, where its base has that";
+            self.refuse(format!("{at}.kind"), "invalid", text);
+        }
         let is_secret = kind.is_secret();
         if own.secret.is_some_and(|secret| secret != is_secret) {
             let text = "follows from the kind: `password` and `private_key` are secret, and no other";
@@ -395,7 +420,7 @@ impl Rules<'_> {
             let text = "follows from the kind: every field of a type of one’s own is an endpoint but a secret";
             self.refuse(format!("{at}.endpoint"), "invalid", text);
         }
-        if !is_secret && key.split('_').any(|word| SECRET_WORDS.contains(&word)) {
+        if !is_secret && is_secret_field(key) {
             let text = "is called like a secret, and everybody in the workspace could read it: give it the kind `password`, or another name";
             self.refuse(format!("{at}.kind"), "invalid", text);
         }
@@ -404,6 +429,9 @@ impl Rules<'_> {
         }
         if own.label.is_none() {
             self.refuse(format!("{at}.label"), "required", "is needed: it is what people read");
+        }
+        if is_secret && own.admin == Some(true) {
+            self.refuse(format!("{at}.admin"), "invalid", SECRET_ADMIN);
         }
         self.choices(at, own, kind);
         self.bounds(at, own, kind);
@@ -435,9 +463,15 @@ impl Rules<'_> {
 
     /// Whether the connector behind the base may read it, though the base has no such field, or whether it is for admins somewhere.
     fn is_of_another(&self, path: &str) -> bool {
-        let has =
-            |kind: &&ConnectionType| kind.field(path).is_some_and(|field| field.admin || kind.connector == self.base.connector);
-        path == "extra.through" || self.built_in.all().iter().any(has)
+        let (built_in, connector) = (self.built_in, &self.base.connector);
+        let others = self.others.get_or_init(|| {
+            let fields = built_in.types().flat_map(|kind| kind.fields.iter().map(move |field| (kind, field)));
+            fields
+                .filter(|(kind, field)| field.admin || kind.connector == *connector)
+                .map(|(_, field)| field.path.as_str())
+                .collect()
+        });
+        path == THROUGH || others.contains(path)
     }
 
     fn choices(&mut self, at: &str, own: &OwnField, kind: FieldKind) {

@@ -134,6 +134,10 @@ fn what_a_definition_may_not_say_is_refused_by_member(#[case] text: &str, #[case
 #[case("path = \"host\"\nendpoint = false", "fields.host.endpoint", "invalid")]
 #[case("path = \"host\"\nrequired = false", "fields.host.required", "invalid")]
 #[case("path = \"extra.insecure_auth\"\nadmin = false", "fields.extra.insecure_auth.admin", "invalid")]
+// Nobody but an admin could create a connection: the server fills the default in.
+#[case("path = \"port\"\nadmin = true", "fields.port.admin", "invalid")]
+#[case("path = \"tls.mode\"\nadmin = true", "fields.tls.mode.admin", "invalid")]
+#[case("path = \"password\"\nadmin = true", "fields.password.admin", "invalid")]
 #[case("path = \"extra.insecure_auth\"\ndefault = \"md5\"", "fields.extra.insecure_auth.default", "invalid")]
 #[case("path = \"tls.mode\"\ndefault = \"disable\"", "fields.tls.mode.default", "invalid")]
 #[case("path = \"tls.mode\"\nchoices = [\"off\"]", "fields.tls.mode.choices", "not_a_choice")]
@@ -145,7 +149,7 @@ fn what_a_definition_may_not_say_is_refused_by_member(#[case] text: &str, #[case
 #[case("path = \"extra.Schema\"\nlabel = \"S\"\nkind = \"text\"", "fields.extra.Schema.path", "invalid")]
 #[case("path = \"tls.extra\"\nlabel = \"S\"\nkind = \"text\"", "fields.tls.extra.path", "invalid")]
 #[case("path = \"account\"\nlabel = \"S\"\nkind = \"text\"", "fields.account.path", "invalid")]
-#[case("path = \"extra.through\"\nlabel = \"S\"\nkind = \"text\"", "fields.extra.through.path", "name_taken")]
+#[case("path = \"extra.through\"\nlabel = \"S\"\nkind = \"text\"", "fields.extra.through.kind", "invalid")]
 #[case("label = \"S\"\nkind = \"text\"", "fields.1.path", "required")]
 #[case("path = \"extra.zone\"\nkind = \"text\"", "fields.extra.zone.label", "required")]
 #[case("path = \"extra.zone\"\nlabel = \"Z\"", "fields.extra.zone.kind", "required")]
@@ -164,6 +168,7 @@ fn what_a_definition_may_not_say_is_refused_by_member(#[case] text: &str, #[case
 #[case("path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"text\"\nsecret = true", "fields.extra.zone.secret", "invalid")]
 #[case("path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"text\"\nendpoint = false", "fields.extra.zone.endpoint", "invalid")]
 #[case("path = \"extra.api_token\"\nlabel = \"T\"\nkind = \"text\"", "fields.extra.api_token.kind", "invalid")]
+#[case("path = \"extra.sslpassword\"\nlabel = \"T\"\nkind = \"text\"", "fields.extra.sslpassword.kind", "invalid")]
 #[case(
     "path = \"extra.api_token\"\nlabel = \"T\"\nkind = \"password\"\ndefault = \"x\"",
     "fields.extra.api_token.default",
@@ -179,6 +184,8 @@ fn what_a_definition_may_not_say_is_refused_by_member(#[case] text: &str, #[case
     "fields.extra.zone.default",
     "invalid"
 )]
+#[case("path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"password\"\nadmin = true", "fields.extra.zone.admin", "invalid")]
+#[case("path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"connection\"", "fields.extra.zone.kind", "invalid")]
 #[case("path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"text\"\nmin = 1", "fields.extra.zone.min", "invalid")]
 #[case("path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"integer\"\nmin = 2\nmax = 1", "fields.extra.zone.max", "out_of_range")]
 #[case("path = \"extra.zone\"\nlabel = \"Z\"\nkind = \"text\"\nspan = 7", "fields.extra.zone.span", "out_of_range")]
@@ -196,6 +203,8 @@ fn a_field_that_is_for_admins_somewhere_cannot_be_added_for_all() {
     let text =
         "extends = \"generic\"\nlabel = \"X\"\n[[fields]]\npath = \"extra.insecure_auth\"\nlabel = \"A\"\nkind = \"text\"\n";
     assert_eq!(refused("ours", text), [("fields.extra.insecure_auth.path".to_owned(), "name_taken".to_owned())]);
+    let text = "extends = \"http_proxy\"\nlabel = \"X\"\n[[fields]]\npath = \"extra.through\"\nlabel = \"A\"\nkind = \"text\"\n";
+    assert_eq!(refused("ours", text), [("fields.extra.through.path".to_owned(), "name_taken".to_owned())]);
     let both = over_postgres(
         "remove = [\"extra.timezone\"]\n[[fields]]\npath = \"extra.timezone\"\nlabel = \"T\"\nkind = \"integer\"\n",
     );
@@ -221,6 +230,17 @@ fn a_base_is_a_built_in_type() {
 #[case("postgresql://{password}@{host}", "shows the secret")]
 #[case("postgresql://{host}/{password}", "shows the secret")]
 #[case("postgresql://{host}?token=abc", "holds a secret")]
+#[case("postgresql://{host}?client_secret=abc", "holds a secret in “client_secret”")]
+#[case("postgresql://{host}?sslpassword=abc", "holds a secret in “sslpassword”")]
+#[case("postgresql://{host}?private_key=abc", "holds a secret in “private_key”")]
+#[case("postgresql://{host}?sas_token=abc", "holds a secret in “sas_token”")]
+#[case("postgresql://{host}?sasToken=abc", "holds a secret in “sasToken”")]
+#[case("postgresql://{host}?APIKey=abc", "holds a secret in “APIKey”")]
+#[case("postgresql://{host}?PWD=abc", "holds a secret in “PWD”")]
+#[case("postgresql://{host}?password=abc", "holds a secret in “password”")]
+#[case("postgresql://{host}?aws-secret-access-key=abc{username}", "holds a secret in “aws-secret-access-key”")]
+#[case("postgresql://{host}?odbc_connect=DSN%3Dx%3BPWD%3Dabc", "holds a secret in “PWD”")]
+#[case("postgresql://{host}/x;password=abc", "holds a secret in “password”")]
 #[case("postgresql://{host}:{database}", "no number")]
 #[case("postgresql://{host}:http", "no number")]
 #[case("{host}", "must begin with a driver")]
@@ -240,6 +260,19 @@ fn a_template_that_could_not_be_filled_safely_is_refused(#[case] url: &str, #[ca
     let errors = read("ours", &over_postgres(&format!("url = \"{url}\"\n")), &built_in()).expect_err("must be refused");
     let told: Vec<_> = errors.iter().map(|error| (error.field.as_str(), error.message.as_str())).collect();
     assert!(matches!(told.as_slice(), [("url", message)] if message.contains(why)), "{url}: {told:?}");
+}
+
+/// Only a value can be a secret, and a parameter is not judged as the part of the same name is.
+#[rstest]
+#[case("?client_secret={password}")]
+#[case("?allowPublicKeyRetrieval=true&useSecrets=NO")]
+#[case("?keyspace=sales&keymap=x&monkeys=2&author=me")]
+#[case("?port=auto&host={password}&database={password}&username={password}")]
+#[case("?password={password}")]
+#[case("?odbc_connect=DSN%3D{database}%3BPWD%3D{password}")]
+fn a_template_may_have_parameters_of_any_name(#[case] query: &str) {
+    let url = format!("url = \"postgresql://{{host}}{query}\"\n");
+    read("ours", &over_postgres(&url), &built_in()).unwrap_or_else(|errors| panic!("{query}: {errors:?}"));
 }
 
 #[test]
@@ -274,6 +307,23 @@ fn a_url_for_people_has_no_secret_and_escapes_every_value() {
     let public = PublicFields(values.into_iter().map(|(path, value)| (path.into(), value)).collect());
     assert_eq!(url.shown(&public), "x://a%40b%3Ac@[::1]:5/d%3Fe%23f?a=%26%3D%25");
     assert_eq!(url.shown(&PublicFields::default()), "x://");
+    // What is no host cannot be taken for another part.
+    let url = UrlTemplate::parse("x://{extra.account}.example.org:{port}/d").expect("fine");
+    for (account, host) in [
+        ("ours", "ours.example.org"),
+        ("u:p@evil/?", "u%3Ap%40evil%2F%3F.example.org"),
+        ("[::1]", "%5B%3A%3A1%5D.example.org"),
+        ("a b", "a%20b.example.org"),
+    ] {
+        let values = [("extra.account", text(account)), ("port", text("1/x"))];
+        let public = PublicFields(values.into_iter().map(|(path, value)| (path.into(), value)).collect());
+        assert_eq!(url.shown(&public), format!("x://{host}:1%2Fx/d"), "{account}");
+    }
+    let bare = UrlTemplate::parse("x://{host}").expect("fine");
+    for (host, shown) in [("::1", "[::1]"), ("[::1]", "[::1]"), ("10.0.0.1", "10.0.0.1"), ("a:b", "a%3Ab"), ("[x]", "%5Bx%5D")] {
+        let public = PublicFields([("host".into(), text(host))].into_iter().collect());
+        assert_eq!(bare.shown(&public), format!("x://{shown}"), "{host}");
+    }
 }
 
 #[test]

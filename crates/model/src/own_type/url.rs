@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 
-use crate::{ConnectionType, FieldError, FieldKind, PublicFields};
+use super::names::is_secret_parameter;
+use crate::{ConnectionType, FieldError, FieldKind, PublicFields, settle::is_host};
 
 const TEMPLATE_MAX: usize = 2_000;
 const QUERY_MAX: usize = 40;
 /// What a URL's parts may hold unescaped (RFC 3986, “unreserved”).
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// Parameters that drivers take a secret from.
-const SECRET_KEYS: &[&str] = &["password", "passwd", "pwd", "secret", "token", "apikey", "api_key", "access_token"];
+/// What switches something on or off, whatever that is called.
+const SWITCHES: &[&str] = &["true", "false", "yes", "no", "on", "off", "0", "1"];
 
 /// The parts of a URL, each a text with `{path}` where the value of a field goes; `{{` and `}}` stand for braces. A part that the template does not
 /// have is absent.
@@ -34,6 +35,17 @@ pub struct UrlTemplate {
     pub database: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub query: BTreeMap<String, String>,
+}
+
+/// Where in a URL a part stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place<'p> {
+    Username,
+    Password,
+    Host,
+    Port,
+    Database,
+    Parameter(&'p str),
 }
 
 /// A stretch of a part.
@@ -121,7 +133,7 @@ impl UrlTemplate {
     pub(super) fn read(text: &str, kind: &ConnectionType) -> Result<Self, FieldError> {
         let refused = |message: String| FieldError::new("url", "invalid", message);
         let url = Self::parse(text).map_err(refused)?;
-        for (name, part) in url.parts() {
+        for (place, part) in url.parts() {
             for piece in pieces(part).map_err(refused)? {
                 match piece {
                     Piece::Field(path) => {
@@ -129,14 +141,14 @@ impl UrlTemplate {
                             .field(path)
                             .ok_or_else(|| refused(format!("names “{{{path}}}”, and the type has no such field")))?;
                         let is_port = matches!(field.kind, FieldKind::Port | FieldKind::Integer);
-                        match name {
-                            "password" if !field.secret => {
+                        match place {
+                            Place::Password if !field.secret => {
                                 return Err(refused(format!("has “{{{path}}}” where a password goes, and it is no secret")));
                             }
-                            "port" if !is_port => {
+                            Place::Port if !is_port => {
                                 return Err(refused(format!("has “{{{path}}}” where a port goes, and it is no number")));
                             }
-                            "username" | "host" | "port" | "database" if field.secret => {
+                            Place::Username | Place::Host | Place::Port | Place::Database if field.secret => {
                                 return Err(refused(format!(
                                     "shows the secret “{{{path}}}”: it goes where the password does, or into a parameter"
                                 )));
@@ -144,32 +156,35 @@ impl UrlTemplate {
                             _ => {}
                         }
                     }
-                    Piece::Text(_) if name == "password" => {
+                    Piece::Text(_) if place == Place::Password => {
                         return Err(refused("holds a password: write the field it is in, as {password}".to_owned()));
                     }
-                    Piece::Text(text) if name == "port" && !text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    Piece::Text(text) if place == Place::Port && !text.bytes().all(|byte| byte.is_ascii_digit()) => {
                         return Err(refused("has a port that is no number".to_owned()));
                     }
-                    Piece::Text(text) if !text.is_empty() && SECRET_KEYS.contains(&name.to_ascii_lowercase().as_str()) => {
-                        return Err(refused(format!("holds a secret in “{name}”: write the field it is in, as {{password}}")));
+                    Piece::Text(text) => {
+                        if let Some(name) = secret_in(place, &text) {
+                            return Err(refused(format!(
+                                "holds a secret in “{name}”: write the field it is in, as {{password}}"
+                            )));
+                        }
                     }
-                    Piece::Text(_) => {}
                 }
             }
         }
         Ok(url)
     }
 
-    fn parts(&self) -> impl Iterator<Item = (&str, &str)> {
+    fn parts(&self) -> impl Iterator<Item = (Place<'_>, &str)> {
         let named = [
-            ("username", &self.username),
-            ("password", &self.password),
-            ("host", &self.host),
-            ("port", &self.port),
-            ("database", &self.database),
+            (Place::Username, &self.username),
+            (Place::Password, &self.password),
+            (Place::Host, &self.host),
+            (Place::Port, &self.port),
+            (Place::Database, &self.database),
         ];
-        let named = named.into_iter().filter_map(|(name, part)| Some((name, part.as_deref()?)));
-        named.chain(self.query.iter().map(|(name, part)| (name.as_str(), part.as_str())))
+        let named = named.into_iter().filter_map(|(place, part)| Some((place, part.as_deref()?)));
+        named.chain(self.query.iter().map(|(key, part)| (Place::Parameter(key), part.as_str())))
     }
 
     /// The URL with the public values in it, for people: it holds no secret, and what would hold one is left out.
@@ -181,9 +196,17 @@ impl UrlTemplate {
             url.extend([escaped(&username), "@".to_owned()]);
         }
         if let Some(host) = fill(&self.host) {
-            url.push_str(&if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host });
+            // A host with a colon is an address of IPv6.
+            let is_bare = host.contains(':') && !host.starts_with('[');
+            url.push_str(&if !is_host(&host) {
+                escaped(&host)
+            } else if is_bare {
+                format!("[{host}]")
+            } else {
+                host
+            });
         }
-        url.extend(fill(&self.port).map(|port| format!(":{port}")));
+        url.extend(fill(&self.port).map(|port| format!(":{}", escaped(&port))));
         url.extend(fill(&self.database).map(|database| format!("/{}", escaped(&database).replace("%2F", "/"))));
         let query: Vec<_> =
             self.query.iter().filter_map(|(key, part)| Some(format!("{key}={}", escaped(&filled(part, public)?)))).collect();
@@ -192,6 +215,18 @@ impl UrlTemplate {
         }
         url
     }
+}
+
+/// What in a text of a template is called like a secret and has a value: the parameter that it is of, or a setting within, as `PWD=…` in
+/// `?odbc_connect=DSN%3Dx%3BPWD%3Dy`.
+fn secret_in<'t>(place: Place<'t>, text: &'t str) -> Option<&'t str> {
+    let is_value = |value: &str| !value.is_empty() && !SWITCHES.contains(&value.to_ascii_lowercase().as_str());
+    let whole = match place {
+        Place::Parameter(key) => Some((key, text)),
+        _ => None,
+    };
+    let within = text.split([';', '&', ',', ' ']).filter_map(|setting| setting.split_once('='));
+    whole.into_iter().chain(within).find(|(name, value)| is_value(value) && is_secret_parameter(name)).map(|(name, _)| name)
 }
 
 fn escaped(text: &str) -> String {

@@ -19,7 +19,7 @@ use super::{
     rows::Sealed as _,
 };
 use crate::{
-    app::{App, Workspace},
+    app::{App, Kind, Kinds, Workspace},
     audit::{self, Event},
     error::{Error, Result},
     store::{self, OwnTypeRow, Write},
@@ -39,6 +39,8 @@ pub const TYPE_IN_USE_HINT: &str =
 const SECRECY_HINT: &str = "Give the field another name: what is kept under this one stays what it was.";
 const BASE_HINT: &str = "Define another type over that base, and give the connections that one. One that was deleted counts for as long as it can be \
      brought back.";
+const OLDER_HINT: &str = "Define it over the base that it had, or define another type under another id. An older version that is restored has to be what it \
+     was.";
 
 /// A type of a workspace's own, as it was defined.
 #[derive(Debug)]
@@ -97,16 +99,20 @@ async fn load(app: &App, workspace: &Workspace) -> Result<Arc<Catalogue>> {
 
 async fn load_by(app: &App, handle: &mut impl store::Handle, generation: u64, workspace: &Workspace) -> Result<Arc<Catalogue>> {
     let rows = store::own_types(handle, &workspace.id.to_string()).await?;
-    let catalogue = if rows.is_empty() { app.catalogue.clone() } else { Arc::new(of_rows(&app.vault, &app.catalogue, rows)) };
+    let catalogue = if rows.is_empty() {
+        app.catalogue.clone()
+    } else {
+        Arc::new(of_rows(&app.vault, &app.catalogue, &app.caches.kinds, rows))
+    };
     app.caches.put_catalogue(generation, workspace.id, catalogue.clone());
     Ok(catalogue)
 }
 
 /// The built-in types and those of these rows, which are of one workspace.
-fn of_rows(vault: &Vault, built_in: &Catalogue, rows: Vec<OwnTypeRow>) -> Catalogue {
+fn of_rows(vault: &Vault, built_in: &Catalogue, kinds: &Kinds, rows: Vec<OwnTypeRow>) -> Catalogue {
     let (mut own, mut bent) = (Vec::new(), Vec::new());
     for row in rows {
-        match kind_of(vault, built_in, &row) {
+        match kind_of(vault, built_in, kinds, &row) {
             Ok(kind) => own.push(kind),
             Err(why) => {
                 let (workspace, id) = (row.workspace_id.as_str(), row.id.as_str());
@@ -122,14 +128,26 @@ fn of_rows(vault: &Vault, built_in: &Catalogue, rows: Vec<OwnTypeRow>) -> Catalo
     catalogue
 }
 
-/// The type of a row, or why it is none.
-fn kind_of(vault: &Vault, built_in: &Catalogue, row: &OwnTypeRow) -> std::result::Result<ConnectionType, String> {
+/// The type of a row, or why it is none. What was read once is not read again: a hundred types take their time, and another node's change, whatever
+/// it is of, has each node ask the store anew.
+fn kind_of(
+    vault: &Vault,
+    built_in: &Catalogue,
+    kinds: &Kinds,
+    row: &OwnTypeRow,
+) -> std::result::Result<Arc<ConnectionType>, String> {
     let row = row.clone().checked(vault).map_err(|error| error.cause().map(|cause| format!("{cause:#}")).unwrap_or_default())?;
-    let kind = own_type::compile(&row.id, &row.definition, built_in).map_err(|errors| {
+    let key = (row.workspace_id, row.id);
+    if let Some(known) = kinds.get(&key).filter(|known| known.version == row.version && known.mac == row.mac) {
+        return Ok(known.kind.clone());
+    }
+    let kind = own_type::compile(&key.1, &row.definition, built_in).map_err(|errors| {
         let told: Vec<_> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
         format!("its definition does not fit this build: {}", told.join("; "))
     })?;
-    Ok(ConnectionType { own: Some(row.version), ..kind })
+    let kind = Arc::new(ConnectionType { own: Some(row.version), ..kind });
+    kinds.put(key, Arc::new(Kind { version: row.version, mac: row.mac, kind: kind.clone() }));
+    Ok(kind)
 }
 
 /// The types of every workspace that has some of its own, for a store that is being filled.
@@ -142,7 +160,7 @@ pub(super) async fn all_catalogues(
     for row in store::all_own_types(write).await? {
         rows.entry(row.workspace_id.clone()).or_default().push(row);
     }
-    Ok(rows.into_iter().map(|(id, rows)| (id, of_rows(vault, built_in, rows))).collect())
+    Ok(rows.into_iter().map(|(id, rows)| (id, of_rows(vault, built_in, &Kinds::default(), rows))).collect())
 }
 
 /// What a connection of a type comes to that is not in the catalogue.
@@ -172,7 +190,7 @@ pub(super) async fn still(app: &App, write: &mut Write, workspace: &Workspace, k
 }
 
 fn stands(app: &App, row: OwnTypeRow, connections: i64) -> OwnType {
-    let problem = kind_of(&app.vault, &app.catalogue, &row).err();
+    let problem = kind_of(&app.vault, &app.catalogue, &app.caches.kinds, &row).err();
     let label = OwnDefinition::from_toml(&row.definition).map_or_else(|_| row.id.clone(), |definition| definition.label);
     let OwnTypeRow { id, definition, version, saved_at, saved_by, .. } = row;
     OwnType { id, label, definition, version, saved_at, saved_by, connections, problem }
@@ -246,8 +264,8 @@ pub async fn put(
 /// Defines a type, or changes it. Its connections serve as they are; their form and the next save go by the new definition.
 ///
 /// # Errors
-/// `Invalid` with the members of the definition that are refused, and beyond [`OWN_TYPES_MAX`]; `TypeInUse` if connections are of it and it is to
-/// have another base, or a field of theirs is to become a secret or to be none any more.
+/// `Invalid` with the members of the definition that are refused, and beyond [`OWN_TYPES_MAX`]; `TypeInUse` if connections are of it, older versions
+/// included, and it is to have another base, or a field of theirs is to become a secret or to be none any more.
 pub async fn save(
     app: &App,
     caller: &Caller,
@@ -265,8 +283,8 @@ pub async fn save(
     store::hold_workspace(&mut write, &workspace_id).await?;
     let row = store::own_type(&mut write, &workspace_id, id).await?;
     let last = row.as_ref().map_or(0, |row| row.version);
-    let before = row.filter(|row| !row.definition.is_empty());
-    precondition.holds(&etag(id, before.as_ref().map_or(0, |row| row.version)))?;
+    let before = row.as_ref().filter(|row| !row.definition.is_empty());
+    precondition.holds(&etag(id, before.map_or(0, |row| row.version)))?;
     // A built-in type that came later has its id, perhaps: it is what it was.
     let kind = if before.is_some() { own_type::compile(id, definition, &app.catalogue) } else { new };
     let kind = kind.map_err(Error::Invalid)?;
@@ -274,23 +292,25 @@ pub async fn save(
     if before.is_none() {
         refuse_many(&mut write, &workspace_id, last > 0).await?;
     }
-    let was = before.as_ref().map(|row| kind_of(&app.vault, &app.catalogue, row));
-    let was = was.and_then(std::result::Result::ok);
-    if let Some(before) = before.as_ref().filter(|row| was.is_some() && row.definition == definition) {
+    let was = before.and_then(|row| kind_of(&app.vault, &app.catalogue, &app.caches.kinds, row).ok());
+    if let Some(before) = before.filter(|row| was.is_some() && row.definition == definition) {
         let connections = store::connections_of_type(&mut write, &workspace_id, id, LOOKED_AT).await?;
         let live = connections.iter().filter(|(_, deleted)| deleted.is_none()).count();
         write.commit_quietly().await?;
         return Ok(stands(app, before.clone(), i64::try_from(live).unwrap_or_default()));
     }
     let connections = store::connections_of_type(&mut write, &workspace_id, id, LOOKED_AT).await?;
-    if was.as_ref().is_some_and(|was| was.extends != kind.extends) && !connections.is_empty() {
-        return Err(Error::TypeInUse(in_use(id, "cannot have another base", &connections), BASE_HINT));
+    let base = kind.extends.clone().unwrap_or_default();
+    if let Some(row) = row.as_ref().filter(|row| is_over_another(&app.vault, row, (definition, &base))) {
+        refuse_other_base(&mut write, row, &connections).await?;
     }
-    refuse_other_secrecy(&mut write, &workspace_id, (was.as_ref(), &kind)).await?;
+    refuse_other_secrecy(&mut write, &workspace_id, (was.as_deref(), &kind)).await?;
     let now = app.clock.now();
+    let action = if before.is_some() { "type.update" } else { "type.create" };
     let row = OwnTypeRow {
         workspace_id,
         id: id.to_owned(),
+        base,
         definition: definition.to_owned(),
         version: last.saturating_add(1),
         saved_at: now,
@@ -300,8 +320,7 @@ pub async fn save(
     }
     .sealed(&app.vault);
     store::put_own_type(&mut write, &row).await?;
-    let action = if before.is_some() { "type.update" } else { "type.create" };
-    let detail = detail(&kind, was.as_ref(), row.version);
+    let detail = detail(&kind, was.as_deref(), row.version);
     let event = Event { at: now, workspace_id: Some(row.workspace_id.clone()), action, object: id, detail };
     audit::record(&mut write, &app.vault, caller, event).await?;
     app.caches.forget_types(&mut write, workspace.id);
@@ -359,6 +378,32 @@ async fn refuse_many(write: &mut Write, workspace_id: &str, comes_back: bool) ->
         return Ok(());
     };
     Err(Error::Invalid(vec![FieldError::new("id", "too_many", text)]))
+}
+
+/// Whether a definition is over another base than the one that connections were made over. A row that cannot be used holds it to what it says, too, or
+/// by defining it again it would become anything; only the very definition that was sealed is known to be right whatever a bent row says.
+fn is_over_another(vault: &Vault, row: &OwnTypeRow, (definition, base): (&str, &str)) -> bool {
+    let sealed = || OwnTypeRow { definition: definition.to_owned(), base: base.to_owned(), ..row.clone() };
+    row.base != base && sealed().checked(vault).is_err()
+}
+
+/// What a connection is of stays over its base, in older versions, too: each could be restored.
+async fn refuse_other_base(write: &mut Write, row: &OwnTypeRow, connections: &[(String, Option<i64>)]) -> Result<()> {
+    if !connections.is_empty() {
+        return Err(Error::TypeInUse(in_use(&row.id, "cannot have another base", connections), BASE_HINT));
+    }
+    let older = store::connections_that_hold(write, (&row.workspace_id, &row.id), (false, "%"), LOOKED_AT).await?;
+    if older.is_empty() {
+        return Ok(());
+    }
+    let older: Vec<_> = older.into_iter().map(|(name,)| (name, None)).collect();
+    let text = format!(
+        "The type “{}” cannot have another base than “{}”: older versions are of it, of {}.",
+        row.id,
+        row.base,
+        told(&older)
+    );
+    Err(Error::TypeInUse(text, OLDER_HINT))
 }
 
 /// What is kept as a secret does not become public, nor is what everybody could read called a secret, in any version of a connection.

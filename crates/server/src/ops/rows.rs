@@ -106,7 +106,7 @@ sealed_rows! {
     ChannelRow, "channels", |row| [row.id, row.workspace_id, row.name, row.name_key, row.connection, row.addresses, row.tag, row.tells,
         row.set_at, row.set_by, row.set_by_id];
     LintSilenceRow, "lint_silences", |row| [row.workspace_id, row.scope, row.rule, row.reason, row.until_at, row.set_at, row.set_by, row.set_by_id];
-    OwnTypeRow, "own_types", |row| [row.workspace_id, row.id, row.definition, row.version, row.saved_at, row.saved_by, row.saved_by_id];
+    OwnTypeRow, "own_types", |row| [row.workspace_id, row.id, row.base, row.definition, row.version, row.saved_at, row.saved_by, row.saved_by_id];
     VersionRow, "connection_versions", |row| [row.connection_id, row.version, row.name, row.type_id, row.fields, row.endpoint_paths, row.secrets, row.fingerprint];
 }
 

@@ -130,7 +130,7 @@ pub const TABLES: &[Table] = tables! {
     ends [2] connection_id Text, about Text, workspace_id Text, ends_at Number, next_at Number, told_at Number;
     lint_silences [3] workspace_id Text, scope Text, rule Text, reason Text, until_at Number, set_at Number, set_by Text, set_by_id Text,
         mac Bytes;
-    own_types [2] workspace_id Text, id Text, definition Text, version Number, saved_at Number, saved_by Text, saved_by_id Text, mac Bytes;
+    own_types [2] workspace_id Text, id Text, base Text, definition Text, version Number, saved_at Number, saved_by Text, saved_by_id Text, mac Bytes;
     sightings [4] workspace_id Text, name_key Text, kind Text, workflow Text, first_at Number, last_at Number, uses Number,
         connection_id Text, version Number, used_by Text, used_by_id Text, host Text, failed_at Number,
         failed_version Number;

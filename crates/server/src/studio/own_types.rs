@@ -5,8 +5,9 @@ mod typed;
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
+    body::Body,
     extract::{Path, RawQuery, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, Response, StatusCode},
 };
 use dataflow_model::{Catalogue, ConnectionType, FieldError, own_type};
 
@@ -181,8 +182,8 @@ async fn take(app: &App, caller: &Caller, place: Place, of: Option<OwnType>, (he
     let asked = Asked { of, id, written };
     match act {
         Act::Save => asked.save(app, caller, place, (headers, sent)).await,
-        Act::Check => asked.check(app, place),
-        Act::AsToml | Act::AsForm => asked.turn(app, place),
+        Act::Check => Ok(asked.check(app, place)),
+        Act::AsToml | Act::AsForm => Ok(asked.turn(app, place)),
         Act::AddField | Act::DropField(_) => asked.change_rows(app, place, &act),
     }
 }
@@ -280,18 +281,18 @@ impl Asked {
         Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &self.refused(app, place, errors)))
     }
 
-    fn check(self, app: &App, mut place: Place) -> PageResult {
+    fn check(self, app: &App, mut place: Place) -> Response<Body> {
         match self.read(app) {
             Ok(_) => {
                 place.shell.notice = Some("Nothing is wrong with it. It is not saved yet.".to_owned());
-                Ok(page(StatusCode::OK, &self.shown(app, place)))
+                page(StatusCode::OK, &self.shown(app, place))
             }
-            Err(errors) => Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &self.refused(app, place, errors))),
+            Err(errors) => page(StatusCode::UNPROCESSABLE_ENTITY, &self.refused(app, place, errors)),
         }
     }
 
     /// From the form to the TOML, and back.
-    fn turn(self, app: &App, place: Place) -> PageResult {
+    fn turn(self, app: &App, place: Place) -> Response<Body> {
         let turned = match &self.written {
             Written::Form(typed) => typed::definition(typed).map(|text| Written::Toml { text, alone: None }),
             Written::Toml { text, .. } => match typed::of(text, &app.catalogue) {
@@ -301,8 +302,8 @@ impl Asked {
             },
         };
         match turned {
-            Ok(written) => Ok(page(StatusCode::OK, &Self { written, ..self }.shown(app, place))),
-            Err(errors) => Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &self.refused(app, place, errors))),
+            Ok(written) => page(StatusCode::OK, &Self { written, ..self }.shown(app, place)),
+            Err(errors) => page(StatusCode::UNPROCESSABLE_ENTITY, &self.refused(app, place, errors)),
         }
     }
 

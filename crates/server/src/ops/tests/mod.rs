@@ -32,6 +32,7 @@ mod lint;
 mod lists;
 mod names;
 mod notices;
+mod own_type_bases;
 mod own_types;
 mod passwords;
 mod purge;
