@@ -184,6 +184,7 @@ def test_what_the_hop_refuses_is_told_in_words(dataflow, server, postgres_beyond
     closed.close()
 
 
+@pytest.mark.lengthy
 def test_of_a_proxy_inside_tls_the_certificate_counts(dataflow, postgres_beyond, hops, tmp_path):
     authority = Authority.make("Test CA")
     transport = {"mode": "verify-full", "ca": authority.pem, "cert": None, "key": None}
@@ -204,6 +205,7 @@ def test_of_a_proxy_inside_tls_the_certificate_counts(dataflow, postgres_beyond,
         inside.close()
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_no_hop_is_told_and_holds_nobody(dataflow, postgres_beyond, hops, kind):
     endless = b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 10_000
@@ -227,6 +229,7 @@ def test_what_is_no_hop_is_told_and_holds_nobody(dataflow, postgres_beyond, hops
         saying.close()
 
 
+@pytest.mark.lengthy
 def test_keys_and_questions_open_the_way(dataflow, postgres_beyond, hops):
     shell = hops("ssh")
     key = {"private_key": shell.file("user.key"), "passphrase": PASSWORD}
@@ -255,6 +258,7 @@ def test_a_refused_hop_asks_the_server_once_more(dataflow, server, postgres_beyo
     assert len(server.requests) == asked + 1
 
 
+@pytest.mark.lengthy
 def test_a_hop_that_changes_does_not_interrupt(dataflow, server, postgres, postgres_beyond, hops, go_stale):
     postgres_beyond()
     engine = dataflow.connection("far", "engine")
@@ -281,6 +285,7 @@ def test_a_hop_that_changes_does_not_interrupt(dataflow, server, postgres, postg
     engine.dispose()
 
 
+@pytest.mark.lengthy
 def test_a_helper_that_is_killed_is_replaced(dataflow, postgres_beyond):
     postgres_beyond()
     engine = dataflow.connection("far", "engine")
@@ -296,6 +301,7 @@ def test_a_helper_that_is_killed_is_replaced(dataflow, postgres_beyond):
     engine.dispose()
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_what_ends_a_whole_group_ends_no_session(dataflow, postgres_beyond, name):
     postgres_beyond()
@@ -308,6 +314,7 @@ def test_what_ends_a_whole_group_ends_no_session(dataflow, postgres_beyond, name
         held.invalidate()
 
 
+@pytest.mark.lengthy
 def test_a_line_that_is_stuck_is_given_up(dataflow, postgres, postgres_beyond, hops, go_stale):
     line = Sticking(hops("ssh").port())
     told = hops("ssh").told(port=line.port)
@@ -345,6 +352,7 @@ def slow_to_begin(monkeypatch):
     may.set()
 
 
+@pytest.mark.lengthy
 def test_a_helper_that_is_slow_to_start_holds_nobody_else_up(dataflow, postgres_beyond, hops, slow_to_begin):
     waits, may = slow_to_begin
     postgres_beyond(name="slow")
@@ -369,6 +377,7 @@ def test_a_helper_that_is_slow_to_start_holds_nobody_else_up(dataflow, postgres_
         dataflow.connection(name, "engine").dispose()
 
 
+@pytest.mark.lengthy
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_child_does_not_wait_for_whom_its_parent_starts(dataflow, postgres_beyond, slow_to_begin):
     waits, may = slow_to_begin
@@ -390,6 +399,7 @@ def test_a_child_does_not_wait_for_whom_its_parent_starts(dataflow, postgres_bey
     dataflow.connection("far", "engine").dispose()
 
 
+@pytest.mark.lengthy
 def test_no_other_user_of_the_machine_gets_through(dataflow, postgres_beyond):
     """As root it is seen; others cannot become somebody else."""
     postgres_beyond()
@@ -413,6 +423,7 @@ with socket.create_connection((sys.argv[1], {port}), 10) as channel:
         assert said(host, **UNPRIVILEGED) == ("b''\n" if IS_ROOT else "b'S'\n")
 
 
+@pytest.mark.lengthy
 def test_many_at_once_share_one_helper(dataflow, postgres_beyond):
     postgres_beyond()
     before, failures = set(helpers()), []
@@ -539,6 +550,7 @@ def test_what_leads_through_ssh_need_not_be_there(server, postgres_beyond):
     assert said.endswith("is not installed. Run: pip install 'dataflow-connections[ssh]'")
 
 
+@pytest.mark.lengthy
 def test_of_another_kind_of_hop_it_is_said(dataflow, postgres_beyond, hops):
     postgres_beyond({**hops("ssh").told(), "type": "wormhole", "base": "wormhole"})
     with pytest.raises(DataflowError, match="of the type wormhole"):

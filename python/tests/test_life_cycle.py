@@ -13,6 +13,8 @@ from real_server import RealDataflow
 from test_script import SCRIPT, run
 from using import first_row, until
 
+pytestmark = pytest.mark.lengthy
+
 USER = "life"
 FRESH_FOR = 5.0
 """The default; tests that use `go_stale` have a shorter one."""

@@ -114,7 +114,7 @@ const HANDS_OUT_CREDENTIALS: [&str; 3] = ["metadata", "metadata.google.internal"
 /// No hop is asked for it.
 pub(crate) fn check_beyond(host: &str) -> Result<(), TestError> {
     // Who reads other letters as these, or as digits, is not known here: names in others have a form in these, too.
-    if !host.is_ascii() {
+    if !host.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(causes::unspeakable_in("host", "what leads there"));
     }
     if may_be_asked_for(host) { Ok(()) } else { Err(causes::address_not_allowed(host)) }

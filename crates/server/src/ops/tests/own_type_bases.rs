@@ -34,9 +34,9 @@ async fn workspace(app: &App, name: &str) -> Arc<Workspace> {
     app.workspace(name).await.expect("read").expect("there")
 }
 
-fn refused_for_its_base(result: Result<OwnType>, why: &str) {
+fn refused_for_its_base(result: &Result<OwnType>, why: &str) {
     assert!(
-        matches!(&result, Err(Error::TypeInUse(text, _)) if text.contains("another base") && text.contains(why)),
+        matches!(result, Err(Error::TypeInUse(text, _)) if text.contains("another base") && text.contains(why)),
         "{result:?}"
     );
 }
@@ -48,13 +48,13 @@ async fn older_versions_keep_the_base(fixture: Fixture) {
     put(app, &over("mysql", "Ours"), Some(1)).await.expect("nothing is of it yet");
     put(app, &over("postgres", "Ours"), Some(2)).await.expect("nothing is of it yet");
     create(app, WORKSPACE, "sales").await;
-    refused_for_its_base(put(app, &over("mysql", "Ours"), Some(3)).await, "of it is “sales”");
+    refused_for_its_base(&put(app, &over("mysql", "Ours"), Some(3)).await, "of it is “sales”");
     let body = json!({"type": "postgres", "password": "planted anew"});
     let change = Change { draft: draft(&body), precondition: Precondition::Any, ..Change::default() };
     connections::edit(app, &Caller::shell(), WORKSPACE, "sales", change).await.expect("of another type now");
-    refused_for_its_base(put(app, &over("mysql", "Ours"), Some(3)).await, "older versions are of it, of “sales”");
+    refused_for_its_base(&put(app, &over("mysql", "Ours"), Some(3)).await, "older versions are of it, of “sales”");
     own_types::remove(app, &Caller::shell(), WORKSPACE, "ours", 3).await.expect("nothing is of it now");
-    refused_for_its_base(put(app, &over("mysql", "Ours"), None).await, "“postgres”: older versions are of it, of “sales”");
+    refused_for_its_base(&put(app, &over("mysql", "Ours"), None).await, "“postgres”: older versions are of it, of “sales”");
     let back = put(app, &over("postgres", "Ours again"), None).await.expect("over the same base");
     assert_eq!(back.version, 5);
 }
@@ -67,12 +67,12 @@ async fn a_bent_definition_keeps_the_base(fixture: Fixture) {
     create(app, WORKSPACE, "sales").await;
     fixture.bend("UPDATE own_types SET saved_by = 'somebody else'").await;
     assert!(own_types::show(app, &Caller::shell(), WORKSPACE, "ours").await.expect("shown").problem.is_some());
-    refused_for_its_base(put(app, &over("mysql", "Ours"), Some(1)).await, "of it is “sales”");
+    refused_for_its_base(&put(app, &over("mysql", "Ours"), Some(1)).await, "of it is “sales”");
     put(app, &over("postgres", "Theirs"), Some(1)).await.expect("over the same base");
     put(app, &definition, Some(2)).await.expect("as it was");
     // The base is no other one because somebody wrote so into the store, and what was there can always be saved again.
     fixture.bend("UPDATE own_types SET base = 'mysql', definition = replace(definition, 'postgres', 'mysql')").await;
-    refused_for_its_base(put(app, &over("sqlite", "Ours"), Some(3)).await, "of it is “sales”");
+    refused_for_its_base(&put(app, &over("sqlite", "Ours"), Some(3)).await, "of it is “sales”");
     assert_eq!(put(app, &definition, Some(3)).await.expect("what was sealed").version, 4);
     credentials::resolve(app, &Caller::shell(), WORKSPACE, "sales", |_| false).await.expect("it serves again");
 }
