@@ -6,7 +6,12 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use dataflow_connectors::{DialPolicy, Dialer, Outcome, Steps, Target, connector, dialer::Duplex, hops::{Hop, Way}, tls::SystemRoots};
+use dataflow_connectors::{
+    DialPolicy, Dialer, Outcome, Steps, Target, connector,
+    dialer::Duplex,
+    hops::{Hop, Way},
+    tls::SystemRoots,
+};
 use dataflow_model::{FieldValue, Learned, Secret, Step, StepName, StepStatus, TestError};
 
 /// Longest that any test may take, as on a server.

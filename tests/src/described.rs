@@ -57,7 +57,13 @@ pub fn hold(request: &Request, answer: &Answer) {
 
 /// What the server accepts, the description must not refuse.
 fn hold_request(operation: &Operation, request: &Request, what: &str) {
-    let schema = operation.description.pointer("/requestBody/content/application~1json/schema");
+    let described = operation.description.pointer("/requestBody/content");
+    let media = request.media();
+    if !media.is_empty() && !media.ends_with("json") {
+        let is_described = described.is_some_and(|contents| contents.get(media).is_some());
+        return assert!(is_described, "{what} accepted “{media}”, and its description does not say so");
+    }
+    let schema = described.and_then(|contents| contents.pointer("/application~1json/schema"));
     if let (Some(schema), Some(body)) = (schema, &request.body)
         && !body.is_empty()
     {

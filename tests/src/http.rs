@@ -63,6 +63,12 @@ impl Request {
         self.header("content-type", content_type)
     }
 
+    /// What its body is declared as.
+    pub(crate) fn media(&self) -> &str {
+        let declared = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        declared.map_or("", |(_, media)| media.split(';').next().unwrap_or_default())
+    }
+
     /// Sends it and waits for the answer.
     ///
     /// # Panics

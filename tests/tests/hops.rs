@@ -82,7 +82,12 @@ fn a_database_is_tested_and_rotated_through_each_kind_of_hop() {
         let wrong = json!({"password": "another", "extra": {"through": kind}});
         failed_at(&stored.post(&name, "test", &wrong).expect(200).json(), "sign_in", "credentials_refused", "anna");
         let nowhere = json!({"host": "dataflow-test.invalid", "password": PASSWORD});
-        failed_at(&stored.post(&name, "test", &nowhere).expect(200).json(), "reach", "host_unreachable", "cannot be reached from");
+        failed_at(
+            &stored.post(&name, "test", &nowhere).expect(200).json(),
+            "reach",
+            "host_unreachable",
+            "cannot be reached from",
+        );
         let metadata = json!({"host": "169.254.169.254", "password": PASSWORD});
         failed_at(&stored.post(&name, "test", &metadata).expect(200).json(), "reach", "address_not_allowed", "169.254.169.254");
 
@@ -183,9 +188,15 @@ fn a_shell_tests_through_a_hop_from_where_it_is() {
     };
     let here = run(&["test", "sales", "--here", "--output", "json"]);
     let report: Value = serde_json::from_str(&here.stdout).unwrap_or_else(|_| panic!("{here:?}"));
-    assert_eq!((&report["status"], &report["from"], &report["steps"][0]["step"]), (&json!("ok"), &json!("client"), &json!("hop")));
+    assert_eq!(
+        (&report["status"], &report["from"], &report["steps"][0]["step"]),
+        (&json!("ok"), &json!("client"), &json!("hop"))
+    );
     let kept = stored.admin("GET", "/connections/sales/checks").send().expect(200).json();
-    assert_eq!((&kept["items"][0]["report"]["from"], &kept["items"][0]["report"]["steps"][0]["step"]), (&json!("client"), &json!("hop")));
+    assert_eq!(
+        (&kept["items"][0]["report"]["from"], &kept["items"][0]["report"]["steps"][0]["step"]),
+        (&json!("client"), &json!("hop"))
+    );
     let told = run(&["dependents", "ssh"]);
     assert!(told.stderr.contains("Connections go through it, and lead nowhere without it: sales."), "{told:?}");
 }

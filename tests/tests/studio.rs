@@ -108,7 +108,7 @@ async fn browser_a_type_of_ones_own() {
     browser.click("New connection of Exasol").await;
     browser.arrives("/w/default/new/exasol").await;
     browser.sees("it stays unproven").await;
-    browser.until("labelled('Encryption') !== undefined").await;
+    browser.until("[...document.querySelectorAll('label')].some((label) => label.textContent === 'Encryption')").await;
     browser.finish(&["422"]).await;
 }
 

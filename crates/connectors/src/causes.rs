@@ -96,11 +96,9 @@ pub fn timed_out_by(setting: &str, step: StepName) -> TestError {
 /// The deadline passed during `step`.
 pub fn timed_out(step: StepName) -> TestError {
     let (message, hint, field) = match step {
-        StepName::Hop => (
-            "It did not answer in time.",
-            "Test that connection by itself: its own test says where it stands still.",
-            None,
-        ),
+        StepName::Hop => {
+            ("It did not answer in time.", "Test that connection by itself: its own test says where it stands still.", None)
+        }
         StepName::Resolve => (
             "The name servers did not answer in time.",
             "Try again. If it stays so, check the name servers of the machine that runs the test.",

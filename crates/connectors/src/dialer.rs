@@ -99,7 +99,13 @@ impl Dialer {
 
     /// The same without a hop: what the hop itself is dialled with.
     fn direct(&self) -> Self {
-        Self { policy: self.policy.clone(), deadline: self.deadline, roots: Arc::clone(&self.roots), names: Names::System, way: None }
+        Self {
+            policy: self.policy.clone(),
+            deadline: self.deadline,
+            roots: Arc::clone(&self.roots),
+            names: Names::System,
+            way: None,
+        }
     }
 
     /// How long there is left until the deadline.

@@ -89,7 +89,8 @@ impl PlannedTest {
         let (place, at_address) = self.place;
         let TestRequest { connector, target, policy, .. } = self.request;
         let (pool, metrics) = (self.pool, self.metrics);
-        let runs = Runs { connector, public: target.public, way: target.way, policy, pool, metrics, at_address: Arc::new(at_address) };
+        let runs =
+            Runs { connector, public: target.public, way: target.way, policy, pool, metrics, at_address: Arc::new(at_address) };
         place.hold(act(runs)).await
     }
 }
@@ -128,7 +129,14 @@ impl Runs {
         let new_password = new.map(|new| new.password);
         let request = TestRequest {
             connector: self.connector.clone(),
-            target: Target { public: self.public.clone(), secrets, new_password, change_by, way: self.way.clone(), ..Target::default() },
+            target: Target {
+                public: self.public.clone(),
+                secrets,
+                new_password,
+                change_by,
+                way: self.way.clone(),
+                ..Target::default()
+            },
             policy: self.policy.clone(),
             deadline: DEADLINE,
             from: "server".to_owned(),

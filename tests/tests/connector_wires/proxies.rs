@@ -115,7 +115,7 @@ async fn a_hop_leads_to_what_lies_beyond_it() {
             is_told(hop.lead_to(metadata, 80).await.err(), Cause::AddressNotAllowed, metadata);
         }
         let wide = hop.lead_to("１６９.２５４.１６９.２５４", 80).await.err();
-        is_told(wide, Cause::InvalidSettings, "host");
+        is_told(wide, Cause::InvalidSettings, "holds a character");
     }
 }
 

@@ -110,7 +110,7 @@ fn a_connection_of_an_own_type_is_tested_as_its_base_and_served_with_its_url(#[c
     let refused = remove().refused(409, "type_in_use");
     assert!(refused["detail"].as_str().is_some_and(|text| text.contains("“right” (deleted)")), "{refused}");
     let sql = "SELECT action, object FROM audit_events WHERE action LIKE 'type.%' ORDER BY at";
-    assert_eq!(stored.events(sql).lines().collect::<Vec<_>>(), ["type.create|lake", "type.update|lake"]);
+    assert_eq!(stored.sql(sql).lines().collect::<Vec<_>>(), ["type.create|lake", "type.update|lake"]);
 }
 
 /// Nobody here knows what speaks there: reached, and never green.
@@ -128,8 +128,8 @@ fn what_is_only_reached_stays_unproven_whatever_its_definition_says() {
     stored.admin("POST", "/connections").json(&body).send().expect(201);
     let report = stored.admin("POST", "/connections/warehouse/test").send().expect(200).json();
     assert_eq!(report["status"], "unproven", "{report}");
-    let served = stored.credentials("warehouse").expect(200).json();
-    assert_eq!((&served["base"], &served["fields"]["extra"]["encryption"]), (&json!("generic"), &json!("Yes")), "{served}");
+    let given = stored.credentials("warehouse").expect(200).json();
+    assert_eq!((&given["base"], &given["fields"]["extra"]["encryption"]), (&json!("generic"), &json!("Yes")), "{given}");
     // What would have a test skip the sign-in, or prove less, cannot be said.
     for bent in [
         "extends = \"postgres\"\nlabel = \"X\"\nremove = [\"password\"]\n",

@@ -48,9 +48,22 @@ fn read(client: &Client, name: &str, cursor: Option<&str>) -> anyhow::Result<(An
 
 /// What deleting it would break.
 pub fn impact(client: &Client, name: &str) -> anyhow::Result<Impact> {
-    let Answer { items, total, found_only, live, hidden, aliases, impact_token, channels, through, through_total, .. } = read(client, name, None)?.0;
+    let Answer { items, total, found_only, live, hidden, aliases, impact_token, channels, through, through_total, .. } =
+        read(client, name, None)?.0;
     let token = impact_token;
-    Ok(Impact { total, found_only, live, hidden, dependents: items, token, aliases, repointing: None, channels, through, through_total })
+    Ok(Impact {
+        total,
+        found_only,
+        live,
+        hidden,
+        dependents: items,
+        token,
+        aliases,
+        repointing: None,
+        channels,
+        through,
+        through_total,
+    })
 }
 
 pub fn list(client: &Client, form: Output, name: &str) -> anyhow::Result<()> {

@@ -95,7 +95,9 @@ pub fn hop_changed(hop: &str) -> TestError {
     at(
         "extra.through",
         Cause::HopChanged,
-        format!("The connection “{hop}”, which this one goes through, leads to another place than when this one was saved. Nothing was sent."),
+        format!(
+            "The connection “{hop}”, which this one goes through, leads to another place than when this one was saved. Nothing was sent."
+        ),
         "Make sure that “Through” is meant as it is now, then save this connection again with its password.",
     )
 }

@@ -87,7 +87,8 @@ pub fn compile(id: &str, text: &str, built_in: &Catalogue) -> Result<ConnectionT
 #[must_use]
 pub fn may_be_left_out(field: &Field) -> bool {
     let path = field.path.as_str();
-    !field.required && field.default.is_none() && field.default_on_loopback.is_none() && path != "password" && path != "tls.mode"
+    let stays = field.required || field.default.is_some() || field.default_on_loopback.is_some() || field.computed;
+    !stays && path != "password" && path != "tls.mode"
 }
 
 struct Rules<'r> {
@@ -204,7 +205,7 @@ impl Rules<'_> {
                     "not_a_choice",
                     format!("names “{}”, and {} has no such field", shown(path), self.base.label),
                 ),
-                Some(field) if !may_be_left_out(field) || field.computed => {
+                Some(field) if !may_be_left_out(field) => {
                     self.refuse(
                         "remove",
                         "invalid",
@@ -308,12 +309,11 @@ impl Rules<'_> {
         }
         let mut choices = Vec::new();
         for Choice { value, label, .. } in &own.choices {
-            match field.choices.iter().find(|choice| choice.value == *value) {
-                Some(known) => choices.push(Choice { label: label.clone(), ..known.clone() }),
-                None => {
-                    let text = format!("has “{}”, and {} has no such choice", shown(value), self.base.label);
-                    self.refuse(format!("{at}.choices"), "not_a_choice", text);
-                }
+            if let Some(known) = field.choices.iter().find(|choice| choice.value == *value) {
+                choices.push(Choice { label: label.clone(), ..known.clone() });
+            } else {
+                let text = format!("has “{}”, and {} has no such choice", shown(value), self.base.label);
+                self.refuse(format!("{at}.choices"), "not_a_choice", text);
             }
             self.line(&format!("{at}.choices"), label, WORDS_MAX);
         }

@@ -340,7 +340,10 @@ fn where_the_text_is_no_toml_is_said_by_line() {
 fn a_form_has_sixty_fields_at_most() {
     let base = built_in().get("postgres").expect("known").fields.len();
     let fields = |count: usize| -> String {
-        (0..count).map(|n| format!("[[fields]]\npath = \"extra.zone{n}\"\nlabel = \"Z\"\nkind = \"text\"\n")).collect()
+        (0..count)
+            .map(|n| format!("[[fields]]\npath = \"extra.zone{n}\"\nlabel = \"Z\"\nkind = \"text\"\n"))
+            .collect::<Vec<_>>()
+            .concat()
     };
     assert!(read("ours", &over_postgres(&fields(FIELDS_MAX - base)), &built_in()).is_ok());
     assert_eq!(refused("ours", &over_postgres(&fields(FIELDS_MAX - base + 1))), [("fields".to_owned(), "too_many".to_owned())]);

@@ -94,7 +94,7 @@ impl UrlTemplate {
         // The last colon, unless it stands in the brackets of an IPv6 address.
         let (host, port) =
             address.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map_or((address, None), |(h, p)| (h, Some(p)));
-        let part = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(|text| plain(text, false)).transpose();
+        let said = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(|text| plain(text, false)).transpose();
         let mut parameters = BTreeMap::new();
         for parameter in query.into_iter().flat_map(|query| query.split('&')).filter(|parameter| !parameter.is_empty()) {
             let (key, value) = parameter.split_once('=').ok_or("must have a value behind each parameter, as ?ssl=true")?;
@@ -113,11 +113,11 @@ impl UrlTemplate {
         }
         Ok(Self {
             drivername: drivername.to_owned(),
-            username: part(username)?,
-            password: part(password)?,
-            host: part(Some(host))?,
-            port: part(port)?,
-            database: part(database)?,
+            username: said(username)?,
+            password: said(password)?,
+            host: said(Some(host))?,
+            port: said(port)?,
+            database: said(database)?,
             query: parameters,
         })
     }
@@ -198,13 +198,11 @@ impl UrlTemplate {
         if let Some(host) = fill(&self.host) {
             // A host with a colon is an address of IPv6.
             let is_bare = host.contains(':') && !host.starts_with('[');
-            url.push_str(&if !is_host(&host) {
-                escaped(&host)
-            } else if is_bare {
-                format!("[{host}]")
-            } else {
-                host
-            });
+            match is_host(&host) {
+                false => url.push_str(&escaped(&host)),
+                true if is_bare => url.extend(["[", &host, "]"]),
+                true => url.push_str(&host),
+            }
         }
         url.extend(fill(&self.port).map(|port| format!(":{}", escaped(&port))));
         url.extend(fill(&self.database).map(|database| format!("/{}", escaped(&database).replace("%2F", "/"))));

@@ -250,7 +250,7 @@ pub async fn list_workspace_types(
     Ok(Json(ListAnswer { items, next: None }))
 }
 
-/// Shows a connection type of a workspace; one of its own has an ETag.
+/// Shows a connection type of a workspace; one of its own has an entity tag.
 #[utoipa::path(get, path = "/api/v1/workspaces/{workspace}/types/{type}", operation_id = "show_type", tag = "types",
     params(("workspace" = String, Path), ("type" = String, Path)),
     responses((status = 200, body = TypeAnswer, headers(("ETag" = String))), (status = 404)))]
@@ -296,7 +296,7 @@ impl From<String> for TypeBody {
     params(("workspace" = String, Path), ("type" = String, Path, description = "1 to 50 of a-z, 0-9 and _, the first a letter"),
         ("If-Match" = Option<String>, Header, description = "The type's ETag that was read, a list of such, or `*`"),
         ("If-None-Match" = Option<String>, Header, description = "`*` for a new type")),
-    request_body = TypeBody,
+    request_body(content((TypeBody = "application/json"), (String = "application/toml", example = "extends = \"generic\"\nlabel = \"Exasol\"\n"))),
     responses((status = 200, body = TypeAnswer, headers(("ETag" = String))), (status = 403), (status = 404),
         (status = 409, description = "type_in_use"), (status = 412), (status = 415), (status = 422), (status = 428)))]
 pub async fn put_type(

@@ -89,7 +89,14 @@ pub async fn plan_unsaved(app: &App, caller: &Caller, workspace: &str, name: Opt
     let catalogue = catalogue_of(app, &workspace).await?;
     let kind = read_type(&catalogue, type_id.as_deref()).map_err(|error| Error::Invalid(vec![error]))?;
     let earlier = stored.as_ref().map(|(row, content)| Earlier { row, public: &content.public });
-    let pin = hops::pin(app, caller, &mut app.store.read().await?, (&workspace, &draft), earlier.as_ref().map(|earlier| earlier.public)).await?;
+    let pin = hops::pin(
+        app,
+        caller,
+        &mut app.store.read().await?,
+        (&workspace, &draft),
+        earlier.as_ref().map(|earlier| earlier.public),
+    )
+    .await?;
     let content = versions::read_content(draft, &kind, earlier.as_ref(), is_admin, pin)?;
     let newest_key = stored.as_ref().map(|(_, content)| content.newest_key()).unwrap_or_default();
     let workspace = app.workspace_of_now(&workspace, newest_key).await?.unwrap_or(workspace);

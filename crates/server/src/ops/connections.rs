@@ -213,7 +213,7 @@ pub async fn edit(app: &App, caller: &Caller, workspace: &str, name: &str, chang
     rotations::refuse_while_under_way(app, &mut write, &before.id).await?;
     let old = VersionContent::read(&old_version)?;
     let Settling { workspace, kind, content, sealed, carried } =
-        settle(app, caller, &mut write, &workspace, (&before, &old), (change.draft, may)).await?;
+        settle(app, (caller, &mut write), &workspace, (&before, &old), (change.draft, may)).await?;
     let (from, to) = (&old.public, &content.settled.public);
     second_login::refuse_unlooked(caller, &mut write, (&before, from, to), looked).await?;
     let act = Act::Edit { carried, copied_from: change.copied_from, tried };
@@ -242,8 +242,7 @@ struct Settling {
 
 async fn settle(
     app: &App,
-    caller: &Caller,
-    handle: &mut impl Handle,
+    (caller, handle): (&Caller, &mut impl Handle),
     workspace: &Arc<Workspace>,
     (before, old): (&ConnectionRow, &VersionContent),
     (mut draft, may): (Draft, May),
@@ -288,7 +287,7 @@ async fn try_edit(
     change.precondition.check(&row)?;
     let old = VersionContent::read(&version)?;
     let Settling { workspace, kind, content, sealed, carried } =
-        settle(app, caller, &mut read, workspace, (&row, &old), (change.draft.duplicate(), may)).await?;
+        settle(app, (caller, &mut read), workspace, (&row, &old), (change.draft.duplicate(), may)).await?;
     second_login::refuse_unlooked(caller, &mut read, (&row, &old.public, &content.settled.public), may.looked).await?;
     drop(read);
     let changed = changed_fields(&old, &version_row(&row, &content.settled.public, &sealed)?)?;

@@ -286,7 +286,8 @@ impl<'o> Of<'o> {
         if (impact.total > 0 || through_total > 0) && self.row.deleted_at.is_none() {
             impact.token = Some(token(self.app, &parts));
         }
-        impact.through = through.into_iter().filter(|name| self.narrowed_to.as_ref().is_none_or(|only| only.contains(name))).collect();
+        impact.through =
+            through.into_iter().filter(|name| self.narrowed_to.as_ref().is_none_or(|only| only.contains(name))).collect();
         Ok(impact)
     }
 

@@ -209,7 +209,8 @@ pub async fn restore(app: &App, caller: &Caller, workspace: &str, name: &str, wa
     rotations::refuse_while_under_way(app, &mut write, &before.id).await?;
     let from = version_of(app, &mut write, &before.id, wanted.version).await?;
     let old = VersionContent::read(&old_version)?;
-    let Older { workspace, kind, content, sealed } = older(app, &mut write, &workspace, (&before, &old), (&from, is_admin, looked)).await?;
+    let Older { workspace, kind, content, sealed } =
+        older(app, &mut write, &workspace, (&before, &old), (&from, is_admin, looked)).await?;
     second_login::refuse_unlooked(caller, &mut write, (&before, &old.public, &content.public), looked).await?;
     let tags = serde_json::from_str(&from.tags).context("a version's tags do not parse").map_err(Error::Internal)?;
     let settled = Settled { public: content.public, secrets: BTreeMap::new() };
@@ -268,7 +269,8 @@ async fn try_restore(
     let users = Allowed::of(app, &mut read, &row).await?;
     let from = version_of(app, &mut read, &row.id, wanted.version).await?;
     let old = VersionContent::read(&version)?;
-    let Older { workspace, kind, content, sealed } = older(app, &mut read, workspace, (&row, &old), (&from, is_admin, looked)).await?;
+    let Older { workspace, kind, content, sealed } =
+        older(app, &mut read, workspace, (&row, &old), (&from, is_admin, looked)).await?;
     second_login::refuse_unlooked(caller, &mut read, (&row, &old.public, &content.public), looked).await?;
     drop(read);
     let sealing = Sealing { workspace: &workspace, id: uuid(&row.id)?, version: row.version + 1, kept: None };

@@ -167,7 +167,9 @@ pub(super) async fn pin(
     match Box::pin(servable_by(app, handle, workspace, name)).await {
         Ok(hop) if admit(caller, workspace, name, &hop).is_err() => Ok(match before.filter(|_| had == Some(name)) {
             Some(before) if !leads_elsewhere(draft, before) => as_before(),
-            Some(_) => refused("names a connection that you may not use, so that what goes through it stays as it is but for who signs in"),
+            Some(_) => refused(
+                "names a connection that you may not use, so that what goes through it stays as it is but for who signs in",
+            ),
             None => refused("names a connection that you may not use"),
         }),
         Ok(hop) if !CONNECTORS.contains(&hop.connector()) => {
@@ -200,7 +202,12 @@ pub async fn offered(app: &App, caller: &Caller, workspace: &str, kind: &Connect
         return Ok(Vec::new());
     }
     let mut names = Vec::new();
-    for kind in own_types::all(app, caller, workspace).await?.all().into_iter().filter(|kind| CONNECTORS.contains(&kind.connector.as_str())) {
+    for kind in own_types::all(app, caller, workspace)
+        .await?
+        .all()
+        .into_iter()
+        .filter(|kind| CONNECTORS.contains(&kind.connector.as_str()))
+    {
         let query = ListQuery { type_id: Some(kind.id.clone()), limit: Some(PAGE_MAX), ..ListQuery::default() };
         names.extend(list::list(app, caller, workspace, &query).await?.rows.into_iter().map(|row| row.name));
     }

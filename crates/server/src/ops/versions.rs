@@ -251,7 +251,7 @@ impl Sealing<'_> {
             let is_unset = |path: &FieldPath| settled.public.get(path.as_str()).is_none();
             let adds_nothing = today.iter().filter(|path| !before.endpoint_paths.contains(path)).all(is_unset);
             if adds_nothing && of(&before.endpoint_paths) == before.endpoint {
-                return (before.endpoint.clone(), before.endpoint_paths.clone());
+                return (before.endpoint, before.endpoint_paths.clone());
             }
         }
         (of(&today), today)
@@ -262,7 +262,13 @@ impl Sealing<'_> {
     }
 
     /// Opens what is kept. If the endpoint is another one, every kept secret must be typed again.
-    fn open_kept(&self, kind: &ConnectionType, settled: &Settled, endpoint: &EndpointDigest, clear: &mut SecretFields) -> Result<()> {
+    fn open_kept(
+        &self,
+        kind: &ConnectionType,
+        settled: &Settled,
+        endpoint: &EndpointDigest,
+        clear: &mut SecretFields,
+    ) -> Result<()> {
         let keeps = settled.secrets.iter().filter(|(_, change)| matches!(change, SecretChange::Keep));
         let kept: Vec<_> = keeps.filter_map(|(path, _)| self.kept_secret(path).map(|secret| (path, secret))).collect();
         // A secret that a driver takes a parameter from may say where the others go.
@@ -294,11 +300,7 @@ fn sealed_at(version: i64) -> u64 {
     u64::try_from(version).unwrap_or_default()
 }
 
-pub(super) fn version_row(
-    row: &ConnectionRow,
-    public: &PublicFields,
-    sealed: &SealedVersion,
-) -> Result<VersionRow> {
+pub(super) fn version_row(row: &ConnectionRow, public: &PublicFields, sealed: &SealedVersion) -> Result<VersionRow> {
     Ok(VersionRow {
         connection_id: row.id.clone(),
         version: row.version,

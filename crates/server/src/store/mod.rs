@@ -139,7 +139,8 @@ pub use self::{
     },
     search::{
         Begins, ListSort, PageQuery, TERMS, Way, count_up_to, first_words, list_by_name, list_by_name_descending,
-        list_by_updated, put_words, remove_word, remove_words, replace_status, names_with_word, words_among, words_in_use, words_of,
+        list_by_updated, names_with_word, put_words, remove_word, remove_words, replace_status, words_among, words_in_use,
+        words_of,
     },
     second_logins::{
         SecondLoginRow, delete_second_login, due_second_logins, hold_second_login, lease_second_login, put_off_second_login,

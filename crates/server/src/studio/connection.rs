@@ -58,7 +58,8 @@ pub async fn show(
     headers: HeaderMap,
     RawQuery(asked): RawQuery,
 ) -> PageResult {
-    let Place { mut shell, workspace, roles, .. } = inside(&app, &caller, &named.workspace, Here::Connections, &named.name).await?;
+    let Place { mut shell, workspace, roles, .. } =
+        inside(&app, &caller, &named.workspace, Here::Connections, &named.name).await?;
     let connection = connections::show(&app, &caller, &workspace.name, &named.name).await?;
     if connection.row.name != named.name {
         // An alias: its page is the connection's.

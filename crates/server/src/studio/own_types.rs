@@ -69,10 +69,13 @@ fn line(built_in: &Catalogue, own: OwnType, now: i64) -> TypeLine {
     let added = |kind: &ConnectionType| {
         kind.fields.iter().filter(|field| base.is_none_or(|base| base.field(field.path.as_str()).is_none())).count()
     };
-    let fields = |kind: &ConnectionType| match added(kind) {
-        0 => kind.fields.len().to_string(),
-        1 => format!("{}, 1 of its own", kind.fields.len()),
-        own => format!("{}, {own} of its own", kind.fields.len()),
+    let fields = |kind: &ConnectionType| {
+        let all = kind.fields.iter().filter(|field| !field.computed).count();
+        match added(kind) {
+            0 => all.to_string(),
+            1 => format!("{all}, 1 of its own"),
+            own => format!("{all}, {own} of its own"),
+        }
     };
     TypeLine {
         label: own.label,

@@ -54,7 +54,10 @@ fn table() -> Vec<(Met, Error)> {
         (Met::Named, Error::RotationUnderWay(Box::new(UnderWay::example()))),
         (Met::Named, Error::LoginNotRetired(Box::new(NotRetired::example()))),
         (Met::Named, Error::HasDependents(Box::new(impact()))),
-        (Met::Named, Error::HopUnavailable("There is no connection “bastion” in this workspace, which this one goes through.".to_owned())),
+        (
+            Met::Named,
+            Error::HopUnavailable("There is no connection “bastion” in this workspace, which this one goes through.".to_owned()),
+        ),
         (Met::Named, Error::TestFailed(Box::new(report()))),
         (Met::Named, Error::LastAdmin),
         (Met::AtChanges, Error::IdempotencyConflict),

@@ -76,7 +76,9 @@ fn plain(kind: Option<&ConnectionType>, scrubber: &Scrubber, now: i64, report: T
     let invalid = |text: &str| Err(Error::Invalid(vec![FieldError::new("report", "invalid", text)]));
     let took = |millis: f64| (0.0..=TOOK_MAX).contains(&millis);
     let names: Vec<_> = report.steps.iter().map(|step| step.step).collect();
-    if (names != StepName::ALL && names != StepName::ALL_THROUGH) || !report.steps.iter().all(|step| step.duration_ms.is_none_or(took)) {
+    if (names != StepName::ALL && names != StepName::ALL_THROUGH)
+        || !report.steps.iter().all(|step| step.duration_ms.is_none_or(took))
+    {
         return invalid("has other steps than a test, each once and in order");
     }
     if !took(report.duration_ms) {

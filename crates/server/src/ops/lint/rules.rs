@@ -1,6 +1,9 @@
 //! The rules, each in one function: what it is about, how bad that is, why, and what mends it. A rule that cannot be sure says nothing.
 
-use dataflow_model::{ConnectionType, Field, Learned, PublicFields, Tag, settle::{is_loopback, stays_here}};
+use dataflow_model::{
+    ConnectionType, Field, Learned, PublicFields, Tag,
+    settle::{is_loopback, stays_here},
+};
 
 use crate::{
     clock::{DAY, parse_rfc3339, rfc3339},

@@ -195,7 +195,7 @@ async fn what_the_catalogue_no_longer_has_is_refused_in_words() {
     put(&fixture, with(103, "postgres", old.fields.replace("verify-full", "prefer"))).await;
     put(&fixture, with(104, "sqlite", json!({"database": "shop.db"}).to_string())).await;
     for (number, field, code, words) in [
-        (101, "type", "not_a_choice", "is “sybase” in that version, which this server no longer has"),
+        (101, "type", "not_a_choice", "is “sybase” in that version, which there is none of any more"),
         (102, "extra.gone", "unknown_field", "is set in that version, and PostgreSQL no longer has such a field"),
         (103, "tls.mode", "not_a_choice", "must be one of: verify-full, verify-ca, require, disable"),
         (104, "password", "unknown_field", "is set in that version, and SQLite no longer has such a field"),

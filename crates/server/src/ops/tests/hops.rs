@@ -9,8 +9,7 @@ use super::{super::versions::Sealing, Fixture, WORKSPACE, draft};
 use crate::{
     error::{Error, Result},
     ops::{
-        Caller, Role,
-        checks,
+        Caller, Role, checks,
         connections::{self, Change, Precondition},
         credentials, dependents,
         hops::{self, Pin},
@@ -91,7 +90,10 @@ async fn a_hop_that_leads_elsewhere_is_not_taken(fixture: Fixture) {
     create(&fixture, &own).await.expect("created");
     let (body, first) = read(&fixture, &shell, "heard").await.expect("resolved");
     assert_eq!(body["hop"]["fields"]["password"], "of the bastion");
-    assert_eq!((&body["hop"]["name"], &body["hop"]["base"], &body["fingerprint"]), (&json!("bastion"), &json!("ssh"), &json!(first)));
+    assert_eq!(
+        (&body["hop"]["name"], &body["hop"]["base"], &body["fingerprint"]),
+        (&json!("bastion"), &json!("ssh"), &json!(first))
+    );
     assert_eq!(body["hop"]["fingerprint"], first.split_once('-').expect("of two").1);
     assert!(body["fields"]["extra"]["through_pin"].as_str().expect("a text").starts_with("one.example.org:22 "), "{body}");
     let (_, sealed) = read(&fixture, &shell, "sealed").await.expect("resolved");
@@ -155,7 +157,10 @@ async fn who_may_not_use_the_hop_gets_nothing_through_it(fixture: Fixture) {
     // What the server does by itself gives nobody anything.
     let workspace = app.workspace(WORKSPACE).await.expect("read").expect("there");
     let by_itself = stand_in(("token one", "token:one"), &workspace);
-    let public = PublicFields([(THROUGH.into(), FieldValue::Text("bastion".into())), ("tls.mode".into(), FieldValue::Text("verify-full".into()))].into());
+    let public = PublicFields(
+        [(THROUGH.into(), FieldValue::Text("bastion".into())), ("tls.mode".into(), FieldValue::Text("verify-full".into()))]
+            .into(),
+    );
     let fields = hops::fields(app, &by_itself, &workspace, (public, SecretFields::default())).await.expect("found");
     assert!(matches!(fields.way.as_deref(), Some(Way::Through(_))), "a scheduled rotation goes the way, too");
     // Who is told of it is told of no connection that he does not see.

@@ -55,7 +55,7 @@ fn keeps(page: &Answer, fields: &[(&str, &str)]) {
         let stands = match *name {
             "remove" => plain.contains(&format!("name=\"remove\" value=\"{value}\" checked")),
             "category" | "extends" => control.contains(&format!("value=\"{value}\" selected")),
-            name if name.ends_with(".kind") || name.ends_with(".section") => {
+            name if matches!(name.rsplit('.').next(), Some("kind" | "section")) => {
                 control.contains(&format!("value=\"{value}\" selected"))
             }
             _ => control.contains(&value.replace("\r\n", "\n")),

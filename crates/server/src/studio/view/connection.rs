@@ -25,6 +25,7 @@ pub struct Found {
     pub is_weak: bool,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is true or not of a connection, whatever the others are")]
 #[derive(Debug, Template)]
 #[template(path = "connection.html")]
 pub struct Connection {

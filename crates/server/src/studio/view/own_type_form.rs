@@ -121,7 +121,7 @@ impl Base {
             label: kind.label.clone(),
             tested: kind.tested_words(),
             is_generic: kind.id == GENERIC,
-            fields: kind.fields.iter().map(field).collect(),
+            fields: kind.fields.iter().filter(|field| !field.computed).map(field).collect(),
         }
     }
 }
@@ -165,7 +165,7 @@ impl Preview {
             parts.extend(named.into_iter().filter_map(|(name, part)| Some((name.to_owned(), part.clone()?))));
             parts.extend(url.query.iter().map(|(name, part)| (format!("?{name}"), part.clone())));
         }
-        let is_short = |field: &&Field| !matches!(field.kind, FieldKind::Certificate | FieldKind::PrivateKey);
+        let is_short = |field: &&Field| !field.computed && !matches!(field.kind, FieldKind::Certificate | FieldKind::PrivateKey);
         Self {
             is_read: true,
             parts,

@@ -52,9 +52,7 @@ fn input(field: &Field, value: String, kept: Option<Kept>, hops: &[String]) -> I
             let is_code = matches!(field.kind, FieldKind::Host | FieldKind::File);
             Input::Line { value, max, is_number: false, unit: field.unit.clone(), is_code, of: Vec::new() }
         }
-        FieldKind::Connection => {
-            Input::Line { value, max, is_number: false, unit: None, is_code: true, of: hops.to_vec() }
-        }
+        FieldKind::Connection => Input::Line { value, max, is_number: false, unit: None, is_code: true, of: hops.to_vec() },
         FieldKind::Boolean => Input::Select {
             options: ["", "true", "false"]
                 .map(|option| Opt {
